@@ -1,0 +1,142 @@
+"""The 24 functions of the contract, as the suite sees them: arguments, outputs, parameters.
+
+Everything that depends on *which* function is under test starts from this table: how a case is
+written, which arrays are drawn, what is compared and which forward function makes the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+#: Parameters written as words instead of a letter and a number, with the words allowed.
+WORDS: dict[str, tuple[str, ...]] = {
+    "mode": ("max", "average"),
+    "activation": ("relu", "sigmoid", "NULL"),
+}
+
+#: What each parameter letter means, for ``conformance list`` and error messages.
+PARAMETERS: dict[str, str] = {
+    "m": "samples (batch)",
+    "h": "height",
+    "w": "width",
+    "c": "input channels (n_C_prev)",
+    "f": "filter or window size",
+    "k": "filters, output channels (n_C)",
+    "s": "stride",
+    "p": "zero padding on each side",
+    "i": "affine inputs (n_prev)",
+    "o": "affine outputs (n)",
+    "n": "classes",
+    "mode": "pooling mode: max or average",
+    "activation": "relu, sigmoid or NULL",
+}
+
+Group = tuple[str, ...]
+
+_IMAGE: Group = ("m", "h", "w", "c")
+_CONV: tuple[Group, ...] = (_IMAGE, ("f", "k"), ("s", "p"))
+_POOL: tuple[Group, ...] = (_IMAGE, ("f", "s"), ("mode",))
+_AFFINE: Group = ("m", "i", "o")
+_ROWS: Group = ("m", "n")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One function of the contract.
+
+    Attributes
+    ----------
+    name : str
+        The function's name in the contract.
+    grammar : tuple of tuple of str
+        The parameters of a case, in the groups in which its name writes them.
+    arrays : tuple of str
+        The arrays (and scalars) drawn for a case, by the contract's argument names. For a
+        backward function these are the forward inputs followed by the upstream gradient.
+    outputs : tuple of str
+        What is compared.
+    upstream : str or None
+        The upstream gradient among `arrays`, for a backward function.
+    forward : str or None
+        The function whose cache a backward function is given.
+    """
+
+    name: str
+    grammar: tuple[Group, ...]
+    arrays: tuple[str, ...]
+    outputs: tuple[str, ...]
+    upstream: str | None = None
+    forward: str | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """All parameters of a case in order."""
+        return tuple(name for group in self.grammar for name in group)
+
+
+_AFFINE_ACTIVATION: tuple[Group, ...] = (_AFFINE, ("activation",))
+_AWB = ("A_prev", "W", "b")
+_GRADIENTS = ("dA_prev", "dW", "db")
+
+_TABLE = (
+    Operation("pad3d", (_IMAGE, ("p",)), ("input",), ("output",)),
+    Operation("pad3d_backward", (_IMAGE, ("p",)), ("doutput",), ("dinput",), "doutput", "pad3d"),
+    Operation("conv_single_step", (("f", "c"),), ("a_slice_prev", "W", "b"), ("Z",)),
+    Operation("conv_forward", _CONV, _AWB, ("Z",)),
+    Operation("conv_backward", _CONV, (*_AWB, "dZ"), _GRADIENTS, "dZ", "conv_forward"),
+    Operation("pool_forward", _POOL, ("A_prev",), ("A",)),
+    Operation("pool_backward", _POOL, ("A_prev", "dA"), ("dA_prev",), "dA", "pool_forward"),
+    Operation("create_mask_from_window", (("h", "w"),), ("x",), ("mask",)),
+    Operation("distribute_value", (("h", "w"),), ("dz",), ("a",)),
+    Operation("arr2col", (_IMAGE,), ("X",), ("output",)),
+    Operation("col2arr", (_IMAGE,), ("X",), ("output",), None, "arr2col"),
+    Operation("affine_forward", (_AFFINE,), _AWB, ("Z",)),
+    Operation("affine_backward", (_AFFINE,), (*_AWB, "dZ"), _GRADIENTS, "dZ", "affine_forward"),
+    Operation("affine_activation_forward", _AFFINE_ACTIVATION, _AWB, ("A",)),
+    Operation(
+        "affine_activation_backward",
+        _AFFINE_ACTIVATION,
+        (*_AWB, "dA"),
+        _GRADIENTS,
+        "dA",
+        "affine_activation_forward",
+    ),
+    Operation("sigmoid", (_IMAGE,), ("Z",), ("A",)),
+    Operation("sigmoid_backward", (_IMAGE,), ("Z", "dA"), ("dZ",), "dA", "sigmoid"),
+    Operation("relu", (_IMAGE,), ("Z",), ("A",)),
+    Operation("relu_backward", (_IMAGE,), ("Z", "dA"), ("dZ",), "dA", "relu"),
+    Operation("softmax", (_ROWS,), ("X",), ("probs",)),
+    Operation("softmax_backward", (_ROWS,), ("X", "dprobs"), ("dX",), "dprobs", "softmax"),
+    Operation("cross_entropy_cost", (_ROWS,), ("AL", "Y"), ("loss",)),
+    Operation("cross_entropy_backward", (_ROWS,), ("AL", "Y"), ("dAL",), None, "cross_entropy_cost"),
+    Operation(
+        "softmax_cross_entropy_backward",
+        (_ROWS,),
+        ("X", "Y"),
+        ("dX",),
+        None,
+        "cross_entropy_cost",
+    ),
+)
+
+#: The operations by name, in the contract's order.
+OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _TABLE}
+
+
+def select(patterns: list[str] | None) -> list[Operation]:
+    """Return the operations that match any of the shell patterns, in the contract's order.
+
+    Raises
+    ------
+    ValueError
+        If a pattern matches nothing.
+    """
+    if not patterns:
+        return list(OPERATIONS.values())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in OPERATIONS):
+            raise ValueError(
+                f"no operation matches {pattern!r}; `conformance list` shows the {len(OPERATIONS)} names"
+            )
+    return [o for o in _TABLE if any(fnmatchcase(o.name, pattern) for pattern in patterns)]
