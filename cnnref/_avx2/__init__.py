@@ -1,0 +1,1 @@
+"""The operation modules built for the instruction set that the folder names."""

@@ -1,0 +1,141 @@
+"""Build the extensions: each operation module once for every instruction set, dispatched at import.
+
+Environment
+-----------
+CNNREF_DEBUG=1
+    Bounds checks on, optimisation low: for debugging.
+CNNREF_OPENMP=0
+    Build without OpenMP even where the compiler has it.
+CNNREF_CFLAGS, CNNREF_LDFLAGS
+    Appended to every compiler and linker command (sanitizers, for example).
+"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
+
+#: Modules that stand once: checks, threads, the probe of the processor.
+SHARED = ("_check", "threads", "_processor")
+#: Modules with kernels, built once for each instruction set.
+KERNELS = ("conv", "pool", "affine", "activation", "loss", "reorder")
+
+#: The one table of Cython directives.
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "binding": True,
+    "embedsignature": False,
+    "freethreading_compatible": True,
+}
+
+# Every product is an explicit fma(); the compiler may neither fuse more nor fuse less, so that the bits
+# are the same from every build. -fno-math-errno and -fno-trapping-math change no result: they let the
+# compiler vectorise fma() and comparisons. The peel limit keeps loops over vector lanes (8 and more)
+# whole until they are vectorised, while loops over tile rows (at most 7) are unrolled into registers.
+OPTIMISE = [
+    "-O1" if DEBUG else "-O3",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "--param=max-completely-peel-times=7",
+]
+
+X86_64 = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma", "-mbmi2"],
+    "avx512": [
+        "-mavx2",
+        "-mfma",
+        "-mbmi2",
+        "-mavx512f",
+        "-mavx512dq",
+        "-mavx512bw",
+        "-mavx512vl",
+        "-mprefer-vector-width=512",
+    ],
+}
+
+
+def compiles(flags: list[str], source: str = "int main(void) { return 0; }") -> bool:
+    """Whether the C compiler takes `flags` and links `source`."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "probe.c")
+        path.write_text(source)
+        command = [*compiler, "-Werror", *flags, str(path), "-o", str(Path(folder, "probe")), "-lm"]
+        try:
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except OSError:
+            return False
+
+
+def openmp_flags() -> list[str]:
+    source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
+    wanted = os.environ.get("CNNREF_OPENMP", "1") != "0"
+    return ["-fopenmp"] if wanted and compiles(["-fopenmp"], source) else []
+
+
+def instruction_sets() -> dict[str, list[str]]:
+    """The instruction sets to build for, with their flags; one build where dispatch has no use."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return {"baseline": []}
+    return {name: flags for name, flags in X86_64.items() if compiles(flags)}
+
+
+def extensions() -> list[Extension]:
+    optimise = [flag for flag in OPTIMISE if compiles([flag])]
+    openmp = openmp_flags()
+    compile_args = optimise + openmp + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
+    link_args = openmp + shlex.split(os.environ.get("CNNREF_LDFLAGS", ""))
+    depends = [str(path) for path in Path("cnnref").glob("*.pxd")] + ["cnnref/_isa.h"]
+    common = {
+        "include_dirs": [numpy.get_include(), "cnnref"],
+        "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        "extra_link_args": link_args,
+        "libraries": ["m"],
+        "depends": depends,
+    }
+    translated = {
+        extension.name.rpartition(".")[2]: extension.sources
+        for extension in cythonize(
+            [Extension(f"cnnref.{name}", [f"cnnref/{name}.pyx"]) for name in SHARED + KERNELS],
+            compiler_directives=DIRECTIVES,
+        )
+    }
+    return [
+        Extension(f"cnnref.{name}", translated[name], extra_compile_args=compile_args, **common)
+        for name in SHARED
+    ] + [
+        Extension(f"cnnref._{isa}.{name}", translated[name], extra_compile_args=compile_args + flags, **common)
+        for isa, flags in instruction_sets().items()
+        for name in KERNELS
+    ]
+
+
+class BuildPerInstructionSet(build_ext):
+    """Keep the objects of one source apart that is compiled for several instruction sets."""
+
+    def build_extension(self, ext: Extension) -> None:
+        whole = self.build_temp
+        self.build_temp = os.path.join(whole, ext.name.rpartition(".")[0])
+        try:
+            super().build_extension(ext)
+        finally:
+            self.build_temp = whole
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildPerInstructionSet})
