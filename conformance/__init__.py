@@ -1,0 +1,17 @@
+"""Does an implementation of the post's CNN functions give the right answers, and if not, why.
+
+Imports run one way, top to bottom:
+
+``operations``, ``case``      the 24 functions; a case is one line of text
+``stream``, ``fills``         integers that are the same everywhere; values made of them
+``families``, ``data``        the named kinds of values; the arrays of a case
+``corners``, ``generate``     the shapes that broke real kernels; the cases of a run
+``oracle``                    the right answer: PyTorch autograd in float64
+``bounds``, ``compare``       how far from it rounding may lead; the verdict on an output
+``implementation``            the module under test
+``diagnose``, ``slips``       which known mistake explains a failure
+``runner``, ``record``        case by case to one line per output
+``report``, ``gate``, ``cli``  what a person opens, what CI compares, the commands
+"""
+
+__version__ = "0.1.0"

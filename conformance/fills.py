@@ -1,0 +1,252 @@
+"""How an array of a family is filled: one small function per kind of value.
+
+A fill is called as ``fill(stream, shape, case, drawn)``: the case gives the dtype and the length of its
+sums, `drawn` holds the arrays drawn before this one. What it returns is exact in the case's dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance import stream as draws
+from conformance.case import Case
+from conformance.stream import Shape, Stream
+
+Array = NDArray[Any]
+Drawn = Mapping[str, Array]
+Fill = Callable[[Stream, Shape, Case, Drawn], Array]
+
+#: Wide integers of the exact families: more bits than bfloat16, float16 and TF32 (8 to 11) keep, and for
+#: float64 more than float32 keeps.
+_WIDE = {"f32": 12, "f64": 40}
+_SMALLEST = {"f32": -149, "f64": -1074}
+
+
+def longest_sum(case: Case) -> int:
+    """The number of terms in the longest sum behind any output of `case`, the bias included."""
+    op = case.op
+    if op.startswith("conv"):
+        taps = case["f"] ** 2
+        if op != "conv_backward":
+            return taps * case["c"] + 1
+        rows, columns = ((case[side] + 2 * case["p"] - case["f"]) // case["s"] + 1 for side in "hw")
+        return max(taps * case["c"] + 1, taps * case["k"], case["m"] * rows * columns)
+    if op.startswith("pool"):
+        return case["f"] ** 2
+    if op.startswith("affine"):
+        return max(case["i"] + 1, case["o"], case["m"])
+    return 1
+
+
+def wide_bits(case: Case) -> int:
+    """How wide integers may be for every partial sum against +-1 to be exact in the dtype of `case`."""
+    room = np.finfo(case.numpy_dtype).nmant + 1 - math.ceil(math.log2(longest_sum(case)))
+    return min(_WIDE[case.dtype], room)
+
+
+def normal(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return draws.normal(stream, shape, case.numpy_dtype)
+
+
+def positive(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return draws.uniform(stream, shape, case.numpy_dtype, 0, 2)
+
+
+def negative(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return -positive(stream, shape, case, drawn)
+
+
+def magnitudes(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return draws.magnitudes(stream, shape, case.numpy_dtype)
+
+
+def signs(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return stream.signs(shape)
+
+
+def zero(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return np.zeros(shape)
+
+
+def small_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """+-1 .. +-7: never zero, so that each term of a sum can be missed."""
+    return stream.integers(1, 7, shape) * stream.signs(shape)
+
+
+def wide_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Odd integers that use all of the bits that the sums leave room for."""
+    half = 1 << (wide_bits(case) - 2)
+    return (2 * stream.integers(half, 2 * half - 1, shape) + 1) * stream.signs(shape)
+
+
+def coordinates(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """1, 2, 3, ... in C order, so that a value says where it came from."""
+    period = (1 << wide_bits(case)) - 1
+    return (np.arange(math.prod(shape), dtype=np.int64) % period + 1).reshape(shape)
+
+
+def one_tap(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Filters with a single weight that is not zero, a power of two: each output copies one input."""
+    filters = 1 if case.op == "conv_single_step" else shape[-1]
+    weights = np.zeros((math.prod(shape) // filters if filters else 0, filters))
+    if weights.size:
+        taps = stream.integers(0, len(weights) - 1, (filters,))
+        weights[taps, np.arange(filters)] = _power_of_two(stream, (filters,))
+    return weights.reshape(shape)
+
+
+def one_hot(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """A single entry that is not zero, a power of two."""
+    values = np.zeros(math.prod(shape))
+    if values.size:
+        values[stream.integers(0, values.size - 1, (1,))] = _power_of_two(stream, (1,))
+    return values.reshape(shape)
+
+
+def _power_of_two(stream: Stream, shape: Shape) -> Array:
+    return np.ldexp(stream.signs(shape).astype(np.float64), stream.integers(1, 6, shape).astype(np.int32))
+
+
+def few_values(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """-1, 0 and 1: most windows hold several maxima, and many entries are zero."""
+    return stream.integers(-1, 1, shape)
+
+
+def rectified(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """What a relu leaves: about half of it zeros, some of them negative zeros."""
+    values = np.array(normal(stream, shape, case, drawn))
+    values[values < 0] *= 0  # keeps the sign: a kernel that fails to treat -0 as zero shows
+    return values
+
+
+def subnormal_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Small integers in units of 16 smallest subnormals: sums and sixteenths of them stay exact."""
+    return np.ldexp(small_integers(stream, shape, case, drawn).astype(np.float64), _SMALLEST[case.dtype] + 4)
+
+
+def nearly_constant(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """1 and a little: against `alternating`, sums cancel to a small part of their terms."""
+    noise = draws.normal(stream, shape, np.dtype(np.float64))
+    return draws.full_mantissa(1 + noise * 2.0**-9, case.numpy_dtype)
+
+
+def alternating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Signs alternate along the flattened leading axes; the last axis shares the sign."""
+    return nearly_constant(stream, shape, case, drawn) * _alternate(shape[:-1])[..., None]
+
+
+def checkered(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Signs alternate along the flattened leading axes and along the last one."""
+    return alternating(stream, shape, case, drawn) * _alternate(shape[-1:])
+
+
+def _alternate(shape: Shape) -> Array:
+    return (1 - 2 * (np.arange(math.prod(shape)) % 2)).reshape(shape)
+
+
+def with_nan(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """NaN in the first corner of the last channel, at the last corner and, for pools, through all channels."""
+    values = np.array(normal(stream, shape, case, drawn))
+    if values.size:
+        values.reshape(-1)[-1] = np.nan
+        # A whole pixel: each SIMD lane has to treat NaN as its neighbours do.
+        values[(0,) * (values.ndim - 1) if case.op.startswith("pool") else (0,) * values.ndim] = np.nan
+    return values
+
+
+def with_infinities(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """+inf in the first corner, -inf in the last one."""
+    values = np.array(normal(stream, shape, case, drawn))
+    if values.size:
+        values.reshape(-1)[[-1, 0]] = -np.inf, np.inf
+    return values
+
+
+def with_lowest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """-inf throughout the first channel of the first sample, and in a third of the rest."""
+    values = np.array(normal(stream, shape, case, drawn))
+    values[stream.integers(0, 2, shape) == 0] = -np.inf
+    if case.op.startswith("pool"):
+        values[:1, :, :, :1] = -np.inf
+    return values
+
+
+def saturating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Where exp ends: round +-15 to 20, the last normal and subnormal results, and far beyond."""
+    centres = np.array([16.5, 36.5, 87.5, 88.5, 103.5, 708.5, 709.5, 745.0, 10000.0])
+    centre = centres[stream.integers(0, len(centres) - 1, shape)] * stream.signs(shape)
+    return draws.full_mantissa(centre + draws.uniform(stream, shape, np.dtype(np.float64), -1, 1), case.numpy_dtype)
+
+
+def large(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return normal(stream, shape, case, drawn) * 8
+
+
+def shifted_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Ordinary differences on top of +-1000 or +-10000: exp without the shift gives inf / inf or 0 / 0."""
+    shifts = np.array([1000.0, -1000.0, 10000.0, -10000.0])[stream.integers(0, 3, (*shape[:-1], 1))]
+    return draws.full_mantissa(shifts + draws.normal(stream, shape, np.dtype(np.float64)), case.numpy_dtype)
+
+
+def constant_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return np.broadcast_to(normal(stream, (*shape[:-1], 1), case, drawn), shape)
+
+
+def masked_logits(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """One logit of each row is -inf, as an attention mask leaves it."""
+    values = np.array(normal(stream, shape, case, drawn))
+    values[np.arange(shape[0]), stream.integers(0, shape[1] - 1, shape[:1])] = -np.inf
+    return values
+
+
+def stochastic(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Rows of positive probabilities that sum to one as nearly as the dtype can."""
+    return _normalised(stream.integers(1 << 20, 1 << 40, shape).astype(np.float64), case)
+
+
+def uneven(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Rows of probabilities between about 2**-26 and 1."""
+    return _normalised(np.abs(draws.magnitudes(stream, shape, np.dtype(np.float64))), case)
+
+
+def tiny(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Probabilities far below 1, some subnormal: their logarithms are ordinary numbers."""
+    lowest = _SMALLEST[case.dtype]
+    exponent = stream.integers(lowest + 4, -20, shape).astype(np.int32)
+    return np.ldexp(draws.uniform(stream, shape, np.dtype(np.float64), 1, 2), exponent).astype(case.numpy_dtype)
+
+
+def certain(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Rows with a single one: the logarithm is zero."""
+    return (np.arange(shape[1]) == stream.integers(0, max(shape[1] - 1, 0), (shape[0], 1))).astype(np.float64)
+
+
+def _normalised(weights: Array, case: Case) -> Array:
+    # Summed class by class: np.sum may choose another order, hence other bits, on another machine.
+    total = np.zeros(weights.shape[0])
+    for column in weights.T:
+        total = total + column
+    return draws.full_mantissa(weights / total[:, None], case.numpy_dtype)
+
+
+def labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return stream.integers(0, case["n"] - 1, shape)
+
+
+def few_labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Class 0 and every other even class missing: a label's rank among those present is not the label."""
+    return 2 * stream.integers(0, case["n"] // 2 - 1, shape) + 1
+
+
+def likeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    return np.argmax(drawn["AL"], axis=1)
+
+
+def unlikeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The first row's label has probability zero, the others have theirs."""
+    return np.concatenate([np.argmin(drawn["AL"][:1], axis=1), np.argmax(drawn["AL"][1:], axis=1)])

@@ -1,0 +1,227 @@
+"""What the right answer is: PyTorch autograd in float64 on the arrays the implementation saw.
+
+The only file of the suite that imports torch. Images come and go as NHWC; oneDNN is off and torch
+runs on one thread, because the float32 NHWC kernels of torch 2.13 can corrupt memory and because a
+reference must not depend on the machine. Where torch refuses (no channels, no filters) or answers
+something else than the definition, the mathematics stands in its place, with the reason beside it.
+
+`evaluate` takes arrays of any float dtype, so that the error bounds can ask for the same operation
+on ones (the number of terms), on absolute values and on squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from conformance.case import Case
+
+torch.set_num_threads(1)
+
+Arrays = Mapping[str, NDArray[Any]]
+Tensors = dict[str, Tensor]
+Outputs = dict[str, NDArray[np.float64]]
+
+
+def evaluate(case: Case, arrays: Arrays) -> Outputs:
+    """The outputs of `case` on `arrays`, computed in float64.
+
+    Parameters
+    ----------
+    case : Case
+        The operation and its parameters.
+    arrays : mapping of str to ndarray
+        The arrays named in ``case.operation.arrays``, of any real dtype. ``Y`` holds class indices.
+
+    Returns
+    -------
+    dict of str to ndarray of float64
+        By the names in ``case.operation.outputs``. Every gradient is torch's own derivative of the
+        forward function along the upstream gradient.
+    """
+    variables = _GRADIENTS.get(case.op, {}).values()
+    tensors = {name: _tensor(arrays[name], name, name in variables) for name in case.operation.arrays}
+    onednn = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # the ``flags`` context manager warns about Intel GPUs
+    try:
+        if variables:
+            outputs = _backward(case, tensors)
+        else:
+            with torch.inference_mode():
+                outputs = {case.operation.outputs[0]: _FORWARD[case.op](case, tensors)}
+    finally:
+        torch.backends.mkldnn.enabled = onednn
+    return {name: value.contiguous().numpy() for name, value in outputs.items()}
+
+
+def _tensor(array: NDArray[Any], name: str, differentiable: bool) -> Tensor:
+    dtype = np.int64 if name == "Y" else np.float64
+    # A copy: the caller's array may be read-only, and nothing here may reach back into it.
+    return torch.from_numpy(np.array(array, dtype=dtype, order="C")).requires_grad_(differentiable)
+
+
+def _backward(case: Case, t: Tensors) -> Tensors:
+    """Differentiate the forward function of `case` along its upstream gradient."""
+    wanted = _GRADIENTS[case.op]
+    if case.op == "pad3d_backward":  # the one operation that is handed nothing but its upstream gradient
+        shape = (case["m"], case["h"], case["w"], case["c"])
+        t["input"] = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    value = _FORWARD[case.op](case, t)
+    upstream = t[case.operation.upstream] if case.operation.upstream else None
+    # An operand that the mathematics of an empty sum leaves out has gradient zero.
+    gradients = torch.autograd.grad(
+        value, [t[name] for name in wanted.values()], upstream, materialize_grads=True
+    )
+    return dict(zip(wanted, gradients, strict=True))
+
+
+def _nchw(image: Tensor) -> Tensor:
+    return image.permute(0, 3, 1, 2).contiguous()
+
+
+def _nhwc(image: Tensor) -> Tensor:
+    return image.permute(0, 2, 3, 1)
+
+
+def _pad(case: Case, t: Tensors) -> Tensor:
+    p = case["p"]
+    return F.pad(t["input"], (0, 0, p, p, p, p))
+
+
+def _single_step(case: Case, t: Tensors) -> Tensor:
+    return (t["a_slice_prev"] * t["W"]).sum() + t["b"]
+
+
+def _conv(case: Case, t: Tensors) -> Tensor:
+    f, s, p = case["f"], case["s"], case["p"]
+    image, filters, bias = t["A_prev"], t["W"], t["b"]
+    if image.numel() == 0 or filters.numel() == 0:
+        # torch drops the filters when there is no channel; the sum over no channel is the bias alone.
+        rows = (case["h"] + 2 * p - f) // s + 1
+        columns = (case["w"] + 2 * p - f) // s + 1
+        return bias.expand(case["m"], rows, columns, case["k"])
+    # Padding by hand: torch's own rule for the padding argument depends on the backend.
+    padded = F.pad(_nchw(image), (p, p, p, p))
+    return _nhwc(F.conv2d(padded, filters.permute(3, 2, 0, 1).contiguous(), bias.reshape(-1), stride=s))
+
+
+def _pool(case: Case, t: Tensors) -> Tensor:
+    f, s, image = case["f"], case["s"], t["A_prev"]
+    if image.numel() == 0:  # torch refuses an image without channels
+        rows, columns = (case["h"] - f) // s + 1, (case["w"] - f) // s + 1
+        return image.sum().expand(case["m"], rows, columns, case["c"])
+    pool = F.max_pool2d if case.word("mode") == "max" else F.avg_pool2d
+    return _nhwc(pool(_nchw(image), f, s))
+
+
+def _mask(case: Case, t: Tensors) -> Tensor:
+    """One at torch's argument of the maximum: the first of equals, the last NaN if there is one."""
+    x = t["x"]
+    _, index = F.max_pool2d(x[None, None], tuple(x.shape), return_indices=True)
+    return F.one_hot(index.reshape(()), x.numel()).reshape(x.shape).to(torch.float64)
+
+
+def _distribute(case: Case, t: Tensors) -> Tensor:
+    return (t["dz"] / (case["h"] * case["w"])).expand(case["h"], case["w"])
+
+
+def _to_columns(case: Case, t: Tensors) -> Tensor:
+    return t["X"].reshape(case["m"], case["h"] * case["w"] * case["c"])
+
+
+def _from_columns(case: Case, t: Tensors) -> Tensor:
+    return t["X"].reshape(case["m"], case["h"], case["w"], case["c"])
+
+
+def _affine(case: Case, t: Tensors) -> Tensor:
+    return torch.addmm(t["b"], t["A_prev"], t["W"])
+
+
+def _affine_activation(case: Case, t: Tensors) -> Tensor:
+    activation = _ACTIVATIONS[case.word("activation")]
+    return activation(_affine(case, t))
+
+
+def _identity(Z: Tensor) -> Tensor:
+    return Z
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "NULL": _identity,
+}
+
+
+def _sigmoid(case: Case, t: Tensors) -> Tensor:
+    return torch.sigmoid(t["Z"])
+
+
+def _relu(case: Case, t: Tensors) -> Tensor:
+    return torch.relu(t["Z"])
+
+
+def _softmax(case: Case, t: Tensors) -> Tensor:
+    return torch.softmax(t["X"], dim=1)
+
+
+def _cross_entropy(case: Case, t: Tensors) -> Tensor:
+    """Mean of ``-log AL[i, Y_i]``; NaN for no rows, as torch's mean of nothing."""
+    return -torch.log(t["AL"].gather(1, t["Y"].reshape(-1, 1))).mean()
+
+
+def _softmax_cross_entropy(case: Case, t: Tensors) -> Tensor:
+    return F.cross_entropy(t["X"], t["Y"])
+
+
+Forward = Callable[[Case, Tensors], Tensor]
+
+#: The function that each operation is, or that a backward operation differentiates.
+_FORWARD: dict[str, Forward] = {
+    "pad3d": _pad,
+    "pad3d_backward": _pad,
+    "conv_single_step": _single_step,
+    "conv_forward": _conv,
+    "conv_backward": _conv,
+    "pool_forward": _pool,
+    "pool_backward": _pool,
+    "create_mask_from_window": _mask,
+    "distribute_value": _distribute,
+    "arr2col": _to_columns,
+    "col2arr": _from_columns,
+    "affine_forward": _affine,
+    "affine_backward": _affine,
+    "affine_activation_forward": _affine_activation,
+    "affine_activation_backward": _affine_activation,
+    "sigmoid": _sigmoid,
+    "sigmoid_backward": _sigmoid,
+    "relu": _relu,
+    "relu_backward": _relu,
+    "softmax": _softmax,
+    "softmax_backward": _softmax,
+    "cross_entropy_cost": _cross_entropy,
+    "cross_entropy_backward": _cross_entropy,
+    "softmax_cross_entropy_backward": _softmax_cross_entropy,
+}
+
+_LAYER = {"dA_prev": "A_prev", "dW": "W", "db": "b"}
+
+#: Which variable each output of a backward operation is the derivative by.
+_GRADIENTS: dict[str, dict[str, str]] = {
+    "pad3d_backward": {"dinput": "input"},
+    "conv_backward": _LAYER,
+    "pool_backward": {"dA_prev": "A_prev"},
+    "affine_backward": _LAYER,
+    "affine_activation_backward": _LAYER,
+    "sigmoid_backward": {"dZ": "Z"},
+    "relu_backward": {"dZ": "Z"},
+    "softmax_backward": {"dX": "X"},
+    "cross_entropy_backward": {"dAL": "AL"},
+    "softmax_cross_entropy_backward": {"dX": "X"},
+}
