@@ -180,7 +180,9 @@ def saturating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Where exp ends: round +-15 to 20, the last normal and subnormal results, and far beyond."""
     centres = np.array([16.5, 36.5, 87.5, 88.5, 103.5, 708.5, 709.5, 745.0, 10000.0])
     centre = centres[stream.integers(0, len(centres) - 1, shape)] * stream.signs(shape)
-    return draws.full_mantissa(centre + draws.uniform(stream, shape, np.dtype(np.float64), -1, 1), case.numpy_dtype)
+    return draws.full_mantissa(
+        centre + draws.uniform(stream, shape, np.dtype(np.float64), -1, 1), case.numpy_dtype
+    )
 
 
 def large(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
@@ -218,7 +220,9 @@ def tiny(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Probabilities far below 1, some subnormal: their logarithms are ordinary numbers."""
     lowest = _SMALLEST[case.dtype]
     exponent = stream.integers(lowest + 4, -20, shape).astype(np.int32)
-    return np.ldexp(draws.uniform(stream, shape, np.dtype(np.float64), 1, 2), exponent).astype(case.numpy_dtype)
+    return np.ldexp(draws.uniform(stream, shape, np.dtype(np.float64), 1, 2), exponent).astype(
+        case.numpy_dtype
+    )
 
 
 def certain(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

@@ -12,11 +12,11 @@ on ones (the number of terms), on absolute values and on squares.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,8 +47,10 @@ def evaluate(case: Case, arrays: Arrays) -> Outputs:
     """
     variables = _GRADIENTS.get(case.op, {}).values()
     tensors = {name: _tensor(arrays[name], name, name in variables) for name in case.operation.arrays}
-    onednn = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False  # the ``flags`` context manager warns about Intel GPUs
+    # Not the ``flags`` context manager: it sets TF32 as well, and warns that there is no Intel GPU.
+    backend = cast(Any, torch.backends.mkldnn)
+    onednn = backend.enabled
+    backend.enabled = False
     try:
         if variables:
             outputs = _backward(case, tensors)
@@ -56,7 +58,7 @@ def evaluate(case: Case, arrays: Arrays) -> Outputs:
             with torch.inference_mode():
                 outputs = {case.operation.outputs[0]: _FORWARD[case.op](case, tensors)}
     finally:
-        torch.backends.mkldnn.enabled = onednn
+        backend.enabled = onednn
     return {name: value.contiguous().numpy() for name, value in outputs.items()}
 
 
@@ -91,7 +93,7 @@ def _nhwc(image: Tensor) -> Tensor:
 
 def _pad(case: Case, t: Tensors) -> Tensor:
     p = case["p"]
-    return F.pad(t["input"], (0, 0, p, p, p, p))
+    return functional.pad(t["input"], (0, 0, p, p, p, p))
 
 
 def _single_step(case: Case, t: Tensors) -> Tensor:
@@ -107,8 +109,10 @@ def _conv(case: Case, t: Tensors) -> Tensor:
         columns = (case["w"] + 2 * p - f) // s + 1
         return bias.expand(case["m"], rows, columns, case["k"])
     # Padding by hand: torch's own rule for the padding argument depends on the backend.
-    padded = F.pad(_nchw(image), (p, p, p, p))
-    return _nhwc(F.conv2d(padded, filters.permute(3, 2, 0, 1).contiguous(), bias.reshape(-1), stride=s))
+    padded = functional.pad(_nchw(image), (p, p, p, p))
+    return _nhwc(
+        functional.conv2d(padded, filters.permute(3, 2, 0, 1).contiguous(), bias.reshape(-1), stride=s)
+    )
 
 
 def _pool(case: Case, t: Tensors) -> Tensor:
@@ -116,15 +120,15 @@ def _pool(case: Case, t: Tensors) -> Tensor:
     if image.numel() == 0:  # torch refuses an image without channels
         rows, columns = (case["h"] - f) // s + 1, (case["w"] - f) // s + 1
         return image.sum().expand(case["m"], rows, columns, case["c"])
-    pool = F.max_pool2d if case.word("mode") == "max" else F.avg_pool2d
+    pool = functional.max_pool2d if case.word("mode") == "max" else functional.avg_pool2d
     return _nhwc(pool(_nchw(image), f, s))
 
 
 def _mask(case: Case, t: Tensors) -> Tensor:
     """One at torch's argument of the maximum: the first of equals, the last NaN if there is one."""
     x = t["x"]
-    _, index = F.max_pool2d(x[None, None], tuple(x.shape), return_indices=True)
-    return F.one_hot(index.reshape(()), x.numel()).reshape(x.shape).to(torch.float64)
+    _, index = functional.max_pool2d(x[None, None], tuple(x.shape), return_indices=True)
+    return functional.one_hot(index.reshape(()), x.numel()).reshape(x.shape).to(torch.float64)
 
 
 def _distribute(case: Case, t: Tensors) -> Tensor:
@@ -177,7 +181,7 @@ def _cross_entropy(case: Case, t: Tensors) -> Tensor:
 
 
 def _softmax_cross_entropy(case: Case, t: Tensors) -> Tensor:
-    return F.cross_entropy(t["X"], t["Y"])
+    return functional.cross_entropy(t["X"], t["Y"])
 
 
 Forward = Callable[[Case, Tensors], Tensor]

@@ -80,4 +80,6 @@ def magnitudes(stream: Stream, shape: Shape, dtype: np.dtype[Any], octaves: int 
     third = octaves // 3
     exponent = sum(stream.integers(-third, third, shape) for _ in range(3))
     significand = uniform(stream, shape, dtype, 1, 2).astype(np.float64)
-    return full_mantissa(np.ldexp(significand, np.asarray(exponent, dtype=np.int32)) * stream.signs(shape), dtype)
+    return full_mantissa(
+        np.ldexp(significand, np.asarray(exponent, dtype=np.int32)) * stream.signs(shape), dtype
+    )
