@@ -1,0 +1,277 @@
+"""Why an output is wrong: the one known slip whose result it is.
+
+A failed output is compared with what each slip of the catalogue would have given on the same arrays:
+bit for bit where nothing rounds, else within the rounding error and several times that away from the
+right result. What is named is a fact about the data, so it has to be exactly one slip: where several
+give the same result on a case, or it is the first time that a slip is named, further cases with other
+shapes and data (through `rerun`) have to bear it out. All else is `UNEXPLAINED`.
+
+A run with thousands of failures stays fast: a `Diagnoser` remembers which slips it has established for
+an operation and output, tries those first, and stops searching the whole catalogue for an output after
+`SEARCHES` searches that found nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.data import draw
+from conformance.families import kind_of
+from conformance.slips import CATALOGUE, Slip
+from conformance.slips.core import Array, reference
+from conformance.slips.further import further
+from conformance.slips.rounding import agrees, apart, rounding
+
+UNEXPLAINED = "unexplained"
+INPUT_MODIFIED = "input-modified"
+BETWEEN_CALLS = "accumulator-kept-between-calls"
+
+#: Fruitless searches of the whole catalogue for one output, after which only established slips are tried.
+SEARCHES = 12
+#: Further cases drawn to tell slips apart or to bear one out.
+FURTHER = 40
+#: Cases on which a slip has to be borne out before it is established.
+WITNESSES = 2
+
+Rerun = Callable[[Case], Mapping[str, Array]]
+
+
+class Diagnoser:
+    """Diagnoses the failures of one implementation.
+
+    Parameters
+    ----------
+    rerun : callable, optional
+        Runs the implementation on a further case and returns its outputs by name. Without it a slip is
+        named only if no other one gives the same result on the case at hand.
+    """
+
+    def __init__(self, rerun: Rerun | None = None) -> None:
+        self._rerun = rerun
+        self._established: dict[tuple[str, str], list[Slip]] = defaultdict(list)
+        self._fruitless: dict[tuple[str, str], int] = defaultdict(int)
+
+    def diagnose(
+        self,
+        case: Case,
+        arrays: Mapping[str, Array],
+        output: str,
+        got: Array | None,
+        expected: Array,
+        *,
+        modified: bool = False,
+    ) -> str:
+        """Name the slip that explains one failed output.
+
+        Parameters
+        ----------
+        case : Case
+        arrays : mapping of str to ndarray
+            The arrays as the implementation saw them.
+        output : str
+            Which output failed.
+        got : ndarray or None
+            What the implementation gave; None if it gave nothing.
+        expected : ndarray
+            The right output.
+        modified : bool
+            Whether the implementation changed an input.
+
+        Returns
+        -------
+        str
+            The slip's identifier, two of them joined by "+" where two of the post's conventions meet
+            in one output, or `UNEXPLAINED`.
+        """
+        if got is None or np.asarray(got).dtype.kind not in "fiub":
+            return UNEXPLAINED
+        with np.errstate(all="ignore"):
+            data = _Data(case, arrays, output, got, expected)
+            if modified:
+                return INPUT_MODIFIED if data.right() else UNEXPLAINED
+            return self._search(data)
+
+    def _search(self, data: _Data) -> str:
+        key = (data.case.op, data.output)
+        known = [slip for slip in self._established[key] if data.explained_by(slip)]
+        if len(known) == 1:
+            return known[0].id
+        if self._fruitless[key] >= SEARCHES and not known:
+            return UNEXPLAINED
+        found = known or [slip for slip in _slips(*key) if data.explained_by(slip)]
+        if not found:
+            found = [slip for slip in _pairs(*key) if data.explained_by(slip)][:1]
+        if found and self._rerun is not None:
+            found = self._borne_out(data, found, self._rerun)
+        if not found and self._rerun is not None and self._keeps_between_calls(data, self._rerun):
+            return BETWEEN_CALLS
+        if len(found) != 1:
+            self._fruitless[key] += 1
+            return UNEXPLAINED
+        if self._rerun is not None and found[0] not in self._established[key]:
+            self._established[key].append(found[0])
+        return found[0].id
+
+    def _borne_out(self, data: _Data, found: list[Slip], rerun: Rerun) -> list[Slip]:
+        """The slips that further cases do not contradict, as soon as one is left and has been seen again."""
+        witnesses = 0
+        for more in self._further(data, rerun, found):
+            found = [slip for slip in found if more.explained_by(slip, told_apart=False)]
+            if not found:
+                return []
+            witnesses += any(more.shows(slip) for slip in found)
+            if len(found) == 1 and witnesses >= WITNESSES:
+                return found
+        return found
+
+    @staticmethod
+    def _further(data: _Data, rerun: Rerun, found: list[Slip]) -> Iterator[_Data]:
+        """Further cases on which the slips differ from one another, or one slip from the right result."""
+        for case in further(data.case, FURTHER):
+            arrays = draw(case)
+            bare = _Data(case, arrays, data.output, None, None)
+            if len(found) > 1 and not bare.tells_apart(found):
+                continue
+            if len(found) == 1 and not bare.shows(found[0]):
+                continue
+            try:
+                got = rerun(case).get(data.output)
+            except Exception:  # whatever a wrong implementation raises, it is no evidence for a slip
+                continue
+            if got is not None:
+                yield _Data(case, arrays, data.output, got, None)
+
+    @staticmethod
+    def _keeps_between_calls(data: _Data, rerun: Rerun) -> bool:
+        """Whether the same call made again gives the right result on top of what it gave before."""
+        try:
+            first, second = (np.array(rerun(data.case)[data.output], np.float64) for _ in range(2))
+        except Exception:  # see _further
+            return False
+        if first.shape != data.expected.shape or second.shape != first.shape:
+            return False
+        difference = _Data(data.case, data.arrays, data.output, second - first, data.expected)
+        return difference.right() and bool(np.any(difference.got))
+
+
+class _Data:
+    """One output of one case with what is right, and the questions a diagnosis asks of it."""
+
+    def __init__(
+        self,
+        case: Case,
+        arrays: Mapping[str, Array],
+        output: str,
+        got: Array | None,
+        expected: Array | None,
+    ) -> None:
+        self.case, self.output = case, output
+        self.arrays = {
+            name: np.asarray(v) if name == "Y" else np.asarray(v, np.float64) for name, v in arrays.items()
+        }
+        with np.errstate(all="ignore"):
+            right = reference(case, self.arrays)[output] if expected is None else expected
+        self.expected = np.asarray(right, np.float64)
+        self.got = self.expected if got is None else np.asarray(got, np.float64)
+        self._unit = float(np.finfo(case.numpy_dtype).eps) / 2
+        self._exact = kind_of(case) == "exact"
+
+    def _predictions(self, slip: Slip) -> Iterator[tuple[Array, Array | None]]:
+        """What each variant of a slip gives here, with the limit of rounding (None if nothing rounds)."""
+        limits = rounding(self.case, self.arrays, self.output, slip.unit or self._unit)
+        for outputs in slip.outputs(self.case, self.arrays):
+            wrong = np.asarray(outputs.get(self.output, self.expected), np.float64)
+            exact = self._exact and not slip.unit and _representable(wrong, self.case)
+            yield wrong, None if exact else limits.limit(wrong, self.expected)
+
+    def explained_by(self, slip: Slip, told_apart: bool = True) -> bool:
+        """Whether a variant of the slip gives what was got (and, unless waived, not what is right)."""
+        with np.errstate(all="ignore"):
+            if slip.signature and told_apart and not slip.signature(self.case, self.got, self.expected):
+                return False
+            return any(
+                agrees(self.case, self.got, wrong, limit)
+                and (not told_apart or slip.signature or apart(self.case, wrong, self.expected, limit))
+                for wrong, limit in self._predictions(slip)
+            )
+
+    def shows(self, slip: Slip) -> bool:
+        """Whether the slip would be seen in this case."""
+        with np.errstate(all="ignore"):
+            return bool(slip.signature) or any(
+                apart(self.case, wrong, self.expected, limit) for wrong, limit in self._predictions(slip)
+            )
+
+    def tells_apart(self, slips: list[Slip]) -> bool:
+        """Whether two of the slips give different results in this case."""
+        with np.errstate(all="ignore"):
+            predictions = [list(self._predictions(slip)) for slip in slips]
+            return any(
+                all(apart(self.case, w, v, limit) for w, limit in one for v, _ in other)
+                for one, other in combinations(predictions, 2)
+            )
+
+    def right(self) -> bool:
+        """Whether what was got is right, up to rounding."""
+        limits = rounding(self.case, self.arrays, self.output, self._unit)
+        limit = limits.limit(self.expected, self.expected)
+        return agrees(self.case, self.got, self.expected, limit)
+
+
+def _representable(wrong: Array, case: Case) -> bool:
+    """Whether the dtype of the case holds every number of a slip's result: then nothing was rounded."""
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(wrong, wrong.astype(case.numpy_dtype), equal_nan=True))
+
+
+@lru_cache(maxsize=None)
+def _slips(op: str, output: str) -> tuple[Slip, ...]:
+    return tuple(slip for slip in CATALOGUE.values() if slip.applies(op, output))
+
+
+@lru_cache(maxsize=None)
+def _pairs(op: str, output: str) -> tuple[Slip, ...]:
+    """Two conventions of the post at once, as they meet in its composed functions."""
+    post = [slip for slip in _slips(op, output) if slip.post]
+    return tuple(one.combined(other) for one, other in combinations(post, 2))
+
+
+def diagnose(
+    case: Case,
+    arrays: Mapping[str, Array],
+    output: str,
+    got: Array | None,
+    expected: Array,
+    *,
+    modified: bool = False,
+    rerun: Rerun | None = None,
+) -> str:
+    """Diagnose one failed output; `Diagnoser.diagnose` describes the arguments and the result."""
+    return Diagnoser(rerun).diagnose(case, arrays, output, got, expected, modified=modified)
+
+
+def explain(id: str) -> str:
+    """One sentence for each slip that a diagnosis names.
+
+    Raises
+    ------
+    ValueError
+        If no slip has that name.
+    """
+    if id == UNEXPLAINED:
+        return "No known slip, or more than one, gives this result."
+    unknown = [part for part in id.split("+") if part not in CATALOGUE]
+    if unknown:
+        raise ValueError(f"no slip is called {unknown[0]!r}; `conformance list` shows the {len(CATALOGUE)} names")
+    return " ".join(CATALOGUE[part].text for part in id.split("+"))
+
+
+def catalogue() -> list[Slip]:
+    """All known slips, in the order of their names."""
+    return sorted(CATALOGUE.values(), key=lambda slip: slip.id)

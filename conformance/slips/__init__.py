@@ -1,0 +1,12 @@
+"""The catalogue of known slips: one small function each, from a case to the wrong outputs it would give.
+
+One file per family of operations registers its slips in `CATALOGUE`; `core` is the right computation
+they change, `rounding` how far a kernel's rounding may take a result.
+"""
+
+from __future__ import annotations
+
+from conformance.slips import activation, affine, conv, general, loss, numeric, pool, reorder  # noqa: F401
+from conformance.slips.catalogue import CATALOGUE, Slip
+
+__all__ = ["CATALOGUE", "Slip"]

@@ -1,0 +1,227 @@
+"""Slips of the convolution: bias, orientation and layout of the filter, stride and place of the window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.slips.catalogue import slip
+from conformance.slips.core import Array, Arrays, Base, Outputs, scatter, window_of
+
+_FILTER = {"conv_forward": "Z", "conv_backward": "dA_prev dW"}
+_BIASED = {
+    "conv_single_step": "Z",
+    "conv_forward": "Z",
+    "affine_forward": "Z",
+    "affine_activation_forward": "A",
+}
+
+
+@slip(
+    "conv-bias-per-tap",
+    "The bias is inside the window sum, so it is added f*f*n_C_prev times instead of once.",
+    {"conv_single_step": "Z", "conv_forward": "Z"},
+    post=True,
+)
+def conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, bias_times=case["f"] ** 2 * case["c"])
+
+
+@slip(
+    "conv-bias-per-position",
+    "The bias is added once per position of the window (f*f times) instead of once.",
+    {"conv_single_step": "Z", "conv_forward": "Z"},
+)
+def conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, bias_times=case["f"] ** 2)
+
+
+@slip(
+    "conv-bias-per-channel",
+    "The bias is added once per input channel (n_C_prev times) instead of once.",
+    {"conv_single_step": "Z", "conv_forward": "Z"},
+)
+def conv_bias_per_channel(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, bias_times=case["c"])
+
+
+@slip("bias-forgotten", "The bias is not added.", _BIASED)
+def bias_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, bias_times=0.0)
+
+
+@slip("bias-subtracted", "The bias is subtracted instead of added.", _BIASED)
+def bias_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, bias_times=-1.0)
+
+
+@slip("bias-twice", "The bias is added twice.", _BIASED)
+def bias_twice(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, bias_times=2.0)
+
+
+@slip(
+    "bias-of-first-channel",
+    "The bias of the first output channel is added to all of them.",
+    {op: outputs for op, outputs in _BIASED.items() if op != "conv_single_step"},
+)
+def bias_of_first_channel(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, {**a, "b": np.broadcast_to(a["b"][..., :1], a["b"].shape)})
+
+
+@slip(
+    "filter-flipped",
+    "The filter is turned by 180 degrees (a convolution instead of a cross-correlation).",
+    _FILTER,
+)
+def filter_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
+    out = base(case, {**a, "W": a["W"][::-1, ::-1]})
+    return {name: value[::-1, ::-1] if name == "dW" else value for name, value in out.items()}
+
+
+@slip("filter-transposed", "Rows and columns of the filter are exchanged.", _FILTER)
+def filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
+    out = base(case, {**a, "W": a["W"].swapaxes(0, 1)})
+    return {name: value.swapaxes(0, 1) if name == "dW" else value for name, value in out.items()}
+
+
+@slip(
+    "filter-channels-exchanged",
+    "The filter's memory is read as (f, f, n_C, n_C_prev): input and output channels are exchanged.",
+    {"conv_forward": "Z", "conv_backward": "dA_prev"},
+)
+def filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+    f, c, k = case["f"], case["c"], case["k"]
+    return base(case, {**a, "W": a["W"].reshape(f, f, k, c).swapaxes(2, 3)})
+
+
+@slip(
+    "filter-read-as-oihw",
+    "The filter's memory is read as (n_C, n_C_prev, f, f), the layout of PyTorch.",
+    {"conv_forward": "Z", "conv_backward": "dA_prev"},
+)
+def filter_read_as_oihw(case: Case, a: Arrays, base: Base) -> Outputs:
+    f, c, k = case["f"], case["c"], case["k"]
+    return base(case, {**a, "W": a["W"].reshape(k, c, f, f).transpose(2, 3, 1, 0)})
+
+
+@slip(
+    "weight-gradient-as-oihw",
+    "The filter's gradient comes in the layout of PyTorch, (n_C, n_C_prev, f, f).",
+    {"conv_backward": "dW"},
+    variants=({"shape": False}, {"shape": True}),
+)
+def weight_gradient_as_oihw(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
+    right = base(case, a)["dW"]
+    moved = right.transpose(3, 2, 0, 1)
+    return {"dW": moved.reshape(right.shape) if shape else moved}
+
+
+@slip(
+    "filter-last-row-missing",
+    "The loop over the window's rows stops one short: the filter's last row is not used.",
+    _FILTER,
+)
+def filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
+    keep = (np.arange(case["f"]) < case["f"] - 1).reshape(-1, 1, 1, 1)
+    out = base(case, {**a, "W": a["W"] * keep})
+    return {name: value * keep if name == "dW" else value for name, value in out.items()}
+
+
+@slip(
+    "filter-last-column-missing",
+    "The loop over the window's columns stops one short: the filter's last column is not used.",
+    _FILTER,
+)
+def filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
+    keep = (np.arange(case["f"]) < case["f"] - 1).reshape(1, -1, 1, 1)
+    out = base(case, {**a, "W": a["W"] * keep})
+    return {name: value * keep if name == "dW" else value for name, value in out.items()}
+
+
+@slip(
+    "input-channels-only-first",
+    "Only the first input channel enters the sum.",
+    {"conv_forward": "Z", "conv_single_step": "Z"},
+)
+def input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
+    keep = (np.arange(case["c"]) == 0).reshape((-1, 1) if case.op == "conv_forward" else (-1,))
+    return base(case, {**a, "W": a["W"] * keep})
+
+
+@slip(
+    "stride-ignored",
+    "Windows are placed one apart instead of `stride` apart.",
+    {**_FILTER, "pool_forward": "A", "pool_backward": "dA_prev"},
+)
+def stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, window=replace(window_of(case), sh=1, sw=1))
+
+
+@slip(
+    "padding-one-sided",
+    "All the padding is taken to be at the bottom and right, none at the top and left.",
+    {**_FILTER, "pad3d": "output", "pad3d_backward": "dinput"},
+)
+def padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
+    p = case["p"]
+    if case.op == "pad3d":
+        return {"output": np.pad(a["input"], ((0, 0), (0, 2 * p), (0, 2 * p), (0, 0)))}
+    if case.op == "pad3d_backward":
+        return {"dinput": a["doutput"][:, : case["h"], : case["w"]]}
+    return base(case, a, window=replace(window_of(case), top=0, left=0))
+
+
+@slip(
+    "padding-off-by-one",
+    "Windows start one pixel too early or too late in both directions.",
+    _FILTER,
+    variants=({"by": 1}, {"by": -1}),
+)
+def padding_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
+    return base(case, a, window=window_of(case).shifted(by))
+
+
+@slip(
+    "padding-forgotten",
+    "The input is not padded: the output is that of padding 0, smaller.",
+    {"conv_forward": "Z", "pad3d": "output"},
+)
+def padding_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.op == "pad3d" or min(case["h"], case["w"]) < case["f"]:
+        return {"output": a["input"]} if case.op == "pad3d" else {}
+    return base(case, a, window=window_of(case.replace(p=0)))
+
+
+@slip(
+    "padding-kept",
+    "The gradient of the padded input is returned with its padding.",
+    {"conv_backward": "dA_prev", "pad3d_backward": "dinput"},
+)
+def padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.op == "pad3d_backward":
+        return {"dinput": a["doutput"]}
+    return {"dA_prev": _padded_gradient(case, a)}
+
+
+@slip(
+    "crop-empty-at-padding-zero",
+    "The padding is cut off by the slice p:-p, which is empty where p is 0.",
+    {"conv_backward": "dA_prev", "pad3d_backward": "dinput"},
+    variants=({"shape": "empty"}, {"shape": "zero"}),
+)
+def crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -> Outputs:
+    if case["p"]:
+        return {}
+    right = base(case, a)
+    name = "dinput" if case.op == "pad3d_backward" else "dA_prev"
+    return {name: right[name][:, 0:-0, 0:-0] if shape == "empty" else np.zeros_like(right[name])}
+
+
+def _padded_gradient(case: Case, a: Arrays) -> Array:
+    p = case["p"]
+    window = replace(window_of(case), top=0, left=0)
+    shape = (case["m"], case["h"] + 2 * p, case["w"] + 2 * p, case["c"])
+    return scatter(np.tensordot(a["dZ"], a["W"], ([3], [3])), window, shape)

@@ -1,0 +1,326 @@
+"""The 24 functions in float64 NumPy, with the joints at which people usually get them wrong left open.
+
+`reference` gives the right outputs; a slip calls it with changed arrays or with one of the options
+below. It shares no code with the oracle, the kernels or the adapters, so that a slip is not recognised
+by a mistake it has in common with what it explains.
+
+Options by operation: ``window`` (conv, pool), ``bias_times`` (conv), ``ties``, ``overwrite``, ``start``,
+``divisor`` (pool, mask), ``at_zero``, ``relu_mask`` (relu and what uses it), ``slope`` (sigmoid's
+derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it), ``epsilon`` (logarithm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.case import Case
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Outputs = dict[str, Array]
+Base = Callable[..., Outputs]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a window reads: tap (i, j) of output (y, x) is row ``y*sh - top + i``, column ``x*sw - left + j``."""
+
+    f: int
+    sh: int
+    sw: int
+    top: int
+    left: int
+    rows: int
+    cols: int
+
+    def taps(self) -> Iterator[tuple[int, int]]:
+        """All taps, last first: writing them in this order leaves what a row-major scan leaves."""
+        return ((i, j) for i in reversed(range(self.f)) for j in reversed(range(self.f)))
+
+    def shifted(self, by: int) -> Window:
+        return replace(self, top=self.top + by, left=self.left + by)
+
+
+def window_of(case: Case) -> Window:
+    """The right window of a convolution or pooling case (pooling has no padding)."""
+    f, s = case["f"], case["s"]
+    pad = case["p"] if case.op.startswith("conv") else 0
+    rows, cols = ((case[x] + 2 * pad - f) // s + 1 for x in "hw")
+    return Window(f, s, s, pad, pad, max(rows, 0), max(cols, 0))
+
+
+def patches(images: Array, window: Window) -> Array:
+    """The windows of `images`, ``(m, rows, cols, f, f, C)``, zero outside the image."""
+    _, height, width, _ = images.shape
+    r = np.arange(window.rows)[:, None] * window.sh - window.top + np.arange(window.f)
+    c = np.arange(window.cols)[:, None] * window.sw - window.left + np.arange(window.f)
+    inside = ((r >= 0) & (r < height))[:, None, :, None] & ((c >= 0) & (c < width))[None, :, None, :]
+    r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
+    taken = images[:, r[:, None, :, None], c[None, :, None, :], :]
+    return np.where(inside[None, ..., None], taken, 0.0)
+
+
+def scatter(values: Array, window: Window, shape: tuple[int, ...], overwrite: bool = False) -> Array:
+    """Put windows back into images of `shape`: added, or overwritten in the order of a row-major scan."""
+    out = np.zeros(shape)
+    for i, j in window.taps():
+        r = np.arange(window.rows) * window.sh - window.top + i
+        c = np.arange(window.cols) * window.sw - window.left + j
+        y, x = np.flatnonzero((r >= 0) & (r < shape[1])), np.flatnonzero((c >= 0) & (c < shape[2]))
+        place = (slice(None), r[y][:, None], c[x][None, :])
+        part = values[:, y[:, None], x[None, :], i, j]
+        out[place] = part if overwrite else out[place] + part
+    return out
+
+
+def _pad3d(case: Case, a: Arrays) -> Outputs:
+    p = case["p"]
+    return {"output": np.pad(a["input"], ((0, 0), (p, p), (p, p), (0, 0)))}
+
+
+def _pad3d_backward(case: Case, a: Arrays) -> Outputs:
+    p = case["p"]
+    return {"dinput": a["doutput"][:, p : p + case["h"], p : p + case["w"]]}
+
+
+def _conv_single_step(case: Case, a: Arrays, bias_times: float = 1.0) -> Outputs:
+    return {"Z": np.asarray((a["a_slice_prev"] * a["W"]).sum() + bias_times * a["b"].reshape(()))}
+
+
+def _conv_forward(case: Case, a: Arrays, window: Window | None = None, bias_times: float = 1.0) -> Outputs:
+    taken = patches(a["A_prev"], window or window_of(case))
+    return {"Z": np.tensordot(taken, a["W"], 3) + bias_times * a["b"].reshape(-1)}
+
+
+def _conv_backward(
+    case: Case, a: Arrays, window: Window | None = None, overwrite: bool = False
+) -> Outputs:
+    window = window or window_of(case)
+    spread = np.tensordot(a["dZ"], a["W"], ([3], [3]))
+    return {
+        "dA_prev": scatter(spread, window, a["A_prev"].shape, overwrite),
+        "dW": np.tensordot(patches(a["A_prev"], window), a["dZ"], ([0, 1, 2], [0, 1, 2])),
+        "db": a["dZ"].sum((0, 1, 2)).reshape(1, 1, 1, -1),
+    }
+
+
+def _pool_forward(
+    case: Case,
+    a: Arrays,
+    window: Window | None = None,
+    start: float = -np.inf,
+    mode: str = "",
+    divisor: float | None = None,
+) -> Outputs:
+    window = window or window_of(case)
+    taken = patches(a["A_prev"], window)
+    if (mode or case.word("mode")) == "max":
+        return {"A": np.maximum(taken.max((3, 4)), start)}
+    return {"A": taken.sum((3, 4)) / (divisor or window.f**2)}
+
+
+def chosen(values: Array, ties: str) -> Array:
+    """The share of the gradient that each entry of the last-but-one axis receives.
+
+    Ties go to the ``first`` maximum, the ``last``, ``all`` of them in full or ``shared`` equally. A
+    NaN wins over numbers, the last NaN over the others, whatever the ties do.
+    """
+    nan = np.isnan(values)
+    number = np.where(nan, -np.inf, values)
+    candidates = np.where(nan.any(-2, keepdims=True), nan, number == number.max(-2, keepdims=True))
+    last = np.where(nan.any(-2, keepdims=True), True, ties == "last")
+    first_seen = (np.cumsum(candidates, -2) == 1) & candidates
+    last_seen = (np.cumsum(candidates[..., ::-1, :], -2)[..., ::-1, :] == 1) & candidates
+    if ties in ("all", "shared"):
+        share = 1.0 if ties == "all" else 1.0 / candidates.sum(-2, keepdims=True)
+        return np.where(last, last_seen, candidates * share).astype(np.float64)
+    return np.where(last, last_seen, first_seen).astype(np.float64)
+
+
+def _pool_backward(
+    case: Case,
+    a: Arrays,
+    window: Window | None = None,
+    ties: str = "first",
+    start: float = -np.inf,
+    overwrite: bool = False,
+    mode: str = "",
+    divisor: float | None = None,
+) -> Outputs:
+    window = window or window_of(case)
+    taken = patches(a["A_prev"], window)
+    flat = taken.reshape(*taken.shape[:3], window.f**2, taken.shape[-1])
+    upstream = a["dA"][:, :, :, None, :]
+    if (mode or case.word("mode")) == "max":
+        share = chosen(flat, ties) * ~(flat.max(-2, keepdims=True) < start)
+        given = np.where(share != 0, share * upstream, 0.0)
+    else:
+        given = np.broadcast_to(upstream / (divisor or window.f**2), flat.shape)
+    return {"dA_prev": scatter(given.reshape(taken.shape), window, a["A_prev"].shape, overwrite)}
+
+
+def _mask(case: Case, a: Arrays, ties: str = "first") -> Outputs:
+    return {"mask": chosen(a["x"].reshape(-1, 1), ties).reshape(a["x"].shape)}
+
+
+def _distribute(case: Case, a: Arrays, divisor: float | None = None) -> Outputs:
+    size = case["h"] * case["w"]
+    return {"a": np.full((case["h"], case["w"]), a["dz"] / (divisor or size or 1))}
+
+
+def _arr2col(case: Case, a: Arrays, order: str = "hwc") -> Outputs:
+    axes = (0, *(1 + "hwc".index(letter) for letter in order))
+    return {"output": a["X"].transpose(axes).reshape(a["X"].shape[0], -1)}
+
+
+def _col2arr(case: Case, a: Arrays, order: str = "hwc") -> Outputs:
+    extents = (case["m"], *(case[letter] for letter in order))
+    axes = (0, *(1 + order.index(letter) for letter in "hwc"))
+    return {"output": a["X"].reshape(extents).transpose(axes)}
+
+
+def _affine_forward(case: Case, a: Arrays, bias_times: float = 1.0) -> Outputs:
+    return {"Z": a["A_prev"] @ a["W"] + bias_times * a["b"]}
+
+
+def _affine_backward(case: Case, a: Arrays) -> Outputs:
+    return {
+        "dA_prev": a["dZ"] @ a["W"].T,
+        "dW": a["A_prev"].T @ a["dZ"],
+        "db": a["dZ"].sum(0, keepdims=True),
+    }
+
+
+def sigmoid(z: Array) -> Array:
+    """The logistic function without overflow at either end."""
+    small = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
+
+
+def slope(z: Array) -> Array:
+    """The derivative of `sigmoid`, symmetric and never lost to cancellation."""
+    small = np.exp(-np.abs(z))
+    return small / (1.0 + small) ** 2
+
+
+def _activate(z: Array, activation: str) -> Array:
+    if activation == "relu":
+        return np.where(z < 0, 0.0, z)
+    return sigmoid(z) if activation == "sigmoid" else z
+
+
+def _relu_backward(
+    case: Case, a: Arrays, at_zero: float = 0.0, relu_mask: Array | None = None
+) -> Outputs:
+    z = a["Z"] if relu_mask is None else relu_mask
+    return {"dZ": np.where(z == 0, at_zero, np.where(z < 0, 0.0, 1.0)) * a["dA"]}
+
+
+def _sigmoid_backward(case: Case, a: Arrays, slope: Callable[[Array], Array] = slope) -> Outputs:
+    return {"dZ": a["dA"] * slope(a["Z"])}
+
+
+def _affine_activation_forward(
+    case: Case, a: Arrays, activation: str = "", bias_times: float = 1.0
+) -> Outputs:
+    z = _affine_forward(case, a, bias_times)["Z"]
+    return {"A": _activate(z, activation or case.word("activation"))}
+
+
+def _affine_activation_backward(
+    case: Case,
+    a: Arrays,
+    activation: str = "",
+    at_zero: float = 0.0,
+    relu_mask: Array | None = None,
+    slope: Callable[[Array], Array] = slope,
+) -> Outputs:
+    inner = {"Z": _affine_forward(case, a)["Z"], "dA": a["dA"]}
+    activation = activation or case.word("activation")
+    d_z = a["dA"]
+    if activation == "relu":
+        d_z = _relu_backward(case, inner, at_zero, relu_mask)["dZ"]
+    elif activation == "sigmoid":
+        d_z = _sigmoid_backward(case, inner, slope)["dZ"]
+    return _affine_backward(case, {**a, "dZ": d_z})
+
+
+def _softmax(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Outputs:
+    x = a["X"]
+    if x.size == 0:
+        return {"probs": np.zeros(x.shape)}
+    top = {"row": x.max(axis, keepdims=True), "all": x.max(), "none": np.zeros(())}[shift]
+    # Overflow has to happen where it happens for the case's dtype, not where it happens in float64.
+    powers = np.exp(x - top).astype(case.numpy_dtype).astype(np.float64) if shift != "row" else np.exp(x - top)
+    total = powers.sum(axis, keepdims=True)
+    if shift != "row":
+        total = total.astype(case.numpy_dtype).astype(np.float64)
+    return {"probs": powers / total}
+
+
+def _softmax_backward(case: Case, a: Arrays, **options: Any) -> Outputs:
+    p = _softmax(case, a, **options)["probs"]
+    axis = options.get("axis", 1)
+    return {"dX": p * (a["dprobs"] - (p * a["dprobs"]).sum(axis, keepdims=True))}
+
+
+def picked(a: Arrays, name: str) -> Array:
+    """The entry of each row that the label names."""
+    return a[name][np.arange(len(a["Y"])), a["Y"]]
+
+
+def onehot(case: Case, a: Arrays) -> Array:
+    out = np.zeros((case["m"], case["n"]))
+    out[np.arange(case["m"]), a["Y"]] = 1.0
+    return out
+
+
+def _cross_entropy_cost(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
+    return {"loss": np.asarray(-np.log(picked(a, "AL") + epsilon).sum() / max(case["m"], 1))}
+
+
+def _cross_entropy_backward(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
+    hot = onehot(case, a)
+    return {"dAL": np.where(hot > 0, -1.0 / (a["AL"] + epsilon), 0.0) / max(case["m"], 1)}
+
+
+def _softmax_cross_entropy_backward(case: Case, a: Arrays, **options: Any) -> Outputs:
+    return {"dX": (_softmax(case, a, **options)["probs"] - onehot(case, a)) / max(case["m"], 1)}
+
+
+_REFERENCE: dict[str, Base] = {
+    "pad3d": _pad3d,
+    "pad3d_backward": _pad3d_backward,
+    "conv_single_step": _conv_single_step,
+    "conv_forward": _conv_forward,
+    "conv_backward": _conv_backward,
+    "pool_forward": _pool_forward,
+    "pool_backward": _pool_backward,
+    "create_mask_from_window": _mask,
+    "distribute_value": _distribute,
+    "arr2col": _arr2col,
+    "col2arr": _col2arr,
+    "affine_forward": _affine_forward,
+    "affine_backward": _affine_backward,
+    "affine_activation_forward": _affine_activation_forward,
+    "affine_activation_backward": _affine_activation_backward,
+    "sigmoid": lambda case, a: {"A": sigmoid(a["Z"])},
+    "sigmoid_backward": _sigmoid_backward,
+    "relu": lambda case, a: {"A": _activate(a["Z"], "relu")},
+    "relu_backward": _relu_backward,
+    "softmax": _softmax,
+    "softmax_backward": _softmax_backward,
+    "cross_entropy_cost": _cross_entropy_cost,
+    "cross_entropy_backward": _cross_entropy_backward,
+    "softmax_cross_entropy_backward": _softmax_cross_entropy_backward,
+}
+
+
+def reference(case: Case, arrays: Arrays, **options: Any) -> Outputs:
+    """The outputs of a case in float64: the right ones, or with `options` the ones a slip gives."""
+    return _REFERENCE[case.op](case, arrays, **options)

@@ -1,0 +1,51 @@
+"""Further cases like a given one, to tell slips apart that give the same result on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from conformance.case import Case, Value
+from conformance.families import FAMILIES
+from conformance.operations import WORDS
+
+#: Extents to draw from: small, so that a further case costs nothing, and past the first vector widths.
+_POOLS: dict[str, tuple[int, ...]] = {
+    "m": (2, 3, 4, 5),
+    "h": (4, 5, 7, 8, 10),
+    "w": (5, 6, 9, 11),
+    "c": (2, 3, 5, 6, 9, 18),
+    "f": (2, 3, 4),
+    "k": (2, 3, 5, 7, 19),
+    "s": (1, 2, 3),
+    "p": (0, 1, 2),
+    "i": (3, 5, 8, 19),
+    "o": (2, 4, 6, 21),
+    "n": (3, 4, 7, 11),
+}
+
+
+def further(case: Case, count: int) -> Iterator[Case]:
+    """Yield `count` cases of the same operation, dtype and words with other extents, data and seeds.
+
+    Every other one has the data family of `case`, in which the slip showed; the rest go through all
+    families that suit, those with exact sums first. Drawn from the case's own text: the same every time.
+    """
+    random = Random(str(case))
+    others = sorted(
+        (name for name, family in FAMILIES.items() if case.op in family.operations and name != case.family),
+        key=lambda name: FAMILIES[name].kind != "exact",
+    )
+    made = 0
+    for attempt in range(20 * count):
+        values: dict[str, Value] = {
+            name: value if name in WORDS else random.choice(_POOLS[name]) for name, value in case.params
+        }
+        family = case.family if attempt % 2 == 0 or not others else others[attempt // 2 % len(others)]
+        more = Case(case.op, case.dtype, tuple(values.items()), family, random.randrange(10**6))
+        extents = [v for name, v in values.items() if name not in ("s", "p")]
+        if len(set(extents)) == len(extents) and FAMILIES[family].suits(more):
+            made += 1
+            yield more
+        if made == count:
+            return
