@@ -1,0 +1,51 @@
+"""The report of a run: ``report.html`` for people, ``report.md`` for a job summary, ``junit.xml`` for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from conformance.report import html, junit, markdown
+from conformance.report.digest import digest
+from conformance.report.text import clean
+from conformance.report.verdict import judge
+
+__all__ = ["write"]
+
+
+def write(
+    records_path: str | PathLike[str], summary: Mapping[str, Any], out_dir: str | PathLike[str]
+) -> Path:
+    """Write ``report.html``, ``report.md`` and ``junit.xml``.
+
+    Parameters
+    ----------
+    records_path : path
+        The ``results.jsonl`` of the run; read line by line, so its length does not matter.
+    summary : mapping
+        What ``summary.json`` holds.
+    out_dir : path
+        Where to write; made if it is missing.
+
+    Returns
+    -------
+    Path
+        The ``report.html``.
+
+    Raises
+    ------
+    ValueError
+        If a line of `records_path` is no record.
+    """
+    records, out = Path(records_path), Path(out_dir)
+    facts = clean(dict(summary))
+    result = digest(records)
+    verdict = judge(facts, result)
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "report.html"
+    page.write_text(html.render(facts, result, verdict), encoding="utf-8")
+    (out / "report.md").write_text(markdown.render(facts, result, verdict), encoding="utf-8")
+    junit.write(records, facts, verdict, out / "junit.xml")
+    return page

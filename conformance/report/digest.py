@@ -1,0 +1,258 @@
+"""One pass over ``results.jsonl``: what the report needs of it, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conformance.operations import OPERATIONS
+from conformance.report.text import clean
+
+Row = dict[str, Any]
+
+STATUSES = ("passed", "failed", "absent")
+TIERS = ("exact", "equal", "bound", "statistical")
+
+#: A comparison counts as sharp when it could have seen this share of single dropped terms.
+SHARP = 0.95
+
+#: Failures shown in full for each operation, output and diagnosis; the others are counted.
+EXAMPLES = 3
+
+#: Groups of failures that keep examples; a diagnosis that differs every time cannot fill the memory.
+GROUPS = 200
+
+_STEPS = 4  # bins for each doubling of an error: a median within 20 %
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Yield the records of a ``results.jsonl``, unprintable characters replaced.
+
+    Raises
+    ------
+    ValueError
+        If a line is no record; the message names the file and the line.
+    """
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: expected a JSON record, got {line[:60]!r}"
+                ) from error
+            if not isinstance(row, dict) or row.get("status") not in STATUSES:
+                raise ValueError(
+                    f"{path}, line {number}: expected a record with status {', '.join(STATUSES)}, "
+                    f"got {line[:60]!r}"
+                )
+            yield clean(row)
+
+
+def number(item: Any) -> float | None:
+    """Read a number of a record; non-finite ones are written as text. NaN counts as infinite."""
+    if item is None:
+        return None
+    read = float(item)
+    return math.inf if math.isnan(read) else read
+
+
+@dataclass
+class Spread:
+    """The distribution of one error: how many, the median, the worst and its case."""
+
+    count: int = 0
+    worst: float = -math.inf
+    worst_case: str = ""
+    bins: Counter[float] = field(default_factory=Counter)
+
+    def add(self, item: float, case: str) -> None:
+        self.count += 1
+        if item > self.worst:
+            self.worst, self.worst_case = item, case
+        exact = item <= 0 or math.isinf(item)
+        self.bins[item if exact else 2.0 ** (round(math.log2(item) * _STEPS) / _STEPS)] += 1
+
+    @property
+    def median(self) -> float:
+        seen = 0
+        for item in sorted(self.bins):
+            seen += self.bins[item]
+            if 2 * seen >= self.count:
+                return min(item, self.worst)
+        raise ValueError("the median of no errors")
+
+
+@dataclass
+class Cell:
+    """One output of one operation."""
+
+    op: str
+    output: str
+    counts: Counter[str] = field(default_factory=Counter)
+    ulp: dict[str, Spread] = field(default_factory=dict)
+    share: dict[str, Spread] = field(default_factory=dict)
+    failed_dtypes: Counter[str] = field(default_factory=Counter)
+    diagnoses: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def status(self) -> str:
+        return next((s for s in ("failed", "passed", "absent") if self.counts[s]), "absent")
+
+    def worst(self, errors: dict[str, Spread]) -> Spread | None:
+        return max(errors.values(), key=lambda spread: spread.worst, default=None)
+
+
+@dataclass
+class Group:
+    """The failures of one output that share a diagnosis."""
+
+    op: str
+    output: str
+    diagnosis: str
+    count: int = 0
+    dtypes: Counter[str] = field(default_factory=Counter)
+    families: Counter[str] = field(default_factory=Counter)
+    examples: list[Row] = field(default_factory=list)
+
+
+@dataclass
+class Family:
+    """What was compared on one data family."""
+
+    cases: int = 0
+    tiers: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+
+
+@dataclass
+class Power:
+    """The detectability of one tier's comparisons."""
+
+    count: int = 0
+    total: float = 0.0
+    lowest: float = math.inf
+    blunt: int = 0
+
+
+@dataclass
+class Corner:
+    """The result of one named corner case of one operation, over dtypes and outputs."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def status(self) -> str:
+        return next(s for s in ("failed", "passed", "absent") if self.counts[s])
+
+
+@dataclass
+class Digest:
+    """Everything the report says of the records."""
+
+    cases: int = 0
+    records: int = 0
+    dtypes: list[str] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    groups: dict[tuple[str, str, str], Group] = field(default_factory=dict)
+    families: dict[str, Family] = field(default_factory=dict)
+    power: dict[str, Power] = field(default_factory=dict)
+    corners: dict[tuple[str, str], Corner] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> int:
+        """The comparisons made: every record but the absent ones."""
+        return self.statuses["passed"] + self.statuses["failed"]
+
+    def add(self, row: Row, new_case: bool) -> None:
+        self.records += 1
+        self.cases += new_case
+        self.statuses[row["status"]] += 1
+        if row["dtype"] not in self.dtypes:
+            self.dtypes.append(row["dtype"])
+        self._add_cell(row)
+        self._add_coverage(row, new_case)
+        if row["corner"]:
+            corner = self.corners.setdefault((row["op"], row["corner"]), Corner())
+            corner.counts[row["status"]] += 1
+        if row["status"] == "failed":
+            self._add_failure(row)
+
+    def _add_cell(self, row: Row) -> None:
+        key = row["op"], row["output"]
+        cell = self.cells.setdefault(key, Cell(*key))
+        cell.counts[row["status"]] += 1
+        for errors, name in ((cell.ulp, "max_error_ulp"), (cell.share, "max_bound_fraction")):
+            item = number(row[name])
+            if item is not None:
+                errors.setdefault(row["dtype"], Spread()).add(item, row["case"])
+        if row["status"] == "failed":
+            cell.failed_dtypes[row["dtype"]] += 1
+            cell.diagnoses[row["diagnosis"] or "unexplained"] += 1
+
+    def _add_coverage(self, row: Row, new_case: bool) -> None:
+        family = self.families.setdefault(row["family"], Family())
+        family.cases += new_case
+        if row["status"] == "absent":
+            return
+        family.tiers[row["tier"]] += 1
+        family.failed += row["status"] == "failed"
+        seen = number(row["detectability"])
+        if seen is not None:
+            power = self.power.setdefault(row["tier"], Power())
+            power.count += 1
+            power.total += seen
+            power.lowest = min(power.lowest, seen)
+            power.blunt += seen < SHARP
+
+    def _add_failure(self, row: Row) -> None:
+        diagnosis = row["diagnosis"] or "unexplained"
+        key = row["op"], row["output"], diagnosis
+        if key not in self.groups and len(self.groups) >= GROUPS:
+            key = row["op"], row["output"], "other diagnoses"
+        group = self.groups.setdefault(key, Group(*key))
+        group.count += 1
+        group.dtypes[row["dtype"]] += 1
+        group.families[row["family"]] += 1
+        if len(group.examples) < EXAMPLES:
+            group.examples.append(row)
+
+
+def digest(path: Path) -> Digest:
+    """Read a ``results.jsonl`` line by line; operations come out in the contract's order.
+
+    Raises
+    ------
+    ValueError
+        If a line is no record.
+    """
+    result = Digest()
+    previous = None
+    for row in rows(path):
+        # The outputs of a case stand together in the file, so a new name is a new case.
+        result.add(row, row["case"] != previous)
+        previous = row["case"]
+    order = {key: position for position, key in enumerate(_contract())}
+    result.cells = {k: result.cells[k] for k in sorted(result.cells, key=lambda k: order.get(k, len(order)))}
+    result.groups = {
+        k: result.groups[k]
+        for k in sorted(result.groups, key=lambda k: (order.get(k[:2], len(order)), -result.groups[k].count))
+    }
+    result.families = dict(sorted(result.families.items()))
+    result.power = {tier: result.power[tier] for tier in TIERS if tier in result.power}
+    result.dtypes.sort()
+    return result
+
+
+def _contract() -> Iterator[tuple[str, str]]:
+    for operation in OPERATIONS.values():
+        for output in operation.outputs:
+            yield operation.name, output

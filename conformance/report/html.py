@@ -1,0 +1,83 @@
+"""``report.html``: what a person opens. Built from ``template.html.j2`` and ``style.css``, self-contained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from conformance.report import plots, text
+from conformance.report.catalogue import corner_rows, family_description
+from conformance.report.digest import EXAMPLES, TIERS, Digest
+from conformance.report.environment import environment
+from conformance.report.verdict import Verdict
+
+_HERE = Path(__file__).parent
+
+#: Groups of failures that stand open on the page.
+_OPEN = 5
+
+#: Characters of one reason; a traceback is the business of ``conformance repro``.
+REASON = 600
+
+
+def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
+    """Return the page as text."""
+    return _environment().get_template("template.html.j2").render(
+        summary=summary,
+        digest=digest,
+        verdict=verdict,
+        matrix=_matrix(digest),
+        dtypes=digest.dtypes,
+        tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
+        corners=corner_rows(digest),
+        environment=environment(summary),
+        worst_share=_worst_share(digest),
+        ulp_plot=_svg(plots.error_in_ulps(digest)),
+        share_plot=_svg(plots.share_of_bound(digest)),
+        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        examples=EXAMPLES,
+        opened=_OPEN,
+        reason_length=REASON,
+    )
+
+
+def _environment() -> Environment:
+    # What an implementation under test can choose (its name, its exceptions) is text, never markup.
+    jinja = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters.update(
+        whole=text.whole,
+        error=text.error,
+        value=text.value,
+        index=text.index,
+        clip=text.clip,
+        percent=lambda share: f"{100 * share:.1f} %".replace("100.0", "100"),
+    )
+    jinja.globals.update(repro=text.repro, counted=text.counted, description=family_description)
+    return jinja
+
+
+def _svg(drawing: str | None) -> Markup | None:
+    # Safe as it stands: matplotlib escapes the text it writes.
+    return None if drawing is None else Markup(drawing)
+
+
+def _matrix(digest: Digest) -> list[dict[str, Any]]:
+    """The cells by operation, for a header that spans the operation's rows."""
+    operations: dict[str, list[Any]] = {}
+    for cell in digest.cells.values():
+        operations.setdefault(cell.op, []).append(cell)
+    return [{"op": op, "cells": cells} for op, cells in operations.items()]
+
+
+def _worst_share(digest: Digest) -> float | None:
+    worst = [spread.worst for cell in digest.cells.values() for spread in cell.share.values()]
+    return max(worst, default=None)

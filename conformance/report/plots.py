@@ -1,0 +1,184 @@
+"""The error plots: one row for each output of an operation, drawn with matplotlib as inline SVG.
+
+Text stays text and colours become CSS variables, so a plot follows the page's font and colour
+scheme. The same errors give the same bytes: no date, no random identifier.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from html import escape
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from conformance.report.digest import Cell, Digest, Spread
+
+# Stand-ins that no plot uses by chance; each becomes a variable of style.css.
+_INK, _MUTED, _GRID, _FAILED = "#010101", "#020202", "#030303", "#040404"
+_SERIES = ("#050505", "#060606", "#070707", "#080808")
+_VARIABLES = {
+    _INK: "--ink",
+    _MUTED: "--muted",
+    _GRID: "--line",
+    _FAILED: "--failed",
+    **{colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)},
+}
+_MARKERS = ("o", "D", "s", "^")
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _MUTED,
+    "xtick.color": _MUTED,
+    "ytick.color": _INK,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "text.parse_math": False,
+}
+
+_ROW = 0.235  # inches a row takes
+_MARGIN = 1.15  # inches of legend, axis and its label
+
+
+def error_in_ulps(digest: Digest) -> str | None:
+    """Draw the worst and the median error of each output in ULPs; None where nothing was measured."""
+    rows = [(cell, cell.ulp) for cell in digest.cells.values() if cell.ulp]
+    label = "error / ULP of the output's dtype"
+    return _draw("ulp", "Error in ULPs by operation", label, rows, digest.dtypes, 1.0)
+
+
+def share_of_bound(digest: Digest) -> str | None:
+    """Draw the worst and the median error as a share of the bound; None where nothing was measured."""
+    rows = [(cell, cell.share) for cell in digest.cells.values() if cell.share]
+    label = "error / a-priori bound (above 1 fails)"
+    return _draw("share", "Error as a share of the bound by operation", label, rows, digest.dtypes, 1e-3)
+
+
+def _draw(
+    name: str,
+    title: str,
+    label: str,
+    rows: list[tuple[Cell, dict[str, Spread]]],
+    dtypes: list[str],
+    linear: float,
+) -> str | None:
+    if not rows:
+        return None
+    finite = [s.worst for _, errors in rows for s in errors.values() if math.isfinite(s.worst)]
+    endless = any(math.isinf(s.worst) for _, errors in rows for s in errors.values())
+    top = 10.0 ** math.ceil(math.log10(max([2.0, *finite]) * 1.05))
+    edge = top * 10 if endless else top
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+        # Left to itself, a Figure without pyplot has no global state and no window system behind it.
+        height = _MARGIN + _ROW * len(rows)
+        figure = Figure(figsize=(5.4, height))
+        axes = figure.add_axes((0.42, 0.62 / height, 0.55, 1 - _MARGIN / height))
+        _scale(axes, linear, top, edge, label)
+        _names(axes, [cell for cell, _ in rows])
+        for position, (cell, errors) in enumerate(rows):
+            for i, dtype in enumerate(dtypes):
+                if dtype in errors:
+                    offset = 0.34 * ((i + 0.5) / len(dtypes) - 0.5) * 2 / 1.36
+                    _mark(axes, position + offset, errors[dtype], i, bool(cell.failed_dtypes[dtype]), edge)
+        if name == "share":
+            axes.axvline(1, color=_FAILED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        _legend(figure, dtypes, name == "share", any(cell.counts["failed"] for cell, _ in rows))
+        stream = io.StringIO()
+        figure.savefig(
+            stream,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    return _inline(stream.getvalue(), name, title)
+
+
+def _scale(axes: Axes, linear: float, top: float, edge: float, label: str) -> None:
+    """A logarithmic axis that also has a zero, and an infinity where one was seen."""
+    axes.set_xscale("symlog", linthresh=linear, linscale=0.5)
+    axes.set_xlim(0, edge * (1.6 if edge > top else 1))
+    decades = range(round(math.log10(linear)), round(math.log10(top)) + 1)
+    step = max(1, math.ceil(len(decades) / 6))
+    # Counted from 10^0, so that the bound itself always has a tick.
+    ticks = [0.0, *(10.0**d for d in decades if d % step == 0)]
+    axes.xaxis.set_major_locator(FixedLocator([*ticks, edge] if edge > top else ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: "∞" if x > top * 5 else _tick(x)))
+    axes.set_xlabel(label)
+    axes.grid(axis="x", color=_GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _tick(x: float) -> str:
+    if 1e-4 < x < 1e4 or x == 0:
+        return f"{x:g}"
+    return f"1e{round(math.log10(x))}"
+
+
+def _names(axes: Axes, cells: list[Cell]) -> None:
+    """Name the rows ``operation output``, operations parted by a faint line."""
+    axes.set_ylim(len(cells) - 0.4, -0.6)
+    axes.set_yticks(range(len(cells)), [f"{cell.op} {cell.output}" for cell in cells], fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    for i in range(1, len(cells)):
+        if cells[i].op != cells[i - 1].op:
+            axes.axhline(i - 0.5, color=_GRID, linewidth=0.7, zorder=0)
+
+
+def _mark(axes: Axes, y: float, spread: Spread, series: int, failed: bool, edge: float) -> None:
+    colour, marker = _SERIES[series % 4], _MARKERS[series % 4]
+    worst, median = min(spread.worst, edge), min(spread.median, edge)
+    axes.plot([median, worst], [y, y], color=colour, linewidth=1.1, solid_capstyle="butt")
+    axes.plot([median], [y], color=colour, marker="|", markersize=5, linestyle="none", clip_on=False)
+    axes.plot([worst], [y], color=colour, marker=marker, markersize=3.6, linestyle="none", clip_on=False)
+    if failed:
+        axes.plot([worst], [y], color=_FAILED, marker="x", markersize=7.5, linestyle="none", clip_on=False)
+
+
+def _legend(figure: Figure, dtypes: list[str], bound: bool, failed: bool) -> None:
+    def entry(colour: str, marker: str, label: str, size: float = 4.5) -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="none", label=label)
+
+    entries = [entry(_SERIES[i % 4], _MARKERS[i % 4], f"{d} worst") for i, d in enumerate(dtypes)]
+    entries.append(entry(_MUTED, "|", "median", 7))
+    if bound:
+        entries.append(Line2D([], [], color=_FAILED, linewidth=1, linestyle=(0, (4, 3)), label="bound"))
+    if failed:
+        entries.append(entry(_FAILED, "x", "fails", 7))
+    figure.legend(
+        handles=entries,
+        loc="upper center",
+        ncols=len(entries),
+        frameon=False,
+        fontsize=8.5,
+        handletextpad=0.3,
+        columnspacing=1.1,
+        handlelength=1.3,
+    )
+
+
+def _inline(svg: str, name: str, title: str) -> str:
+    """Make a matplotlib file an element of a page: no prologue, unique identifiers, CSS colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    # Two plots stand on one page, and matplotlib numbers the parts of each from 1.
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    # The size is the page's to choose; the element keeps the viewBox.
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

@@ -1,0 +1,93 @@
+"""The one sentence a report opens with, and whether it is good news."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.report.digest import Digest
+from conformance.report.text import counted, listed, whole
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a run.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether everything that was asked for was compared and agrees.
+    sentence : str
+        The outcome in one sentence.
+    notes : tuple of str
+        What else a reader has to know before trusting the sentence.
+    problems : tuple of str
+        Why the run itself failed, whatever its cases say: nothing compared, blind cases, totals
+        that do not add up.
+    """
+
+    ok: bool
+    sentence: str
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def judge(summary: dict[str, Any], digest: Digest) -> Verdict:
+    """Judge a run by its summary and its records."""
+    cases, failed, absent = summary["cases"], summary["failed"], summary["absent"]
+    problems = tuple(_problems(summary, digest))
+    notes = []
+    if digest.compared == 0:
+        sentence = "Nothing was compared"
+        if absent:
+            sentence += f": {whole(absent)} of {counted(cases, 'case')} are absent"
+    elif failed:
+        sentence = f"{whole(failed)} of {counted(cases, 'case')} fail: {_failing(digest)}"
+    else:
+        sentence = f"0 of {counted(cases, 'case')} fail"
+        if problems:
+            sentence += ", but the run does not count"
+    missing = [op for op in dict.fromkeys(op for op, _ in digest.cells) if _is_absent(op, digest)]
+    if missing and digest.compared:
+        notes.append(
+            f"{counted(absent, 'case')} absent: the implementation has no {listed(missing, 8)}."
+        )
+    return Verdict(not failed and not problems, sentence + ".", tuple(notes), problems)
+
+
+def _problems(summary: dict[str, Any], digest: Digest) -> list[str]:
+    problems, cases = [], summary["cases"]
+    if digest.compared == 0:
+        problems.append("A run that compared nothing says nothing about the implementation, so it fails.")
+    if summary["blind"]:
+        problems.append(
+            f"{counted(summary['blind'], 'case')} could not have shown a fault: they would miss more than 5 % "
+            "of single dropped terms, and no exact case covers them."
+        )
+    total = summary["passed"] + summary["failed"] + summary["absent"]
+    if total != cases:
+        problems.append(
+            f"The statuses add up to {whole(total)}, not to the {counted(cases, 'case')} listed."
+        )
+    if digest.cases != cases:
+        problems.append(
+            f"results.jsonl holds {counted(digest.cases, 'case')}, summary.json counts {whole(cases)}."
+        )
+    return problems
+
+
+def _failing(digest: Digest) -> str:
+    """Name the operations that fail with their outputs: ``conv_backward (dW, db)``."""
+    outputs: dict[str, list[str]] = {}
+    for cell in digest.cells.values():
+        if cell.counts["failed"]:
+            outputs.setdefault(cell.op, []).append(cell.output)
+    if len(outputs) > 6:
+        return f"{len(outputs)} of {len({op for op, _ in digest.cells})} operations, among them " + listed(
+            list(outputs)[:3], 3
+        )
+    return ", ".join(f"{op} ({', '.join(names)})" for op, names in outputs.items())
+
+
+def _is_absent(op: str, digest: Digest) -> bool:
+    return all(cell.status == "absent" for (name, _), cell in digest.cells.items() if name == op)
