@@ -4,7 +4,8 @@ Imports run one way, top to bottom:
 
 ``operations``, ``case``      the 24 functions; a case is one line of text
 ``stream``, ``fills``         integers that are the same everywhere; values made of them
-``families``, ``data``        the named kinds of values; the arrays of a case
+``family``, ``families``      what a kind of values is; the named kinds
+``data``                      the arrays of a case
 ``corners``, ``generate``     the shapes that broke real kernels; the cases of a run
 ``oracle``                    the right answer: PyTorch autograd in float64
 ``bounds``, ``compare``       how far from it rounding may lead; the verdict on an output

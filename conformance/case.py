@@ -60,10 +60,12 @@ class Case:
 
     @property
     def operation(self) -> Operation:
+        """The function this is a case of."""
         return OPERATIONS[self.op]
 
     @property
     def numpy_dtype(self) -> np.dtype[np.floating]:
+        """The dtype of the floating arrays."""
         return np.dtype(DTYPES[self.dtype])
 
     def replace(self, **changes: Value) -> Case:
@@ -72,7 +74,7 @@ class Case:
         params = tuple((name, changes.pop(name, value)) for name, value in self.params)
         if changes:
             raise ValueError(f"{self.op} has no parameter {', '.join(sorted(changes))}")
-        return Case(params=params, **fields)  # type: ignore[arg-type]
+        return Case(params=params, **fields)
 
     def __str__(self) -> str:
         values = dict(self.params)

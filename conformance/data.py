@@ -1,4 +1,4 @@
-"""The arrays of a case: shapes from its parameters, values from its family, the same bits on every machine."""
+"""The arrays of a case: shapes from its parameters, values from its family, the same bits everywhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ ROLES: dict[str, str] = {
 def output_extents(case: Case) -> tuple[int, int]:
     """Rows and columns that the windows of a conv or pool case give."""
     pad = 0 if case.op.startswith("pool") else case["p"]
-    return tuple((case[side] + 2 * pad - case["f"]) // case["s"] + 1 for side in "hw")  # type: ignore[return-value]
+    rows, columns = ((case[side] + 2 * pad - case["f"]) // case["s"] + 1 for side in "hw")
+    return rows, columns
 
 
 def array_shapes(case: Case) -> dict[str, Shape]:
@@ -69,7 +70,7 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
 
 
 def _vary(gradient: NDArray[Any]) -> None:
-    """Turn one sign of a constant upstream gradient: along it, a softmax's gradient vanishes for any kernel."""
+    """Turn one sign of a constant gradient: a softmax has none along it, whatever the kernel."""
     flat = gradient.reshape(-1)
     if flat.size and (flat == flat[0]).all() and (flat.size > 1 or flat[0] == 1):
         flat[0] = -flat[0]

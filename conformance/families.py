@@ -8,12 +8,9 @@ implementations answer differently: NaN and infinities never meet padding or a z
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
 from conformance import fills
 from conformance.case import Case
-from conformance.fills import Fill
+from conformance.family import Family, maximum, no_zero_factor, not_squashed, several_classes, squashed
 from conformance.operations import OPERATIONS
 
 _CONV = ("conv_single_step", "conv_forward", "conv_backward")
@@ -30,58 +27,6 @@ _SHARE = "distribute_value"
 _SOFTMAX = ("softmax", "softmax_backward", "softmax_cross_entropy_backward")
 _LOSS = ("cross_entropy_cost", "cross_entropy_backward")
 _PLAIN = tuple(name for name in OPERATIONS if name not in _LOSS)
-
-_DEFAULT: Mapping[str, Fill] = {
-    "x": fills.normal,
-    "w": fills.normal,
-    "b": fills.normal,
-    "g": fills.normal,
-    "al": fills.stochastic,
-    "y": fills.labels,
-}
-
-
-def _always(case: Case) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Family:
-    """A data family.
-
-    Attributes
-    ----------
-    name, description : str
-        As ``conformance list`` shows them.
-    kind : {"exact", "bound", "statistical"}
-        exact: every partial sum is exact in the dtype, whatever the order; bound: judged by the a-priori
-        bound; statistical: zero-mean values, judged by the statistical bound too. `kind_of` says what
-        holds for one case.
-    operations : tuple of str
-        The functions it goes with.
-    fills : mapping of str to Fill
-        How a part is filled, where that is not the default.
-    source : str
-        Where the idea or the fault comes from; empty if it is the definition of the function.
-    condition : callable
-        Which parameters it goes with.
-    """
-
-    name: str
-    kind: str
-    description: str
-    operations: tuple[str, ...]
-    fills: Mapping[str, Fill] = field(default_factory=dict)
-    source: str = ""
-    condition: Callable[[Case], bool] = _always
-
-    def suits(self, case: Case) -> bool:
-        """Whether the family goes with the operation and the parameters of `case`."""
-        return case.op in self.operations and self.condition(case)
-
-    def fill(self, role: str) -> Fill:
-        """How the part `role` is filled."""
-        return self.fills.get(role, _DEFAULT[role])
 
 
 def kind_of(case: Case) -> str:
@@ -102,6 +47,8 @@ def kind_of(case: Case) -> str:
 def _exact(case: Case) -> bool:
     if case.op in _SIGMOID or case.op in _SOFTMAX or case.op in _LOSS:
         return False
+    if fills.longest_sum(case) > fills.LONGEST_EXACT:
+        return False
     if case.op in _ACTIVATED:
         return case.word("activation") != "sigmoid"
     window = 1
@@ -119,29 +66,6 @@ def _sums(case: Case) -> bool:
     return case.op in _SUMS or (case.op in _POOL and case.word("mode") == "average")
 
 
-def _no_padding(case: Case) -> bool:
-    """Nothing meets a zero factor: no padding, no gaps that a strided gradient is filled up with."""
-    parameters = dict(case.params)
-    return parameters.get("p", 0) == 0 and (case.op != "conv_backward" or case["s"] == 1)
-
-
-def _max_pool(case: Case) -> bool:
-    return case.op == _MASK or case.word("mode") == "max"
-
-
-def _sigmoid_inside(case: Case) -> bool:
-    return case.op in _SIGMOID or case.word("activation") == "sigmoid"
-
-
-def _unsquashed(case: Case) -> bool:
-    """Integers only where they are exact: behind a sigmoid they would be ones and zeros."""
-    return case.op not in _ACTIVATED or case.word("activation") != "sigmoid"
-
-
-def _classes(case: Case) -> bool:
-    return case["n"] >= 2
-
-
 _WIDE = "exact sums by oneDNN benchdnn (utils/cfg.hpp); wide integers also show bfloat16 and TF32 inputs"
 _SPECIAL = "torch's answer; tensorflow #125965, pytorch #40131"
 
@@ -153,7 +77,7 @@ _TABLE = (
         (*_SUMS, *_POOL, *_RELU, *_MOVES, _MASK),
         dict.fromkeys("xwbg", fills.small_integers),
         "oneDNN benchdnn, utils/cfg.hpp",
-        _unsquashed,
+        not_squashed,
     ),
     Family(
         "wide-x",
@@ -162,7 +86,7 @@ _TABLE = (
         (*_SUMS, *_POOL, _SHARE),
         {"x": fills.wide_integers, "w": fills.signs, "b": fills.wide_integers, "g": fills.signs},
         _WIDE,
-        _unsquashed,
+        not_squashed,
     ),
     Family(
         "wide-w",
@@ -171,7 +95,7 @@ _TABLE = (
         _SUMS,
         {"x": fills.signs, "w": fills.wide_integers, "b": fills.wide_integers, "g": fills.signs},
         _WIDE,
-        _unsquashed,
+        not_squashed,
     ),
     Family(
         "wide-g",
@@ -180,7 +104,7 @@ _TABLE = (
         (*_BACKWARD_SUMS, "pool_backward"),
         {"x": fills.signs, "w": fills.signs, "b": fills.signs, "g": fills.wide_integers},
         _WIDE,
-        _unsquashed,
+        not_squashed,
     ),
     Family(
         "one-hot",
@@ -189,7 +113,7 @@ _TABLE = (
         (*_SUMS, "pool_backward"),
         {"w": fills.one_tap, "b": fills.zero, "g": fills.one_hot},
         "torch-mlir #655: a single tap says which one is wrong",
-        _unsquashed,
+        not_squashed,
     ),
     Family(
         "coordinates",
@@ -263,7 +187,7 @@ _TABLE = (
             "g": fills.small_integers,
         },
         "burn #5658, jax #37821",
-        _unsquashed,
+        not_squashed,
     ),
     Family(
         "nan",
@@ -272,7 +196,7 @@ _TABLE = (
         (*_CONV, *_AFFINE, *_ACTIVATED, *_POOL, *_RELU, *_SIGMOID, "arr2col", _MASK),
         {"x": fills.with_nan},
         _SPECIAL,
-        _no_padding,
+        no_zero_factor,
     ),
     Family(
         "infinity",
@@ -281,7 +205,7 @@ _TABLE = (
         (*_CONV, *_AFFINE, *_POOL, *_RELU, *_SIGMOID, "arr2col", _MASK),
         {"x": fills.with_infinities},
         _SPECIAL,
-        _no_padding,
+        no_zero_factor,
     ),
     Family(
         "lowest",
@@ -290,7 +214,7 @@ _TABLE = (
         (*_POOL, _MASK),
         {"x": fills.with_lowest},
         "pytorch #40131, Caffe pooling_layer.cpp",
-        _max_pool,
+        maximum,
     ),
     Family(
         "saturated",
@@ -307,7 +231,7 @@ _TABLE = (
         _ACTIVATED,
         {"x": fills.large, "w": fills.large},
         "",
-        _sigmoid_inside,
+        squashed,
     ),
     Family(
         "overflow",
@@ -332,7 +256,7 @@ _TABLE = (
         _SOFTMAX,
         {"x": fills.masked_logits},
         "pytorch #25110",
-        _classes,
+        several_classes,
     ),
     Family("probabilities", "bound", "rows of probabilities, any label", _LOSS),
     Family(
@@ -342,7 +266,7 @@ _TABLE = (
         (*_LOSS, "softmax_cross_entropy_backward"),
         {"y": fills.few_labels},
         "the post takes the label's rank among those present",
-        _classes,
+        several_classes,
     ),
     Family(
         "tiny",
@@ -366,7 +290,7 @@ _TABLE = (
         _LOSS,
         {"al": fills.certain, "y": fills.unlikeliest},
         "torch's answer: log 0 is -inf",
-        _classes,
+        several_classes,
     ),
 )
 

@@ -27,17 +27,21 @@ _WIDE = {"f32": 12, "f64": 40}
 _SMALLEST = {"f32": -149, "f64": -1074}
 
 
+#: The longest sum for which `small_integers` stay exact in float32: 49 * 2**18 < 2**24.
+LONGEST_EXACT = 2**18
+
+
 def longest_sum(case: Case) -> int:
     """The number of terms in the longest sum behind any output of `case`, the bias included."""
     op = case.op
     if op.startswith("conv"):
-        taps = case["f"] ** 2
+        taps = case["f"] * case["f"]
         if op != "conv_backward":
             return taps * case["c"] + 1
         rows, columns = ((case[side] + 2 * case["p"] - case["f"]) // case["s"] + 1 for side in "hw")
         return max(taps * case["c"] + 1, taps * case["k"], case["m"] * rows * columns)
     if op.startswith("pool"):
-        return case["f"] ** 2
+        return case["f"] * case["f"]
     if op.startswith("affine"):
         return max(case["i"] + 1, case["o"], case["m"])
     return 1
@@ -45,31 +49,38 @@ def longest_sum(case: Case) -> int:
 
 def wide_bits(case: Case) -> int:
     """How wide integers may be for every partial sum against +-1 to be exact in the dtype of `case`."""
-    room = np.finfo(case.numpy_dtype).nmant + 1 - math.ceil(math.log2(longest_sum(case)))
-    return min(_WIDE[case.dtype], room)
+    terms = min(longest_sum(case), LONGEST_EXACT)
+    mantissa = int(np.finfo(case.numpy_dtype).nmant) + 1
+    return min(_WIDE[case.dtype], mantissa - math.ceil(math.log2(terms)))
 
 
 def normal(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Zero-mean, nearly normal, full mantissa."""
     return draws.normal(stream, shape, case.numpy_dtype)
 
 
 def positive(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Between 0 and 2, full mantissa."""
     return draws.uniform(stream, shape, case.numpy_dtype, 0, 2)
 
 
 def negative(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Between -2 and 0, full mantissa."""
     return -positive(stream, shape, case, drawn)
 
 
 def magnitudes(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Magnitudes of 10**-4 to 10**4, random signs, full mantissa."""
     return draws.magnitudes(stream, shape, case.numpy_dtype)
 
 
 def signs(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """-1 or 1."""
     return stream.signs(shape)
 
 
 def zero(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Zeros."""
     return np.zeros(shape)
 
 
@@ -150,7 +161,7 @@ def _alternate(shape: Shape) -> Array:
 
 
 def with_nan(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """NaN in the first corner of the last channel, at the last corner and, for pools, through all channels."""
+    """NaN in the first and the last corner; for pools in all channels of the first."""
     values = np.array(normal(stream, shape, case, drawn))
     if values.size:
         values.reshape(-1)[-1] = np.nan
@@ -186,6 +197,7 @@ def saturating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 
 
 def large(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Ten times what `normal` gives, as nearly as a power of two can."""
     return normal(stream, shape, case, drawn) * 8
 
 
@@ -196,6 +208,7 @@ def shifted_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Arra
 
 
 def constant_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The same value throughout a row."""
     return np.broadcast_to(normal(stream, (*shape[:-1], 1), case, drawn), shape)
 
 
@@ -227,7 +240,7 @@ def tiny(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 
 def certain(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Rows with a single one: the logarithm is zero."""
-    return (np.arange(shape[1]) == stream.integers(0, max(shape[1] - 1, 0), (shape[0], 1))).astype(np.float64)
+    return np.eye(shape[1])[stream.integers(0, shape[1] - 1, shape[:1])]
 
 
 def _normalised(weights: Array, case: Case) -> Array:
@@ -239,6 +252,7 @@ def _normalised(weights: Array, case: Case) -> Array:
 
 
 def labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Any class."""
     return stream.integers(0, case["n"] - 1, shape)
 
 
@@ -248,7 +262,8 @@ def few_labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 
 
 def likeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    return np.argmax(drawn["AL"], axis=1)
+    """The class of the largest probability."""
+    return np.array(np.argmax(drawn["AL"], axis=1))
 
 
 def unlikeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

@@ -16,9 +16,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.nn import functional
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from conformance.case import Case
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 Shape = tuple[int, ...]
 Integers = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
-Item = TypeVar("Item")
 
 
 class Stream:
@@ -36,15 +34,13 @@ class Stream:
         """Whole numbers of `low` .. `high`, both included; ``high - low`` below 2**62."""
         # The remainder prefers small values by less than one part in 2**(63 - bits): data, not statistics.
         span = np.uint64(high - low + 1)
-        return ((self.raw(shape) >> np.uint64(1)) % span).astype(np.int64) + low
+        values: Integers = ((self.raw(shape) >> np.uint64(1)) % span).astype(np.int64) + low
+        return values
 
     def signs(self, shape: Shape) -> Integers:
         """-1 or 1."""
-        return 1 - 2 * (self.raw(shape) >> np.uint64(63)).astype(np.int64)
-
-    def choice(self, items: Sequence[Item]) -> Item:
-        """One of `items`."""
-        return items[int(self.integers(0, len(items) - 1, (1,))[0])]
+        values: Integers = 1 - 2 * (self.raw(shape) >> np.uint64(63)).astype(np.int64)
+        return values
 
 
 def full_mantissa(values: Floats, dtype: np.dtype[Any]) -> Floats:
@@ -60,7 +56,7 @@ def full_mantissa(values: Floats, dtype: np.dtype[Any]) -> Floats:
 
 
 def normal(stream: Stream, shape: Shape, dtype: np.dtype[Any]) -> Floats:
-    """Zero-mean values, nearly normal (a sum of four uniform ones), standard deviation 1.15, full mantissa."""
+    """Zero-mean, nearly normal (a sum of four uniform values), standard deviation 1.15, full mantissa."""
     first, second = stream.raw(shape), stream.raw(shape)
     lane = np.uint64(0xFFFF)
     total = sum((first >> np.uint64(shift)) & lane for shift in (0, 16, 32, 48))

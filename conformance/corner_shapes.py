@@ -1,0 +1,115 @@
+"""Shapes of windows that broke real kernels: (name, source, parameters), for convolutions and for pools.
+
+All that one square window, one stride and one padding can express. Sources are issues of the projects
+named, inputs of oneDNN's benchdnn ("benchdnn ..."), or a few words where the definition is reason enough.
+"""
+
+from __future__ import annotations
+
+#: Channels round the vector widths of 4, 8, 16 and 32 lanes, one more than two of them, and four and one.
+WIDTHS = (1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 65)
+
+TAILS = "benchdnn conv/shapes_tails, regression_oc-channel, grayscale_ic1_plain"
+STRIDE = "tensorflow #2066, #6362, #1991; ncnn #116"
+SMALL = "benchdnn conv/shapes_regression_small_spatial"
+PADDING = "benchdnn conv/shapes_regression_padding (DNNL-796, 982, 1074), xmos ai_tools #89"
+UNREAD = "torch7-distro #20, backpack #30, opacus #245"
+EMPTY = "NNlib.jl #763, tensorflow #14657, pytorch #12013"
+ONEDNN = "oneDNN #6035"
+POST = "the post's R code stops or answers otherwise"
+
+
+#: (name, source, parameters) of a convolution.
+CONV = (
+    *(
+        (f"1x1-stride-2-c{c}", ONEDNN + (", onnxruntime #14392" if c == 9 else ""), f"m3h7w6c{c}_f1k5_s2p0")
+        for c in (*WIDTHS, 4, 12)
+    ),
+    ("1x1-stride-3-gaps", "composable_kernel #105, benchdnn fill_gap", "m2h8w5c4_f1k6_s3p0"),
+    *((f"stride-2-narrow-c{c}", "fujitsu/oneDNN #43", f"m2h8w11c{c}_f3k4_s2p1") for c in (17, 33)),
+    *((f"channels-in-{c}", TAILS, f"m2h5w4c{c}_f3k6_s1p1") for c in WIDTHS),
+    *((f"channels-out-{k}", TAILS, f"m2h4w5c6_f3k{k}_s1p1") for k in WIDTHS),
+    *(
+        (f"width-{w}", "one row shorter, as long and longer than a vector", f"m2h4w{w}c3_f3k5_s1p0")
+        for w in (7, 8, 9, 15, 16, 17)
+    ),
+    (
+        "channels-mod-32",
+        "mlx #4242: float16 accuracy when the channels are a multiple of 32",
+        "m1h5w4c32_f3k64_s1p1",
+    ),
+    ("remainder-rows", UNREAD, "m2h8w10c3_f3k5_s3p1"),
+    ("remainder-both", UNREAD, "m2h8w11c4_f3k5_s3p1"),
+    ("remainder-unread", UNREAD, "m2h9w10c3_f2k4_s5p0"),
+    ("remainder-even", UNREAD, "m3h6w8c4_f3k5_s2p0"),
+    ("stride-above-window-1", STRIDE, "m2h8w11c4_f1k5_s3p0"),
+    ("stride-above-window-2", STRIDE, "m2h9w7c4_f2k5_s3p0"),
+    ("stride-above-window-padded", STRIDE, "m2h9w7c4_f2k3_s5p1"),
+    ("stride-above-input", STRIDE, "m2h4w5c3_f2k6_s7p0"),
+    ("window-is-input", SMALL, "m4h3w3c5_f3k2_s1p0"),
+    ("window-is-height", SMALL, "m2h3w7c5_f3k4_s1p0"),
+    ("window-is-width", SMALL, "m2h7w3c5_f3k4_s2p0"),
+    ("window-above-input", SMALL, "m3h2w4c6_f5k7_s1p2"),
+    (
+        "window-over-both-paddings",
+        "benchdnn conv harness_conv_regression_general (github 542)",
+        "m3h1w2c4_f3k5_s1p1",
+    ),
+    ("one-pixel-padded", SMALL, "m3h1w1c4_f3k5_s2p2"),
+    ("one-pixel", "a dot product of channels; the R code stops for windows of one", "m3h1w1c7_f1k5_s1p0"),
+    ("one-row", POST, "m2h1w6c3_f1k4_s1p0"),
+    ("one-row-padded", POST, "m2h1w6c3_f3k4_s1p1"),
+    ("one-column-padded", POST, "m2h6w1c3_f3k4_s1p1"),
+    ("1x1-padding-1", PADDING, "m2h4w5c3_f1k6_s1p1"),
+    ("1x1-padding-2-stride-3", PADDING, "m2h4w5c6_f1k7_s3p2"),
+    ("padding-is-window", PADDING, "m2h4w5c6_f3k7_s1p3"),
+    ("padding-above-window", PADDING, "m3h4w6c5_f2k7_s1p4"),
+    ("padding-above-window-strided", PADDING, "m3h4w6c7_f3k8_s2p5"),
+    ("padding-large", PADDING + ", MFDNN-1995, MFDNN-2027", "m2h3w4c5_f2k6_s4p8"),
+    ("padding-even-window", "no symmetric padding keeps the size", "m2h6w7c3_f4k5_s1p2"),
+    ("kernel-5", "nntrainer #705, tf-encrypted #150, numpy-ml #27: filter not flipped", "m2h8w9c3_f5k4_s1p2"),
+    ("kernel-7", "nntrainer #705, tf-encrypted #150, numpy-ml #27: filter not flipped", "m2h9w8c3_f7k4_s1p3"),
+    ("non-square", "deeplearning4j #8280: db summed over the wrong axes", "m2h4w11c3_f3k5_s1p1"),
+    ("one-sample", "the first sample must be the only one", "m1h7w6c3_f3k4_s2p1"),
+    ("many-samples", "pytorch #1947, rocm-libraries #8025: lost updates in dW", "m19h4w5c3_f2k6_s1p0"),
+    ("digits-28", "the first layer of the post's model", "m1h28w13c3_f5k6_s1p2"),
+)
+
+CONV_EMPTY = (
+    ("empty-batch", EMPTY, "m0h5w7c3_f3k4_s2p1"),
+    (
+        "no-channels",
+        "torch drops the filters and answers (m, 0, ...): the sum over no channel is b",
+        "m2h5w6c0_f3k4_s1p1",
+    ),
+)
+
+#: (name, source, image and window) of a pool.
+POOL = (
+    *(
+        (f"channels-{c}", "burn #5308: gradient never written at some channel counts", f"m2h5w4c{c}_f2s2")
+        for c in WIDTHS
+    ),
+    *(
+        (f"width-{w}", "one row shorter, as long and longer than a vector", f"m2h4w{w}c3_f2s1")
+        for w in (7, 8, 9, 15, 16, 17)
+    ),
+    ("overlapping", "NNlib.jl #205: overlapping windows must accumulate", "m2h5w7c3_f4s1"),
+    ("overlapping-strided", "NNlib.jl #205", "m2h9w7c5_f4s2"),
+    ("overlapping-3", "NNlib.jl #205", "m2h7w5c4_f3s2"),
+    ("non-square", "pytorch #36820: rows and columns exchanged in the backward pass", "m3h4w10c5_f2s2"),
+    ("remainder", "windows do not tile the input: the rest has gradient zero", "m3h8w11c4_f2s3"),
+    ("stride-above-window", STRIDE, "m2h9w7c4_f2s4"),
+    ("window-is-input", SMALL, "m5h4w4c3_f4s1"),
+    ("window-is-height", SMALL, "m3h2w9c5_f2s1"),
+    ("window-1", "the identity", "m3h5w4c2_f1s1"),
+    ("window-1-stride-2", "composable_kernel #105: gaps must be zero", "m3h5w8c4_f1s2"),
+    ("one-channel", "the R code stops for one channel", "m3h6w5c1_f2s2"),
+    ("one-row", POST, "m3h1w6c4_f1s1"),
+    ("one-pixel", POST, "m3h1w1c5_f1s1"),
+    ("one-sample", "the first sample must be the only one", "m1h6w7c3_f2s2"),
+)
+POOL_EMPTY = (
+    ("empty-batch", EMPTY, "m0h5w7c3_f2s2"),
+    ("no-channels", "torch refuses an image without channels", "m2h5w7c0_f2s2"),
+)
