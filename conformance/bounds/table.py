@@ -1,0 +1,288 @@
+"""Which bound goes with which operation and output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.bounds import affine_activation as composed
+from conformance.bounds import functions, sums, terms
+from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Limit
+from conformance.bounds.sums import Terms
+from conformance.bounds.terms import Picked
+from conformance.case import Case
+from conformance.families import kind_of
+
+Arrays = Mapping[str, NDArray[Any]]
+Outputs = Mapping[str, Limit]
+Bounds = dict[str, Bound]
+
+_ZERO = np.zeros(())
+
+
+def bounds(
+    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic = Arithmetic()
+) -> Bounds:
+    """The bound of each output of a case.
+
+    Parameters
+    ----------
+    case : Case
+    arrays : mapping of str to ndarray
+        What the implementation was given.
+    expected : mapping of str to ndarray
+        The oracle's outputs for them.
+    arithmetic : Arithmetic, optional
+        The class of arithmetic that the implementation declares.
+
+    Returns
+    -------
+    dict of str to Bound
+        By the names in ``case.operation.outputs``.
+    """
+    with np.errstate(all="ignore"):  # NaN and infinities in, NaN and infinities out
+        rule = _RULES.get(case.op)
+        if rule is None or (case.op == "pool_forward" and case.word("mode") == "max"):
+            return {name: _equal(value) for name, value in expected.items()}
+        return rule(case, arrays, expected, arithmetic)
+
+
+def _equal(expected: Limit) -> Bound:
+    """Choosing, moving and copying round nothing."""
+    return Bound("equal", _ZERO, None, 1.0 if expected.size else None)
+
+
+def _summed(
+    case: Case,
+    expected: Outputs,
+    found: Mapping[str, Terms],
+    roundings: Callable[[str, Limit], Limit],
+    steps: Mapping[str, float],
+    picked: Callable[[], Picked],
+    arithmetic: Arithmetic,
+    extra: Mapping[str, Limit] | None = None,
+) -> Bounds:
+    """Bounds of outputs that are sums: exact where the data allow it, (1) of `sums` elsewhere."""
+    kind = kind_of(case)
+    if not arithmetic.ieee and kind == "statistical":
+        kind = "bound"
+    made: Bounds = {}
+    drawn: Picked | None = None
+    for name, term in found.items():
+        added = _ZERO if extra is None else extra[name]
+        if kind == "exact" and arithmetic.ieee and not added.any():
+            if sums.exact(case, term, steps[name], expected[name]):
+                made[name] = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
+                continue
+        limit = sums.limit(case, term, roundings(name, term.n), arithmetic) + added
+        random = sums.statistical(case, term) if kind == "statistical" else None
+        if random is not None:
+            random = random + added
+        drawn = picked() if drawn is None else drawn
+        visible = limit if random is None else np.minimum(limit, random)
+        share = terms.share(drawn, name, visible, expected[name].shape)
+        made[name] = Bound("bound" if random is None else "statistical", limit, random, share)
+    return made
+
+
+def _products(name: str, n: Limit) -> Limit:
+    """Roundings of a sum of n products (a bias among them): n; of db, a plain sum: n - 1."""
+    return np.maximum(n - 1, 0) if name == "db" else n
+
+
+def _steps(case: Case, arrays: Arrays, upstream: NDArray[Any] | None) -> dict[str, float]:
+    """The power of two that divides every term of each output, for the exact tier."""
+    if kind_of(case) != "exact":
+        return {}
+    units = {name: sums.unit(x) for name, x in arrays.items()}
+    a = units.get("A_prev", units.get("a_slice_prev", 1.0))
+    if upstream is None:
+        step = min(_times(a, units["W"]), units["b"])
+        return dict.fromkeys(("Z", "A"), step)
+    g = sums.unit(upstream)
+    return {"dA_prev": _times(g, units["W"]), "dW": _times(a, g), "db": g}
+
+
+def _times(a: float, b: float) -> float:
+    return float("inf") if float("inf") in (a, b) else a * b
+
+
+def _windows(case: Case, arrays: Arrays, expected: Outputs) -> tuple[int, int]:
+    """Rows and columns of the output."""
+    shape = arrays[case.operation.upstream].shape if case.operation.upstream else expected["Z"].shape
+    return shape[1], shape[2]
+
+
+def _convolution(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """conv_forward: ``n u (conv(|A|, |W|) + |b|)``, the bias one of the n terms; conv_backward: dA_prev
+    ``n u convT(|dZ|, |W|)``, dW ``n u corr(|A|, |dZ|)``, db ``(n - 1) u sum |dZ|``."""
+    squares = kind_of(case) == "statistical"
+    found = sums.ingredients(case, arrays, case.operation.arrays, squares)
+    steps = _steps(case, arrays, arrays.get("dZ"))
+    extent = _windows(case, arrays, expected)
+    return _summed(
+        case, expected, found, _products, steps,
+        lambda: terms.convolution(case, arrays, *extent), arithmetic,
+    )  # fmt: skip
+
+
+def _single_step(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """``n u (sum |a| |W| + |b|)``, one window of conv_forward."""
+    squares = kind_of(case) == "statistical"
+    found = sums.ingredients(case, arrays, case.operation.arrays, squares)
+    products = np.asarray(arrays["a_slice_prev"], np.float64) * arrays["W"]
+    return _summed(
+        case, expected, found, _products, _steps(case, arrays, None),
+        lambda: {"Z": (products.reshape(-1), ())}, arithmetic,
+    )  # fmt: skip
+
+
+def _affine(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """affine_forward: ``n u (|A| |W| + |b|)``; affine_backward: dA_prev ``n u |dZ| |W|^T``, dW
+    ``n u |A|^T |dZ|``, db ``(n - 1) u sum |dZ|``."""
+    squares = kind_of(case) == "statistical"
+    found = sums.ingredients(case, arrays, case.operation.arrays, squares)
+    upstream = arrays.get("dZ")
+    return _summed(
+        case, expected, found, _products, _steps(case, arrays, upstream),
+        lambda: terms.affine(case, arrays, upstream), arithmetic,
+    )  # fmt: skip
+
+
+def _affine_activation_forward(
+    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
+) -> Bounds:
+    """NULL: the bound of Z; relu: the same, because it moves no two numbers further apart; sigmoid:
+    `affine_activation.sigmoid_of`."""
+    squares = kind_of(case) == "statistical"
+    Z, term = composed.forward(case, arrays, squares)
+    if case.word("activation") != "sigmoid":
+        return _summed(
+            case, expected, {"A": term}, _products, _steps(case, arrays, None),
+            lambda: {"A": picked["Z"]} if (picked := terms.affine(case, arrays, None)) else {}, arithmetic,
+        )  # fmt: skip
+    delta = sums.limit(case, term, term.n, arithmetic)
+    limit = composed.sigmoid_of(case, Z, delta) + 3 * arithmetic.roundoff
+    slope = expected["A"] * (1 - expected["A"])
+    picked = terms.affine(case, arrays, None)
+    share = None
+    if picked:
+        products, where = picked["Z"]
+        share = terms.seen(products * slope[where], limit[where])
+    return {"A": Bound("bound", limit, None, share)}
+
+
+def _affine_activation_backward(
+    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
+) -> Bounds:
+    """The bounds of affine_backward for the true dZ, plus what the error of dZ itself moves."""
+    squares = kind_of(case) == "statistical"
+    Z, term = composed.forward(case, arrays, False)
+    delta = sums.limit(case, term, term.n, arithmetic)
+    if kind_of(case) == "exact" and sums.exact(case, term, _steps(case, arrays, None)["Z"], Z):
+        delta = np.zeros_like(delta)
+    error = composed.upstream_error(case, arrays, Z, delta)
+    dZ = composed.true_upstream(case, arrays["dA"], Z)
+    plain = composed.affine_case(case, "affine_backward")
+    data = {"A_prev": arrays["A_prev"], "W": arrays["W"], "b": arrays["b"], "dZ": dZ}
+    found = sums.ingredients(plain, data, plain.operation.arrays, squares)
+    return _summed(
+        case, expected, found, _products, _steps(case, arrays, dZ),
+        lambda: terms.affine(case, arrays, dZ), arithmetic,
+        composed.propagated(case, arrays, error, arithmetic),
+    )  # fmt: skip
+
+
+def _pool_forward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """Average: ``(n + 1) u sum |x| / D``: n - 1 additions, then a division by D or the product with its
+    rounded reciprocal. (The maximum is one of its arguments: equal.)"""
+    found = _average(case, arrays, "A_prev")
+    return _pooled(case, arrays, expected, found["A"], "A", "A_prev", arithmetic)
+
+
+def _pool_backward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """Average: ``(n + 1) u sum |dA| / D`` over the n windows that hold the element; max: ``(n - 1) u
+    sum |dA|`` over the n windows that chose it."""
+    found = _average(case, arrays, "dA")
+    return _pooled(case, arrays, expected, found["dA_prev"], "dA_prev", "dA", arithmetic)
+
+
+def _average(case: Case, arrays: Arrays, summed: str) -> dict[str, Terms]:
+    squares = kind_of(case) == "statistical"
+    found = sums.ingredients(case, arrays, (summed,), squares)
+    divisor = case["f"] ** 2 if case.word("mode") == "average" else 1
+    return {name: sums.divided(term, divisor) for name, term in found.items()}
+
+
+def _pooled(
+    case: Case, arrays: Arrays, expected: Outputs, term: Terms, name: str, summed: str, arithmetic: Arithmetic
+) -> Bounds:
+    average = case.word("mode") == "average"
+    divisor = case["f"] ** 2 if average else 1
+    # A quotient by anything but a power of two is rounded, so the terms have no common step.
+    power_of_two = divisor & (divisor - 1) == 0
+    exact = kind_of(case) == "exact" and power_of_two
+    steps = {name: sums.unit(arrays[summed]) / divisor if exact else 0.0}
+    extent = (arrays["dA"] if name == "dA_prev" else expected["A"]).shape[1:3]
+    return _summed(
+        case, expected, {name: term},
+        lambda _, n: np.where(n > 0, n + 1, 0) if average else np.maximum(n - 1, 0),
+        steps, lambda: terms.pooling(case, arrays, *extent), arithmetic,
+    )  # fmt: skip
+
+
+def _function(
+    rule: Callable[[Case, Arrays, Outputs], Limit], term: Callable[[Arrays, Limit], Limit] | None = None
+) -> Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]:
+    """A rule for an operation of one output with a bound of `functions`."""
+
+    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+        ((name, value),) = expected.items()
+        limit = np.asarray(rule(case, arrays, expected))
+        if arithmetic.roundoff:  # every rounding is to the declared precision: all of it grows alike
+            limit = limit * max(1.0, arithmetic.roundoff / FORMATS[case.dtype].u)
+        share = terms.seen(value if term is None else term(arrays, value), limit)
+        return {name: Bound("bound", limit, None, share)}
+
+    return made
+
+
+def _losses(arrays: Arrays, loss: Limit) -> Limit:
+    """The terms of the mean."""
+    AL, Y = np.asarray(arrays["AL"], np.float64), arrays["Y"].reshape(-1)
+    return np.log(AL[np.arange(len(AL)), Y]) / max(len(AL), 1)
+
+
+_both = functions.both
+_RULES: dict[str, Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]] = {
+    "conv_single_step": _single_step,
+    "conv_forward": _convolution,
+    "conv_backward": _convolution,
+    "affine_forward": _affine,
+    "affine_backward": _affine,
+    "affine_activation_forward": _affine_activation_forward,
+    "affine_activation_backward": _affine_activation_backward,
+    "pool_forward": _pool_forward,
+    "pool_backward": _pool_backward,
+    "distribute_value": _function(lambda c, a, e: functions.distribute(e["a"])),
+    "sigmoid": _function(lambda c, a, e: _both(c, lambda f: functions.sigmoid(f, a["Z"]))),
+    "sigmoid_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.sigmoid_backward(f, a["Z"], a["dA"]))
+    ),
+    "softmax": _function(lambda c, a, e: _both(c, lambda f: functions.softmax(f, a["X"]))),
+    "softmax_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.softmax_backward(f, a["X"], a["dprobs"]))
+    ),
+    "softmax_cross_entropy_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.softmax_cross_entropy_backward(f, a["X"], a["Y"]))
+    ),
+    "cross_entropy_cost": _function(
+        lambda c, a, e: _both(c, lambda f: functions.cross_entropy(f, a["AL"], a["Y"])), _losses
+    ),
+    "cross_entropy_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.cross_entropy_backward(f, a["AL"], a["Y"]))
+    ),
+}

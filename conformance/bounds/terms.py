@@ -1,0 +1,120 @@
+"""Detectability: the share of single dropped terms that a limit would let us see.
+
+A kernel that leaves one term ``a_k w_k`` out of one sum is caught if ``|a_k w_k|`` exceeds the limit at
+that output. The share is measured on 512 terms of each output, spread evenly over all extents by a
+fixed quasi-random sequence; terms that are zero are not counted, because dropping them changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.bounds.arithmetic import Limit
+from conformance.case import Case
+
+Arrays = Mapping[str, NDArray[Any]]
+Index = tuple[NDArray[np.int64] | int, ...]
+
+_COUNT, _AXES = 512, 7
+
+
+def _sequence() -> NDArray[np.float64]:
+    """An additive recurrence with the powers of the root of ``x^8 = x + 1`` (Roberts 2018, R_d)."""
+    root = 1.0
+    for _ in range(60):
+        root = (1 + root) ** (1 / (_AXES + 1))
+    steps = root ** -np.arange(1, _AXES + 1, dtype=np.float64)
+    return (0.5 + np.outer(steps, np.arange(1, _COUNT + 1))) % 1.0
+
+
+_SEQUENCE = _sequence()
+
+
+def _spread(*extents: int) -> list[NDArray[np.int64]]:
+    """One index array for each extent."""
+    scaled = _SEQUENCE[: len(extents)] * np.array(extents)[:, None]
+    return list(scaled.astype(np.int64))
+
+
+def seen(terms: NDArray[Any], limits: NDArray[Any]) -> float | None:
+    """The share of non-zero `terms` above `limits`; None if there is none."""
+    size = np.abs(np.asarray(terms, np.float64))
+    counted = (size > 0) & (size < np.inf)
+    total = int(np.count_nonzero(counted))
+    return int(np.count_nonzero(counted & (size > limits))) / total if total else None
+
+
+Picked = dict[str, tuple[NDArray[np.float64], Index]]
+
+
+def convolution(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
+    """Terms of each output of conv_forward and conv_backward, with where they are added to."""
+    f, s, p = case["f"], case["s"], case["p"]
+    extents = (case["m"], rows, columns, f, f, case["c"], case["k"])
+    if 0 in extents:
+        return {}
+    i, r, q, y, x, c, k = _spread(*extents)
+    h, w = r * s + y - p, q * s + x - p
+    inside = (h >= 0) & (h < case["h"]) & (w >= 0) & (w < case["w"])
+    i, r, q, y, x, c, k, h, w = (index[inside] for index in (i, r, q, y, x, c, k, h, w))
+    a = np.asarray(arrays["A_prev"][i, h, w, c], np.float64)
+    weight = np.asarray(arrays["W"][y, x, c, k], np.float64)
+    if "dZ" not in arrays:
+        return {"Z": (a * weight, (i, r, q, k))}
+    g = np.asarray(arrays["dZ"][i, r, q, k], np.float64)
+    return {
+        "dA_prev": (g * weight, (i, h, w, c)),
+        "dW": (a * g, (y, x, c, k)),
+        "db": (g, (0, 0, 0, k)),
+    }
+
+
+def affine(case: Case, arrays: Arrays, upstream: NDArray[Any] | None) -> Picked:
+    """Terms of each output of the affine layer."""
+    extents = (case["m"], case["i"], case["o"])
+    if 0 in extents:
+        return {}
+    m, i, o = _spread(*extents)
+    a = np.asarray(arrays["A_prev"][m, i], np.float64)
+    weight = np.asarray(arrays["W"][i, o], np.float64)
+    if upstream is None:
+        return {"Z": (a * weight, (m, o))}
+    g = np.asarray(upstream[m, o], np.float64)
+    return {"dA_prev": (g * weight, (m, i)), "dW": (a * g, (i, o)), "db": (g, (0, o))}
+
+
+def pooling(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
+    """Terms of average pooling, and of the gradient of both modes."""
+    f, s, A_prev = case["f"], case["s"], arrays["A_prev"]
+    extents = (case["m"], rows, columns, case["c"], f, f)
+    if 0 in extents:
+        return {}
+    i, r, q, c, y, x = _spread(*extents)
+    if case.word("mode") == "max":
+        taps = np.arange(f)
+        windows = A_prev[
+            i[:, None, None],
+            (r * s)[:, None, None] + taps[:, None],
+            (q * s)[:, None, None] + taps,
+            c[:, None, None],
+        ].reshape(len(i), -1)
+        y, x = np.divmod(windows.argmax(axis=1), f)
+        share = 1.0
+    else:
+        share = 1.0 / (f * f)
+    h, w = r * s + y, q * s + x
+    if "dA" in arrays:
+        return {"dA_prev": (np.asarray(arrays["dA"][i, r, q, c], np.float64) * share, (i, h, w, c))}
+    return {"A": (np.asarray(A_prev[i, h, w, c], np.float64) * share, (i, r, q, c))}
+
+
+def share(picked: Picked, output: str, limit: Limit, shape: tuple[int, ...]) -> float | None:
+    """The share of the picked terms of `output` that `limit` lets us see."""
+    if output not in picked:
+        return None
+    terms, where = picked[output]
+    return seen(terms, np.broadcast_to(limit, shape)[where])

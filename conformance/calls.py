@@ -1,0 +1,219 @@
+"""How each function of the contract is called for a case, and what its answer is called.
+
+A backward function is given the cache of its forward function. Where the implementation lacks that
+one, the cache is made by hand from the fields of the contract, so that a module that has a gradient
+alone is judged too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.case import Case
+from conformance.operations import OPERATIONS
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Functions(Protocol):
+    """What is called: `implementation.Implementation`."""
+
+    def has(self, name: str) -> bool: ...
+
+    def function(self, name: str) -> Callable[..., Any]: ...
+
+
+class _Conv(NamedTuple):
+    A_prev: Any
+    W: Any
+    b: Any
+    hparameters: Any
+
+
+class _Pool(NamedTuple):
+    A_prev: Any
+    hparameters: Any
+
+
+class _Affine(NamedTuple):
+    A_prev: Any
+    W: Any
+    b: Any
+
+
+class _AffineActivation(NamedTuple):
+    affine_cache: Any
+    activation_cache: Any
+
+
+class _CrossEntropy(NamedTuple):
+    AL: Any
+    Y_index: Any
+
+
+Call = Callable[[Functions, Case, Arrays], Any]
+
+
+def _scalar(array: NDArray[Any]) -> Any:
+    return array[()]
+
+
+def _cache(impl: Functions, forward: str, arguments: Sequence[Any], by_hand: Callable[[], Any]) -> Any:
+    if not impl.has(forward):
+        return by_hand()
+    result = impl.function(forward)(*arguments)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise TypeError(f"{forward} returned {_describe(result)}, expected (output, cache)")
+    return result[1]
+
+
+def _conv_arguments(case: Case, a: Arrays) -> tuple[Any, ...]:
+    return a["A_prev"], a["W"], a["b"], {"stride": case["s"], "pad": case["p"]}
+
+
+def _pool_arguments(case: Case, a: Arrays) -> tuple[Any, ...]:
+    return a["A_prev"], {"f": case["f"], "stride": case["s"]}, case.word("mode")
+
+
+def _affine_arguments(a: Arrays) -> tuple[Any, ...]:
+    return a["A_prev"], a["W"], a["b"]
+
+
+def _activation_cache(case: Case, a: Arrays) -> _AffineActivation:
+    affine = _Affine(*_affine_arguments(a))
+    activated = affine if case.word("activation") == "NULL" else a["A_prev"] @ a["W"] + a["b"]
+    return _AffineActivation(affine, activated)
+
+
+def _entropy_cache(impl: Functions, AL: Any, Y: NDArray[Any]) -> Any:
+    def by_hand() -> _CrossEntropy:
+        return _CrossEntropy(AL, np.stack([np.arange(len(Y)), Y.reshape(-1)], axis=1))
+
+    return _cache(impl, "cross_entropy_cost", (AL, Y), by_hand)
+
+
+def _softmax(impl: Functions, X: NDArray[Any]) -> Any:
+    if impl.has("softmax"):
+        return impl.function("softmax")(X)[0]
+    e = np.exp(X - X.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _col2arr(impl: Functions, case: Case, a: Arrays) -> Any:
+    # Only the shape of the cache may matter: an answer that is the cache itself has to show.
+    other = np.full((case["m"], case["h"], case["w"], case["c"]), 3, a["X"].dtype)
+    return impl.function("col2arr")(a["X"], _cache(impl, "arr2col", (other,), lambda: other))
+
+
+def _conv_backward(impl: Functions, case: Case, a: Arrays) -> Any:
+    arguments = _conv_arguments(case, a)
+    cache = _cache(impl, "conv_forward", arguments, lambda: _Conv(*arguments))
+    return impl.function("conv_backward")(a["dZ"], cache)
+
+
+def _pool_backward(impl: Functions, case: Case, a: Arrays) -> Any:
+    arguments = _pool_arguments(case, a)
+    cache = _cache(impl, "pool_forward", arguments, lambda: _Pool(*arguments[:2]))
+    return impl.function("pool_backward")(a["dA"], cache, case.word("mode"))
+
+
+def _affine_backward(impl: Functions, case: Case, a: Arrays) -> Any:
+    cache = _cache(impl, "affine_forward", _affine_arguments(a), lambda: _Affine(*_affine_arguments(a)))
+    return impl.function("affine_backward")(a["dZ"], cache)
+
+
+def _affine_activation_backward(impl: Functions, case: Case, a: Arrays) -> Any:
+    activation = case.word("activation")
+    arguments = (*_affine_arguments(a), activation)
+    cache = _cache(impl, "affine_activation_forward", arguments, lambda: _activation_cache(case, a))
+    return impl.function("affine_activation_backward")(a["dA"], cache, activation)
+
+
+def _elementwise_backward(forward: str, of: str) -> Call:
+    """sigmoid_backward, relu_backward, softmax_backward: the cache is the forward input."""
+
+    def call(impl: Functions, case: Case, a: Arrays) -> Any:
+        cache = _cache(impl, forward, (a[of],), lambda: a[of])
+        return impl.function(case.op)(a[str(case.operation.upstream)], cache)
+
+    return call
+
+
+def _plain(*arguments: str) -> Call:
+    """A function of some of the drawn arrays alone."""
+    return lambda impl, case, a: impl.function(case.op)(*(a[name] for name in arguments))
+
+
+CALLS: dict[str, Call] = {
+    "pad3d": lambda impl, case, a: impl.function("pad3d")(a["input"], case["p"]),
+    "pad3d_backward": lambda impl, case, a: impl.function("pad3d_backward")(a["doutput"], case["p"]),
+    "conv_single_step": lambda impl, case, a: impl.function("conv_single_step")(
+        a["a_slice_prev"], a["W"], _scalar(a["b"])
+    ),
+    "conv_forward": lambda impl, case, a: impl.function("conv_forward")(*_conv_arguments(case, a)),
+    "conv_backward": _conv_backward,
+    "pool_forward": lambda impl, case, a: impl.function("pool_forward")(*_pool_arguments(case, a)),
+    "pool_backward": _pool_backward,
+    "create_mask_from_window": _plain("x"),
+    "distribute_value": lambda impl, case, a: impl.function("distribute_value")(
+        _scalar(a["dz"]), (case["h"], case["w"])
+    ),
+    "arr2col": _plain("X"),
+    "col2arr": _col2arr,
+    "affine_forward": _plain("A_prev", "W", "b"),
+    "affine_backward": _affine_backward,
+    "affine_activation_forward": lambda impl, case, a: impl.function("affine_activation_forward")(
+        *_affine_arguments(a), case.word("activation")
+    ),
+    "affine_activation_backward": _affine_activation_backward,
+    "sigmoid": _plain("Z"),
+    "sigmoid_backward": _elementwise_backward("sigmoid", "Z"),
+    "relu": _plain("Z"),
+    "relu_backward": _elementwise_backward("relu", "Z"),
+    "softmax": _plain("X"),
+    "softmax_backward": _elementwise_backward("softmax", "X"),
+    "cross_entropy_cost": _plain("AL", "Y"),
+    "cross_entropy_backward": lambda impl, case, a: impl.function("cross_entropy_backward")(
+        _entropy_cache(impl, a["AL"], a["Y"])
+    ),
+    "softmax_cross_entropy_backward": lambda impl, case, a: impl.function(
+        "softmax_cross_entropy_backward"
+    )(_entropy_cache(impl, _softmax(impl, a["X"]), a["Y"])),
+}
+
+#: Functions that answer ``(output, cache)``.
+CACHED = frozenset(o.forward for o in OPERATIONS.values() if o.forward not in (None, "pad3d"))
+
+
+def named(case: Case, result: Any) -> dict[str, Any]:
+    """The outputs by name; a mapping or a tuple in the contract's order.
+
+    Raises
+    ------
+    ValueError
+        If the answer has another form.
+    """
+    names = case.operation.outputs
+    if case.op in CACHED:
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise ValueError(f"returned {_describe(result)}, expected ({names[0]}, cache)")
+        return {names[0]: result[0]}
+    if len(names) == 1:
+        return {names[0]: result}
+    if isinstance(result, Mapping) and set(names) <= set(result):
+        return {name: result[name] for name in names}
+    if not isinstance(result, (tuple, list)) or len(result) != len(names):
+        raise ValueError(f"returned {_describe(result)}, expected ({', '.join(names)})")
+    return dict(zip(names, result, strict=True))
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return f"{len(value)} values"
+    if isinstance(value, np.ndarray):
+        return f"one array of shape {value.shape}"
+    return f"a {type(value).__name__}"

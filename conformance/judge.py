@@ -1,0 +1,162 @@
+"""One case judged: data drawn, oracle and implementation run, every output compared."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance import diagnose
+from conformance.bounds import Bound
+from conformance.bounds.table import bounds
+from conformance.case import Case
+from conformance.compare import Verdict, compare
+from conformance.corners import corner_of
+from conformance.data import draw
+from conformance.implementation import Implementation, Outcome, dirty
+from conformance.oracle import evaluate
+from conformance.record import Record, blank, from_verdict
+
+Arrays = Mapping[str, NDArray[Any]]
+
+#: One case in so many is called twice, over memory filled with other values, and compared bit by bit.
+REPEATED = 8
+
+#: Outputs that are Python floats, and those that are float64 whatever the case's dtype.
+FLOATS = {("conv_single_step", "Z"), ("cross_entropy_cost", "loss")}
+FLOAT64 = {("distribute_value", "a")}
+
+
+def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
+    """The dtype an output must have; None for a Python float."""
+    if (case.op, output) in FLOATS:
+        return None
+    return np.dtype(np.float64) if (case.op, output) in FLOAT64 else case.numpy_dtype
+
+
+class Judge:
+    """Judges the cases of one implementation.
+
+    Parameters
+    ----------
+    implementation : Implementation
+    """
+
+    def __init__(self, implementation: Implementation) -> None:
+        self._implementation = implementation
+        self._diagnoser = diagnose.Diagnoser(self._rerun)
+
+    def forget(self) -> None:
+        """Drop what earlier diagnoses established, so that the next do not depend on them."""
+        self._diagnoser = diagnose.Diagnoser(self._rerun)
+
+    def __call__(self, case: Case) -> list[Record]:
+        """The records of a case, one for each output."""
+        if not self._implementation.has(case.op):
+            reason = f"the implementation has no {case.op}"
+            corner = corner_of(case)
+            return [blank(case, output, "absent", corner, reason) for output in case.operation.outputs]
+        return Trial(self._implementation, case).records(self._diagnoser)
+
+    def _rerun(self, case: Case) -> Mapping[str, NDArray[Any]]:
+        outcome = self._implementation.call(case, draw(case))
+        if outcome.error:
+            raise RuntimeError(outcome.error)
+        return outcome.outputs
+
+
+class Trial:
+    """One case with everything that is known of it; ``conformance repro`` shows it.
+
+    Attributes
+    ----------
+    arrays, expected, limits, outcome
+        The data, the oracle's outputs, the bound of each output, what the implementation gave.
+    """
+
+    def __init__(self, implementation: Implementation, case: Case) -> None:
+        self.implementation, self.case = implementation, case
+        self.arrays: Arrays = draw(case)
+        self.expected: dict[str, NDArray[np.float64]] = evaluate(case, self.arrays)
+        self.limits: dict[str, Bound] = bounds(case, self.arrays, self.expected, implementation.arithmetic)
+        self.outcome = self._call(np.nan)
+
+    def _call(self, fill: float) -> Outcome:
+        dirty(self.expected, self.case.numpy_dtype, fill)
+        return self.implementation.call(self.case, self.arrays)
+
+    def records(self, diagnoser: diagnose.Diagnoser | None) -> list[Record]:
+        """The records of the case; failures are diagnosed if there is a diagnoser."""
+        corner, names = corner_of(self.case), self.case.operation.outputs
+        if self.outcome.error:
+            reason = self.outcome.error
+            return [
+                blank(self.case, n, "failed", corner, reason).but(diagnosis=diagnose.UNEXPLAINED)
+                for n in names
+            ]
+        verdicts = {name: self._verdict(name) for name in names}
+        repeated = self._differing() if zlib.crc32(str(self.case).encode()) % REPEATED == 0 else ()
+        records = []
+        for name in names:
+            verdict = verdicts[name]
+            if verdict.suspect and not self._confirmed(name):
+                verdict = Verdict("passed", *_measures(verdict))
+            record = from_verdict(self.case, name, verdict, self.limits[name].detectability, corner)
+            if self.outcome.changed and verdict.status == "passed":
+                record = record.but(
+                    status="failed", reason=f"changed its input {', '.join(self.outcome.changed)}"
+                )
+            if name in repeated:
+                why = "nondeterministic: called twice on the same arrays, it gave different bits"
+                reason = f"{record.reason}; {why}" if record.reason else why
+                record = record.but(status="failed", reason=reason)
+            if record.status == "failed" and diagnoser is not None:
+                record = record.but(diagnosis=self._diagnosis(diagnoser, name))
+            records.append(record)
+        return records
+
+    def _verdict(self, name: str) -> Verdict:
+        got = self.outcome.outputs[name]
+        return compare(got, self.expected[name], self.limits[name], output_dtype(self.case, name))
+
+    def _differing(self) -> tuple[str, ...]:
+        """The outputs that a second call, over memory with other contents, gives other bits for."""
+        again = self._call(-7.0)
+        return tuple(n for n, x in self.outcome.outputs.items() if _bits(x) != _bits(again.outputs.get(n)))
+
+    def _confirmed(self, name: str) -> bool:
+        """Whether two fresh draws of the same case exceed the statistical limit again."""
+        for step in (1, 2):
+            fresh = Trial(self.implementation, self.case.replace(seed=(self.case.seed + step) % 10**9))
+            if fresh.outcome.error or fresh._verdict(name).status == "passed":
+                return False
+        return True
+
+    def _diagnosis(self, diagnoser: diagnose.Diagnoser, name: str) -> str:
+        got = self.outcome.outputs[name]
+        changed = bool(self.outcome.changed)
+        try:
+            value = np.asarray(got)
+            return diagnoser.diagnose(
+                self.case, self.arrays, name, value, self.expected[name], modified=changed
+            )
+        except (TypeError, ValueError, OverflowError):  # what came back is not an array of numbers
+            return diagnose.UNEXPLAINED
+
+
+def _measures(verdict: Verdict) -> tuple[Any, ...]:
+    return (
+        verdict.tier,
+        verdict.max_error_ulp,
+        verdict.max_bound_fraction,
+        verdict.index,
+        verdict.expected,
+        verdict.got,
+    )
+
+
+def _bits(value: Any) -> bytes:
+    return np.asarray(value).tobytes()

@@ -1,0 +1,89 @@
+"""A line of ``results.jsonl``: what came of one output of one case."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from conformance.case import Case
+from conformance.compare import Verdict
+from conformance.families import FAMILIES
+
+#: Every status there is. The numbers of cases with each add up to the number of cases.
+STATUSES = ("passed", "failed", "absent")
+
+Number = float | str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One output of one case, with the fields of a line in their order.
+
+    ``kind`` is the family's, ``tier`` the one that judged; ``detectability`` the share of single
+    dropped terms it would have seen; ``corner`` the corner case's name; ``diagnosis`` the known
+    deviation that explains a failure exactly.
+    """
+
+    case: str
+    op: str
+    output: str
+    dtype: str
+    family: str
+    kind: str
+    status: str
+    tier: str | None = None
+    max_error_ulp: Number = None
+    max_bound_fraction: Number = None
+    index: list[int] | None = None
+    expected: Number = None
+    got: Number = None
+    detectability: float | None = None
+    corner: str | None = None
+    reason: str = ""
+    diagnosis: str | None = None
+
+    def line(self) -> str:
+        """The record as one line of JSON, without the line feed."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    def but(self, **changes: Any) -> Record:
+        """The same record with some fields changed."""
+        return replace(self, **changes)
+
+
+def blank(case: Case, output: str, status: str, corner: str | None = None, reason: str = "") -> Record:
+    """A record without values: an absent function, an exception, a dead process."""
+    kind = FAMILIES[case.family].kind
+    return Record(
+        str(case), case.op, output, case.dtype, case.family, kind, status, corner=corner, reason=reason
+    )
+
+
+def from_verdict(
+    case: Case, output: str, verdict: Verdict, detectability: float | None, corner: str | None
+) -> Record:
+    """The record of a comparison."""
+    return blank(case, output, verdict.status, corner, verdict.reason).but(
+        tier=verdict.tier,
+        max_error_ulp=plain(verdict.max_error_ulp),
+        max_bound_fraction=plain(verdict.max_bound_fraction),
+        index=None if verdict.index is None else list(verdict.index),
+        expected=plain(verdict.expected),
+        got=plain(verdict.got),
+        detectability=detectability,
+    )
+
+
+def plain(value: float | None) -> Number:
+    """A number as strict JSON takes it: NaN and infinities as words."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def case_status(records: list[Record]) -> str:
+    """The status of a case from those of its outputs."""
+    found = {record.status for record in records}
+    if not found <= set(STATUSES) or not found:
+        raise ValueError(f"statuses are {sorted(found)}, expected some of {', '.join(STATUSES)}")
+    return next(status for status in ("failed", "absent", "passed") if status in found)

@@ -1,0 +1,153 @@
+"""``summary.json``: what a run came to, gathered record by record."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.operations import OPERATIONS
+from conformance.record import STATUSES, Number, Record, case_status
+
+#: Below this share of single dropped terms a case could not have shown enough.
+SHARP = 0.95
+
+
+@dataclass
+class _Output:
+    """The figures of one output of one operation."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    max_error_ulp: float | None = None
+    max_bound_fraction: float | None = None
+    worst_case: str | None = None
+    diagnoses: Counter[str] = field(default_factory=Counter)
+    sharp: int = 0
+
+    def add(self, record: Record) -> None:
+        self.statuses[record.status] += 1
+        if record.diagnosis is not None:
+            self.diagnoses[record.diagnosis] += 1
+        if record.detectability is not None and record.detectability >= SHARP:
+            self.sharp += 1
+        fraction, ulp = _number(record.max_bound_fraction), _number(record.max_error_ulp)
+        if ulp is not None:
+            self.max_error_ulp = max(self.max_error_ulp or 0.0, ulp)
+        if fraction is not None and (self.max_bound_fraction is None or fraction > self.max_bound_fraction):
+            self.max_bound_fraction, self.worst_case = fraction, record.case
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "cases": sum(self.statuses.values()),
+            **{status: self.statuses[status] for status in STATUSES},
+            "max_error_ulp": _json(self.max_error_ulp),
+            "max_bound_fraction": _json(self.max_bound_fraction),
+            "worst_case": self.worst_case,
+            "diagnoses": dict(sorted(self.diagnoses.items())),
+        }
+
+
+class Summary:
+    """Counts the records of a run; `to_dict` is ``summary.json``."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.comparisons = 0
+        self._outputs: dict[str, dict[str, _Output]] = {}
+        self._tiers: dict[str, list[float]] = {}
+        #: Geometries that an exact case covers, and the cases that could not have shown a dropped term.
+        self._covered: set[tuple[str, ...]] = set()
+        self._dim: list[tuple[str, ...]] = []
+
+    def add(self, records: list[Record]) -> None:
+        """Count the records of one case."""
+        self.statuses[case_status(records)] += 1
+        dim = False
+        for record in records:
+            outputs = self._outputs.setdefault(record.op, {})
+            outputs.setdefault(record.output, _Output()).add(record)
+            if record.tier is None:
+                continue
+            self.comparisons += 1
+            if record.tier == "exact":
+                self._covered.add((*_geometry(record), record.output))
+            if record.detectability is not None:
+                total = self._tiers.setdefault(record.tier, [0.0, 0.0])
+                total[0] += record.detectability
+                total[1] += 1
+                if record.detectability < SHARP and not dim:
+                    dim = True
+                    self._dim.append((*_geometry(record), record.output))
+
+    @property
+    def blind(self) -> int:
+        """Cases that would see fewer than 95 % of single dropped terms and that no exact case of the same
+        operation, dtype and parameters covers."""
+        return sum(geometry not in self._covered for geometry in self._dim)
+
+    def to_dict(self, **about: Any) -> dict[str, Any]:
+        """The summary; `about` holds what the records do not say (implementation, seed, versions, ...).
+
+        Raises
+        ------
+        AssertionError
+            If the statuses do not add up to the number of cases listed.
+        """
+        listed = about.pop("listed")
+        counted = sum(self.statuses.values())
+        if counted != listed or any(status not in STATUSES for status in self.statuses):
+            raise AssertionError(f"{listed} cases were listed, the statuses {dict(self.statuses)} add up to {counted}")
+        return {
+            "implementation": about.pop("implementation"),
+            "versions": about.pop("versions"),
+            "oracle": about.pop("oracle"),
+            "seed": about.pop("seed"),
+            "cases": counted,
+            **{status: self.statuses[status] for status in STATUSES},
+            "comparisons": self.comparisons,
+            **about,
+            "detectability": {tier: total / count for tier, (total, count) in sorted(self._tiers.items())},
+            "blind": self.blind,
+            "operations": {
+                name: {output: found.to_dict() for output, found in self._outputs[name].items()}
+                for name in OPERATIONS
+                if name in self._outputs
+            },
+        }
+
+    def powerless(self) -> list[str]:
+        """The outputs that were compared and of which no case could have shown a dropped term."""
+        return [
+            f"{op}.{output}"
+            for op, outputs in self._outputs.items()
+            for output, found in outputs.items()
+            if not found.sharp and found.statuses["passed"]
+        ]
+
+
+def problems(summary: Summary) -> list[str]:
+    """Why a run in which nothing failed proves nothing all the same; one sentence each."""
+    found = []
+    if not summary.comparisons:
+        found.append("Nothing was compared: the implementation has none of the operations asked for.")
+    for name in summary.powerless():
+        found.append(
+            f"No case of {name} could have shown a dropped term (detectability below {SHARP:.0%}): "
+            "run more cases or other operations."
+        )
+    return found
+
+
+def _geometry(record: Record) -> tuple[str, ...]:
+    """Operation, dtype and parameters of a record's case."""
+    return tuple(record.case.split(":")[:3])
+
+
+def _number(value: Number) -> float | None:
+    number = None if value is None else float(value)
+    return math.inf if number is not None and math.isnan(number) else number
+
+
+def _json(value: float | None) -> Number:
+    return value if value is None or math.isfinite(value) else str(value)
