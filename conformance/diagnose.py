@@ -31,6 +31,7 @@ from conformance.slips.rounding import agrees, apart, rounding
 UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
 BETWEEN_CALLS = "accumulator-kept-between-calls"
+DTYPE_NOT_KEPT = "dtype-not-kept"
 
 #: Fruitless searches of the whole catalogue for one output, after which only established slips are tried.
 SEARCHES = 12
@@ -93,9 +94,12 @@ class Diagnoser:
             return UNEXPLAINED
         with np.errstate(all="ignore"):
             data = _Data(case, arrays, output, got, expected)
-            if modified:
-                return INPUT_MODIFIED if data.right() else UNEXPLAINED
-            return self._search(data)
+            if modified and data.right():
+                return INPUT_MODIFIED
+            found = self._search(data)
+            if found == UNEXPLAINED and data.right() and np.asarray(got).dtype != case.numpy_dtype:
+                return DTYPE_NOT_KEPT
+            return found
 
     def _search(self, data: _Data) -> str:
         key = (data.case.op, data.output)

@@ -1,0 +1,12 @@
+"""Planted faults: correct NumPy functions with one of them replaced by a wrong one.
+
+Each wrong function is written out as somebody would write it, with loops or einsum, and shares nothing
+with `conformance.slips`; so that a diagnosis is right here says something about kernels not seen before.
+"""
+
+from __future__ import annotations
+
+from tests.planted import conv, conv_gradients, dense, elementwise, pooling, shuffle  # noqa: F401
+from tests.planted.fault import FAULTS, Fault, implementation
+
+__all__ = ["FAULTS", "Fault", "implementation"]
