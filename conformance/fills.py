@@ -248,7 +248,7 @@ def _normalised(weights: Array, case: Case) -> Array:
     total = np.zeros(weights.shape[0])
     for column in weights.T:
         total = total + column
-    return draws.full_mantissa(weights / total[:, None], case.numpy_dtype)
+    return (weights / total[:, None]).astype(case.numpy_dtype)
 
 
 def labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

@@ -31,7 +31,7 @@ _POOLS: Mapping[str, tuple[int, ...]] = {
     "p": (0, 0, 1, 1, 2, 3, 4, 6),
     "i": (2, 4, 5, 6, *WIDTHS, 24, 40),
     "o": (1, 2, 4, 5, 6, *WIDTHS, 12, 23),
-    "n": (2, 4, 5, 6, *WIDTHS, 10, 100),
+    "n": (2, 4, 5, 6, *WIDTHS[1:], 10, 100),
 }
 
 #: Where other extents than those of an image are needed.
@@ -151,7 +151,7 @@ def acceptable(case: Case) -> bool:
         if min(case["h"], case["w"]) + 2 * pad < case["f"] or pad > case["f"] + 2:
             return False
         rows, columns = output_extents(case)
-        if rows == columns:
+        if rows == columns or not (_reached(case, "h", rows, pad) and _reached(case, "w", columns, pad)):
             return False
         if case.op.startswith("pool"):
             if case["f"] == 1:  # the modes do not differ
@@ -159,3 +159,11 @@ def acceptable(case: Case) -> bool:
         elif case["m"] * rows * columns * case["f"] ** 2 * case["c"] * case["k"] > _PRODUCTS:
             return False
     return all(math.prod(shape) <= _ELEMENTS for shape in array_shapes(case).values())
+
+
+def _reached(case: Case, side: str, outputs: int, pad: int) -> bool:
+    """Whether each row (column) of the window meets the image, not only padding, in some output."""
+    return all(
+        any(0 <= output * case["s"] + tap - pad < case[side] for output in range(outputs))
+        for tap in range(case["f"])
+    )

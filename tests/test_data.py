@@ -1,0 +1,334 @@
+"""The arrays of a case: the same bits everywhere, exact where they are said to be, never degenerate."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from conformance.case import Case
+from conformance.corners import CORNERS
+from conformance.data import array_shapes, draw
+from conformance.families import FAMILIES, kind_of
+from conformance.generate import generate
+from conformance.operations import OPERATIONS
+from conformance.oracle import evaluate
+from conformance.stream import Stream, full_mantissa
+
+MANTISSA = {"f32": 24, "f64": 53}
+FULL = ("normal", "positive", "negative", "magnitudes", "cancelling")
+
+
+@pytest.fixture(scope="module")
+def run() -> list[Case]:
+    return list(generate(OPERATIONS.values(), ["f32", "f64"], 130, seed=8))
+
+
+def _digest(case: str) -> str:
+    content = hashlib.sha256()
+    for name, array in draw(Case.parse(case)).items():
+        content.update(
+            f"{name}{array.dtype.str}{array.shape}".encode()
+            + array.astype(array.dtype.newbyteorder("<")).tobytes()
+        )
+    return content.hexdigest()[:16]
+
+
+#: One case for each way of filling an array.
+DIGESTS: dict[str, str] = {
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:small:7": "76ae919019636745",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:small:7": "9c9eaf3776742a64",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:wide-x:8": "4a6fc1941e7e0b6e",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:wide-x:8": "0f9bb5b347e59e90",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:wide-w:9": "9d33e5798a9ec234",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:wide-w:9": "6cdf7dad6d48d417",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:wide-g:10": "7c9c72891c8755f4",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:wide-g:10": "eb4bbf94a1434977",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:one-hot:11": "199a953c5eaad204",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:one-hot:11": "ecc1de5b25e1c86f",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:coordinates:12": "a61e64e1d66cf78f",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:coordinates:12": "15a03afec9420471",
+    "pool_backward:f32:m2h5w4c3_f2s1_max:ties:13": "afe4cae7fafbdd63",
+    "pool_backward:f64:m2h5w4c3_f2s1_max:ties:13": "2114e556bfeb2929",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:zeros:14": "6563a4ae349ad288",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:zeros:14": "8e0154384be03fd3",
+    "pool_backward:f32:m2h5w4c3_f2s1_max:negative:15": "4a88c1d09e7742eb",
+    "pool_backward:f64:m2h5w4c3_f2s1_max:negative:15": "d2b3249beecf106b",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:normal:16": "988e2cab27721d0a",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:normal:16": "bb903747d5402372",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:positive:17": "165836ac9262c3bf",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:positive:17": "ab688ad15d6195e2",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:magnitudes:18": "3dda0e825f82b66f",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:magnitudes:18": "fa8d106fa0248636",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:cancelling:19": "974d6244919b476c",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:cancelling:19": "96e0013866427661",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:subnormal:20": "4a8436f7f80efa48",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:subnormal:20": "bbcb67d86fec2e55",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:nan:21": "d484ba1b9cd4eb13",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:nan:21": "c1bb5748f2904ec3",
+    "conv_backward:f32:m2h5w4c3_f2k6_s1p0:infinity:22": "1ace3f7a5771d25c",
+    "conv_backward:f64:m2h5w4c3_f2k6_s1p0:infinity:22": "2ec43ab9bbab9840",
+    "pool_backward:f32:m2h5w4c3_f2s1_max:lowest:23": "7ff178d391daf616",
+    "pool_backward:f64:m2h5w4c3_f2s1_max:lowest:23": "eba078eddb4dc86d",
+    "sigmoid:f32:m2h3w4c5:saturated:24": "7f7d9153f74abdfa",
+    "sigmoid:f64:m2h3w4c5:saturated:24": "21b47e55b6ed6414",
+    "affine_activation_backward:f32:m3i7o5_sigmoid:large:25": "4b46e9358e45be62",
+    "affine_activation_backward:f64:m3i7o5_sigmoid:large:25": "f499517b3db26331",
+    "softmax:f32:m4n9:overflow:26": "621845618c83967f",
+    "softmax:f64:m4n9:overflow:26": "d56bd82c882d31d3",
+    "softmax:f32:m4n9:constant:27": "c5488dd82782f654",
+    "softmax:f64:m4n9:constant:27": "be12373d20d3af59",
+    "softmax:f32:m4n9:masked:28": "d965469ef8ff6352",
+    "softmax:f64:m4n9:masked:28": "b368f3d041532147",
+    "cross_entropy_cost:f32:m4n9:probabilities:29": "685f7fce41328309",
+    "cross_entropy_cost:f64:m4n9:probabilities:29": "49fc2b86b172a46a",
+    "cross_entropy_cost:f32:m4n9:missing:30": "4d1ada1c2d43d2ab",
+    "cross_entropy_cost:f64:m4n9:missing:30": "31c1149e76af518a",
+    "cross_entropy_cost:f32:m4n9:tiny:31": "b88e1a416c89edef",
+    "cross_entropy_cost:f64:m4n9:tiny:31": "8233fcaeab42378c",
+    "cross_entropy_cost:f32:m4n9:certain:32": "fa0b9ba72fbf68a7",
+    "cross_entropy_cost:f64:m4n9:certain:32": "f4b0735ef9328591",
+    "cross_entropy_cost:f32:m4n9:impossible:33": "aec99c988859e744",
+    "cross_entropy_cost:f64:m4n9:impossible:33": "4c12dea1ecaa3918",
+}
+
+
+@pytest.mark.parametrize("case", DIGESTS)
+def test_data_have_the_bits_they_had_on_another_machine(case):
+    assert _digest(case) == DIGESTS[case]
+
+
+def test_the_digests_cover_every_family():
+    assert {Case.parse(case).family for case in DIGESTS} == set(FAMILIES)
+
+
+def test_shapes_dtypes_and_layout(run):
+    for case in run:
+        arrays = draw(case)
+        assert list(arrays) == list(case.operation.arrays)
+        for name, shape in array_shapes(case).items():
+            assert arrays[name].shape == shape, (case, name)
+            assert arrays[name].dtype == (np.int64 if name == "Y" else case.numpy_dtype)
+            assert arrays[name].flags.c_contiguous
+            assert arrays[name].flags.writeable
+
+
+def test_the_upstream_gradient_has_the_shape_of_the_forward_output():
+    for op, forward, output in (
+        ("conv_backward", "conv_forward", "Z"),
+        ("pool_backward", "pool_forward", "A"),
+    ):
+        for corner in CORNERS:
+            if corner.op == op:
+                case = corner.case("f64")
+                arrays = draw(case)
+                there = case.replace(op=forward)
+                expected = evaluate(there, {n: arrays[n] for n in there.operation.arrays})[output].shape
+                assert arrays[case.operation.upstream].shape == expected, case
+
+
+def test_the_upstream_gradient_is_never_constant(run):
+    checked = 0
+    for case in run:
+        if case.operation.upstream:
+            gradient = draw(case)[case.operation.upstream]
+            if gradient.size > 1:
+                checked += 1
+                assert gradient.min() != gradient.max(), case
+            elif gradient.size:
+                assert gradient.item() != 1, case
+    assert checked > 1000
+
+
+def test_a_gradient_of_one_element_is_never_one():
+    drawn = [draw(Case.parse(f"affine_backward:f32:m1i3o1:wide-x:{seed}"))["dZ"].item() for seed in range(20)]
+    assert drawn == [-1.0] * 20
+
+
+def test_inputs_are_not_degenerate(run):
+    for case in run:
+        for name, array in draw(case).items():
+            if array.size > 8 and case.family not in (
+                "constant",
+                "certain",
+                "impossible",
+                "one-hot",
+                "missing",
+            ):
+                assert len(np.unique(array)) > 1, (case, name)
+
+
+def _lowest_bit(values: np.ndarray) -> float:
+    """The largest power of two that divides every value."""
+    values = np.abs(values[values != 0]).astype(np.float64)
+    if not values.size:
+        return 1.0
+    significand, exponent = np.frexp(values)
+    whole = np.ldexp(significand, 53).astype(np.int64)
+    trailing = np.log2((whole & -whole).astype(np.float64))
+    return float(2.0 ** (exponent - 53 + trailing).min())
+
+
+def test_every_partial_sum_of_an_exact_case_is_exact(run):
+    """Any subset of the terms sums to less than 2**24 or 2**53 of the smallest unit a term may have."""
+    checked = 0
+    for case in run:
+        if kind_of(case) != "exact" or case.dtype != "f32":
+            continue
+        arrays = draw(case)
+        total = evaluate(case, {n: a if n == "Y" else np.abs(a) for n, a in arrays.items()})
+        terms = evaluate(case, {n: (a != 0).astype(float) for n, a in arrays.items()})
+        units = {n: _lowest_bit(a) for n, a in arrays.items()}
+        products = {
+            "conv_backward": {"dA_prev": ("W", "dZ"), "dW": ("A_prev", "dZ"), "db": ("dZ",)},
+            "affine_backward": {"dA_prev": ("W", "dZ"), "dW": ("A_prev", "dZ"), "db": ("dZ",)},
+        }.get(case.op, {o: tuple(n for n in arrays if n not in ("b", "dA")) for o in case.operation.outputs})
+        if case.op.startswith(("pool", "relu", "affine_activation", "create", "distribute")):
+            continue
+        for output, factors in products.items():
+            unit = min(
+                np.prod([units[n] for n in factors]), units.get("b", np.inf) if "d" not in output else np.inf
+            )
+            exact = (total[output] <= 2.0 ** MANTISSA[case.dtype] * unit) | (terms[output] <= 1)
+            assert exact.all(), (case, output)
+            checked += 1
+    assert checked > 200
+
+
+def test_wide_families_leave_no_term_out_and_use_the_width_they_can():
+    for dtype, width in (("f32", 12), ("f64", 40)):
+        arrays = draw(Case.parse(f"conv_backward:{dtype}:m2h9w7c5_f3k4_s2p1:wide-x:1"))
+        wide = np.abs(arrays["A_prev"])
+        assert (wide % 2 == 1).all()
+        assert wide.min() >= 2 ** (width - 1)
+        assert 0.9 * 2**width < wide.max() < 2**width
+        assert set(np.unique(arrays["dZ"])) == {-1.0, 1.0}
+    # 28 * 27 * 7 terms of 12 bits would leave float32.
+    arrays = draw(Case.parse("conv_backward:f32:m7h28w27c3_f1k4_s1p0:wide-x:1"))
+    assert np.abs(arrays["A_prev"]).max() * 28 * 27 * 7 <= 2**24
+
+
+@pytest.mark.parametrize("family", FULL)
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_full_mantissa_families_use_the_last_bit_of_every_value(family, dtype):
+    op = "pool_backward" if family == "negative" else "affine_backward"
+    shape = "m5h9w7c6_f2s2_max" if family == "negative" else "m15i23o17"
+    for name, array in draw(Case.parse(f"{op}:{dtype}:{shape}:{family}:2")).items():
+        bits = array.view(np.uint32 if dtype == "f32" else np.uint64)
+        assert (bits & 1 == 1).all(), name
+        # and of every other bit of the significand, in some value
+        used = np.bitwise_or.reduce(bits.reshape(-1)) & np.array(2 ** (MANTISSA[dtype] - 1) - 1, bits.dtype)
+        assert used == 2 ** (MANTISSA[dtype] - 1) - 1 or array.size < 40, name
+
+
+def test_normal_values_have_mean_zero_and_the_stated_deviation():
+    values = draw(Case.parse("relu:f64:m50h20w19c7:normal:3"))["Z"]
+    assert abs(values.mean()) < 0.02
+    assert abs(values.std() - 1.155) < 0.02
+    assert 0.45 < (np.abs(values) < 0.78).mean() < 0.55
+
+
+def test_magnitudes_span_eight_decades():
+    values = np.abs(draw(Case.parse("relu:f32:m50h20w19c7:magnitudes:3"))["Z"])
+    assert values.min() < 3e-4
+    assert values.max() > 4e3
+
+
+def test_cancelling_sums_cancel():
+    case = Case.parse("affine_backward:f64:m16i24o18:cancelling:1")
+    arrays = draw(case)
+    right = evaluate(case, arrays)
+    total = evaluate(case, {name: np.abs(array) for name, array in arrays.items()})
+    for name in right:
+        assert np.median(np.abs(right[name]) / total[name]) < 0.01, name
+
+
+def test_special_values_are_there_and_never_beside_padding():
+    for family, found in (("nan", np.isnan), ("infinity", np.isinf), ("lowest", np.isneginf)):
+        op = "pool_forward:f32:m2h6w5c3_f2s1_max"
+        assert found(draw(Case.parse(f"{op}:{family}:1"))["A_prev"]).any()
+    for text in (
+        "conv_forward:f32:m2h5w4c3_f2k6_s1p1:nan:0",
+        "conv_backward:f32:m2h5w4c3_f2k6_s2p0:infinity:0",
+    ):
+        with pytest.raises(ValueError, match="does not go with it"):
+            draw(Case.parse(text))
+    with pytest.raises(ValueError, match="no data family 'nomral'"):
+        draw(Case.parse("relu:f32:m1h2w3c4:nomral:0"))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_subnormals_are_subnormal(dtype):
+    values = draw(Case.parse(f"conv_forward:{dtype}:m2h9w7c5_f3k4_s2p1:subnormal:1"))["A_prev"]
+    assert (values != 0).all()
+    assert (np.abs(values) < np.finfo(values.dtype).tiny).all()
+
+
+def test_rectified_inputs_hold_zeros_of_both_signs():
+    values = draw(Case.parse("relu:f32:m2h9w7c5:zeros:1"))["Z"]
+    assert 0.3 < (values == 0).mean() < 0.7
+    assert np.signbit(values).any()
+    assert (values >= 0).all()
+
+
+def test_probabilities_are_positive_and_sum_to_one():
+    for family in ("probabilities", "magnitudes"):
+        AL = draw(Case.parse(f"cross_entropy_cost:f32:m30n17:{family}:1"))["AL"]
+        assert (AL > 0).all()
+        assert np.allclose(AL.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_missing_classes_are_missing_and_labels_in_range(run):
+    labels = draw(Case.parse("cross_entropy_cost:f32:m60n17:missing:1"))["Y"]
+    assert set(labels) == set(range(1, 17, 2))
+    for case in run:
+        arrays = draw(case)
+        if "Y" in arrays and case["m"]:
+            assert arrays["Y"].min() >= 0
+            assert arrays["Y"].max() < case["n"]
+
+
+def test_shifted_logits_overflow_a_naive_softmax_in_both_dtypes():
+    for dtype in ("f32", "f64"):
+        X = draw(Case.parse(f"softmax:{dtype}:m30n17:overflow:1"))["X"]
+        with np.errstate(over="ignore", invalid="ignore"):
+            naive = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
+        assert not np.isfinite(naive).any()
+
+
+def test_kind_follows_from_what_the_operation_does_to_the_family():
+    kinds = {
+        "pool_forward:f32:m2h9w7c5_f4s1_average:small:0": "exact",
+        "pool_forward:f32:m2h9w7c5_f3s1_average:small:0": "bound",
+        "pool_forward:f32:m2h9w7c5_f3s1_max:small:0": "exact",
+        "distribute_value:f32:h4w2:wide-x:0": "exact",
+        "distribute_value:f32:h3w2:wide-x:0": "bound",
+        "affine_activation_forward:f32:m2i3o4_relu:small:0": "exact",
+        "affine_activation_forward:f32:m2i3o4_sigmoid:normal:0": "bound",
+        "affine_activation_forward:f32:m2i3o4_NULL:normal:0": "statistical",
+        "affine_forward:f32:m2i3o4:normal:0": "statistical",
+        "softmax:f32:m2n3:normal:0": "bound",
+        "sigmoid:f32:m2h3w4c5:subnormal:0": "bound",
+        "affine_backward:f32:m300000i3o4:small:0": "bound",
+    }
+    assert {case: kind_of(Case.parse(case)) for case in kinds} == kinds
+
+
+def test_every_family_has_a_description_and_a_known_kind():
+    for name, family in FAMILIES.items():
+        assert family.name == name
+        assert family.description
+        assert family.kind in ("exact", "bound", "statistical")
+        assert set(family.operations) <= set(OPERATIONS)
+
+
+def test_stream_is_uniform_and_in_range():
+    values = Stream("a text").integers(-3, 4, (80_000,))
+    assert sorted(set(values)) == list(range(-3, 5))
+    assert np.abs(np.bincount(values + 3) / 10_000 - 1).max() < 0.05
+    assert (Stream("a text").integers(-3, 4, (9,)) == values[:9]).all()
+    assert (Stream("another").integers(-3, 4, (9,)) != values[:9]).any()
+
+
+def test_full_mantissa_keeps_zero_and_sign():
+    values = full_mantissa(np.array([0.0, -0.0, 1.0, -2.5]), np.dtype(np.float32))
+    assert values.tolist() == [0.0, 0.0, np.nextafter(np.float32(1), 2), -np.nextafter(np.float32(2.5), 3)]
