@@ -47,11 +47,11 @@ class Judge:
 
     def __init__(self, implementation: Implementation) -> None:
         self._implementation = implementation
-        self._diagnoser = diagnose.Diagnoser(self._rerun)
+        self.diagnoser = diagnose.Diagnoser(self._rerun)
 
     def forget(self) -> None:
         """Drop what earlier diagnoses established, so that the next do not depend on them."""
-        self._diagnoser = diagnose.Diagnoser(self._rerun)
+        self.diagnoser = diagnose.Diagnoser(self._rerun)
 
     def __call__(self, case: Case) -> list[Record]:
         """The records of a case, one for each output."""
@@ -59,7 +59,7 @@ class Judge:
             reason = f"the implementation has no {case.op}"
             corner = corner_of(case)
             return [blank(case, output, "absent", corner, reason) for output in case.operation.outputs]
-        return Trial(self._implementation, case).records(self._diagnoser)
+        return Trial(self._implementation, case).records(self.diagnoser)
 
     def _rerun(self, case: Case) -> Mapping[str, NDArray[Any]]:
         outcome = self._implementation.call(case, draw(case))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance import report
 from conformance.case import DTYPES, Case
 from conformance.generate import generate
 from conformance.operations import OPERATIONS, Operation
@@ -55,11 +55,14 @@ class Result:
         return not self.summary["failed"] and not self.problems
 
 
+Observe = Callable[[list[Record]], None]
 Progress = Callable[[Iterable[list[Record]], int], Iterable[list[Record]]]
 
 
-def run(options: Options, directory: Path, progress: Progress | None = None) -> Result:
-    """Run the suite and write ``results.jsonl`` and ``summary.json`` into `directory`.
+def run(
+    options: Options, directory: Path, progress: Progress | None = None, observe: Observe | None = None
+) -> Result:
+    """Run the suite and write ``results.jsonl``, ``summary.json`` and the report into `directory`.
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ def run(options: Options, directory: Path, progress: Progress | None = None) -> 
         Created if it is not there.
     progress : callable, optional
         Wraps the stream of records (one list for each case) and is told how many there will be.
+    observe : callable, optional
+        Is given the records of each case.
 
     Raises
     ------
@@ -85,6 +90,8 @@ def run(options: Options, directory: Path, progress: Progress | None = None) -> 
     with open(directory / "results.jsonl", "w", encoding="utf-8", buffering=1) as results:
         for records in stream:
             summary.add(records)
+            if observe is not None:
+                observe(records)
             results.write("".join(record.line() + "\n" for record in records))
     about = workers.about or About("ieee", None)
     result = Result(
@@ -102,6 +109,7 @@ def run(options: Options, directory: Path, progress: Progress | None = None) -> 
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (directory / "summary.json").write_text(text, encoding="utf-8")
+    report.write(directory / "results.jsonl", result.summary, directory)
     return result
 
 
@@ -137,8 +145,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def interactive() -> bool:
-    """Whether somebody watches standard error."""
-    return sys.stderr.isatty()

@@ -1,0 +1,43 @@
+"""What ``conformance list`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance import adapters
+from conformance.corners import CORNERS
+from conformance.diagnose import catalogue
+from conformance.families import FAMILIES
+from conformance.operations import OPERATIONS, PARAMETERS
+
+
+def text() -> str:
+    """Operations, parameters, families, corner cases, adapters, deviations known by name."""
+    return "".join(f"{line}\n" for line in _lines())
+
+
+def _lines() -> Iterator[str]:
+    yield f"Operations ({len(OPERATIONS)}): outputs"
+    for operation in OPERATIONS.values():
+        yield f"  {operation.name}({_form(operation.grammar)}): {', '.join(operation.outputs)}"
+    yield "\nParameters of a case"
+    for letter, meaning in PARAMETERS.items():
+        yield f"  {letter:<12}{meaning}"
+    yield f"\nData families ({len(FAMILIES)}): tier"
+    for family in FAMILIES.values():
+        yield f"  {family.name:<16}{family.kind}: {family.description}"
+    yield f"\nCorner cases ({len(CORNERS)}): source"
+    sources = {(corner.op, corner.name): corner.source for corner in CORNERS}
+    for (op, name), source in sources.items():
+        yield f"  {op}: {name}" + (f" ({source})" if source else "")
+    yield "\nAdapters (--impl)"
+    for name in adapters.names():
+        yield f"  {name}"
+    deviations = catalogue()
+    yield f"\nDeviations known by name ({len(deviations)})"
+    for slip in deviations:
+        yield f"  {slip.id:<36}{slip.text}"
+
+
+def _form(grammar: tuple[tuple[str, ...], ...]) -> str:
+    return ", ".join(name for group in grammar for name in group)
