@@ -26,7 +26,7 @@ from setuptools.command.build_ext import build_ext
 DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 
 #: Modules that stand once: checks, threads, the probe of the processor.
-SHARED = ("_check", "threads", "_processor")
+SHARED = ("_arrays", "_check", "_check_elements", "threads", "_processor")
 #: Modules with kernels, built once for each instruction set.
 KERNELS = ("conv", "pool", "affine", "activation", "loss", "reorder")
 

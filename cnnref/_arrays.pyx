@@ -1,0 +1,183 @@
+"""Arrays, integers and mappings at the door: what a caller may pass, made uniform.
+
+An argument that is a C-contiguous, aligned, native float32 or float64 `numpy.ndarray` passes untouched and
+costs a few nanoseconds. Everything else that NumPy can make an array of real numbers is converted once:
+float32 stays float32, float64, integers and booleans become float64. Every other kind of number is refused
+rather than rounded.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+cimport numpy as cnp
+from numpy cimport ndarray
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_CheckExact(object x)
+    bint PyArray_ISCARRAY_RO(ndarray x)
+    ndarray PyArray_EMPTY(int ndim, Py_ssize_t* shape, int typenum, int fortran)
+    ndarray PyArray_ZEROS(int ndim, Py_ssize_t* shape, int typenum, int fortran)
+    ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
+    int NPY_ARRAY_CARRAY_RO
+    int NPY_ARRAY_ENSUREARRAY
+
+cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
+
+
+cdef ndarray array(str function, str name, object value, int ndim, str axes):
+    """`value` as an ndarray of real numbers with `ndim` dimensions (any number if negative).
+
+    `axes` names the dimensions in the error message.
+    """
+    cdef ndarray x
+    cdef int kind
+    if PyArray_CheckExact(value):
+        x = value
+    else:
+        x = _converted(function, name, value)
+    kind = cnp.PyArray_TYPE(x)
+    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and not (cnp.NPY_BOOL <= kind <= cnp.NPY_ULONGLONG):
+        raise TypeError(
+            f"{function}: {name} must hold float32, float64, integers or booleans, got dtype {(<object>x).dtype}"
+        )
+    if ndim >= 0 and cnp.PyArray_NDIM(x) != ndim:
+        raise ValueError(
+            f"{function}: {name} must have {ndim} dimensions {axes}, got shape {(<object>x).shape}"
+        )
+    return x
+
+
+cdef ndarray _converted(str function, str name, object value):
+    try:
+        return np.asarray(value)
+    except (MemoryError, RecursionError):
+        raise
+    except ValueError as error:  # a ragged list, for example
+        raise ValueError(f"{function}: {name} cannot be made an array: {error}") from error
+    except Exception as error:  # whatever __array__ raised: a tensor that requires its gradient, for example
+        raise TypeError(
+            f"{function}: {name} must be an array, got {type(value).__name__} ({error})"
+        ) from error
+
+
+cdef ndarray plain(ndarray x, int typenum):
+    """`x` itself if it is C-contiguous, aligned, native and of type `typenum`, else such a copy of it."""
+    if cnp.PyArray_TYPE(x) == typenum and PyArray_ISCARRAY_RO(x):
+        return x
+    return PyArray_FROMANY(x, typenum, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY)
+
+
+cdef bint single(ndarray x) noexcept:
+    """Whether `x` is float32."""
+    return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
+
+
+cdef int common(bint all_single) noexcept:
+    """The type to compute in: float32 if all arrays have it, else float64."""
+    return cnp.NPY_FLOAT if all_single else cnp.NPY_DOUBLE
+
+
+cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) except -1:
+    cdef int axis
+    cdef bint same = cnp.PyArray_NDIM(x) == cnp.PyArray_NDIM(y)
+    if same:
+        for axis in range(cnp.PyArray_NDIM(x)):
+            same = same and cnp.PyArray_DIM(x, axis) == cnp.PyArray_DIM(y, axis)
+    if not same:
+        raise ValueError(
+            f"{function}: {name} must have the shape of {other}, {(<object>y).shape}, got {(<object>x).shape}"
+        )
+    return 0
+
+
+cdef ndarray empty(ndarray like, int ndim, Py_ssize_t* shape):
+    """A new uninitialised C-contiguous array of the dtype of `like`."""
+    return PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+
+
+cdef ndarray zeros(ndarray like, int ndim, Py_ssize_t* shape):
+    """A new C-contiguous array of zeros of the dtype of `like`."""
+    return PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
+
+
+cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) except -1:
+    """`value` as an index that is at least `least` (which is not negative)."""
+    cdef object index
+    cdef Py_ssize_t n
+    if type(value) is not int:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{function}: {name} must be an integer, got {type(value).__name__}")
+        try:
+            index = value.__index__()
+        except (AttributeError, TypeError):
+            raise TypeError(f"{function}: {name} must be an integer, got {type(value).__name__}") from None
+    else:
+        index = value
+    try:
+        n = index
+    except OverflowError:
+        raise ValueError(f"{function}: {name} is out of range, got {index}") from None
+    if n < least:
+        raise ValueError(f"{function}: {name} must be at least {least}, got {n}")
+    return n
+
+
+cdef Py_ssize_t padded(str function, Py_ssize_t n, Py_ssize_t pad, str name) except -1:
+    """``n + 2 * pad``, which the argument `name` may make too large."""
+    if pad > (LARGEST - n) // 2:
+        raise ValueError(f"{function}: {name} is too large to address, got {pad}")
+    return n + 2 * pad
+
+
+cdef int addressable(str function, int ndim, Py_ssize_t* shape, Py_ssize_t itemsize) except -1:
+    """Refuse a result of more bytes than an index can address."""
+    cdef Py_ssize_t left = LARGEST // itemsize
+    cdef int axis
+    for axis in range(ndim):
+        if shape[axis] > 0:
+            left //= shape[axis]
+    if left == 0:
+        raise ValueError(
+            f"{function}: a result of shape {tuple([shape[axis] for axis in range(ndim)])} is too large to address"
+        )
+    return 0
+
+
+cdef tuple fields(str function, object cache, tuple names):
+    """The values of `names` in a cache: a tuple with these fields in this order, or a mapping with these keys."""
+    if isinstance(cache, tuple):
+        if len(<tuple>cache) != len(names):
+            raise ValueError(
+                f"{function}: cache must have the {len(names)} fields ({', '.join(names)}),"
+                f" got a tuple of {len(<tuple>cache)}"
+            )
+        return cache if type(cache) is tuple else tuple(cache)
+    return _by_key(function, "cache", cache, names, "a cache of the forward function, a tuple or a mapping")
+
+
+cdef tuple entries(str function, object hparameters, tuple names):
+    """The values of `names` in `hparameters`, which has these keys and no other."""
+    return _by_key(function, "hparameters", hparameters, names, "a mapping")
+
+
+cdef tuple _by_key(str function, str name, object mapping, tuple names, str expected):
+    cdef str key
+    cdef list values = []
+    if not isinstance(mapping, (dict, Mapping)):
+        raise TypeError(f"{function}: {name} must be {expected}, got {type(mapping).__name__}")
+    for key in names:
+        if key not in mapping:
+            raise ValueError(
+                f"{function}: {name} must have the keys {', '.join(names)}, got {', '.join(map(str, mapping)) or 'none'}"
+                f" ({key} is missing)"
+            )
+        values.append(mapping[key])
+    if len(mapping) != len(names):
+        raise ValueError(
+            f"{function}: {name} must have only the keys {', '.join(names)},"
+            f" got also {', '.join(str(key) for key in mapping if key not in names)}"
+        )
+    return tuple(values)

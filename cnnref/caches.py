@@ -1,0 +1,62 @@
+"""What the forward functions hand to the backward functions: named tuples with the post's field names.
+
+A cache holds the very objects that the caller passed where they needed no conversion, and the converted
+arrays otherwise; `hparameters` is a copy, so that changing the caller's mapping afterwards changes nothing.
+Arrays are not copied: whoever overwrites an input between forward and backward overwrites the cache.
+"""
+
+from typing import Any, NamedTuple
+
+
+class ConvCache(NamedTuple):
+    """Cache of `conv_forward`: its four arguments."""
+
+    A_prev: Any
+    W: Any
+    b: Any
+    hparameters: Any
+
+
+class _PoolFields(NamedTuple):
+    A_prev: Any
+    hparameters: Any
+
+
+class PoolCache(_PoolFields):
+    """Cache of `pool_forward`: `A_prev` and `hparameters`.
+
+    Max pooling also leaves the position of each window's maximum in an attribute that is no field:
+    `pool_backward` uses it as long as the fields are those of the forward call, and works from `A_prev`
+    otherwise (a cache built by hand, or the other mode). The maximum is the one that the forward call
+    saw, even where `A_prev` was overwritten since.
+    """
+
+    _argmax: Any  # absent unless `pool_forward` set it
+
+    __module__ = "cnnref"
+
+
+class AffineCache(NamedTuple):
+    """Cache of `affine_forward`: its three arguments."""
+
+    A_prev: Any
+    W: Any
+    b: Any
+
+
+class AffineActivationCache(NamedTuple):
+    """Cache of `affine_activation_forward`; without an activation `activation_cache` is the affine cache."""
+
+    affine_cache: Any
+    activation_cache: Any
+
+
+class CrossEntropyCache(NamedTuple):
+    """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0."""
+
+    AL: Any
+    Y_index: Any
+
+
+for _cache in (ConvCache, PoolCache, AffineCache, AffineActivationCache, CrossEntropyCache):
+    _cache.__module__ = "cnnref"
