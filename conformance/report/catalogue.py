@@ -40,13 +40,14 @@ def family_description(name: str) -> str:
 def corner_rows(digest: Digest) -> list[CornerRow]:
     """List the corner cases of the operations that ran with their results, failed ones first."""
     ran = {op for op, _ in digest.cells}
-    found = dict(digest.corners)
+    known = {(corner.op, corner.name) for corner in CORNERS}
     rows: dict[tuple[str, str], CornerRow] = {}
     for corner in CORNERS:
         if corner.op in ran:
             row = rows.setdefault((corner.name, corner.source), CornerRow(corner.name, corner.source))
-            seen = found.pop((corner.op, corner.name), None)
+            seen = digest.corners.get((corner.op, corner.name))
             row.results[corner.op] = seen.status if seen else "not run"
-    for (op, name), seen in found.items():
-        rows.setdefault((name, ""), CornerRow(name, "")).results[op] = seen.status
+    for (op, name), seen in digest.corners.items():
+        if (op, name) not in known:
+            rows.setdefault((name, ""), CornerRow(name, "")).results[op] = seen.status
     return sorted(rows.values(), key=lambda row: _ORDER.index(row.status))

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from conformance.operations import OPERATIONS
+from conformance.record import STATUSES
+from conformance.report.summary import SHARP
 from conformance.report.text import clean
 
 Row = dict[str, Any]
 
-STATUSES = ("passed", "failed", "absent")
-TIERS = ("exact", "equal", "bound", "statistical")
-
-#: A comparison counts as sharp when it could have seen this share of single dropped terms.
-SHARP = 0.95
+#: The tiers in the order of the tables; an exception leaves nothing for a tier to judge.
+NO_RESULT = "no result"
+TIERS = ("exact", "equal", "bound", "statistical", NO_RESULT)
 
 #: Failures shown in full for each operation, output and diagnosis; the others are counted.
 EXAMPLES = 3
@@ -106,9 +106,6 @@ class Cell:
     def status(self) -> str:
         return next((s for s in ("failed", "passed", "absent") if self.counts[s]), "absent")
 
-    def worst(self, errors: dict[str, Spread]) -> Spread | None:
-        return max(errors.values(), key=lambda spread: spread.worst, default=None)
-
 
 @dataclass
 class Group:
@@ -159,23 +156,19 @@ class Digest:
 
     cases: int = 0
     records: int = 0
+    compared: int = 0
     dtypes: list[str] = field(default_factory=list)
-    statuses: Counter[str] = field(default_factory=Counter)
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
     groups: dict[tuple[str, str, str], Group] = field(default_factory=dict)
     families: dict[str, Family] = field(default_factory=dict)
     power: dict[str, Power] = field(default_factory=dict)
     corners: dict[tuple[str, str], Corner] = field(default_factory=dict)
 
-    @property
-    def compared(self) -> int:
-        """The comparisons made: every record but the absent ones."""
-        return self.statuses["passed"] + self.statuses["failed"]
-
     def add(self, row: Row, new_case: bool) -> None:
         self.records += 1
         self.cases += new_case
-        self.statuses[row["status"]] += 1
+        # What is absent, or raised, has no tier: there was nothing to compare.
+        self.compared += row["tier"] is not None
         if row["dtype"] not in self.dtypes:
             self.dtypes.append(row["dtype"])
         self._add_cell(row)
@@ -203,11 +196,12 @@ class Digest:
         family.cases += new_case
         if row["status"] == "absent":
             return
-        family.tiers[row["tier"]] += 1
+        tier = row["tier"] or NO_RESULT
+        family.tiers[tier] += 1
         family.failed += row["status"] == "failed"
         seen = number(row["detectability"])
         if seen is not None:
-            power = self.power.setdefault(row["tier"], Power())
+            power = self.power.setdefault(tier, Power())
             power.count += 1
             power.total += seen
             power.lowest = min(power.lowest, seen)

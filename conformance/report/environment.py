@@ -13,6 +13,8 @@ def environment(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("seed", _text(summary["seed"])),
     ]
     pairs += [(name, _text(item)) for name, item in summary["options"].items()]
+    if "arithmetic" in summary:
+        pairs.append(("arithmetic", _text(summary["arithmetic"])))
     pairs += [(name, _text(item)) for name, item in summary["versions"].items()]
     pairs.append(("time", f"{summary['seconds']:.1f} s"))
     return pairs

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from conformance.report import plots, text
 from conformance.report.catalogue import corner_rows, family_description
-from conformance.report.digest import EXAMPLES, TIERS, Digest
+from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
 from conformance.report.environment import environment
 from conformance.report.verdict import Verdict
 
@@ -34,7 +34,7 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
         tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
         corners=corner_rows(digest),
         environment=environment(summary),
-        worst_share=_worst_share(digest),
+        worst=_worst(digest),
         ulp_plot=_svg(plots.error_in_ulps(digest)),
         share_plot=_svg(plots.share_of_bound(digest)),
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
@@ -78,6 +78,7 @@ def _matrix(digest: Digest) -> list[dict[str, Any]]:
     return [{"op": op, "cells": cells} for op, cells in operations.items()]
 
 
-def _worst_share(digest: Digest) -> float | None:
-    worst = [spread.worst for cell in digest.cells.values() for spread in cell.share.values()]
-    return max(worst, default=None)
+def _worst(digest: Digest) -> Spread | None:
+    """The largest share of a bound in the run."""
+    every = (spread for cell in digest.cells.values() for spread in cell.share.values())
+    return max(every, key=lambda spread: spread.worst, default=None)

@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from conformance.report.digest import Row, rows
+from conformance.report.digest import NO_RESULT, Row, rows
 from conformance.report.text import clip, index, one_line, repro, value
 from conformance.report.verdict import Verdict
 
@@ -33,8 +33,7 @@ def write(records: Path, summary: dict[str, Any], verdict: Verdict, target: Path
                 counts[op] = Counter()
             counts[op][row["status"]] += 1
             parts[op].writelines(_testcase(row, str(summary["implementation"])))
-        whole = sum(counts.values(), Counter({"passed": 1} if verdict.ok else {}))
-        whole["failed"] += len(verdict.problems)
+        whole = sum(counts.values(), _run_counts(verdict))
         stream = stack.enter_context(open(target, "w", encoding="utf-8"))
         stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')
         seconds = f' time="{summary["seconds"]:.3f}"'
@@ -49,13 +48,14 @@ def write(records: Path, summary: dict[str, Any], verdict: Verdict, target: Path
         stream.write("</testsuites>\n")
 
 
+def _run_counts(verdict: Verdict) -> Counter[str]:
+    return Counter(failed=len(verdict.problems)) if verdict.problems else Counter(passed=1)
+
+
 def _run(verdict: Verdict) -> Iterator[str]:
     """Yield the testsuite that fails when the run, not a case, is at fault."""
-    counts = Counter(passed=int(verdict.ok), failed=len(verdict.problems))
-    if not counts.total():
-        return
-    yield f'<testsuite name="run"{_totals(counts)}>\n'
-    if verdict.ok:
+    yield f'<testsuite name="run"{_totals(_run_counts(verdict))}>\n'
+    if not verdict.problems:
         yield '<testcase classname="conformance.run" name="every case could have failed"/>\n'
     for number, problem in enumerate(verdict.problems, 1):
         yield (
@@ -86,7 +86,7 @@ def _failure(row: Row, reason: str, diagnosis: str, implementation: str) -> Iter
     yield f"diagnosis: {diagnosis}"
     if row["index"] is not None:
         yield f"index {index(row['index'])}, expected {value(row['expected'])}, got {value(row['got'])}"
-    yield f"tier {row['tier']}, data family {row['family']}"
+    yield f"tier {row['tier'] or NO_RESULT}, data family {row['family']}"
     yield repro(row["case"], implementation)
 
 

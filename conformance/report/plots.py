@@ -35,7 +35,7 @@ _MARKERS = ("o", "D", "s", "^")
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 9.5,
+    "font.size": 8.5,
     "text.color": _INK,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _MUTED,
@@ -81,8 +81,8 @@ def _draw(
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
         # Left to itself, a Figure without pyplot has no global state and no window system behind it.
         height = _MARGIN + _ROW * len(rows)
-        figure = Figure(figsize=(5.4, height))
-        axes = figure.add_axes((0.42, 0.62 / height, 0.55, 1 - _MARGIN / height))
+        figure = Figure(figsize=(4.9, height))
+        axes = figure.add_axes((0.455, 0.62 / height, 0.515, 1 - _MARGIN / height))
         _scale(axes, linear, top, edge, label)
         _names(axes, [cell for cell, _ in rows])
         for position, (cell, errors) in enumerate(rows):
@@ -105,7 +105,7 @@ def _draw(
 
 def _scale(axes: Axes, linear: float, top: float, edge: float, label: str) -> None:
     """A logarithmic axis that also has a zero, and an infinity where one was seen."""
-    axes.set_xscale("symlog", linthresh=linear, linscale=0.5)
+    axes.set_xscale("symlog", linthresh=linear, linscale=0.8)
     axes.set_xlim(0, edge * (1.6 if edge > top else 1))
     decades = range(round(math.log10(linear)), round(math.log10(top)) + 1)
     step = max(1, math.ceil(len(decades) / 6))
@@ -129,7 +129,7 @@ def _names(axes: Axes, cells: list[Cell]) -> None:
     """Name the rows ``operation output``, operations parted by a faint line."""
     axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.set_yticks(range(len(cells)), [f"{cell.op} {cell.output}" for cell in cells], fontsize=8)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     for i in range(1, len(cells)):
@@ -162,7 +162,7 @@ def _legend(figure: Figure, dtypes: list[str], bound: bool, failed: bool) -> Non
         loc="upper center",
         ncols=len(entries),
         frameon=False,
-        fontsize=8.5,
+        fontsize=8,
         handletextpad=0.3,
         columnspacing=1.1,
         handlelength=1.3,

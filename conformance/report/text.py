@@ -46,17 +46,15 @@ def counted(number: int, noun: str) -> str:
 
 
 def error(number: float | None) -> str:
-    """Write an error (in ULPs, or as a share of the bound) in three significant digits or fewer."""
+    """Write an error (in ULPs, or as a share of the bound), decimal points under each other in a column."""
     if number is None:
         return "–"
     if math.isnan(number) or math.isinf(number):
         return "∞"
     if number == 0:
         return "0"
-    if 0.001 <= abs(number) < 100:
-        return f"{number:.2g}" if abs(number) < 10 else f"{number:.0f}"
-    if 100 <= abs(number) < 100_000:
-        return f"{number:,.0f}"
+    if 0.01 <= abs(number) < 1000:
+        return f"{number:.2f}"
     mantissa, exponent = f"{number:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,8 @@ class Verdict:
     notes : tuple of str
         What else a reader has to know before trusting the sentence.
     problems : tuple of str
-        Why the run itself failed, whatever its cases say: nothing compared, blind cases, totals
-        that do not add up.
+        Why the run itself failed, whatever its cases say: nothing compared, no fault could have
+        shown, totals that do not add up.
     """
 
     ok: bool
@@ -36,44 +37,42 @@ def judge(summary: dict[str, Any], digest: Digest) -> Verdict:
     """Judge a run by its summary and its records."""
     cases, failed, absent = summary["cases"], summary["failed"], summary["absent"]
     problems = tuple(_problems(summary, digest))
-    notes = []
-    if digest.compared == 0:
+    if failed:
+        sentence = f"{whole(failed)} of {counted(cases, 'case')} fail: {_failing(digest)}"
+    elif digest.compared == 0:
         sentence = "Nothing was compared"
         if absent:
             sentence += f": {whole(absent)} of {counted(cases, 'case')} are absent"
-    elif failed:
-        sentence = f"{whole(failed)} of {counted(cases, 'case')} fail: {_failing(digest)}"
     else:
         sentence = f"0 of {counted(cases, 'case')} fail"
         if problems:
             sentence += ", but the run does not count"
+    return Verdict(not failed and not problems, sentence + ".", tuple(_notes(summary, digest)), problems)
+
+
+def _problems(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
+    """What the summary itself found, then what only shows beside the records."""
+    known = summary.get("problems", [])
+    yield from known
+    if digest.compared == 0 and not known:
+        yield "A run that compared nothing says nothing about the implementation, so it fails."
+    cases, total = summary["cases"], summary["passed"] + summary["failed"] + summary["absent"]
+    if total != cases:
+        yield f"The statuses add up to {whole(total)}, not to the {counted(cases, 'case')} listed."
+    if digest.cases != cases:
+        yield f"results.jsonl holds {counted(digest.cases, 'case')}, summary.json counts {whole(cases)}."
+
+
+def _notes(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
     missing = [op for op in dict.fromkeys(op for op, _ in digest.cells) if _is_absent(op, digest)]
     if missing and digest.compared:
-        notes.append(
-            f"{counted(absent, 'case')} absent: the implementation has no {listed(missing, 8)}."
-        )
-    return Verdict(not failed and not problems, sentence + ".", tuple(notes), problems)
-
-
-def _problems(summary: dict[str, Any], digest: Digest) -> list[str]:
-    problems, cases = [], summary["cases"]
-    if digest.compared == 0:
-        problems.append("A run that compared nothing says nothing about the implementation, so it fails.")
+        absent = counted(summary["absent"], "case")
+        yield f"{absent} absent: the implementation has no {listed(missing, 8)}."
     if summary["blind"]:
-        problems.append(
-            f"{counted(summary['blind'], 'case')} could not have shown a fault: they would miss more than 5 % "
-            "of single dropped terms, and no exact case covers them."
+        yield (
+            f"{counted(summary['blind'], 'case')} would miss more than 5 % of single dropped terms, "
+            "and no exact case of the same shape covers them."
         )
-    total = summary["passed"] + summary["failed"] + summary["absent"]
-    if total != cases:
-        problems.append(
-            f"The statuses add up to {whole(total)}, not to the {counted(cases, 'case')} listed."
-        )
-    if digest.cases != cases:
-        problems.append(
-            f"results.jsonl holds {counted(digest.cases, 'case')}, summary.json counts {whole(cases)}."
-        )
-    return problems
 
 
 def _failing(digest: Digest) -> str:
