@@ -1,0 +1,226 @@
+"""Sums over a batch: the gradient of filters and biases, for conv and affine.
+
+``dW[tap, j] = sum over samples and output pixels of window[pixel, tap] * dZ[pixel, j]``, where a tap is one
+(row, column, channel) of the window. The pixels are cut into chunks, whole samples or whole output rows, of
+about `CHUNK` pixels: a cut that depends on the shapes alone. Within a chunk each element is one chain of fused multiply-adds in
+the order (sample, row, column); the chunks' sums are added in order. A gradient too small to keep threads busy is summed in `groups`
+of chunks first, and the groups' sums are added in order: the number of groups, too, depends on the shapes alone.
+"""
+
+from cython.parallel cimport prange
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from cnnref._correlate cimport Correlation, in_place
+from cnnref._memory cimport allocate
+from cnnref._panels cimport pack_columns, padded_columns
+from cnnref._rows cimport copy_padded
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, lanes, panel_width, tile, tile_rows
+from cnnref._types cimport real
+
+cdef enum:
+    CHUNK = 512
+    # Groups of chunks where the gradient has at most this many elements.
+    SMALL = 32768
+    MOST_GROUPS = 8
+
+
+cdef struct Cut:
+    # How the pixels of a batch are cut: chunks of `samples` whole samples, or of `rows` rows of one sample.
+    Py_ssize_t samples
+    Py_ssize_t rows
+    Py_ssize_t per_sample
+    Py_ssize_t chunks
+    Py_ssize_t groups
+
+
+cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
+    """Cut the batch; a function of the shapes alone."""
+    cdef Cut cut
+    cdef Py_ssize_t pixels = max(plan.n_H * plan.n_W, <Py_ssize_t>1)
+    cdef Py_ssize_t elements = plan.window_h * plan.window_w * plan.channels * plan.columns
+    if pixels >= CHUNK:
+        cut.samples = 1
+        cut.rows = max(CHUNK // max(plan.n_W, <Py_ssize_t>1), <Py_ssize_t>1)
+        cut.per_sample = (plan.n_H + cut.rows - 1) // cut.rows
+        cut.chunks = plan.samples * cut.per_sample
+    else:
+        cut.samples = CHUNK // pixels
+        cut.rows = plan.n_H
+        cut.per_sample = 1
+        cut.chunks = (plan.samples + cut.samples - 1) // cut.samples
+    cut.groups = 1 if elements > SMALL else max(min(cut.chunks, <Py_ssize_t>MOST_GROUPS), <Py_ssize_t>1)
+    return cut
+
+
+cdef inline void multiply_chunk(
+    const Correlation* plan, const real** bases, Py_ssize_t pieces, Py_ssize_t line, Py_ssize_t n_rows,
+    const real* panels, bint fresh, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, real* scratch,
+) noexcept nogil:
+    """Add one chunk's sums for taps `from_tap` to `to_tap` to `dW`, or set them where `fresh`.
+
+    `bases` are the first windows of the chunk's samples, `panels` its packed `dZ`.
+    """
+    cdef const real* a[MOST_ROWS]
+    cdef const real* taps[MOST_ROWS]
+    cdef const real* starts[MOST_ROWS]
+    cdef real* sums[MOST_ROWS]
+    cdef Py_ssize_t run = plan.window_w * plan.channels
+    cdef Py_ssize_t depth = pieces * n_rows * plan.n_W
+    cdef Py_ssize_t step = plan.stride * plan.channels
+    cdef Py_ssize_t first = 0, width, valid, tap, piece, j
+    cdef int rows, r, count
+    cdef bint single
+    cdef real* target
+    for r in range(MOST_ROWS):
+        sums[r] = scratch + r * MOST_COLUMNS
+        taps[r] = NULL
+    while first < plan.columns:
+        width = panel_width(plan.columns - first, <real>0)
+        valid = min(width, plan.columns - first)
+        rows = tile_rows(<int>width, <real>0)
+        tap = from_tap
+        while tap < to_tap:
+            count = <int>min(<Py_ssize_t>rows, to_tap - tap)
+            single = width == 4 * lanes(<real>0) and count * 4 < rows
+            if single:
+                count = 1
+            memset(scratch, 0, MOST_ROWS * MOST_COLUMNS * sizeof(real))
+            for piece in range(pieces):
+                for r in range(1 if single else rows):
+                    j = tap + min(r, count - 1)
+                    a[r] = bases[piece] + (j // run) * line + j % run
+                    starts[r] = sums[r]
+                tile(
+                    <int>width, single, a, step, plan.stride * line - plan.n_W * step,
+                    panels + first * depth + piece * n_rows * plan.n_W * width, width,
+                    n_rows, plan.n_W, starts, sums,
+                )
+            for r in range(count):
+                target = dW + (tap + r) * plan.columns + first
+                if fresh:
+                    memcpy(target, sums[r], valid * sizeof(real))
+                else:
+                    for j in range(valid):
+                        target[j] += sums[r][j]
+            tap += count
+        first += width
+
+
+cdef inline void add_columns(
+    const real* dZ, Py_ssize_t pixels, Py_ssize_t columns, bint fresh, real* db, real* partial
+) noexcept nogil:
+    """Add one chunk's column sums to `db`, or set them where `fresh`."""
+    cdef Py_ssize_t pixel, j
+    memset(partial, 0, columns * sizeof(real))
+    for pixel in range(pixels):
+        for j in range(columns):
+            partial[j] += dZ[pixel * columns + j]
+    if fresh:
+        memcpy(db, partial, columns * sizeof(real))
+    else:
+        for j in range(columns):
+            db[j] += partial[j]
+
+
+cdef inline int outer_sums(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
+    Py_ssize_t group, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, real* db,
+) noexcept nogil:
+    """The sums of one group of chunks, for taps `from_tap` to `to_tap`; `db` too unless NULL.
+
+    -1 where working memory could not be allocated.
+    """
+    cdef bint direct = in_place(plan)
+    cdef Py_ssize_t buffer_w = (plan.n_W - 1) * plan.stride + plan.window_w
+    cdef Py_ssize_t buffer_h = (cut.rows - 1) * plan.stride + plan.window_h
+    cdef Py_ssize_t line = (plan.width if direct else buffer_w) * plan.channels
+    cdef Py_ssize_t image_size = plan.height * plan.width * plan.channels
+    cdef Py_ssize_t most = min(cut.samples, plan.samples)
+    cdef Py_ssize_t padded = padded_columns(plan.columns, <real>0)
+    cdef Py_ssize_t buffer_size = 0 if direct else buffer_h * buffer_w * plan.channels
+    cdef Py_ssize_t chunk, last, sample, piece, pieces, top, n_rows, pixels
+    cdef const real* chunk_dZ
+    cdef bint fresh = True
+    cdef int status = -1
+    cdef const real** bases = <const real**>allocate(most, sizeof(void*))
+    cdef real* memory = <real*>allocate(
+        MOST_ROWS * MOST_COLUMNS + padded + most * buffer_size
+        + most * cut.rows * plan.n_W * padded, sizeof(real),
+    )
+    cdef real* partial
+    cdef real* buffer
+    cdef real* panels
+    if bases != NULL and memory != NULL:
+        partial = memory + MOST_ROWS * MOST_COLUMNS
+        panels = partial + padded
+        buffer = panels + most * cut.rows * plan.n_W * padded
+        last = (group + 1) * cut.chunks // cut.groups
+        for chunk in range(group * cut.chunks // cut.groups, last):
+            sample = (chunk // cut.per_sample) * cut.samples
+            pieces = min(cut.samples, plan.samples - sample)
+            top = (chunk % cut.per_sample) * cut.rows
+            n_rows = min(cut.rows, plan.n_H - top)
+            for piece in range(pieces):
+                bases[piece] = images + (sample + piece) * image_size
+                if direct:
+                    bases[piece] += ((top * plan.stride - plan.top) * plan.width - plan.left) * plan.channels
+                else:
+                    copy_padded(
+                        bases[piece], plan.height, plan.width, plan.channels,
+                        top * plan.stride - plan.top, -plan.left,
+                        (n_rows - 1) * plan.stride + plan.window_h, buffer_w, buffer + piece * buffer_size,
+                    )
+                    bases[piece] = buffer + piece * buffer_size
+            pixels = pieces * n_rows * plan.n_W
+            chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.columns
+            pack_columns(chunk_dZ, pixels, plan.columns, plan.columns, pixels, 0, panels)
+            multiply_chunk(
+                plan, bases, pieces, line, n_rows, panels, fresh, from_tap, to_tap, dW, memory
+            )
+            if db != NULL:
+                add_columns(chunk_dZ, pixels, plan.columns, fresh, db, partial)
+            fresh = False
+        status = 0
+    free(bases)
+    free(memory)
+    return status
+
+
+cdef inline int outer_product(
+    const Correlation* plan, const real* images, const real* dZ, real* dW, real* db, int team
+) noexcept nogil:
+    """`dW` and `db` of the whole batch with up to `team` threads; -1 where memory ran out."""
+    cdef Cut cut = cut_batch(plan)
+    cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t size = taps * plan.columns
+    cdef Py_ssize_t parts = min((team + cut.groups - 1) // cut.groups, max(taps // MOST_ROWS, <Py_ssize_t>1))
+    cdef Py_ssize_t task, group, part, j
+    cdef int failed = 0
+    # Group 0 sums in the outputs themselves; the others in memory of their own.
+    cdef real* sums = NULL
+    if cut.chunks == 0:
+        memset(dW, 0, size * sizeof(real))
+        memset(db, 0, plan.columns * sizeof(real))
+        return 0
+    if cut.groups > 1:
+        sums = <real*>allocate((cut.groups - 1) * (size + plan.columns), sizeof(real))
+        if sums == NULL:
+            return -1
+    for task in prange(
+        cut.groups * parts, num_threads=team, use_threads_if=team > 1, schedule="dynamic", chunksize=1
+    ):
+        group = task // parts
+        part = task % parts
+        failed += -outer_sums(
+            plan, &cut, images, dZ, group, part * taps // parts, (part + 1) * taps // parts,
+            dW if group == 0 else sums + (group - 1) * (size + plan.columns),
+            NULL if part > 0 else (db if group == 0 else sums + (group - 1) * (size + plan.columns) + size),
+        )
+    for group in range(1, cut.groups):
+        for j in range(size):
+            dW[j] += sums[(group - 1) * (size + plan.columns) + j]
+        for j in range(plan.columns):
+            db[j] += sums[(group - 1) * (size + plan.columns) + size + j]
+    free(sums)
+    return -1 if failed else 0

@@ -1,0 +1,132 @@
+"""The register tile: the one multiply-add kernel behind conv and affine, forward and backward.
+
+A tile is ``rows x columns`` partial sums that stay in vector registers while two streams run past
+them. Row ``r`` reads a scalar ``a[r]`` a step, all rows share one vector ``b`` of `columns` values, and
+
+    out[r][j] = fma(a[r][k], b[k][j], ... fma(a[r][0], b[0][j], start[r][j]))
+
+is one chain of fused multiply-adds for each output, in the order of k. Storing a partial sum and taking
+it up again (``start = out``) is the same chain, so neither the shape of the tile nor the blocking of k
+changes a bit.
+
+`TILE_ROWS` and the widths depend on the instruction set only: 24 to 27 vector registers of sums where there are
+32, 12 of 16, which leaves room for `b` and the scalar. The loops have constant extents after inlining, so that
+the compiler keeps `sums` in registers (rows run in groups of at most 7: see setup.py for the reason).
+"""
+
+from cnnref._types cimport multiply_add, real
+
+cdef extern from "_isa.h" nogil:
+    const int CNNREF_VECTOR_BYTES
+
+cdef enum:
+    MOST_ROWS = 12
+    MOST_COLUMNS = 64
+    MOST_SUMS = 432
+
+
+cdef inline void multiply_tile(
+    const int groups, const int rows, const int columns,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """Multiply ``runs * length`` steps into a tile; after each run of `length` steps `a` skips on."""
+    cdef real sums[MOST_SUMS]
+    cdef const real* source[MOST_ROWS]
+    cdef real left
+    cdef Py_ssize_t step, offset = 0, rest = length
+    cdef int group, row, j
+    for group in range(groups):
+        for row in range(rows):
+            source[group * rows + row] = a[group * rows + row]
+            for j in range(columns):
+                sums[(group * rows + row) * columns + j] = start[group * rows + row][j]
+    for step in range(runs * length):
+        for group in range(groups):
+            for row in range(rows):
+                left = source[group * rows + row][offset]
+                for j in range(columns):
+                    sums[(group * rows + row) * columns + j] = multiply_add(
+                        left, b[j], sums[(group * rows + row) * columns + j]
+                    )
+        offset += a_step
+        b += b_step
+        rest -= 1
+        if rest == 0:
+            rest = length
+            offset += a_skip
+    for group in range(groups):
+        for row in range(rows):
+            for j in range(columns):
+                out[group * rows + row][j] = sums[(group * rows + row) * columns + j]
+
+
+cdef inline int lanes(real kind) noexcept nogil:
+    """Values in a vector register, at least 8 (narrower loops would not be vectorised as tiles)."""
+    cdef int count = CNNREF_VECTOR_BYTES // <int>sizeof(kind)
+    return count if count > 8 else 8
+
+
+cdef inline int widest(real kind) noexcept nogil:
+    """Columns of the widest tile: 4 vectors of 32 registers, 2 of 16."""
+    return 4 * lanes(kind) if CNNREF_VECTOR_BYTES == 64 else (16 if real is float else 8)
+
+
+cdef inline int panel_width(Py_ssize_t columns, real kind) noexcept nogil:
+    """Columns of the next tile when `columns` of them are still to do."""
+    cdef int lane = lanes(kind)
+    if columns <= 8:
+        return 8
+    if columns >= widest(kind):
+        return widest(kind)
+    return lane * <int>((columns + lane - 1) // lane)
+
+
+cdef inline int tile_rows(int columns, real kind) noexcept nogil:
+    """Rows of a full tile of `columns` columns."""
+    cdef int lane = lanes(kind)
+    if CNNREF_VECTOR_BYTES == 64:
+        if columns == 4 * lane:
+            return 6
+        if columns == 3 * lane:
+            return 9
+        if columns == 2 * lane:
+            return 12
+        return 8
+    return 6 if real is double or columns == 16 else 8
+
+
+cdef inline void tile(
+    int columns, bint single,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """Run the tile for `columns` columns on `tile_rows` rows, or on one row where `single`."""
+    cdef int lane = lanes(a[0][0])
+    if CNNREF_VECTOR_BYTES == 64:
+        if columns == 4 * lane:
+            if single:
+                multiply_tile(
+                    1, 1, 4 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out
+                )
+            else:
+                multiply_tile(
+                    1, 6, 4 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out
+                )
+        elif columns == 3 * lane:
+            multiply_tile(3, 3, 3 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        elif columns == 2 * lane:
+            multiply_tile(2, 6, 2 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        elif real is float and columns == 16:
+            multiply_tile(2, 4, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        else:
+            multiply_tile(2, 4, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    elif real is float:
+        if columns == 16:
+            multiply_tile(1, 6, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        else:
+            multiply_tile(2, 4, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(1, 6, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
