@@ -22,9 +22,11 @@ Arrays = dict[str, NDArray[Any]]
 class Functions(Protocol):
     """What is called: `implementation.Implementation`."""
 
-    def has(self, name: str) -> bool: ...
+    def has(self, name: str) -> bool:
+        """Whether there is a function of that name."""
 
-    def function(self, name: str) -> Callable[..., Any]: ...
+    def function(self, name: str) -> Callable[..., Any]:
+        """The function of that name."""
 
 
 class _Conv(NamedTuple):
@@ -180,9 +182,9 @@ CALLS: dict[str, Call] = {
     "cross_entropy_backward": lambda impl, case, a: impl.function("cross_entropy_backward")(
         _entropy_cache(impl, a["AL"], a["Y"])
     ),
-    "softmax_cross_entropy_backward": lambda impl, case, a: impl.function(
-        "softmax_cross_entropy_backward"
-    )(_entropy_cache(impl, _softmax(impl, a["X"]), a["Y"])),
+    "softmax_cross_entropy_backward": lambda impl, case, a: impl.function("softmax_cross_entropy_backward")(
+        _entropy_cache(impl, _softmax(impl, a["X"]), a["Y"])
+    ),
 }
 
 #: Functions that answer ``(output, cache)``.

@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         "failure that passes is a failure. Options that are not given are taken from the baseline."
     )
     gated.add_argument("--baseline", metavar="FILE", type=Path, required=True, help="the baseline (JSON)")
-    gated.add_argument("--update", action="store_true", help="write the baseline instead of comparing with it")
+    gated.add_argument(
+        "--update", action="store_true", help="write the baseline instead of comparing with it"
+    )
     _run_options(gated)
 
     listed = commands.add_parser("list", help="operations, families, corner cases, adapters, deviations")
@@ -94,7 +96,9 @@ def _implementation(command: argparse.ArgumentParser) -> None:
 def _run_options(command: argparse.ArgumentParser) -> None:
     _implementation(command)
     many: dict[str, Any] = {"action": "extend", "nargs": "+"}
-    command.add_argument("--ops", **many, metavar="OP", help="operations or shell patterns of them (default all)")
+    command.add_argument(
+        "--ops", **many, metavar="OP", help="operations or shell patterns of them (default all)"
+    )
     command.add_argument("--dtype", **many, metavar="DTYPE", help="f32, f64, float32, float64 (default both)")
     command.add_argument("--cases", type=int, metavar="N", help="cases per operation and dtype (default 200)")
     command.add_argument("--seed", type=int, metavar="S", help="seeds shapes and data (default 0)")
@@ -161,7 +165,10 @@ def _progress(stream: Iterable[list[Record]], total: int) -> Iterable[list[Recor
     """A progress bar on standard error, if that is a terminal."""
     from tqdm import tqdm
 
-    return tqdm(stream, total=total, unit="case", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    bar: Iterable[list[Record]] = tqdm(
+        stream, total=total, unit="case", disable=not sys.stderr.isatty(), dynamic_ncols=True
+    )
+    return bar
 
 
 def _run(asked: argparse.Namespace) -> int:

@@ -50,7 +50,8 @@ def spacing(expected: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.f
     """The distance between neighbouring numbers of `dtype` at `expected`."""
     info = np.finfo(dtype)
     size = np.clip(np.abs(expected), float(info.tiny), float(info.max))
-    return np.ldexp(1.0, np.frexp(size)[1] - 1 + int(np.log2(float(info.eps))))
+    result: NDArray[np.float64] = np.ldexp(1.0, np.frexp(size)[1] - 1 + int(np.log2(float(info.eps))))
+    return result
 
 
 def compare(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any] | None) -> Verdict:

@@ -155,9 +155,8 @@ def _failures(old: Json, new: Json) -> Iterable[str]:
     known: dict[tuple[str, str], str] = {}  # (case, output) -> diagnosis
     for group in old["known_failures"]:
         if not str(group["reason"]).strip():
-            yield (
-                f"known failures of {group['output']} ({group['diagnosis']}) have no reason: write one into the baseline"
-            )
+            name = f"{group['output']} ({group['diagnosis']})"
+            yield f"known failures of {name} have no reason: write one into the baseline"
         known.update({(case, group["output"]): group["diagnosis"] for case in group["cases"]})
     failing: set[tuple[str, str]] = set()
     for group in new["known_failures"]:

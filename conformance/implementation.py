@@ -21,6 +21,7 @@ from conformance.calls import CALLS, named
 from conformance.case import Case
 from conformance.operations import OPERATIONS
 
+
 class LoadError(ValueError):
     """The implementation named by ``--impl`` could not be used; the message says what to do."""
 
@@ -53,9 +54,11 @@ class Implementation:
     arithmetic: Arithmetic
 
     def has(self, name: str) -> bool:
+        """Whether there is a function of that name."""
         return callable(getattr(self.target, name, None))
 
     def function(self, name: str) -> Callable[..., Any]:
+        """The function of that name."""
         function: Callable[..., Any] = getattr(self.target, name)
         return function
 
@@ -114,7 +117,7 @@ def load(spec: str) -> Implementation:
         target = getattr(target, part)
     if not any(callable(getattr(target, name, None)) for name in OPERATIONS):
         raise LoadError(
-            f"--impl {spec}: it has none of the {len(OPERATIONS)} functions; `conformance list` shows their names"
+            f"--impl {spec}: none of the {len(OPERATIONS)} functions is in it; `conformance list` shows them"
         )
     try:
         declared = getattr(target, "precision", None), getattr(target, "algorithm", None)
@@ -133,7 +136,7 @@ def _from_name(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise LoadError(
-                f"--impl {name}: no such module; give an importable name, module:attribute or a path to a .py file"
+                f"--impl {name}: no such module; give an importable name, module:attribute or a .py file"
             ) from error
         raise LoadError(f"--impl {name}: it imports {error.name!r}, which is not installed") from error
     except Exception as error:

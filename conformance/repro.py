@@ -34,7 +34,9 @@ def show(case: Case, spec: str) -> int:
     implementation = load(spec)
     print(f"case            {case}")
     print(f"implementation  {spec} ({implementation.arithmetic.name} arithmetic)")
-    print(f"again           conformance repro {shlex.quote(str(case))} --impl {shlex.quote(spec)}", flush=True)
+    print(
+        f"again           conformance repro {shlex.quote(str(case))} --impl {shlex.quote(spec)}", flush=True
+    )
     if not implementation.has(case.op):
         print(f"absent: the implementation has no {case.op}")
         return 1

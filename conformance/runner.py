@@ -52,6 +52,7 @@ class Result:
 
     @property
     def agrees(self) -> bool:
+        """Whether nothing failed in a run that could have shown it."""
         return not self.summary["failed"] and not self.problems
 
 
@@ -67,6 +68,7 @@ def run(
     Parameters
     ----------
     options : Options
+        What to run.
     directory : Path
         Created if it is not there.
     progress : callable, optional

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -104,13 +104,13 @@ class Workers:
     def __init__(self, spec: str, count: int, patience: float = PATIENCE) -> None:
         self._spec, self._count, self._patience = spec, count, patience
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context = multiprocessing.get_context(method)
+        self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(["conformance.judge"])
         self._workers: list[_Worker] = []
         self.about: About | None = None
 
-    def judge(self, cases: Iterable[Case]) -> Iterator[tuple[int, Case, list[Record]]]:
+    def judge(self, cases: Iterable[Case]) -> Generator[tuple[int, Case, list[Record]], None, None]:
         """Judge `cases`; yields number, case and records in the order in which they finish.
 
         Raises
@@ -173,7 +173,7 @@ class Workers:
         for worker in list(self._workers):
             if now - worker.since > self._patience and (worker.running or not worker.ready):
                 worker.process.kill()
-                yield from self._bury(worker, again, f"gave no answer within {self._patience:g} seconds")
+                yield from self._bury(worker, again, f"no answer within {self._patience:g} seconds from")
 
     def _bury(
         self, worker: _Worker, again: deque[list[Numbered]], why: str
@@ -181,9 +181,9 @@ class Workers:
         """Report the case a dead worker was running, and start another for the cases behind it."""
         worker.process.join(5)
         self._workers.remove(worker)
-        why = why or f"the process died of {_cause(worker.process.exitcode)} while this case ran"
+        why = why or f"the process died of {_cause(worker.process.exitcode)} in"
         if not worker.ready:
-            raise LoadError(f"--impl {self._spec}: {why.replace('while this case ran', 'while it was loaded')}")
+            raise LoadError(f"--impl {self._spec}: {why} loading it")
         if worker.running is not None:
             number, case = worker.batch.popleft()
             corner = corner_of(case)
@@ -191,7 +191,7 @@ class Workers:
                 number,
                 case,
                 [
-                    blank(case, output, "failed", corner, why).but(diagnosis="unexplained")
+                    blank(case, output, "failed", corner, f"{why} this case").but(diagnosis="unexplained")
                     for output in case.operation.outputs
                 ],
             )

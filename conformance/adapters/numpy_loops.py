@@ -18,6 +18,8 @@ Array = NDArray[Any]
 
 
 class ConvCache(NamedTuple):
+    """What conv_backward needs."""
+
     A_prev: Array
     W: Array
     b: Array
@@ -25,22 +27,30 @@ class ConvCache(NamedTuple):
 
 
 class PoolCache(NamedTuple):
+    """What pool_backward needs; the mode is not in it."""
+
     A_prev: Array
     hparameters: Mapping[str, int]
 
 
 class AffineCache(NamedTuple):
+    """What affine_backward needs."""
+
     A_prev: Array
     W: Array
     b: Array
 
 
 class AffineActivationCache(NamedTuple):
+    """The cache of the affine layer and that of the activation."""
+
     affine_cache: AffineCache
     activation_cache: Any
 
 
 class CrossEntropyCache(NamedTuple):
+    """Probabilities, and (row, column) of each label's."""
+
     AL: Array
     Y_index: Array
 
@@ -49,12 +59,15 @@ class CrossEntropyCache(NamedTuple):
 
 
 def pad3d(input: Array, stride: int = 1) -> Array:
+    """Zero-padded copy, `stride` zeros on each side of both axes of the image."""
     return np.pad(input, ((0, 0), (stride, stride), (stride, stride), (0, 0)))
 
 
 def pad3d_backward(doutput: Array, stride: int = 1) -> Array:
+    """The part of the gradient that is not padding."""
     _, h, w, _ = doutput.shape
-    return doutput[:, stride : h - stride, stride : w - stride].copy()
+    result: Array = doutput[:, stride : h - stride, stride : w - stride].copy()
+    return result
 
 
 def _windows(x: Array, f: int, s: int) -> Array:
@@ -70,18 +83,21 @@ def _taps(f: int, s: int, rows: int, columns: int) -> Iterator[tuple[int, int, s
 
 
 def conv_single_step(a_slice_prev: Array, W: Array, b: Array) -> float:
+    """One window: ``sum(a W) + b``."""
     return float((a_slice_prev * W).sum() + np.asarray(b, dtype=W.dtype).reshape(()))
 
 
 def conv_forward(
     A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, int]
 ) -> tuple[Array, ConvCache]:
+    """Z[m,r,q,o] is the sum of A[m, r s + k - p, q s + l - p, c] W[k,l,c,o] over k, l, c, plus b[o]."""
     windows = _windows(pad3d(A_prev, hparameters["pad"]), W.shape[0], hparameters["stride"])
     Z = np.einsum("mrsckl,klco->mrso", windows, W) + b.reshape(-1)
     return Z, ConvCache(A_prev, W, b, hparameters)
 
 
 def conv_backward(dZ: Array, cache: ConvCache) -> tuple[Array, Array, Array]:
+    """dA_prev: each window adds ``dZ W``; dW: windows times dZ; db: dZ summed over all but filters."""
     A_prev, W, _, hparameters = cache
     f, s, p = W.shape[0], hparameters["stride"], hparameters["pad"]
     padded = pad3d(A_prev, p)
@@ -106,18 +122,19 @@ def _choice(windows: Array) -> Array:
     """Where each window's maximum stands along the last axis: the first one, or the last NaN."""
     last = windows.shape[-1] - 1
     nan = np.isnan(windows)
-    return np.where(nan.any(axis=-1), last - nan[..., ::-1].argmax(axis=-1), windows.argmax(axis=-1))
+    choice: Array = np.where(nan.any(axis=-1), last - nan[..., ::-1].argmax(axis=-1), windows.argmax(axis=-1))
+    return choice
 
 
-def pool_forward(
-    A_prev: Array, hparameters: Mapping[str, int], mode: str = "max"
-) -> tuple[Array, PoolCache]:
+def pool_forward(A_prev: Array, hparameters: Mapping[str, int], mode: str = "max") -> tuple[Array, PoolCache]:
+    """Maximum or mean of each window."""
     windows = _flat_windows(A_prev, hparameters)
     A = windows.max(axis=-1) if mode == "max" else windows.mean(axis=-1, dtype=A_prev.dtype)
     return A, PoolCache(A_prev, hparameters)
 
 
 def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
+    """Max: dA goes to the chosen place of each window; average: in equal shares to all of them."""
     A_prev, hparameters = cache
     f, s = hparameters["f"], hparameters["stride"]
     chosen = _choice(_flat_windows(A_prev, hparameters)) if mode == "max" else None
@@ -129,6 +146,7 @@ def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
 
 
 def create_mask_from_window(x: Array) -> Array:
+    """One at the first maximum (the last NaN, if there is one), zero elsewhere."""
     mask = np.zeros_like(x)
     if x.size:
         mask.reshape(-1)[_choice(x.reshape(-1))] = 1
@@ -136,26 +154,32 @@ def create_mask_from_window(x: Array) -> Array:
 
 
 def distribute_value(dz: float, shape: tuple[int, ...]) -> Array:
+    """Equal shares of `dz`, float64."""
     return np.full(shape, np.float64(dz) / np.prod(shape))
 
 
 def arr2col(X: Array) -> tuple[Array, Array]:
+    """Each sample as one row, in C order."""
     m, h, w, c = X.shape
     return X.reshape(m, h * w * c).copy(), X
 
 
 def col2arr(X: Array, cache: Array) -> Array:
-    return X.reshape(cache.shape).copy()
+    """The inverse of arr2col; only the shape of the cache matters."""
+    result: Array = X.reshape(cache.shape).copy()
+    return result
 
 
 # Affine layer and activations
 
 
 def affine_forward(A_prev: Array, W: Array, b: Array) -> tuple[Array, AffineCache]:
+    """``Z = A W + b``."""
     return A_prev @ W + b, AffineCache(A_prev, W, b)
 
 
 def affine_backward(dZ: Array, cache: AffineCache) -> tuple[Array, Array, Array]:
+    """``dA = dZ W^T``, ``dW = A^T dZ``, db: dZ summed over the samples."""
     A_prev, W, _ = cache
     return dZ @ W.T, A_prev.T @ dZ, dZ.sum(axis=0, keepdims=True)
 
@@ -163,6 +187,7 @@ def affine_backward(dZ: Array, cache: AffineCache) -> tuple[Array, Array, Array]
 def affine_activation_forward(
     A_prev: Array, W: Array, b: Array, activation: str | None = "relu"
 ) -> tuple[Array, AffineActivationCache]:
+    """The affine layer, then the activation."""
     Z, affine_cache = affine_forward(A_prev, W, b)
     if activation in (None, "NULL"):
         return Z, AffineActivationCache(affine_cache, affine_cache)
@@ -173,6 +198,7 @@ def affine_activation_forward(
 def affine_activation_backward(
     dA: Array, cache: AffineActivationCache, activation: str | None
 ) -> tuple[Array, Array, Array]:
+    """The gradient through the activation, then through the affine layer."""
     affine_cache, activation_cache = cache
     if activation == "relu":
         dA = relu_backward(dA, activation_cache)
@@ -188,19 +214,24 @@ def _sigmoid(Z: Array) -> Array:
 
 
 def sigmoid(Z: Array) -> tuple[Array, Array]:
+    """``1 / (1 + exp(-Z))``."""
     return _sigmoid(Z), Z
 
 
 def sigmoid_backward(dA: Array, cache: Array) -> Array:
+    """``dA y (1 - y)``."""
     s = _sigmoid(cache)
-    return dA * (s * (1 - s))
+    result: Array = dA * (s * (1 - s))
+    return result
 
 
 def relu(Z: Array) -> tuple[Array, Array]:
+    """``max(Z, 0)``; NaN stays NaN."""
     return np.where(Z <= 0, 0, Z).astype(Z.dtype, copy=False), Z
 
 
 def relu_backward(dA: Array, cache: Array) -> Array:
+    """`dA` where Z is not <= 0: NaN lets it through, as in torch."""
     return np.where(cache <= 0, 0, dA).astype(dA.dtype, copy=False)
 
 
@@ -208,6 +239,7 @@ def relu_backward(dA: Array, cache: Array) -> Array:
 
 
 def softmax(X: Array) -> tuple[Array, Array]:
+    """``exp(x - max x)`` over its sum, for each row."""
     if X.shape[1] == 0:
         return X.copy(), X
     e = np.exp(X - X.max(axis=1, keepdims=True))
@@ -215,13 +247,14 @@ def softmax(X: Array) -> tuple[Array, Array]:
 
 
 def softmax_backward(dprobs: Array, cache: Array) -> Array:
+    """``y (g - sum g y)`` for each row."""
     y, _ = softmax(cache)
-    return y * (dprobs - (dprobs * y).sum(axis=1, keepdims=True))
+    result: Array = y * (dprobs - (dprobs * y).sum(axis=1, keepdims=True))
+    return result
 
 
-def cross_entropy_cost(
-    AL: Array, Y: Array, batch_size: int | None = None
-) -> tuple[float, CrossEntropyCache]:
+def cross_entropy_cost(AL: Array, Y: Array, batch_size: int | None = None) -> tuple[float, CrossEntropyCache]:
+    """Mean over the samples of minus the logarithm of the label's probability."""
     rows = np.arange(len(AL))
     labels = np.asarray(Y).reshape(-1)
     losses = -np.log(AL[rows, labels])
@@ -230,6 +263,7 @@ def cross_entropy_cost(
 
 
 def cross_entropy_backward(cache: CrossEntropyCache) -> Array:
+    """``-1 / (m p)`` at each label, zero elsewhere."""
     AL, (rows, labels) = cache.AL, cache.Y_index.T
     dAL = np.zeros_like(AL)
     dAL[rows, labels] = -1 / (AL[rows, labels] * AL.dtype.type(len(AL)))
@@ -237,6 +271,8 @@ def cross_entropy_backward(cache: CrossEntropyCache) -> Array:
 
 
 def softmax_cross_entropy_backward(cache: CrossEntropyCache) -> Array:
+    """``(probs - onehot) / m``."""
     dX = cache.AL.copy()
     dX[tuple(cache.Y_index.T)] -= 1
-    return dX / dX.dtype.type(max(1, len(dX)))
+    result: Array = dX / dX.dtype.type(max(1, len(dX)))
+    return result

@@ -72,7 +72,7 @@ def forward(case: Case, arrays: Arrays, squares: bool) -> tuple[Limit, Terms]:
 
 
 def true_upstream(case: Case, dA: NDArray[Any], Z: Limit) -> Limit:
-    """dZ in float64."""
+    """The true dZ in float64."""
     g = np.asarray(dA, np.float64)
     activation = case.word("activation")
     if activation == "NULL":

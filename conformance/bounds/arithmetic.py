@@ -71,6 +71,10 @@ class Arithmetic:
         )
 
 
+#: Every operation rounded in the dtype itself, as IEEE 754 has it.
+IEEE = Arithmetic()
+
+
 @dataclass(frozen=True)
 class Bound:
     """What one output of one case is held to.

@@ -85,7 +85,8 @@ def softmax(form: Format, X: Array) -> Limit:
     underflows is off by w, and the denominator is at least one: ``(n + 2) w``.
     """
     y, relative = _softmax(form, X)
-    return y * relative + (X.shape[1] + 2) * form.w
+    result: Limit = y * relative + (X.shape[1] + 2) * form.w
+    return result
 
 
 def softmax_backward(form: Format, X: Array, dprobs: Array) -> Limit:
@@ -106,7 +107,8 @@ def softmax_backward(form: Format, X: Array, dprobs: Array) -> Limit:
     first = y * (n * form.u * T + 2 * form.u * (size + T) + e * np.abs(g - t) + spread)
     largest = float(e.max()) if e.size else 0.0
     underflow = (n + 2) * form.w * (1 + size + size.sum(axis=1, keepdims=True))
-    return first * (1 + 2 * largest + (n + 4) * form.u) + underflow
+    result: Limit = first * (1 + 2 * largest + (n + 4) * form.u) + underflow
+    return result
 
 
 def softmax_cross_entropy_backward(form: Format, X: Array, Y: Array) -> Limit:
@@ -120,7 +122,8 @@ def softmax_cross_entropy_backward(form: Format, X: Array, Y: Array) -> Limit:
     target = np.zeros_like(y)
     target[np.arange(m), np.asarray(Y).reshape(-1)] = 1
     first = y * e * (1 + 3 * form.u) + 3 * form.u * np.abs(y - target)
-    return first * (1 + 6 * form.u) / max(m, 1) + (n + 4) * form.w
+    result: Limit = first * (1 + 6 * form.u) / max(m, 1) + (n + 4) * form.w
+    return result
 
 
 def cross_entropy(form: Format, AL: Array, Y: Array) -> Limit:

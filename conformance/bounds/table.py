@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds import affine_activation as composed
 from conformance.bounds import functions, sums, terms
-from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Limit
+from conformance.bounds.arithmetic import FORMATS, IEEE, Arithmetic, Bound, Limit
 from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
 from conformance.case import Case
@@ -23,14 +23,13 @@ Bounds = dict[str, Bound]
 _ZERO = np.zeros(())
 
 
-def bounds(
-    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic = Arithmetic()
-) -> Bounds:
+def bounds(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic = IEEE) -> Bounds:
     """The bound of each output of a case.
 
     Parameters
     ----------
     case : Case
+        The operation, its parameters, the dtype and the family.
     arrays : mapping of str to ndarray
         What the implementation was given.
     expected : mapping of str to ndarray
@@ -73,17 +72,17 @@ def _summed(
     drawn: Picked | None = None
     for name, term in found.items():
         added = _ZERO if extra is None else extra[name]
-        if kind == "exact" and arithmetic.ieee and not added.any():
-            if sums.exact(case, term, steps[name], expected[name]):
-                made[name] = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
-                continue
+        unrounded = kind == "exact" and arithmetic.ieee and not added.any()
+        if unrounded and sums.exact(case, term, steps[name], expected[name]):
+            made[name] = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
+            continue
         limit = sums.limit(case, term, roundings(name, term.n), arithmetic) + added
         random = sums.statistical(case, term) if kind == "statistical" else None
         if random is not None:
             random = random + added
         drawn = picked() if drawn is None else drawn
         visible = limit if random is None else np.minimum(limit, random)
-        share = terms.share(drawn, name, visible, expected[name].shape)
+        share = terms.share(drawn, name, visible, expected[name], case.numpy_dtype)
         made[name] = Bound("bound" if random is None else "statistical", limit, random, share)
     return made
 
@@ -118,7 +117,8 @@ def _windows(case: Case, arrays: Arrays, expected: Outputs) -> tuple[int, int]:
 
 def _convolution(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
     """conv_forward: ``n u (conv(|A|, |W|) + |b|)``, the bias one of the n terms; conv_backward: dA_prev
-    ``n u convT(|dZ|, |W|)``, dW ``n u corr(|A|, |dZ|)``, db ``(n - 1) u sum |dZ|``."""
+    ``n u convT(|dZ|, |W|)``, dW ``n u corr(|A|, |dZ|)``, db ``(n - 1) u sum |dZ|``.
+    """
     squares = kind_of(case) == "statistical"
     found = sums.ingredients(case, arrays, case.operation.arrays, squares)
     steps = _steps(case, arrays, arrays.get("dZ"))
@@ -142,7 +142,8 @@ def _single_step(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arit
 
 def _affine(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
     """affine_forward: ``n u (|A| |W| + |b|)``; affine_backward: dA_prev ``n u |dZ| |W|^T``, dW
-    ``n u |A|^T |dZ|``, db ``(n - 1) u sum |dZ|``."""
+    ``n u |A|^T |dZ|``, db ``(n - 1) u sum |dZ|``.
+    """
     squares = kind_of(case) == "statistical"
     found = sums.ingredients(case, arrays, case.operation.arrays, squares)
     upstream = arrays.get("dZ")
@@ -156,7 +157,8 @@ def _affine_activation_forward(
     case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
 ) -> Bounds:
     """NULL: the bound of Z; relu: the same, because it moves no two numbers further apart; sigmoid:
-    `affine_activation.sigmoid_of`."""
+    `affine_activation.sigmoid_of`.
+    """
     squares = kind_of(case) == "statistical"
     Z, term = composed.forward(case, arrays, squares)
     if case.word("activation") != "sigmoid":
@@ -171,7 +173,7 @@ def _affine_activation_forward(
     share = None
     if picked:
         products, where = picked["Z"]
-        share = terms.seen(products * slope[where], limit[where])
+        share = terms.seen(products * slope[where], limit[where], expected["A"][where], case.numpy_dtype)
     return {"A": Bound("bound", limit, None, share)}
 
 
@@ -198,14 +200,16 @@ def _affine_activation_backward(
 
 def _pool_forward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
     """Average: ``(n + 1) u sum |x| / D``: n - 1 additions, then a division by D or the product with its
-    rounded reciprocal. (The maximum is one of its arguments: equal.)"""
+    rounded reciprocal. The maximum is one of its arguments, so it is in the equal tier.
+    """
     found = _average(case, arrays, "A_prev")
     return _pooled(case, arrays, expected, found["A"], "A", "A_prev", arithmetic)
 
 
 def _pool_backward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
     """Average: ``(n + 1) u sum |dA| / D`` over the n windows that hold the element; max: ``(n - 1) u
-    sum |dA|`` over the n windows that chose it."""
+    sum |dA|`` over the n windows that chose it.
+    """
     found = _average(case, arrays, "dA")
     return _pooled(case, arrays, expected, found["dA_prev"], "dA_prev", "dA", arithmetic)
 
@@ -244,7 +248,7 @@ def _function(
         limit = np.asarray(rule(case, arrays, expected))
         if arithmetic.roundoff:  # every rounding is to the declared precision: all of it grows alike
             limit = limit * max(1.0, arithmetic.roundoff / FORMATS[case.dtype].u)
-        share = terms.seen(value if term is None else term(arrays, value), limit)
+        share = terms.seen(value if term is None else term(arrays, value), limit, value, case.numpy_dtype)
         return {name: Bound("bound", limit, None, share)}
 
     return made

@@ -2,7 +2,8 @@
 
 A kernel that leaves one term ``a_k w_k`` out of one sum is caught if ``|a_k w_k|`` exceeds the limit at
 that output. The share is measured on 512 terms of each output, spread evenly over all extents by a
-fixed quasi-random sequence; terms that are zero are not counted, because dropping them changes nothing.
+fixed quasi-random sequence. Terms are not counted where dropping them changes nothing: those that are
+zero in the dtype, and those of a sum that is NaN or infinite with or without them.
 """
 
 from __future__ import annotations
@@ -40,10 +41,15 @@ def _spread(*extents: int) -> list[NDArray[np.int64]]:
     return list(scaled.astype(np.int64))
 
 
-def seen(terms: NDArray[Any], limits: NDArray[Any]) -> float | None:
-    """The share of non-zero `terms` above `limits`; None if there is none."""
+def seen(
+    terms: NDArray[Any], limits: NDArray[Any], results: NDArray[Any], dtype: np.dtype[Any]
+) -> float | None:
+    """The share of `terms` above `limits`, of those that count; None if none does.
+
+    `results` are the outputs that the terms go to, `dtype` is that of the implementation's numbers.
+    """
     size = np.abs(np.asarray(terms, np.float64))
-    counted = (size > 0) & (size < np.inf)
+    counted = (size.astype(dtype) > 0) & (size < np.inf) & np.isfinite(results)
     total = int(np.count_nonzero(counted))
     return int(np.count_nonzero(counted & (size > limits))) / total if total else None
 
@@ -112,9 +118,9 @@ def pooling(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
     return {"A": (np.asarray(A_prev[i, h, w, c], np.float64) * share, (i, r, q, c))}
 
 
-def share(picked: Picked, output: str, limit: Limit, shape: tuple[int, ...]) -> float | None:
+def share(picked: Picked, output: str, limit: Limit, expected: Limit, dtype: np.dtype[Any]) -> float | None:
     """The share of the picked terms of `output` that `limit` lets us see."""
     if output not in picked:
         return None
     terms, where = picked[output]
-    return seen(terms, np.broadcast_to(limit, shape)[where])
+    return seen(terms, np.broadcast_to(limit, expected.shape)[where], expected[where], dtype)

@@ -7,11 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.operations import OPERATIONS
+from conformance.case import Case
+from conformance.operations import OPERATIONS, WORDS
 from conformance.record import STATUSES, Number, Record, case_status
 
 #: Below this share of single dropped terms a case could not have shown enough.
 SHARP = 0.95
+
+
+Kind = tuple[str, ...]
 
 
 @dataclass
@@ -56,35 +60,50 @@ class Summary:
         self.comparisons = 0
         self._outputs: dict[str, dict[str, _Output]] = {}
         self._tiers: dict[str, list[float]] = {}
-        #: Geometries that an exact case covers, and the cases that could not have shown a dropped term.
-        self._covered: set[tuple[str, ...]] = set()
-        self._dim: list[tuple[str, ...]] = []
+        #: Outputs and kinds of geometry with a case that would have shown a dropped term, by the exact
+        #: tier and by any; and for each dim case those of its outputs that it would not have shown.
+        self._exact: set[Kind] = set()
+        self._sharp: set[Kind] = set()
+        self._dim: list[tuple[Kind, ...]] = []
 
     def add(self, records: list[Record]) -> None:
         """Count the records of one case."""
         self.statuses[case_status(records)] += 1
-        dim = False
+        dim = []
         for record in records:
             outputs = self._outputs.setdefault(record.op, {})
             outputs.setdefault(record.output, _Output()).add(record)
             if record.tier is None:
                 continue
             self.comparisons += 1
-            if record.tier == "exact":
-                self._covered.add((*_geometry(record), record.output))
-            if record.detectability is not None:
-                total = self._tiers.setdefault(record.tier, [0.0, 0.0])
-                total[0] += record.detectability
-                total[1] += 1
-                if record.detectability < SHARP and not dim:
-                    dim = True
-                    self._dim.append((*_geometry(record), record.output))
+            if record.detectability is None:
+                continue
+            total = self._tiers.setdefault(record.tier, [0.0, 0.0])
+            total[0] += record.detectability
+            total[1] += 1
+            kind = _kind(record)
+            if record.detectability < SHARP:
+                dim.append(kind)
+            else:
+                self._sharp.add(kind)
+                if record.tier == "exact":
+                    self._exact.add(kind)
+        if dim:
+            self._dim.append(tuple(dim))
 
     @property
     def blind(self) -> int:
-        """Cases that would see fewer than 95 % of single dropped terms and that no exact case of the same
-        operation, dtype and parameters covers."""
-        return sum(geometry not in self._covered for geometry in self._dim)
+        """The number of cases that would show too few dropped terms (below 95 %), and that nothing covers.
+
+        A case is covered by an exact case of the same operation, output, dtype and kind of geometry (see
+        `_kind`). Operations that have no exact case, because they take an exponential or divide, are
+        covered by any case that would show 95 %.
+        """
+        with_exact = {kind[:2] for kind in self._exact}
+        return sum(
+            any(kind not in (self._exact if kind[:2] in with_exact else self._sharp) for kind in kinds)
+            for kinds in self._dim
+        )
 
     def to_dict(self, **about: Any) -> dict[str, Any]:
         """The summary; `about` holds what the records do not say (implementation, seed, versions, ...).
@@ -97,7 +116,9 @@ class Summary:
         listed = about.pop("listed")
         counted = sum(self.statuses.values())
         if counted != listed or any(status not in STATUSES for status in self.statuses):
-            raise AssertionError(f"{listed} cases were listed, the statuses {dict(self.statuses)} add up to {counted}")
+            raise AssertionError(
+                f"{listed} cases were listed, the statuses {dict(self.statuses)} add up to {counted}"
+            )
         return {
             "implementation": about.pop("implementation"),
             "versions": about.pop("versions"),
@@ -139,9 +160,15 @@ def problems(summary: Summary) -> list[str]:
     return found
 
 
-def _geometry(record: Record) -> tuple[str, ...]:
-    """Operation, dtype and parameters of a record's case."""
-    return tuple(record.case.split(":")[:3])
+def _kind(record: Record) -> Kind:
+    """Operation, output, dtype, mode or activation, and what decides which loops run: padding or none,
+    windows one apart or further, windows that overlap or leave gaps.
+    """
+    case = Case.parse(record.case)
+    names = case.operation.parameters
+    words = " ".join(case.word(name) for name in WORDS if name in names)
+    window = (bool("p" in names and case["p"]), case["s"] > 1, case["s"] > case["f"]) if "s" in names else ()
+    return (f"{record.op}.{record.output}", words, record.dtype, *map(str, window))
 
 
 def _number(value: Number) -> float | None:
