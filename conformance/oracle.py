@@ -156,15 +156,25 @@ def _identity(Z: Tensor) -> Tensor:
     return Z
 
 
+def _logistic(Z: Tensor) -> Tensor:
+    """Torch's sigmoid, but below -40 exp(Z), which is the same number but for a factor 1 + exp(-40).
+
+    Torch computes 1 / (1 + exp(-Z)), so that below -709.8, where exp(-Z) overflows, it answers 0 for
+    numbers that float64 has. Where its branch is not taken, exp's argument is held at -40, because its
+    gradient must stay finite.
+    """
+    return torch.where(Z < -40, torch.exp(torch.clamp(Z, max=-40)), torch.sigmoid(Z))
+
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
+    "sigmoid": _logistic,
     "NULL": _identity,
 }
 
 
 def _sigmoid(case: Case, t: Tensors) -> Tensor:
-    return torch.sigmoid(t["Z"])
+    return _logistic(t["Z"])
 
 
 def _relu(case: Case, t: Tensors) -> Tensor:

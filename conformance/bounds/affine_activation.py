@@ -40,7 +40,7 @@ def sigmoid_of(case: Case, Z: Limit, delta: Limit) -> Limit:
     The derivative ``y (1 - y)`` is largest at the point nearest to zero. The bound of `sigmoid` is a
     sum of products of y and 1 - y, each of which changes by a factor of at most exp(delta).
     """
-    nearest = functions.logistic(np.maximum(np.abs(Z) - delta, 0))
+    nearest = functions.logistic(-np.maximum(np.abs(Z) - delta, 0))  # 1 - y of the negative side is exact
     own = functions.both(case, lambda form: functions.sigmoid(form, Z))
     ceiling = FORMATS[case.dtype].exp * 2
     return delta * nearest * (1 - nearest) + np.minimum(own * _growth(delta), ceiling)
