@@ -1,14 +1,14 @@
 """Arrays and integers at the door, for the checks and the operation modules."""
 
-from numpy cimport ndarray
+from numpy cimport ndarray, npy_intp
 
 cdef ndarray array(str function, str name, object value, int ndim, str axes)
 cdef ndarray plain(ndarray x, int typenum)
 cdef bint single(ndarray x) noexcept
 cdef int common(bint all_single) noexcept
 cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) except -1
-cdef ndarray empty(ndarray like, int ndim, Py_ssize_t* shape)
-cdef ndarray zeros(ndarray like, int ndim, Py_ssize_t* shape)
+cdef ndarray empty(ndarray like, int ndim, npy_intp* shape)
+cdef ndarray zeros(ndarray like, int ndim, npy_intp* shape)
 cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) except -1
 cdef Py_ssize_t padded(str function, Py_ssize_t n, Py_ssize_t pad, str name) except -1
 cdef int addressable(str function, int ndim, Py_ssize_t* shape, Py_ssize_t itemsize) except -1

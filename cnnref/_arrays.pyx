@@ -11,15 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 
 cimport numpy as cnp
-from numpy cimport ndarray
+from numpy cimport ndarray, npy_intp
 
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
     bint PyArray_CheckExact(object x)
     bint PyArray_ISCARRAY_RO(ndarray x)
-    ndarray PyArray_EMPTY(int ndim, Py_ssize_t* shape, int typenum, int fortran)
-    ndarray PyArray_ZEROS(int ndim, Py_ssize_t* shape, int typenum, int fortran)
     ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
     int NPY_ARRAY_CARRAY_RO
     int NPY_ARRAY_ENSUREARRAY
@@ -93,14 +91,14 @@ cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) exc
     return 0
 
 
-cdef ndarray empty(ndarray like, int ndim, Py_ssize_t* shape):
+cdef ndarray empty(ndarray like, int ndim, npy_intp* shape):
     """A new uninitialised C-contiguous array of the dtype of `like`."""
-    return PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+    return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
 
 
-cdef ndarray zeros(ndarray like, int ndim, Py_ssize_t* shape):
+cdef ndarray zeros(ndarray like, int ndim, npy_intp* shape):
     """A new C-contiguous array of zeros of the dtype of `like`."""
-    return PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
+    return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
 
 
 cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) except -1:
