@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from html.parser import HTMLParser
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 from conformance.families import FAMILIES
@@ -95,7 +95,7 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        assert self.open[-1:] == [tag], f"</{tag}> closes {self.open[-3:]}"
         self.open.pop()
 
     def handle_data(self, data):
@@ -110,20 +110,32 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
+class Written:
+    """The three files of a report as text, the page also as elements, the totals as a tree."""
+
+    def __init__(self, directory):
+        self.html, self.markdown, self.junit = (
+            (directory / name).read_text(encoding="utf-8")
+            for name in ("report.html", "report.md", "junit.xml")
+        )
+
+    @cached_property
+    def page(self):
+        return Page(self.html)
+
+    @cached_property
+    def tree(self):
+        return ElementTree.fromstring(self.junit)
+
+
 def written(directory, records, **changes):
-    """Write the report of some records; return its three files as text, and as a page and a tree."""
+    """Write the report of some records; return its three files."""
     every = list(records)
     path = directory / "results.jsonl"
     path.write_text("".join(r.line() + "\n" for r in every), encoding="utf-8")
     page = write(path, summary_of(every, **changes), directory / "out")
     assert page == directory / "out" / "report.html"
-    html, markdown, junit = (
-        (directory / "out" / name).read_text(encoding="utf-8")
-        for name in ("report.html", "report.md", "junit.xml")
-    )
-    return SimpleNamespace(
-        html=html, markdown=markdown, junit=junit, page=Page(html), tree=ElementTree.fromstring(junit)
-    )
+    return Written(directory / "out")
 
 
 def verdict_of(result):

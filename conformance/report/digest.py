@@ -74,6 +74,7 @@ class Spread:
     bins: Counter[float] = field(default_factory=Counter)
 
     def add(self, item: float, case: str) -> None:
+        """Count the error of a case."""
         self.count += 1
         if item > self.worst:
             self.worst, self.worst_case = item, case
@@ -82,6 +83,7 @@ class Spread:
 
     @property
     def median(self) -> float:
+        """The median, as exact as its bin."""
         seen = 0
         for item in sorted(self.bins):
             seen += self.bins[item]
@@ -104,6 +106,7 @@ class Cell:
 
     @property
     def status(self) -> str:
+        """The status that matters most: one failure fails the output."""
         return next((s for s in ("failed", "passed", "absent") if self.counts[s]), "absent")
 
 
@@ -147,6 +150,7 @@ class Corner:
 
     @property
     def status(self) -> str:
+        """The status that matters most."""
         return next(s for s in ("failed", "passed", "absent") if self.counts[s])
 
 
@@ -165,6 +169,7 @@ class Digest:
     corners: dict[tuple[str, str], Corner] = field(default_factory=dict)
 
     def add(self, row: Row, new_case: bool) -> None:
+        """Count a record; `new_case` says whether it is the first of its case."""
         self.records += 1
         self.cases += new_case
         # What is absent, or raised, has no tier: there was nothing to compare.

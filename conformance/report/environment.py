@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.operations import OPERATIONS
+
 
 def environment(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """List implementation, oracle, seed, options and versions of a run, each as text."""
@@ -12,7 +14,10 @@ def environment(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("oracle", _text(summary["oracle"])),
         ("seed", _text(summary["seed"])),
     ]
-    pairs += [(name, _text(item)) for name, item in summary["options"].items()]
+    options = dict(summary["options"])
+    if options.get("ops") is not None and set(options["ops"]) == set(OPERATIONS):
+        options["ops"] = None
+    pairs += [(name, _text(item)) for name, item in options.items()]
     if "arithmetic" in summary:
         pairs.append(("arithmetic", _text(summary["arithmetic"])))
     pairs += [(name, _text(item)) for name, item in summary["versions"].items()]

@@ -25,22 +25,26 @@ REASON = 600
 
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
     """Return the page as text."""
-    return _environment().get_template("template.html.j2").render(
-        summary=summary,
-        digest=digest,
-        verdict=verdict,
-        matrix=_matrix(digest),
-        dtypes=digest.dtypes,
-        tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
-        corners=corner_rows(digest),
-        environment=environment(summary),
-        worst=_worst(digest),
-        ulp_plot=_svg(plots.error_in_ulps(digest)),
-        share_plot=_svg(plots.share_of_bound(digest)),
-        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
-        examples=EXAMPLES,
-        opened=_OPEN,
-        reason_length=REASON,
+    return (
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            summary=summary,
+            digest=digest,
+            verdict=verdict,
+            matrix=_matrix(digest),
+            dtypes=digest.dtypes,
+            tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
+            corners=corner_rows(digest),
+            environment=environment(summary),
+            worst=_worst(digest),
+            ulp_plot=_svg(plots.error_in_ulps(digest)),
+            share_plot=_svg(plots.share_of_bound(digest)),
+            style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+            examples=EXAMPLES,
+            opened=_OPEN,
+            reason_length=REASON,
+        )
     )
 
 

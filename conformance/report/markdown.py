@@ -8,14 +8,25 @@ from typing import Any
 
 from conformance.report.digest import Cell, Digest, Group
 from conformance.report.environment import environment
-from conformance.report.text import clip, counted, error, index, listed, one_line, repro, value, whole
+from conformance.report.text import (
+    NOTHING,
+    clip,
+    counted,
+    error,
+    index,
+    listed,
+    one_line,
+    repro,
+    value,
+    whole,
+)
 from conformance.report.verdict import Verdict
 
 #: Bytes a report may take; job summaries are cut, or refused, at 64 KiB or above.
 LIMIT = 60_000
 
 _EXAMPLES = 2  # of each group of failures
-_MARK = {"passed": "✅ passed", "failed": "❌ failed", "absent": "➖ absent"}
+_MARK = {"passed": "✅ passed", "failed": "❌ failed", "absent": "⚪ absent"}
 
 
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
@@ -47,7 +58,7 @@ def _matrix(digest: Digest) -> Iterator[str]:
 def _row(cell: Cell, dtypes: list[str]) -> list[str]:
     counts = [whole(cell.counts[status]) for status in ("passed", "failed", "absent")]
     errors = [
-        error(spread[dtype].worst) if dtype in spread else "–"
+        error(spread[dtype].worst) if dtype in spread else NOTHING
         for spread in (cell.ulp, cell.share)
         for dtype in dtypes
     ]
@@ -108,7 +119,7 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 def _text(text: str, limit: int) -> str:
     """Make `text` plain on one line: no markup, no HTML, no mention, no new cell of a table."""
     plain = clip(one_line(text), limit)
-    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$])", r"\\\1", plain)
+    escaped = re.sub(r"([\\`*_{}\[\]#|~$])", r"\\\1", plain)
     escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A zero-width joiner after @ keeps a hosting site from notifying whoever has that name.
     return escaped.replace("@", "@\u200d")

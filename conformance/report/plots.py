@@ -49,19 +49,23 @@ _SETTINGS: dict[Any, Any] = {
 _ROW = 0.235  # inches a row takes
 _MARGIN = 1.15  # inches of legend, axis and its label
 
+#: Shares of the bound above this are all as wrong; the axis is for those that pass.
+_FAR = 100.0
+
 
 def error_in_ulps(digest: Digest) -> str | None:
     """Draw the worst and the median error of each output in ULPs; None where nothing was measured."""
     rows = [(cell, cell.ulp) for cell in digest.cells.values() if cell.ulp]
     label = "error / ULP of the output's dtype"
-    return _draw("ulp", "Error in ULPs by operation", label, rows, digest.dtypes, 1.0)
+    return _draw("ulp", "Error in ULPs by operation", label, rows, digest.dtypes, 1.0, math.inf)
 
 
 def share_of_bound(digest: Digest) -> str | None:
     """Draw the worst and the median error as a share of the bound; None where nothing was measured."""
     rows = [(cell, cell.share) for cell in digest.cells.values() if cell.share]
     label = "error / a-priori bound (above 1 fails)"
-    return _draw("share", "Error as a share of the bound by operation", label, rows, digest.dtypes, 1e-3)
+    title = "Error as a share of the bound by operation"
+    return _draw("share", title, label, rows, digest.dtypes, 1e-3, _FAR)
 
 
 def _draw(
@@ -71,25 +75,33 @@ def _draw(
     rows: list[tuple[Cell, dict[str, Spread]]],
     dtypes: list[str],
     linear: float,
+    limit: float,
 ) -> str | None:
+    """Draw `rows` on an axis linear below `linear`; what exceeds `limit` stands at the far end."""
     if not rows:
         return None
-    finite = [s.worst for _, errors in rows for s in errors.values() if math.isfinite(s.worst)]
-    endless = any(math.isinf(s.worst) for _, errors in rows for s in errors.values())
-    top = 10.0 ** math.ceil(math.log10(max([2.0, *finite]) * 1.05))
-    edge = top * 10 if endless else top
+    worst = [spread.worst for _, errors in rows for spread in errors.values()]
+    near = [item for item in worst if item <= limit and math.isfinite(item)]
+    top = 10.0 ** math.ceil(math.log10(max([2.0, *near])))
+    if limit < math.inf and len(near) < len(worst):
+        top = limit
+    edge = top * 10 if len(near) < len(worst) else top
+    far = "∞" if math.isinf(limit) else f"> {limit:g}"
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
         # Left to itself, a Figure without pyplot has no global state and no window system behind it.
         height = _MARGIN + _ROW * len(rows)
         figure = Figure(figsize=(4.9, height))
         axes = figure.add_axes((0.455, 0.62 / height, 0.515, 1 - _MARGIN / height))
-        _scale(axes, linear, top, edge, label)
+        _scale(axes, linear, top, edge, label, far)
         _names(axes, [cell for cell, _ in rows])
-        for position, (cell, errors) in enumerate(rows):
-            for i, dtype in enumerate(dtypes):
-                if dtype in errors:
-                    offset = 0.34 * ((i + 0.5) / len(dtypes) - 0.5) * 2 / 1.36
-                    _mark(axes, position + offset, errors[dtype], i, bool(cell.failed_dtypes[dtype]), edge)
+        for series, dtype in enumerate(dtypes):
+            offset = (series + 0.5) / len(dtypes) - 0.5
+            found = [
+                (row + offset / 2, errors[dtype], bool(cell.failed_dtypes[dtype]))
+                for row, (cell, errors) in enumerate(rows)
+                if dtype in errors
+            ]
+            _marks(axes, found, series, edge)
         if name == "share":
             axes.axvline(1, color=_FAILED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         _legend(figure, dtypes, name == "share", any(cell.counts["failed"] for cell, _ in rows))
@@ -103,17 +115,20 @@ def _draw(
     return _inline(stream.getvalue(), name, title)
 
 
-def _scale(axes: Axes, linear: float, top: float, edge: float, label: str) -> None:
-    """A logarithmic axis that also has a zero, and an infinity where one was seen."""
+def _scale(axes: Axes, linear: float, top: float, edge: float, label: str, far: str) -> None:
+    """A logarithmic axis that also has a zero, and a far end where something lies beyond `top`."""
     axes.set_xscale("symlog", linthresh=linear, linscale=0.8)
     axes.set_xlim(0, edge * (1.6 if edge > top else 1))
     decades = range(round(math.log10(linear)), round(math.log10(top)) + 1)
     step = max(1, math.ceil(len(decades) / 6))
     # Counted from 10^0, so that the bound itself always has a tick.
     ticks = [0.0, *(10.0**d for d in decades if d % step == 0)]
-    axes.xaxis.set_major_locator(FixedLocator([*ticks, edge] if edge > top else ticks))
+    if edge > top:
+        # The label of the far end takes the room of the last decade's.
+        ticks = [*(tick for tick in ticks if tick < top), edge]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: "∞" if x > top * 5 else _tick(x)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: far if x > top * 5 else _tick(x)))
     axes.set_xlabel(label)
     axes.grid(axis="x", color=_GRID, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -137,14 +152,19 @@ def _names(axes: Axes, cells: list[Cell]) -> None:
             axes.axhline(i - 0.5, color=_GRID, linewidth=0.7, zorder=0)
 
 
-def _mark(axes: Axes, y: float, spread: Spread, series: int, failed: bool, edge: float) -> None:
+def _marks(axes: Axes, found: list[tuple[float, Spread, bool]], series: int, edge: float) -> None:
+    """Mark the worst and the median errors of one dtype, and cross out those that fail."""
     colour, marker = _SERIES[series % 4], _MARKERS[series % 4]
-    worst, median = min(spread.worst, edge), min(spread.median, edge)
-    axes.plot([median, worst], [y, y], color=colour, linewidth=1.1, solid_capstyle="butt")
-    axes.plot([median], [y], color=colour, marker="|", markersize=5, linestyle="none", clip_on=False)
-    axes.plot([worst], [y], color=colour, marker=marker, markersize=3.6, linestyle="none", clip_on=False)
-    if failed:
-        axes.plot([worst], [y], color=_FAILED, marker="x", markersize=7.5, linestyle="none", clip_on=False)
+    y = [height for height, _, _ in found]
+    worst = [min(spread.worst, edge) for _, spread, _ in found]
+    median = [min(spread.median, edge) for _, spread, _ in found]
+    axes.hlines(y, median, worst, color=colour, linewidth=1.1)
+    bare: dict[str, Any] = {"linestyle": "none", "clip_on": False}
+    axes.plot(median, y, color=colour, marker="|", markersize=5, **bare)
+    axes.plot(worst, y, color=colour, marker=marker, markersize=3.6, **bare)
+    crossed = [(x, height) for x, (height, _, failed) in zip(worst, found, strict=True) if failed]
+    if crossed:
+        axes.plot(*zip(*crossed, strict=True), color=_FAILED, marker="x", markersize=7.5, **bare)
 
 
 def _legend(figure: Figure, dtypes: list[str], bound: bool, failed: bool) -> None:

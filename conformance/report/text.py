@@ -14,6 +14,10 @@ _UNPRINTABLE = re.compile(
 )
 
 
+#: Stands where there is no number: an en dash.
+NOTHING = "\u2013"
+
+
 def clean(value: Any) -> Any:
     """Return `value` (text, or JSON holding text) with every unprintable character made U+FFFD."""
     if isinstance(value, str):
@@ -48,13 +52,15 @@ def counted(number: int, noun: str) -> str:
 def error(number: float | None) -> str:
     """Write an error (in ULPs, or as a share of the bound), decimal points under each other in a column."""
     if number is None:
-        return "–"
+        return NOTHING
     if math.isnan(number) or math.isinf(number):
         return "∞"
     if number == 0:
         return "0"
-    if 0.01 <= abs(number) < 1000:
+    if 0.01 <= abs(number) < 100:
         return f"{number:.2f}"
+    if 100 <= abs(number) < 1e6:
+        return f"{number:,.0f}"
     mantissa, exponent = f"{number:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
@@ -62,13 +68,13 @@ def error(number: float | None) -> str:
 def value(item: Any) -> str:
     """Write one array element in full: the shortest digits that read back as the same number."""
     if item is None:
-        return "–"
+        return NOTHING
     return repr(item) if isinstance(item, float) else str(item)
 
 
 def index(item: Any) -> str:
     """Write the index of an element: ``[0, 3, 2, 1]``."""
-    return "–" if item is None else str(item)
+    return NOTHING if item is None else str(item)
 
 
 def listed(names: Iterable[str], limit: int) -> str:
