@@ -201,5 +201,5 @@ def test_a_coincidence_of_extents_is_not_acceptable():
     assert not acceptable(good.replace(c=4))
     assert not acceptable(good.replace(s=5, h=9, w=8))  # 2 rows, 2 columns
     assert not acceptable(good.replace(f=11))  # above the padded input
-    assert not acceptable(good.replace(f=1, h=5, s=8, p=3))  # the rows read are all padding
+    assert not acceptable(good.replace(f=1, h=5, w=11, s=8, p=3))  # the rows read are all padding
     assert not acceptable(good.replace(h=100, w=99))  # too large for a quick run
