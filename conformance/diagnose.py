@@ -14,19 +14,19 @@ an operation and output, tries those first, and stops searching the whole catalo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 
 import numpy as np
 
 from conformance.case import Case
 from conformance.data import draw
-from conformance.families import kind_of
 from conformance.slips import CATALOGUE, Slip
-from conformance.slips.core import Array, reference
+from conformance.slips.core import Array
+from conformance.slips.evidence import Evidence
 from conformance.slips.further import further
-from conformance.slips.rounding import agrees, apart, rounding
+from conformance.slips.rounding import largest
 
 UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
@@ -56,6 +56,7 @@ class Diagnoser:
     def __init__(self, rerun: Rerun | None = None) -> None:
         self._rerun = rerun
         self._established: dict[tuple[str, str], list[Slip]] = defaultdict(list)
+        self._between_calls: set[tuple[str, str]] = set()
         self._fruitless: dict[tuple[str, str], int] = defaultdict(int)
 
     def diagnose(
@@ -73,6 +74,7 @@ class Diagnoser:
         Parameters
         ----------
         case : Case
+            The case that failed.
         arrays : mapping of str to ndarray
             The arrays as the implementation saw them.
         output : str
@@ -93,7 +95,7 @@ class Diagnoser:
         if got is None or np.asarray(got).dtype.kind not in "fiub":
             return UNEXPLAINED
         with np.errstate(all="ignore"):
-            data = _Data(case, arrays, output, got, expected)
+            data = Evidence(case, arrays, output, got, expected)
             if modified and data.right():
                 return INPUT_MODIFIED
             found = self._search(data)
@@ -101,32 +103,36 @@ class Diagnoser:
                 return DTYPE_NOT_KEPT
             return found
 
-    def _search(self, data: _Data) -> str:
+    def _search(self, data: Evidence) -> str:
         key = (data.case.op, data.output)
-        known = [slip for slip in self._established[key] if data.explained_by(slip)]
+        known = _left(data.explained_by, self._established[key])
         if len(known) == 1:
             return known[0].id
         if self._fruitless[key] >= SEARCHES and not known:
             return UNEXPLAINED
-        found = known or [slip for slip in _slips(*key) if data.explained_by(slip)]
+        if key in self._between_calls and self._rerun and self._keeps_between_calls(data, self._rerun):
+            return BETWEEN_CALLS
+        found = known or _left(data.explained_by, _slips(*key))
         if not found:
-            found = [slip for slip in _pairs(*key) if data.explained_by(slip)][:1]
+            found = _left(data.explained_by, _pairs(*key))
         if found and self._rerun is not None:
             found = self._borne_out(data, found, self._rerun)
         if not found and self._rerun is not None and self._keeps_between_calls(data, self._rerun):
+            self._between_calls.add(key)
             return BETWEEN_CALLS
         if len(found) != 1:
             self._fruitless[key] += 1
             return UNEXPLAINED
-        if self._rerun is not None and found[0] not in self._established[key]:
-            self._established[key].append(found[0])
+        if self._rerun is not None and not known:
+            # With all its variants: another of them may show in another case.
+            self._established[key] += [s for s in (*_slips(*key), *_pairs(*key)) if s.id == found[0].id]
         return found[0].id
 
-    def _borne_out(self, data: _Data, found: list[Slip], rerun: Rerun) -> list[Slip]:
+    def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
         """The slips that further cases do not contradict, as soon as one is left and has been seen again."""
         witnesses = 0
         for more in self._further(data, rerun, found):
-            found = [slip for slip in found if more.explained_by(slip, told_apart=False)]
+            found = _left(more.consistent_with, found)
             if not found:
                 return []
             witnesses += any(more.shows(slip) for slip in found)
@@ -135,11 +141,14 @@ class Diagnoser:
         return found
 
     @staticmethod
-    def _further(data: _Data, rerun: Rerun, found: list[Slip]) -> Iterator[_Data]:
+    def _further(data: Evidence, rerun: Rerun, found: list[Slip]) -> Iterator[Evidence]:
         """Further cases on which the slips differ from one another, or one slip from the right result."""
         for case in further(data.case, FURTHER):
             arrays = draw(case)
-            bare = _Data(case, arrays, data.output, None, None)
+            # What a slip makes of NaN is a question of its own: it contradicts nothing about numbers.
+            if data.finite and not all(np.isfinite(v).all() for v in arrays.values()):
+                continue
+            bare = Evidence(case, arrays, data.output, None, None)
             if len(found) > 1 and not bare.tells_apart(found):
                 continue
             if len(found) == 1 and not bare.shows(found[0]):
@@ -149,10 +158,10 @@ class Diagnoser:
             except Exception:  # whatever a wrong implementation raises, it is no evidence for a slip
                 continue
             if got is not None:
-                yield _Data(case, arrays, data.output, got, None)
+                yield Evidence(case, arrays, data.output, got, None)
 
     @staticmethod
-    def _keeps_between_calls(data: _Data, rerun: Rerun) -> bool:
+    def _keeps_between_calls(data: Evidence, rerun: Rerun) -> bool:
         """Whether the same call made again gives the right result on top of what it gave before."""
         try:
             first, second = (np.array(rerun(data.case)[data.output], np.float64) for _ in range(2))
@@ -160,86 +169,23 @@ class Diagnoser:
             return False
         if first.shape != data.expected.shape or second.shape != first.shape:
             return False
-        difference = _Data(data.case, data.arrays, data.output, second - first, data.expected)
-        return difference.right() and bool(np.any(difference.got))
+        with np.errstate(invalid="ignore"):
+            difference = Evidence(data.case, data.arrays, data.output, second - first, data.expected)
+        total = largest(second)
+        return difference.right(total) and difference.visible(total)
 
 
-class _Data:
-    """One output of one case with what is right, and the questions a diagnosis asks of it."""
-
-    def __init__(
-        self,
-        case: Case,
-        arrays: Mapping[str, Array],
-        output: str,
-        got: Array | None,
-        expected: Array | None,
-    ) -> None:
-        self.case, self.output = case, output
-        self.arrays = {
-            name: np.asarray(v) if name == "Y" else np.asarray(v, np.float64) for name, v in arrays.items()
-        }
-        with np.errstate(all="ignore"):
-            right = reference(case, self.arrays)[output] if expected is None else expected
-        self.expected = np.asarray(right, np.float64)
-        self.got = self.expected if got is None else np.asarray(got, np.float64)
-        self._unit = float(np.finfo(case.numpy_dtype).eps) / 2
-        self._exact = kind_of(case) == "exact"
-
-    def _predictions(self, slip: Slip) -> Iterator[tuple[Array, Array | None]]:
-        """What each variant of a slip gives here, with the limit of rounding (None if nothing rounds)."""
-        limits = rounding(self.case, self.arrays, self.output, slip.unit or self._unit)
-        for outputs in slip.outputs(self.case, self.arrays):
-            wrong = np.asarray(outputs.get(self.output, self.expected), np.float64)
-            exact = self._exact and not slip.unit and _representable(wrong, self.case)
-            yield wrong, None if exact else limits.limit(wrong, self.expected)
-
-    def explained_by(self, slip: Slip, told_apart: bool = True) -> bool:
-        """Whether a variant of the slip gives what was got (and, unless waived, not what is right)."""
-        with np.errstate(all="ignore"):
-            if slip.signature and told_apart and not slip.signature(self.case, self.got, self.expected):
-                return False
-            return any(
-                agrees(self.case, self.got, wrong, limit)
-                and (not told_apart or slip.signature or apart(self.case, wrong, self.expected, limit))
-                for wrong, limit in self._predictions(slip)
-            )
-
-    def shows(self, slip: Slip) -> bool:
-        """Whether the slip would be seen in this case."""
-        with np.errstate(all="ignore"):
-            return bool(slip.signature) or any(
-                apart(self.case, wrong, self.expected, limit) for wrong, limit in self._predictions(slip)
-            )
-
-    def tells_apart(self, slips: list[Slip]) -> bool:
-        """Whether two of the slips give different results in this case."""
-        with np.errstate(all="ignore"):
-            predictions = [list(self._predictions(slip)) for slip in slips]
-            return any(
-                all(apart(self.case, w, v, limit) for w, limit in one for v, _ in other)
-                for one, other in combinations(predictions, 2)
-            )
-
-    def right(self) -> bool:
-        """Whether what was got is right, up to rounding."""
-        limits = rounding(self.case, self.arrays, self.output, self._unit)
-        limit = limits.limit(self.expected, self.expected)
-        return agrees(self.case, self.got, self.expected, limit)
+def _left(test: Callable[[Slip], Slip | None], slips: Sequence[Slip]) -> list[Slip]:
+    """What is left of the slips under a test."""
+    return [left for slip in slips if (left := test(slip))]
 
 
-def _representable(wrong: Array, case: Case) -> bool:
-    """Whether the dtype of the case holds every number of a slip's result: then nothing was rounded."""
-    with np.errstate(over="ignore"):
-        return bool(np.array_equal(wrong, wrong.astype(case.numpy_dtype), equal_nan=True))
-
-
-@lru_cache(maxsize=None)
+@cache
 def _slips(op: str, output: str) -> tuple[Slip, ...]:
     return tuple(slip for slip in CATALOGUE.values() if slip.applies(op, output))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pairs(op: str, output: str) -> tuple[Slip, ...]:
     """Two conventions of the post at once, as they meet in its composed functions."""
     post = [slip for slip in _slips(op, output) if slip.post]
@@ -272,7 +218,7 @@ def explain(id: str) -> str:
         return "No known slip, or more than one, gives this result."
     unknown = [part for part in id.split("+") if part not in CATALOGUE]
     if unknown:
-        raise ValueError(f"no slip is called {unknown[0]!r}; `conformance list` shows the {len(CATALOGUE)} names")
+        raise ValueError(f"no slip is called {unknown[0]!r}; `conformance list` shows the names")
     return " ".join(CATALOGUE[part].text for part in id.split("+"))
 
 

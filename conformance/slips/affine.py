@@ -27,8 +27,9 @@ def _parameters(out: Outputs) -> Outputs:
     _PARAMETERS,
     post=True,
 )
-def gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: value / max(case["m"], 1) for name, value in _parameters(base(case, a)).items()}
+def _gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
+    # Not guarded: the mean over an empty batch is 0/0.
+    return {name: value / case["m"] for name, value in _parameters(base(case, a)).items()}
 
 
 @slip(
@@ -36,7 +37,7 @@ def gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of weights and biases is multiplied by the batch size.",
     _PARAMETERS,
 )
-def gradient_times_m(case: Case, a: Arrays, base: Base) -> Outputs:
+def _gradient_times_m(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: value * case["m"] for name, value in _parameters(base(case, a)).items()}
 
 
@@ -45,7 +46,7 @@ def gradient_times_m(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of weights and biases is overwritten by each sample: only the last one is left.",
     _PARAMETERS,
 )
-def gradient_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
+def _gradient_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     return _parameters(of_samples(case, a, base, slice(case["m"] - 1, None)))
 
 
@@ -54,7 +55,7 @@ def gradient_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of weights and biases is that of the first sample alone.",
     _PARAMETERS,
 )
-def gradient_of_first_sample(case: Case, a: Arrays, base: Base) -> Outputs:
+def _gradient_of_first_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     return _parameters(of_samples(case, a, base, slice(0, 1)))
 
 
@@ -69,7 +70,7 @@ def of_samples(case: Case, a: Arrays, base: Base, which: slice) -> Outputs:
     "The gradient of the bias keeps one row per sample.",
     _BIAS,
 )
-def bias_gradient_not_summed_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_gradient_not_summed_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
     if not case["m"]:
         return {}
     rows = [of_samples(case, a, base, slice(i, i + 1))["db"] for i in range(case["m"])]
@@ -77,7 +78,7 @@ def bias_gradient_not_summed_over_batch(case: Case, a: Arrays, base: Base) -> Ou
 
 
 @slip("bias-gradient-flat", "The gradient of the bias is right but flat: its shape is (n,).", _BIAS)
-def bias_gradient_flat(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_gradient_flat(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"db": base(case, a)["db"].reshape(-1)}
 
 
@@ -86,7 +87,7 @@ def bias_gradient_flat(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of the bias is summed over the channels too.",
     _BIAS,
 )
-def bias_gradient_total(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_gradient_total(case: Case, a: Arrays, base: Base) -> Outputs:
     out = base(case, a)["db"]
     return {"db": np.full(out.shape, out.sum())}
 
@@ -96,7 +97,7 @@ def bias_gradient_total(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of the bias is multiplied by f*f*n_C_prev, as if the bias stood inside the window sum.",
     {"conv_backward": "db"},
 )
-def bias_gradient_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_gradient_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"db": base(case, a)["db"] * (case["f"] ** 2 * case["c"])}
 
 
@@ -105,7 +106,7 @@ def bias_gradient_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of the bias is the mean over samples and positions, not the sum.",
     {"conv_backward": "db"},
 )
-def bias_gradient_mean(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_gradient_mean(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"db": base(case, a)["db"] / max(a["dZ"][..., 0].size, 1)}
 
 
@@ -115,7 +116,7 @@ def bias_gradient_mean(case: Case, a: Arrays, base: Base) -> Outputs:
     {op: "dW" for op in _PARAMETERS},
     variants=({"shape": False}, {"shape": True}),
 )
-def weight_gradient_transposed(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
+def _weight_gradient_transposed(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
     right = base(case, a)["dW"]
     turned = right.swapaxes(-1, -2)
     return {"dW": turned.reshape(right.shape) if shape else turned}
@@ -126,7 +127,7 @@ def weight_gradient_transposed(case: Case, a: Arrays, base: Base, shape: bool) -
     "The weights' memory is read as (n, n_prev): inputs and outputs are exchanged.",
     {"affine_forward": "Z", "affine_backward": "dA_prev", **_ACTIVATION},
 )
-def weights_read_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
+def _weights_read_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "W": a["W"].reshape(case["o"], case["i"]).T})
 
 
@@ -135,15 +136,15 @@ def weights_read_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
     "The activation function, or its derivative, is not applied.",
     _ACTIVATION,
 )
-def activation_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
+def _activation_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, activation="NULL")
 
 
 @slip("activation-always-relu", "relu is applied whatever the activation asked for.", _ACTIVATION)
-def activation_always_relu(case: Case, a: Arrays, base: Base) -> Outputs:
+def _activation_always_relu(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, activation="relu")
 
 
 @slip("activation-always-sigmoid", "sigmoid is applied whatever the activation asked for.", _ACTIVATION)
-def activation_always_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
+def _activation_always_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, activation="sigmoid")

@@ -8,9 +8,9 @@ back. It returns only the outputs it has something to say about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from conformance.case import Case
 from conformance.operations import OPERATIONS
@@ -19,12 +19,8 @@ from conformance.slips.core import Array, Arrays, Base, Outputs, reference
 Targets = Mapping[str, tuple[str, ...]]
 
 
-class Wrong(Protocol):
-    """The function of a slip; its keyword arguments are what the slip's variants set."""
-
-    def __call__(self, case: Case, a: Arrays, base: Base, **variant: Any) -> Outputs: ...
-
-
+#: The function of a slip: ``(case, arrays, base, **variant) -> outputs``.
+Wrong = Callable[..., Outputs]
 Signature = Callable[[Case, Array, Array], bool]
 
 
@@ -62,12 +58,26 @@ class Slip:
     unit: float = 0.0
 
     def applies(self, op: str, output: str) -> bool:
+        """Whether the slip can make this output of this operation wrong."""
         return output in self.targets.get(op, ())
 
     def outputs(self, case: Case, arrays: Arrays, base: Base = reference) -> Iterator[Outputs]:
         """The wrong outputs of each variant, in float64, for float64 `arrays`."""
         for variant in self.variants:
             yield self.wrong(case, arrays, base, **variant)
+
+    def narrowed(self, fits: list[bool]) -> Slip | None:
+        """The slip with the variants that fit, None if none does.
+
+        What unwritten memory holds is chance, so variants that differ in ``fill`` alone stay together.
+        """
+
+        def without_fill(variant: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {name: value for name, value in variant.items() if name != "fill"}
+
+        kept = [without_fill(v) for v, fit in zip(self.variants, fits, strict=True) if fit]
+        left = tuple(v for v in self.variants if without_fill(v) in kept)
+        return replace(self, variants=left) if left else None
 
     def combined(self, other: Slip) -> Slip:
         """Both slips at once, this one on top of the other."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.slips.catalogue import slip
-from conformance.slips.core import Array, Arrays, Base, Outputs, scatter, window_of
+from conformance.slips.core import Array, Arrays, Base, Outputs
+from conformance.slips.windows import scatter, window_of
 
 _FILTER = {"conv_forward": "Z", "conv_backward": "dA_prev dW"}
 _BIASED = {
@@ -25,7 +26,7 @@ _BIASED = {
     {"conv_single_step": "Z", "conv_forward": "Z"},
     post=True,
 )
-def conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
+def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, bias_times=case["f"] ** 2 * case["c"])
 
 
@@ -34,7 +35,7 @@ def conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
     "The bias is added once per position of the window (f*f times) instead of once.",
     {"conv_single_step": "Z", "conv_forward": "Z"},
 )
-def conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
+def _conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, bias_times=case["f"] ** 2)
 
 
@@ -43,22 +44,22 @@ def conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
     "The bias is added once per input channel (n_C_prev times) instead of once.",
     {"conv_single_step": "Z", "conv_forward": "Z"},
 )
-def conv_bias_per_channel(case: Case, a: Arrays, base: Base) -> Outputs:
+def _conv_bias_per_channel(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, bias_times=case["c"])
 
 
 @slip("bias-forgotten", "The bias is not added.", _BIASED)
-def bias_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, bias_times=0.0)
 
 
 @slip("bias-subtracted", "The bias is subtracted instead of added.", _BIASED)
-def bias_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, bias_times=-1.0)
 
 
 @slip("bias-twice", "The bias is added twice.", _BIASED)
-def bias_twice(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, bias_times=2.0)
 
 
@@ -67,7 +68,7 @@ def bias_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     "The bias of the first output channel is added to all of them.",
     {op: outputs for op, outputs in _BIASED.items() if op != "conv_single_step"},
 )
-def bias_of_first_channel(case: Case, a: Arrays, base: Base) -> Outputs:
+def _bias_of_first_channel(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "b": np.broadcast_to(a["b"][..., :1], a["b"].shape)})
 
 
@@ -76,13 +77,13 @@ def bias_of_first_channel(case: Case, a: Arrays, base: Base) -> Outputs:
     "The filter is turned by 180 degrees (a convolution instead of a cross-correlation).",
     _FILTER,
 )
-def filter_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
+def _filter_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
     out = base(case, {**a, "W": a["W"][::-1, ::-1]})
     return {name: value[::-1, ::-1] if name == "dW" else value for name, value in out.items()}
 
 
 @slip("filter-transposed", "Rows and columns of the filter are exchanged.", _FILTER)
-def filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
+def _filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
     out = base(case, {**a, "W": a["W"].swapaxes(0, 1)})
     return {name: value.swapaxes(0, 1) if name == "dW" else value for name, value in out.items()}
 
@@ -92,7 +93,7 @@ def filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
     "The filter's memory is read as (f, f, n_C, n_C_prev): input and output channels are exchanged.",
     {"conv_forward": "Z", "conv_backward": "dA_prev"},
 )
-def filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+def _filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     f, c, k = case["f"], case["c"], case["k"]
     return base(case, {**a, "W": a["W"].reshape(f, f, k, c).swapaxes(2, 3)})
 
@@ -102,7 +103,7 @@ def filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     "The filter's memory is read as (n_C, n_C_prev, f, f), the layout of PyTorch.",
     {"conv_forward": "Z", "conv_backward": "dA_prev"},
 )
-def filter_read_as_oihw(case: Case, a: Arrays, base: Base) -> Outputs:
+def _filter_read_as_oihw(case: Case, a: Arrays, base: Base) -> Outputs:
     f, c, k = case["f"], case["c"], case["k"]
     return base(case, {**a, "W": a["W"].reshape(k, c, f, f).transpose(2, 3, 1, 0)})
 
@@ -113,7 +114,7 @@ def filter_read_as_oihw(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_backward": "dW"},
     variants=({"shape": False}, {"shape": True}),
 )
-def weight_gradient_as_oihw(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
+def _weight_gradient_as_oihw(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
     right = base(case, a)["dW"]
     moved = right.transpose(3, 2, 0, 1)
     return {"dW": moved.reshape(right.shape) if shape else moved}
@@ -124,7 +125,7 @@ def weight_gradient_as_oihw(case: Case, a: Arrays, base: Base, shape: bool) -> O
     "The loop over the window's rows stops one short: the filter's last row is not used.",
     _FILTER,
 )
-def filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
+def _filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     keep = (np.arange(case["f"]) < case["f"] - 1).reshape(-1, 1, 1, 1)
     out = base(case, {**a, "W": a["W"] * keep})
     return {name: value * keep if name == "dW" else value for name, value in out.items()}
@@ -135,7 +136,7 @@ def filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     "The loop over the window's columns stops one short: the filter's last column is not used.",
     _FILTER,
 )
-def filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
+def _filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     keep = (np.arange(case["f"]) < case["f"] - 1).reshape(1, -1, 1, 1)
     out = base(case, {**a, "W": a["W"] * keep})
     return {name: value * keep if name == "dW" else value for name, value in out.items()}
@@ -146,7 +147,7 @@ def filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     "Only the first input channel enters the sum.",
     {"conv_forward": "Z", "conv_single_step": "Z"},
 )
-def input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
+def _input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
     keep = (np.arange(case["c"]) == 0).reshape((-1, 1) if case.op == "conv_forward" else (-1,))
     return base(case, {**a, "W": a["W"] * keep})
 
@@ -156,7 +157,7 @@ def input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
     "Windows are placed one apart instead of `stride` apart.",
     {**_FILTER, "pool_forward": "A", "pool_backward": "dA_prev"},
 )
-def stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+def _stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, window=replace(window_of(case), sh=1, sw=1))
 
 
@@ -165,7 +166,7 @@ def stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     "All the padding is taken to be at the bottom and right, none at the top and left.",
     {**_FILTER, "pad3d": "output", "pad3d_backward": "dinput"},
 )
-def padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
+def _padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
     p = case["p"]
     if case.op == "pad3d":
         return {"output": np.pad(a["input"], ((0, 0), (0, 2 * p), (0, 2 * p), (0, 0)))}
@@ -180,7 +181,7 @@ def padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
     _FILTER,
     variants=({"by": 1}, {"by": -1}),
 )
-def padding_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
+def _padding_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
     return base(case, a, window=window_of(case).shifted(by))
 
 
@@ -189,9 +190,9 @@ def padding_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
     "The input is not padded: the output is that of padding 0, smaller.",
     {"conv_forward": "Z", "pad3d": "output"},
 )
-def padding_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.op == "pad3d" or min(case["h"], case["w"]) < case["f"]:
-        return {"output": a["input"]} if case.op == "pad3d" else {}
+def _padding_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.op == "pad3d":
+        return {"output": a["input"]}
     return base(case, a, window=window_of(case.replace(p=0)))
 
 
@@ -200,7 +201,7 @@ def padding_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of the padded input is returned with its padding.",
     {"conv_backward": "dA_prev", "pad3d_backward": "dinput"},
 )
-def padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
+def _padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.op == "pad3d_backward":
         return {"dinput": a["doutput"]}
     return {"dA_prev": _padded_gradient(case, a)}
@@ -212,7 +213,7 @@ def padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_backward": "dA_prev", "pad3d_backward": "dinput"},
     variants=({"shape": "empty"}, {"shape": "zero"}),
 )
-def crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -> Outputs:
+def _crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -> Outputs:
     if case["p"]:
         return {}
     right = base(case, a)

@@ -11,71 +11,19 @@ derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it), ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
+from conformance.slips.windows import Window, patches, scatter, window_of
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Outputs = dict[str, Array]
 Base = Callable[..., Outputs]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Where a window reads: tap (i, j) of output (y, x) is row ``y*sh - top + i``, column ``x*sw - left + j``."""
-
-    f: int
-    sh: int
-    sw: int
-    top: int
-    left: int
-    rows: int
-    cols: int
-
-    def taps(self) -> Iterator[tuple[int, int]]:
-        """All taps, last first: writing them in this order leaves what a row-major scan leaves."""
-        return ((i, j) for i in reversed(range(self.f)) for j in reversed(range(self.f)))
-
-    def shifted(self, by: int) -> Window:
-        return replace(self, top=self.top + by, left=self.left + by)
-
-
-def window_of(case: Case) -> Window:
-    """The right window of a convolution or pooling case (pooling has no padding)."""
-    f, s = case["f"], case["s"]
-    pad = case["p"] if case.op.startswith("conv") else 0
-    rows, cols = ((case[x] + 2 * pad - f) // s + 1 for x in "hw")
-    return Window(f, s, s, pad, pad, max(rows, 0), max(cols, 0))
-
-
-def patches(images: Array, window: Window) -> Array:
-    """The windows of `images`, ``(m, rows, cols, f, f, C)``, zero outside the image."""
-    _, height, width, _ = images.shape
-    r = np.arange(window.rows)[:, None] * window.sh - window.top + np.arange(window.f)
-    c = np.arange(window.cols)[:, None] * window.sw - window.left + np.arange(window.f)
-    inside = ((r >= 0) & (r < height))[:, None, :, None] & ((c >= 0) & (c < width))[None, :, None, :]
-    r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
-    taken = images[:, r[:, None, :, None], c[None, :, None, :], :]
-    return np.where(inside[None, ..., None], taken, 0.0)
-
-
-def scatter(values: Array, window: Window, shape: tuple[int, ...], overwrite: bool = False) -> Array:
-    """Put windows back into images of `shape`: added, or overwritten in the order of a row-major scan."""
-    out = np.zeros(shape)
-    for i, j in window.taps():
-        r = np.arange(window.rows) * window.sh - window.top + i
-        c = np.arange(window.cols) * window.sw - window.left + j
-        y, x = np.flatnonzero((r >= 0) & (r < shape[1])), np.flatnonzero((c >= 0) & (c < shape[2]))
-        place = (slice(None), r[y][:, None], c[x][None, :])
-        part = values[:, y[:, None], x[None, :], i, j]
-        out[place] = part if overwrite else out[place] + part
-    return out
 
 
 def _pad3d(case: Case, a: Arrays) -> Outputs:
@@ -97,9 +45,7 @@ def _conv_forward(case: Case, a: Arrays, window: Window | None = None, bias_time
     return {"Z": np.tensordot(taken, a["W"], 3) + bias_times * a["b"].reshape(-1)}
 
 
-def _conv_backward(
-    case: Case, a: Arrays, window: Window | None = None, overwrite: bool = False
-) -> Outputs:
+def _conv_backward(case: Case, a: Arrays, window: Window | None = None, overwrite: bool = False) -> Outputs:
     window = window or window_of(case)
     spread = np.tensordot(a["dZ"], a["W"], ([3], [3]))
     return {
@@ -133,13 +79,12 @@ def chosen(values: Array, ties: str) -> Array:
     nan = np.isnan(values)
     number = np.where(nan, -np.inf, values)
     candidates = np.where(nan.any(-2, keepdims=True), nan, number == number.max(-2, keepdims=True))
-    last = np.where(nan.any(-2, keepdims=True), True, ties == "last")
+    last = nan.any(-2, keepdims=True) | (ties == "last")
     first_seen = (np.cumsum(candidates, -2) == 1) & candidates
     last_seen = (np.cumsum(candidates[..., ::-1, :], -2)[..., ::-1, :] == 1) & candidates
     if ties in ("all", "shared"):
-        share = 1.0 if ties == "all" else 1.0 / candidates.sum(-2, keepdims=True)
-        return np.where(last, last_seen, candidates * share).astype(np.float64)
-    return np.where(last, last_seen, first_seen).astype(np.float64)
+        first_seen = candidates / (1.0 if ties == "all" else candidates.sum(-2, keepdims=True))
+    return np.asarray(np.where(last, last_seen, first_seen), np.float64)
 
 
 def _pool_backward(
@@ -214,9 +159,7 @@ def _activate(z: Array, activation: str) -> Array:
     return sigmoid(z) if activation == "sigmoid" else z
 
 
-def _relu_backward(
-    case: Case, a: Arrays, at_zero: float = 0.0, relu_mask: Array | None = None
-) -> Outputs:
+def _relu_backward(case: Case, a: Arrays, at_zero: float = 0.0, relu_mask: Array | None = None) -> Outputs:
     z = a["Z"] if relu_mask is None else relu_mask
     return {"dZ": np.where(z == 0, at_zero, np.where(z < 0, 0.0, 1.0)) * a["dA"]}
 
@@ -256,10 +199,9 @@ def _softmax(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Output
         return {"probs": np.zeros(x.shape)}
     top = {"row": x.max(axis, keepdims=True), "all": x.max(), "none": np.zeros(())}[shift]
     # Overflow has to happen where it happens for the case's dtype, not where it happens in float64.
-    powers = np.exp(x - top).astype(case.numpy_dtype).astype(np.float64) if shift != "row" else np.exp(x - top)
-    total = powers.sum(axis, keepdims=True)
-    if shift != "row":
-        total = total.astype(case.numpy_dtype).astype(np.float64)
+    form = np.float64 if shift == "row" else case.numpy_dtype
+    powers = np.exp(x - top).astype(form).astype(np.float64)
+    total = powers.sum(axis, keepdims=True).astype(form).astype(np.float64)
     return {"probs": powers / total}
 
 
@@ -275,13 +217,16 @@ def picked(a: Arrays, name: str) -> Array:
 
 
 def onehot(case: Case, a: Arrays) -> Array:
+    """One at the label of each row, 0 elsewhere."""
     out = np.zeros((case["m"], case["n"]))
     out[np.arange(case["m"]), a["Y"]] = 1.0
     return out
 
 
 def _cross_entropy_cost(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
-    return {"loss": np.asarray(-np.log(picked(a, "AL") + epsilon).sum() / max(case["m"], 1))}
+    # Next to 1 it matters that the sum is rounded to the dtype.
+    p = (picked(a, "AL") + epsilon).astype(case.numpy_dtype).astype(np.float64)
+    return {"loss": np.asarray(-np.log(p).sum() / max(case["m"], 1))}
 
 
 def _cross_entropy_backward(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:

@@ -27,7 +27,7 @@ _FILLS = (0.0, float("nan"))
 
 
 @slip("upstream-ignored", "The upstream gradient is taken to be all ones.", _UPSTREAM)
-def upstream_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+def _upstream_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     name = str(case.operation.upstream)
     return base(case, {**a, name: np.ones_like(a[name])})
 
@@ -37,19 +37,19 @@ def upstream_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     "The gradient of the input is divided by the batch size.",
     {op: " ".join(o for o in v.split() if o not in ("dW", "db")) for op, v in _UPSTREAM.items()},
 )
-def input_gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
+def _input_gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
     return {
         name: v / max(case["m"], 1) for name, v in base(case, a).items() if name not in ("dW", "db")
     }
 
 
 @slip("sign-flipped", "The sign is wrong.", _NEGATIVE)
-def sign_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
+def _sign_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: -v for name, v in base(case, a).items()}
 
 
 @slip("added-twice", "The result is added twice: it is twice as large.", outputs_of())
-def added_twice(case: Case, a: Arrays, base: Base) -> Outputs:
+def _added_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: 2.0 * v for name, v in base(case, a).items()}
 
 
@@ -59,7 +59,7 @@ def added_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     outputs_of(),
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
-def nothing_written(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
+def _nothing_written(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     return {name: np.full(v.shape, fill) for name, v in base(case, a).items()}
 
 
@@ -68,7 +68,7 @@ def nothing_written(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     "The sum is not cleared between samples: each result also holds those before it.",
     _BATCH,
 )
-def accumulator_kept_between_samples(case: Case, a: Arrays, base: Base) -> Outputs:
+def _accumulator_kept_between_samples(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: np.cumsum(v, 0) for name, v in base(case, a).items() if name not in ("dW", "db")}
 
 
@@ -77,7 +77,7 @@ def accumulator_kept_between_samples(case: Case, a: Arrays, base: Base) -> Outpu
     "The sum is not cleared between output channels: each result also holds those before it.",
     {"conv_forward": "Z", "affine_forward": "Z", "conv_backward": "dA_prev", "affine_backward": "dA_prev"},
 )
-def accumulator_kept_between_channels(case: Case, a: Arrays, base: Base) -> Outputs:
+def _accumulator_kept_between_channels(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: np.cumsum(v, -1) for name, v in base(case, a).items() if name not in ("dW", "db")}
 
 
@@ -86,13 +86,13 @@ def accumulator_kept_between_channels(case: Case, a: Arrays, base: Base) -> Outp
     "The result is added to memory that held ones, not zeros.",
     _BATCH | {op: f"dA_prev {v}" for op, v in _SUMMED.items()},
 )
-def accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
+def _accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: v + 1.0 for name, v in base(case, a).items()}
 
 
 @slip(
     "accumulator-kept-between-calls",
-    "The sum is not cleared between calls: the same call made again gives the right result on top of the last.",
+    "The sum is not cleared between calls: called again, it adds the right result to the last.",
     outputs_of(),
 )
 @slip(
@@ -105,7 +105,7 @@ def accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
     "The output is right, but the function changed one of its inputs in place.",
     outputs_of(),
 )
-def seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:
+def _seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:
     """These leave no trace in the numbers of one result; `conformance.diagnose` finds them otherwise."""
     return {}
 
@@ -115,7 +115,7 @@ def seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:
     "The sample's index is not used: every sample has the result of the first.",
     _BATCH,
 )
-def first_sample_repeated(case: Case, a: Arrays, base: Base) -> Outputs:
+def _first_sample_repeated(case: Case, a: Arrays, base: Base) -> Outputs:
     if not case["m"]:
         return {}
     return {
@@ -143,7 +143,7 @@ def _cut(case: Case, a: Arrays, base: Base, axis: int, last: int, fill: float) -
     {op: " ".join(v for v in (_BATCH.get(op), _SUMMED.get(op)) if v) for op in _BATCH},
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
-def last_sample_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
+def _last_sample_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     out = _cut(case, a, base, 0, 1, fill)
     if case.op in _SUMMED and case["m"]:
         rest = of_samples(case, a, base, slice(0, case["m"] - 1))
@@ -157,7 +157,7 @@ def last_sample_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outpu
     _IMAGE,
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
-def last_row_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
+def _last_row_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     return _cut(case, a, base, -3, 1, fill)
 
 
@@ -167,7 +167,7 @@ def last_row_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     _IMAGE,
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
-def last_column_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
+def _last_column_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     return _cut(case, a, base, -2, 1, fill)
 
 
@@ -177,7 +177,7 @@ def last_column_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outpu
     {op: v for op, v in _BATCH.items() if op != "arr2col"},
     variants=tuple({"block": block, "fill": fill} for block in (1, 4, 8, 16) for fill in _FILLS),
 )
-def last_channels_missing(case: Case, a: Arrays, base: Base, block: int, fill: float) -> Outputs:
+def _last_channels_missing(case: Case, a: Arrays, base: Base, block: int, fill: float) -> Outputs:
     out: Outputs = {}
     for name, value in base(case, a).items():
         last = 1 if block == 1 else value.shape[-1] % block if value.ndim else 0
@@ -190,7 +190,7 @@ def last_channels_missing(case: Case, a: Arrays, base: Base, block: int, fill: f
     "The last row of the upstream gradient is not visited.",
     {"conv_backward": "dA_prev dW db", "pool_backward": "dA_prev"},
 )
-def last_output_row_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
+def _last_output_row_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
     return _without_last(case, a, base, 1)
 
 
@@ -199,7 +199,7 @@ def last_output_row_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
     "The last column of the upstream gradient is not visited.",
     {"conv_backward": "dA_prev dW db", "pool_backward": "dA_prev"},
 )
-def last_output_column_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
+def _last_output_column_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
     return _without_last(case, a, base, 2)
 
 
@@ -212,7 +212,7 @@ def last_output_column_not_visited(case: Case, a: Arrays, base: Base) -> Outputs
         "affine_activation_backward": "dA_prev",
     },
 )
-def last_filter_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
+def _last_filter_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
     return _without_last(case, a, base, -1)
 
 
@@ -233,7 +233,7 @@ def _without_last(case: Case, a: Arrays, base: Base, axis: int) -> Outputs:
         "affine_activation_forward": "A",
     },
 )
-def last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs:
+def _last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs:
     name = "a_slice_prev" if case.op == "conv_single_step" else "A_prev"
     kept = np.array(a[name])
     kept[..., -1:] = 0.0
@@ -243,9 +243,9 @@ def last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "upstream-passed-through",
     "The upstream gradient itself is returned.",
-    {op: v for op, v in _UPSTREAM.items() if op not in ("conv_backward", "relu_backward")},
+    {op: v for op, v in _UPSTREAM.items() if op not in ("conv_backward", "relu_backward", "pad3d_backward")},
 )
-def upstream_passed_through(case: Case, a: Arrays, base: Base) -> Outputs:
+def _upstream_passed_through(case: Case, a: Arrays, base: Base) -> Outputs:
     upstream = a[str(case.operation.upstream)]
     first = case.operation.outputs[0]
     return {first: upstream}

@@ -26,7 +26,7 @@ _LOG = {**_COST, "cross_entropy_backward": "dAL"}
     _SOFTMAX,
     post=True,
 )
-def softmax_no_shift(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_no_shift(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, shift="none")
 
 
@@ -35,35 +35,34 @@ def softmax_no_shift(case: Case, a: Arrays, base: Base) -> Outputs:
     "The maximum of the whole matrix is subtracted: rows far below it underflow to 0/0.",
     _SOFTMAX,
 )
-def softmax_shift_by_global_maximum(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_shift_by_global_maximum(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, shift="all")
 
 
 @slip("softmax-over-batch", "Softmax runs down the columns, over the batch.", _SOFTMAX)
-def softmax_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, axis=0)
 
 
 @slip("softmax-over-everything", "Softmax is normalised over the whole matrix.", {"softmax": "probs"})
-def softmax_over_everything(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_over_everything(case: Case, a: Arrays, base: Base) -> Outputs:
     flat = case.replace(m=1, n=case["m"] * case["n"])
     return {"probs": base(flat, {"X": a["X"].reshape(1, -1)})["probs"].reshape(a["X"].shape)}
 
 
 @slip("softmax-not-normalised", "The exponentials are not divided by their sum.", {"softmax": "probs"})
-def softmax_not_normalised(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_not_normalised(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"probs": np.exp(a["X"] - a["X"].max(1, keepdims=True))} if a["X"].size else {}
 
 
 @slip("softmax-logarithm", "The logarithm of the probabilities is returned.", {"softmax": "probs"})
-def softmax_logarithm(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_logarithm(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"probs": np.log(base(case, a)["probs"])}
 
 
 @slip("softmax-base-two", "Powers of 2 are taken instead of powers of e.", _SOFTMAX)
-def softmax_base_two(case: Case, a: Arrays, base: Base) -> Outputs:
-    out = base(case, {**a, "X": a["X"] * np.log(2.0)})
-    return out
+def _softmax_base_two(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, {**a, "X": a["X"] * np.log(2.0)})
 
 
 @slip(
@@ -71,13 +70,13 @@ def softmax_base_two(case: Case, a: Arrays, base: Base) -> Outputs:
     "Only the diagonal of the Jacobian is used: p*(1-p)*dprobs.",
     _JACOBIAN,
 )
-def softmax_gradient_diagonal(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_gradient_diagonal(case: Case, a: Arrays, base: Base) -> Outputs:
     p = _probabilities(case, a)
     return {"dX": p * (1.0 - p) * a["dprobs"]}
 
 
 @slip("softmax-gradient-without-sum", "The row's weighted sum is not subtracted: p*dprobs.", _JACOBIAN)
-def softmax_gradient_without_sum(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_gradient_without_sum(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dX": _probabilities(case, a) * a["dprobs"]}
 
 
@@ -86,7 +85,7 @@ def softmax_gradient_without_sum(case: Case, a: Arrays, base: Base) -> Outputs:
     "The sum that is subtracted is not weighted by the probabilities.",
     _JACOBIAN,
 )
-def softmax_gradient_unweighted_sum(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_gradient_unweighted_sum(case: Case, a: Arrays, base: Base) -> Outputs:
     g = a["dprobs"]
     return {"dX": _probabilities(case, a) * (g - g.sum(1, keepdims=True))}
 
@@ -96,7 +95,7 @@ def softmax_gradient_unweighted_sum(case: Case, a: Arrays, base: Base) -> Output
     "The logits in the cache are taken for probabilities.",
     _JACOBIAN,
 )
-def softmax_gradient_at_probabilities(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_gradient_at_probabilities(case: Case, a: Arrays, base: Base) -> Outputs:
     p = a["X"]
     return {"dX": p * (a["dprobs"] - (p * a["dprobs"]).sum(1, keepdims=True))}
 
@@ -106,14 +105,14 @@ def softmax_gradient_at_probabilities(case: Case, a: Arrays, base: Base) -> Outp
     "The weighted sum that is subtracted runs down the columns, over the batch.",
     _JACOBIAN,
 )
-def softmax_gradient_sum_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
+def _softmax_gradient_sum_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
     p = _probabilities(case, a)
     return {"dX": p * (a["dprobs"] - (p * a["dprobs"]).sum(0, keepdims=True))}
 
 
 def _probabilities(case: Case, a: Arrays) -> Array:
     powers = np.exp(a["X"] - a["X"].max(1, keepdims=True, initial=-np.inf))
-    return powers / powers.sum(1, keepdims=True)
+    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 @slip(
@@ -122,7 +121,7 @@ def _probabilities(case: Case, a: Arrays) -> Array:
     _LABELS,
     post=True,
 )
-def labels_by_rank(case: Case, a: Arrays, base: Base) -> Outputs:
+def _labels_by_rank(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "Y": np.unique(a["Y"], return_inverse=True)[1].reshape(-1)})
 
 
@@ -132,12 +131,12 @@ def labels_by_rank(case: Case, a: Arrays, base: Base) -> Outputs:
     _LABELS,
     variants=({"by": -1}, {"by": 1}),
 )
-def labels_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
+def _labels_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
     return base(case, {**a, "Y": (a["Y"] + by) % max(case["n"], 1)})
 
 
 @slip("labels-reversed", "Rows of labels and of probabilities run in opposite order.", _LABELS)
-def labels_reversed(case: Case, a: Arrays, base: Base) -> Outputs:
+def _labels_reversed(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "Y": a["Y"][::-1]})
 
 
@@ -146,7 +145,7 @@ def labels_reversed(case: Case, a: Arrays, base: Base) -> Outputs:
     "The sum over the batch is taken instead of the mean.",
     _LABELS,
 )
-def loss_not_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
+def _loss_not_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: value * max(case["m"], 1) for name, value in base(case, a).items()}
 
 
@@ -155,7 +154,7 @@ def loss_not_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
     "The loss or its gradient is divided by the batch size twice.",
     _LABELS,
 )
-def loss_divided_by_m_twice(case: Case, a: Arrays, base: Base) -> Outputs:
+def _loss_divided_by_m_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: value / max(case["m"], 1) for name, value in base(case, a).items()}
 
 
@@ -164,7 +163,7 @@ def loss_divided_by_m_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     "The mean is taken over the batch and the classes.",
     _LABELS,
 )
-def loss_mean_over_classes_too(case: Case, a: Arrays, base: Base) -> Outputs:
+def _loss_mean_over_classes_too(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: value / max(case["n"], 1) for name, value in base(case, a).items()}
 
 
@@ -173,13 +172,13 @@ def loss_mean_over_classes_too(case: Case, a: Arrays, base: Base) -> Outputs:
     "The sum over the batch is divided by the number of classes instead of the batch size.",
     _LABELS,
 )
-def loss_divided_by_classes(case: Case, a: Arrays, base: Base) -> Outputs:
+def _loss_divided_by_classes(case: Case, a: Arrays, base: Base) -> Outputs:
     factor = case["m"] / max(case["n"], 1)
     return {name: value * factor for name, value in base(case, a).items()}
 
 
 @slip("loss-of-last-sample", "The loss is that of the last sample alone.", _COST)
-def loss_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
+def _loss_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"loss": -np.log(picked(a, "AL")[-1:]).sum()} if case["m"] else {}
 
 
@@ -188,7 +187,7 @@ def loss_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     "The terms (1-y)*log(1-p) of the binary cross-entropy are added.",
     {**_COST, "cross_entropy_backward": "dAL"},
 )
-def loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
+def _loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
     m = max(case["m"], 1)
     others = 1.0 - onehot(case, a)
     if case.op == "cross_entropy_cost":
@@ -202,7 +201,7 @@ def loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
     _COST,
     variants=({"to": 2.0}, {"to": 10.0}),
 )
-def loss_other_logarithm(case: Case, a: Arrays, base: Base, to: float) -> Outputs:
+def _loss_other_logarithm(case: Case, a: Arrays, base: Base, to: float) -> Outputs:
     return {name: value / np.log(to) for name, value in base(case, a).items()}
 
 
@@ -215,8 +214,9 @@ _EPSILON = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16
     _LOG,
     variants=tuple({"epsilon": e, "both": both} for e in _EPSILON for both in (False, True)),
 )
-def log_clipped(case: Case, a: Arrays, base: Base, epsilon: float, both: bool) -> Outputs:
-    return base(case, {**a, "AL": np.clip(a["AL"], epsilon, 1.0 - epsilon if both else None)})
+def _log_clipped(case: Case, a: Arrays, base: Base, epsilon: float, both: bool) -> Outputs:
+    low, high = (float(case.numpy_dtype.type(x)) for x in (epsilon, 1.0 - epsilon))
+    return base(case, {**a, "AL": np.clip(a["AL"], low, high if both else None)})
 
 
 @slip(
@@ -225,7 +225,7 @@ def log_clipped(case: Case, a: Arrays, base: Base, epsilon: float, both: bool) -
     _LOG,
     variants=tuple({"epsilon": e} for e in _EPSILON),
 )
-def log_of_shifted_probability(case: Case, a: Arrays, base: Base, epsilon: float) -> Outputs:
+def _log_of_shifted_probability(case: Case, a: Arrays, base: Base, epsilon: float) -> Outputs:
     return base(case, a, epsilon=epsilon)
 
 
@@ -234,7 +234,7 @@ def log_of_shifted_probability(case: Case, a: Arrays, base: Base, epsilon: float
     "The one-hot labels are not subtracted: probs/m.",
     {"softmax_cross_entropy_backward": "dX"},
 )
-def labels_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
+def _labels_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dX": base(case, a)["dX"] + onehot(case, a) / max(case["m"], 1)}
 
 
@@ -243,7 +243,7 @@ def labels_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     "(AL - onehot)/m, the gradient with respect to the logits, is returned for that of AL.",
     {"cross_entropy_backward": "dAL"},
 )
-def gradient_of_logits_for_probabilities(case: Case, a: Arrays, base: Base) -> Outputs:
+def _gradient_of_logits_for_probabilities(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dAL": (a["AL"] - onehot(case, a)) / max(case["m"], 1)}
 
 
@@ -252,5 +252,5 @@ def gradient_of_logits_for_probabilities(case: Case, a: Arrays, base: Base) -> O
     "-1/(AL*m) stands in every column, not only in the label's.",
     {"cross_entropy_backward": "dAL"},
 )
-def gradient_of_every_class(case: Case, a: Arrays, base: Base) -> Outputs:
+def _gradient_of_every_class(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dAL": -1.0 / a["AL"] / max(case["m"], 1)}

@@ -34,7 +34,7 @@ def _narrow(case: Case, a: Arrays, base: Base, bits: int, truncate: bool) -> Out
     _ARITHMETIC,
     variants=({"truncate": False}, {"truncate": True}),
 )
-def inputs_bfloat16(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
+def _inputs_bfloat16(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
     return _narrow(case, a, base, 8, truncate)
 
 
@@ -44,7 +44,7 @@ def inputs_bfloat16(case: Case, a: Arrays, base: Base, truncate: bool) -> Output
     _ARITHMETIC,
     variants=({"truncate": False}, {"truncate": True}),
 )
-def inputs_tf32(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
+def _inputs_tf32(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
     return _narrow(case, a, base, 11, truncate)
 
 
@@ -64,7 +64,7 @@ def _all_float32(case: Case, got: Array, expected: Array) -> bool:
     signature=_all_float32,
     unit=2.0**-24,
 )
-def computed_in_float32(case: Case, a: Arrays, base: Base) -> Outputs:
+def _computed_in_float32(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.dtype != "f64":
         return {}
     return base(case, {name: v if name == "Y" else significand(v, 24) for name, v in a.items()})
@@ -76,7 +76,7 @@ def computed_in_float32(case: Case, a: Arrays, base: Base) -> Outputs:
     outputs_of(),
     variants=({"when": "inputs"}, {"when": "outputs"}, {"when": "inputs outputs"}),
 )
-def subnormals_flushed(case: Case, a: Arrays, base: Base, when: str) -> Outputs:
+def _subnormals_flushed(case: Case, a: Arrays, base: Base, when: str) -> Outputs:
     tiny = float(np.finfo(case.numpy_dtype).tiny)
 
     def flush(values: Arrays) -> Outputs:

@@ -6,7 +6,8 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.slips.catalogue import slip
-from conformance.slips.core import Arrays, Base, Outputs, patches, window_of
+from conformance.slips.core import Arrays, Base, Outputs
+from conformance.slips.windows import patches, window_of
 
 _BACKWARD = {"pool_backward": "dA_prev"}
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
@@ -15,17 +16,17 @@ _SPREAD = {"distribute_value": "a"}
 
 
 @slip("pool-ties-all", "Each of the tied maxima receives the whole gradient.", _BACKWARD, post=True)
-def pool_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, ties="all")
 
 
 @slip("pool-ties-last", "The last of the tied maxima receives the gradient, not the first.", _BACKWARD)
-def pool_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, ties="last")
 
 
 @slip("pool-ties-shared", "The tied maxima share the gradient equally.", _BACKWARD)
-def pool_ties_shared(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_ties_shared(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, ties="shared")
 
 
@@ -34,7 +35,7 @@ def pool_ties_shared(case: Case, a: Arrays, base: Base) -> Outputs:
     "The running maximum starts at 0, so a window of negative numbers yields 0 and no gradient.",
     _BOTH,
 )
-def pool_max_starts_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_max_starts_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, start=0.0) if case.word("mode") == "max" else {}
 
 
@@ -43,13 +44,13 @@ def pool_max_starts_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
     "The running maximum starts at the smallest positive normal number (FLT_MIN, DBL_MIN).",
     {"pool_forward": "A"},
 )
-def pool_max_starts_at_smallest_positive(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_max_starts_at_smallest_positive(case: Case, a: Arrays, base: Base) -> Outputs:
     smallest = float(np.finfo(case.numpy_dtype).tiny)
     return base(case, a, start=smallest) if case.word("mode") == "max" else {}
 
 
 @slip("pool-max-of-absolute-values", "The entry of largest absolute value is taken.", _BOTH)
-def pool_max_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_max_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.word("mode") != "max":
         return {}
     if case.op == "pool_backward":
@@ -61,7 +62,7 @@ def pool_max_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
 
 
 @slip("pool-minimum", "The minimum of the window is taken instead of the maximum.", _BOTH)
-def pool_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.word("mode") != "max":
         return {}
     out = base(case, {**a, "A_prev": -a["A_prev"]})
@@ -69,12 +70,12 @@ def pool_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
 
 
 @slip("pool-mode-ignored", "Max pooling runs where average was asked for, or the other way round.", _BOTH)
-def pool_mode_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_mode_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, mode="average" if case.word("mode") == "max" else "max")
 
 
 @slip("pool-nan-ignored", "NaN in a window is passed over.", _BOTH)
-def pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.word("mode") != "max":
         return {}
     return base(case, {**a, "A_prev": np.where(np.isnan(a["A_prev"]), -np.inf, a["A_prev"])})
@@ -85,7 +86,7 @@ def pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     "In a window with several NaN the first one receives the gradient, not the last.",
     _BACKWARD,
 )
-def pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
     # Turned round, the first NaN is the last; where there is no NaN, the tie rule turns round too.
     turned = {name: value[:, ::-1, ::-1] for name, value in a.items()}
     w = window_of(case)
@@ -99,7 +100,7 @@ def pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
     "The sum of the window is not divided by its size.",
     {**_BOTH, **_SPREAD},
 )
-def average_not_divided(case: Case, a: Arrays, base: Base) -> Outputs:
+def _average_not_divided(case: Case, a: Arrays, base: Base) -> Outputs:
     return _average(case, a, base, 1.0)
 
 
@@ -109,7 +110,7 @@ def average_not_divided(case: Case, a: Arrays, base: Base) -> Outputs:
     {**_BOTH, **_SPREAD},
     variants=({"extent": "h"}, {"extent": "w"}),
 )
-def average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: str) -> Outputs:
+def _average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: str) -> Outputs:
     return _average(case, a, base, case[extent] if case.op in _SPREAD else case["f"])
 
 
@@ -118,7 +119,7 @@ def average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: str
     "The average is divided by the sum of the window's extents instead of by their product.",
     {**_BOTH, **_SPREAD},
 )
-def average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Outputs:
+def _average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Outputs:
     return _average(case, a, base, case["h"] + case["w"] if case.op in _SPREAD else 2 * case["f"])
 
 
@@ -127,7 +128,7 @@ def average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Outp
     "The average is divided by the window's size times the number of channels.",
     _BOTH,
 )
-def average_divided_by_channels_too(case: Case, a: Arrays, base: Base) -> Outputs:
+def _average_divided_by_channels_too(case: Case, a: Arrays, base: Base) -> Outputs:
     return _average(case, a, base, case["f"] ** 2 * case["c"])
 
 
@@ -142,7 +143,7 @@ def _average(case: Case, a: Arrays, base: Base, divisor: float) -> Outputs:
     "Where windows overlap, the gradient of the last one replaces the others instead of being added.",
     {**_BACKWARD, "conv_backward": "dA_prev"},
 )
-def overlap_overwritten(case: Case, a: Arrays, base: Base) -> Outputs:
+def _overlap_overwritten(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, overwrite=True)
 
 
@@ -151,12 +152,12 @@ def overlap_overwritten(case: Case, a: Arrays, base: Base) -> Outputs:
     "In max pooling every entry of the window receives the gradient.",
     _BACKWARD,
 )
-def pool_gradient_to_every_entry(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_gradient_to_every_entry(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, mode="average", divisor=1.0) if case.word("mode") == "max" else {}
 
 
 @slip("pool-over-channels", "The maximum is taken over the channels too.", {"pool_forward": "A"})
-def pool_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
+def _pool_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.word("mode") != "max":
         return {}
     out = base(case, a)["A"]
@@ -164,39 +165,39 @@ def pool_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
 
 
 @slip("mask-ties-all", "Every maximum is marked, not only the first.", _MASK, post=True)
-def mask_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, ties="all")
 
 
 @slip("mask-ties-last", "The last of the tied maxima is marked, not the first.", _MASK)
-def mask_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, ties="last")
 
 
 @slip("mask-first-by-columns", "Of tied maxima the first down the columns is marked.", _MASK)
-def mask_first_by_columns(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_first_by_columns(case: Case, a: Arrays, base: Base) -> Outputs:
     turned = case.replace(h=case["w"], w=case["h"])
     return {"mask": base(turned, {"x": a["x"].T})["mask"].T}
 
 
 @slip("mask-of-minimum", "The minimum is marked instead of the maximum.", _MASK)
-def mask_of_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_of_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {"x": -a["x"]})
 
 
 @slip("mask-of-absolute-values", "The entry of largest absolute value is marked.", _MASK)
-def mask_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {"x": np.abs(a["x"])})
 
 
 @slip("mask-of-each-row", "The maximum of each row is marked instead of the window's.", _MASK)
-def mask_of_each_row(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_of_each_row(case: Case, a: Arrays, base: Base) -> Outputs:
     rows = [base(case.replace(h=1), {"x": row[None]})["mask"] for row in a["x"]]
     return {"mask": np.concatenate(rows)} if rows else {}
 
 
 @slip("mask-holds-values", "The maximum itself stands in the mask instead of 1.", _MASK)
-def mask_holds_values(case: Case, a: Arrays, base: Base) -> Outputs:
+def _mask_holds_values(case: Case, a: Arrays, base: Base) -> Outputs:
     mask = base(case, a)["mask"]
     return {"mask": np.where(mask != 0, a["x"], 0.0)}
 
@@ -207,7 +208,7 @@ def mask_holds_values(case: Case, a: Arrays, base: Base) -> Outputs:
     _MASK,
     variants=({"empty": False}, {"empty": True}),
 )
-def mask_nan_ignored(case: Case, a: Arrays, base: Base, empty: bool) -> Outputs:
+def _mask_nan_ignored(case: Case, a: Arrays, base: Base, empty: bool) -> Outputs:
     nan = np.isnan(a["x"])
     if empty:
         return {"mask": base(case, a)["mask"] * ~nan.any()}

@@ -39,17 +39,17 @@ def _image(case: Case) -> str:
     _FLATTEN,
     post=True,
 )
-def flattened_column_major(case: Case, a: Arrays, base: Base) -> Outputs:
+def _flattened_column_major(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, order="cwh")
 
 
 @slip("flattened-channel-first", "Features are in the order of NCHW: w fastest, then h, then c.", _FLATTEN)
-def flattened_channel_first(case: Case, a: Arrays, base: Base) -> Outputs:
+def _flattened_channel_first(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, order="chw")
 
 
 @slip("flattened-width-first", "Height and width are exchanged: c fastest, then h, then w.", _FLATTEN)
-def flattened_width_first(case: Case, a: Arrays, base: Base) -> Outputs:
+def _flattened_width_first(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, order="whc")
 
 
@@ -58,18 +58,18 @@ def flattened_width_first(case: Case, a: Arrays, base: Base) -> Outputs:
     "The whole array, samples included, is read in column-major order.",
     _FLATTEN,
 )
-def flattened_across_samples(case: Case, a: Arrays, base: Base) -> Outputs:
+def _flattened_across_samples(case: Case, a: Arrays, base: Base) -> Outputs:
     out = base(case, a)["output"]
     return {"output": a["X"].reshape(-1, order="F").reshape(out.shape, order="C")}
 
 
 @slip("padding-replicated", "The border is filled with the edge's values instead of 0.", {"pad3d": "output"})
-def padding_replicated(case: Case, a: Arrays, base: Base) -> Outputs:
+def _padding_replicated(case: Case, a: Arrays, base: Base) -> Outputs:
     return _filled(case, a, "edge")
 
 
-@slip("padding-wrapped", "The border is filled from the opposite edge instead of with 0.", {"pad3d": "output"})
-def padding_wrapped(case: Case, a: Arrays, base: Base) -> Outputs:
+@slip("padding-wrapped", "The border is filled from the opposite edge, not with 0.", {"pad3d": "output"})
+def _padding_wrapped(case: Case, a: Arrays, base: Base) -> Outputs:
     return _filled(case, a, "wrap")
 
 
@@ -81,7 +81,7 @@ def _filled(case: Case, a: Arrays, mode: str) -> Outputs:
 
 
 @slip("padding-of-ones", "The border is filled with 1 instead of 0.", {"pad3d": "output"})
-def padding_of_ones(case: Case, a: Arrays, base: Base) -> Outputs:
+def _padding_of_ones(case: Case, a: Arrays, base: Base) -> Outputs:
     p = case["p"]
     return {"output": np.pad(a["input"], ((0, 0), (p, p), (p, p), (0, 0)), constant_values=1.0)}
 
@@ -92,7 +92,7 @@ def padding_of_ones(case: Case, a: Arrays, base: Base) -> Outputs:
     {"pad3d": "output"},
     variants=({"rows": True}, {"rows": False}),
 )
-def padding_of_one_axis(case: Case, a: Arrays, base: Base, rows: bool) -> Outputs:
+def _padding_of_one_axis(case: Case, a: Arrays, base: Base, rows: bool) -> Outputs:
     p = case["p"]
     both = ((0, 0), (p, p), (0, 0), (0, 0)) if rows else ((0, 0), (0, 0), (p, p), (0, 0))
     return {"output": np.pad(a["input"], both)}
@@ -104,7 +104,7 @@ def padding_of_one_axis(case: Case, a: Arrays, base: Base, rows: bool) -> Output
     {"pad3d_backward": "dinput"},
     variants=({"by": 1}, {"by": -1}),
 )
-def crop_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
+def _crop_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
     start = case["p"] + by
     if not 0 <= start <= 2 * case["p"]:
         return {}
@@ -115,12 +115,13 @@ def _reread(image: Array, order: str) -> Array:
     """The image's memory taken for an image whose axes after the batch stand in `order`."""
     extents = dict(zip("hwc", image.shape[1:], strict=True))
     read = image.reshape(image.shape[0], *(extents[letter] for letter in order))
-    return read.transpose(0, *(1 + order.index(letter) for letter in "hwc"))
+    return np.transpose(read, (0, *(1 + order.index(letter) for letter in "hwc")))
 
 
 def _written(image: Array, order: str) -> Array:
     """The image with its axes written in `order`, in memory of the right shape."""
-    return image.transpose(0, *(1 + "hwc".index(letter) for letter in order)).reshape(image.shape)
+    moved = np.transpose(image, (0, *(1 + "hwc".index(letter) for letter in order)))
+    return np.reshape(moved, image.shape)
 
 
 @slip(
@@ -128,12 +129,12 @@ def _written(image: Array, order: str) -> Array:
     "The input's memory is taken for channels first (NCHW).",
     {op: output for op, output in _READS.items() if op != "arr2col"},
 )
-def input_read_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
+def _input_read_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, _image(case): _reread(a[_image(case)], "chw")})
 
 
 @slip("output-written-as-nchw", "The output's memory is written channels first (NCHW).", _WRITES)
-def output_written_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
+def _output_written_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: _written(v, "chw") for name, v in base(case, a).items() if v.ndim == 4}
 
 
@@ -142,7 +143,7 @@ def output_written_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
     "Height and width of the input are exchanged when its memory is addressed.",
     {op: output for op, output in _READS.items() if op != "arr2col"},
 )
-def height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+def _height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, _image(case): _reread(a[_image(case)], "whc")})
 
 
@@ -152,7 +153,7 @@ def height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     _WRITES,
     variants=({"shape": False}, {"shape": True}),
 )
-def output_height_width_exchanged(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
+def _output_height_width_exchanged(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
     return {
         name: v.swapaxes(1, 2) if shape else _written(v, "whc")
         for name, v in base(case, a).items()
@@ -165,6 +166,6 @@ def output_height_width_exchanged(case: Case, a: Arrays, base: Base, shape: bool
     "Height and width of the upstream gradient are exchanged when its memory is addressed.",
     {"conv_backward": "dA_prev dW", "pool_backward": "dA_prev"},
 )
-def upstream_height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+def _upstream_height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     name = str(case.operation.upstream)
     return base(case, {**a, name: _reread(a[name], "whc")})

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from conformance.case import Case
-from conformance.slips.core import Array, Arrays, reference, window_of
+from conformance.slips.core import Array, Arrays, reference
+from conformance.slips.windows import window_of
 
 #: How many times the rounding error a slip has to differ from the right result to be told from it.
 APART = 4.0
@@ -20,48 +21,69 @@ APART = 4.0
 
 @dataclass(frozen=True)
 class Rounding:
-    """Limits for one output: ``|got - wrong| <= absolute + relative * |wrong|``; both 0 if nothing rounds."""
+    """Limits for one output: ``|got - wrong| <= share * max(size, largest |wrong|) + relative * |wrong|``.
 
-    absolute: float
+    Attributes
+    ----------
+    share : float
+        The error of a sum, relative to `size`.
+    size : float
+        The largest sum of the absolute values of the terms.
+    relative : float
+        The error of what is not a sum.
+    smallest : float
+        What underflow may add.
+    """
+
+    share: float
+    size: float
     relative: float
+    smallest: float
 
-    def limit(self, wrong: Array, expected: Array) -> Array:
-        """The limit at each element of `wrong`, wider where the slip made the whole result larger."""
-        growth = max(1.0, _largest(wrong) / (_largest(expected) or np.inf))
-        return self.absolute * growth + self.relative * np.abs(np.where(np.isfinite(wrong), wrong, 0.0))
+    def limit(self, wrong: Array) -> Array:
+        """The limit at each element of `wrong`."""
+        finite = np.abs(np.where(np.isfinite(wrong), wrong, 0.0))
+        return self.share * max(self.size, largest(wrong)) + self.relative * finite + self.smallest
 
 
-def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding:
-    """The limits for one output in arithmetic of unit roundoff `unit`."""
+def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None:
+    """The limits for one output at unit roundoff `unit`; None where each result is rounded once."""
     op = case.op
-    tiny = 16 * float(np.finfo(case.numpy_dtype).smallest_subnormal)
+    tiny = float(np.finfo(case.numpy_dtype).smallest_subnormal)
     absolute = {name: v if name == "Y" else np.abs(v) for name, v in a.items()}
-    terms = _terms(case, output)
-    if op.startswith(("conv", "affine")) and not op.startswith("affine_activation"):
-        return Rounding(terms * unit * _largest(reference(case, absolute)[output]) + tiny, 4 * unit)
-    if op == "affine_activation_forward":
-        size = _largest(reference(case, absolute, activation="NULL")["A"])
-        return Rounding(terms * unit * size + tiny, 32 * unit)
-    if op == "affine_activation_backward":
-        size = _largest(reference(case, absolute, activation="NULL")[output])
-        z = np.abs(a["A_prev"]) @ np.abs(a["W"]) + np.abs(a["b"])
-        through = (case["i"] + 2) * _largest(z) if case.word("activation") == "sigmoid" else 0.0
-        return Rounding((terms + 32 + through) * unit * size + tiny, 8 * unit)
+    sum_of = _terms(case, output) * unit
+    if op.startswith("affine_activation"):
+        size = largest(reference(case, absolute, activation="NULL")[output])
+        through = 0.0
+        if op == "affine_activation_backward" and case.word("activation") == "sigmoid":
+            # The error of Z is a relative error of the sigmoid's slope.
+            z = absolute["A_prev"] @ absolute["W"] + absolute["b"]
+            through = (case["i"] + 2) * unit * largest(z)
+        return Rounding(sum_of + 32 * unit + through, size, 32 * unit, 16 * tiny)
+    if op.startswith(("conv", "affine")):
+        return Rounding(sum_of, largest(reference(case, absolute)[output]), 4 * unit, 16 * tiny)
     if op == "pool_forward":
-        size = _largest(a["A_prev"]) if case.word("mode") == "average" else 0.0
-        return Rounding(terms * unit * size + tiny * bool(size), 4 * unit * bool(size))
+        return Rounding(sum_of, largest(a["A_prev"]), 4 * unit, 16 * tiny)
     if op == "pool_backward":
-        size = _largest(reference(case, {**a, "dA": np.abs(a["dA"])})[output])
-        return Rounding(terms * unit * size + tiny, 4 * unit)
+        size = largest(reference(case, {**a, "dA": np.abs(a["dA"])})[output])
+        return Rounding(sum_of, size, 4 * unit, 16 * tiny)
     if op.startswith("softmax"):
-        # Without the shift, exp(x) has a relative error of |x| units.
-        spread = unit * 64 * (1 + min(_largest(a["X"]), 1000.0))
-        size = 0.0 if op == "softmax" else _largest(a["dprobs"]) if "dprobs" in a else 1.0 / max(case["m"], 1)
-        return Rounding(spread * size + tiny, spread)
-    if op.startswith(("sigmoid", "cross_entropy")):
+        # exp(x) has a relative error of |x| units, and x beyond the range of exp shows as an infinity.
+        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(np.finfo(case.numpy_dtype).max))))
+        if op == "softmax":
+            return Rounding(0.0, 0.0, spread, 16 * tiny)
+        size = largest(a["dprobs"]) if "dprobs" in a else 1.0 / max(case["m"], 1)
+        return Rounding(spread, size, spread, 16 * tiny)
+    if op.startswith("sigmoid"):
         # s*(1-s) loses what cancels in 1-s: an absolute error of one unit in the slope.
-        return Rounding(4 * unit * _largest(a.get("dA", np.zeros(1))) + tiny, (32 + terms) * unit)
-    return Rounding(0.0, 4 * unit if op in ("distribute_value", "relu_backward") else 0.0)
+        gradient = a.get("dA")
+        share, size = (0.0, 0.0) if gradient is None else (4 * unit, largest(gradient))
+        return Rounding(share, size, 16 * unit, 16 * tiny)
+    if op.startswith("cross_entropy"):
+        return Rounding(0.0, 0.0, 4 * unit + sum_of, tiny)
+    if op == "distribute_value":
+        return Rounding(0.0, 0.0, 2.0**-51, 0.0)  # float64 whatever the dtype of the case
+    return None
 
 
 def _terms(case: Case, output: str) -> int:
@@ -79,7 +101,8 @@ def _terms(case: Case, output: str) -> int:
     return case["m"] if op == "cross_entropy_cost" else 0
 
 
-def _largest(x: Array) -> float:
+def largest(x: Array) -> float:
+    """The largest absolute value among the finite ones, 0 if there is none."""
     finite = np.abs(x[np.isfinite(x)])
     return float(finite.max()) if finite.size else 0.0
 

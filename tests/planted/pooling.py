@@ -48,7 +48,7 @@ def maximum_from_zero(A_prev, hparameters, mode="max"):
     def step(window, mode):
         best = window.dtype.type(0)
         for value in window.flat:
-            best = value if not value <= best else best
+            best = value if value > best or value != value else best
         return best if mode == "max" else window.mean()
 
     return _forward(A_prev, hparameters, step, mode)

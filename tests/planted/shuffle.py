@@ -26,7 +26,8 @@ def image_in_the_corner(input, stride=1):
 @fault("pad3d", "output", "subnormals-flushed")
 def flushed_to_zero(input, stride=1):
     tiny = np.finfo(input.dtype).tiny
-    return np.pad(np.where(abs(input) < tiny, 0 * input, input), ((0, 0), (stride,) * 2, (stride,) * 2, (0, 0)))
+    flushed = np.where(abs(input) < tiny, 0 * input, input)
+    return np.pad(flushed, ((0, 0), (stride, stride), (stride, stride), (0, 0)))
 
 
 @fault("pad3d_backward", "dinput", "padding-kept")
