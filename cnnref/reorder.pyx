@@ -1,0 +1,231 @@
+"""Copies that only reorder: zero padding, and flattening of images to rows.
+
+    pad3d:    out[i, y + p, x + p, c] = input[i, y, x, c], zero elsewhere
+    arr2col:  out[i, (y * W + x) * C + c] = X[i, y, x, c]        (C order)
+
+No arithmetic happens: every bit of every value is copied, NaN payloads included.
+
+Source: "R for Deep Learning (IV)", ``pad3d``, ``arr2col``, ``col2arr`` (in R's order there, see `cnnref.blog`).
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.string cimport memcpy, memset
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty
+from cnnref._check_elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
+from cnnref.threads cimport team_size
+
+cnp.import_array()
+
+
+cdef void pad_row(char* out, const char* row, Py_ssize_t inner, Py_ssize_t margin) noexcept nogil:
+    """One row of a padded image, lengths in bytes; zeros where `row` is NULL."""
+    if row == NULL:
+        memset(out, 0, inner + 2 * margin)
+        return
+    memset(out, 0, margin)
+    memcpy(out + margin, row, inner)
+    memset(out + margin + inner, 0, margin)
+
+
+cdef void pad_images(
+    const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
+    int threads,
+) noexcept nogil:
+    cdef Py_ssize_t rows = height + 2 * pad
+    cdef Py_ssize_t line, y
+    for line in prange(m * rows, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        y = line % rows - pad
+        pad_row(
+            out + line * (inner + 2 * margin),
+            x + (line // rows * height + y) * inner if 0 <= y < height else NULL,
+            inner, margin,
+        )
+
+
+cdef void crop_images(
+    const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
+    int threads,
+) noexcept nogil:
+    cdef Py_ssize_t line
+    for line in prange(m * height, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        memcpy(
+            out + line * inner,
+            x + (line // height * (height + 2 * pad) + line % height + pad) * (inner + 2 * margin) + margin,
+            inner,
+        )
+
+
+cdef ndarray reshaped_copy(ndarray x, int ndim, cnp.npy_intp* shape):
+    cdef ndarray out = empty(x, ndim, shape)
+    cdef Py_ssize_t size = cnp.PyArray_NBYTES(x)
+    cdef const char* x_data = cnp.PyArray_BYTES(x)
+    cdef char* out_data = cnp.PyArray_BYTES(out)
+    cdef int threads = team_size(size / 4.0)
+    cdef Py_ssize_t part, begin
+    with nogil:
+        for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+            begin = size // threads * part
+            memcpy(out_data + begin, x_data + begin, (size if part + 1 == threads else begin + size // threads) - begin)
+    return out
+
+
+def pad3d(input, stride=1):
+    """Pad images with zeros on all four sides.
+
+    Parameters
+    ----------
+    input : array_like, shape (m, H, W, C)
+        Images; float32 stays float32, everything else becomes float64.
+    stride : int, optional
+        The amount of padding on each side (the post's name for it), at least 0.
+
+    Returns
+    -------
+    ndarray, shape (m, H + 2 * stride, W + 2 * stride, C)
+        A padded copy.
+
+    Raises
+    ------
+    TypeError
+        If `input` does not hold float32, float64, integers or booleans, or `stride` is no integer.
+    ValueError
+        If `input` is not four-dimensional, `stride` is negative, or the result too large to address.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    "R for Deep Learning (IV)", ``pad3d``.
+    """
+    cdef ndarray x, out
+    cdef cnp.npy_intp[4] shape
+    cdef Py_ssize_t pad, inner, margin, item
+    cdef const char* x_data
+    cdef char* out_data
+    cdef int threads
+    x, pad, shape[1], shape[2] = check_pad3d(input, stride)
+    shape[0], shape[3] = x.shape[0], x.shape[3]
+    out = empty(x, 4, shape)
+    item = cnp.PyArray_ITEMSIZE(x)
+    inner, margin = x.shape[2] * shape[3] * item, pad * shape[3] * item
+    x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
+    threads = team_size(cnp.PyArray_NBYTES(out) / 4.0)
+    with nogil:
+        if inner + 2 * margin > 0:
+            pad_images(x_data, out_data, shape[0], shape[1] - 2 * pad, pad, inner, margin, threads)
+    return out
+
+
+def pad3d_backward(doutput, stride=1):
+    """Gradient of `pad3d`: the inner part.
+
+    Parameters
+    ----------
+    doutput : array_like, shape (m, H + 2 * stride, W + 2 * stride, C)
+        Gradient with respect to the padded images.
+    stride : int, optional
+        The amount of padding on each side, at least 0.
+
+    Returns
+    -------
+    ndarray, shape (m, H, W, C)
+        A copy of the inner part.
+
+    Raises
+    ------
+    TypeError
+        If `doutput` does not hold float32, float64, integers or booleans, or `stride` is no integer.
+    ValueError
+        If `doutput` is not four-dimensional or smaller than its padding, or `stride` is negative.
+
+    References
+    ----------
+    "R for Deep Learning (IV)"; the post has no such function, its ``conv_backward`` takes the inner part itself.
+    """
+    cdef ndarray x, out
+    cdef cnp.npy_intp[4] shape
+    cdef Py_ssize_t pad, inner, margin, item
+    cdef const char* x_data
+    cdef char* out_data
+    cdef int threads
+    x, pad = check_pad3d_backward(doutput, stride)
+    shape[0], shape[3] = x.shape[0], x.shape[3]
+    shape[1], shape[2] = x.shape[1] - 2 * pad, x.shape[2] - 2 * pad
+    out = empty(x, 4, shape)
+    item = cnp.PyArray_ITEMSIZE(x)
+    inner, margin = shape[2] * shape[3] * item, pad * shape[3] * item
+    x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
+    threads = team_size(cnp.PyArray_NBYTES(out) / 4.0)
+    with nogil:
+        if inner > 0:
+            crop_images(x_data, out_data, shape[0], shape[1], pad, inner, margin, threads)
+    return out
+
+
+def arr2col(X):
+    """Flatten each image to a row, in C order: (h, w, c), c fastest.
+
+    Parameters
+    ----------
+    X : array_like, shape (m, n_H, n_W, n_C)
+        Images; float32 stays float32, everything else becomes float64.
+
+    Returns
+    -------
+    output : ndarray, shape (m, n_H * n_W * n_C)
+        A copy.
+    cache : ndarray, shape (m, n_H, n_W, n_C)
+        `X` itself (converted where it had to be).
+
+    Raises
+    ------
+    TypeError
+        If `X` does not hold float32, float64, integers or booleans.
+    ValueError
+        If `X` is not four-dimensional.
+
+    References
+    ----------
+    "R for Deep Learning (IV)", ``arr2col``.
+    """
+    cdef ndarray x
+    cdef cnp.npy_intp[2] shape
+    x, shape[1] = check_arr2col(X)
+    shape[0] = x.shape[0]
+    return reshaped_copy(x, 2, shape), x
+
+
+def col2arr(X, cache):
+    """Give rows the shape of the images they came from; the inverse of `arr2col`.
+
+    Parameters
+    ----------
+    X : array_like, shape (m, n_H * n_W * n_C)
+        Rows, or their gradient.
+    cache : array_like, shape (m, n_H, n_W, n_C)
+        The images that `arr2col` flattened; only the shape is used.
+
+    Returns
+    -------
+    ndarray, shape (m, n_H, n_W, n_C)
+        A copy, of the dtype of `X`.
+
+    Raises
+    ------
+    TypeError
+        If an argument does not hold float32, float64, integers or booleans.
+    ValueError
+        If the shapes do not belong together.
+
+    References
+    ----------
+    "R for Deep Learning (IV)", ``col2arr``.
+    """
+    cdef ndarray x
+    x, shape = check_col2arr(X, cache)
+    cdef cnp.npy_intp[4] extents
+    extents[0], extents[1], extents[2], extents[3] = shape
+    return reshaped_copy(x, 4, extents)
