@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from conformance import gate, runner
 from conformance.case import DTYPES, Case
+from conformance.data import draw
 from conformance.implementation import LoadError
 from conformance.operations import OPERATIONS, select
 from conformance.record import Record
@@ -227,6 +228,7 @@ def _repro(asked: argparse.Namespace) -> int:
 
     try:
         case = Case.parse(asked.case)
+        draw(case)  # refuses a family that does not go with the parameters
     except ValueError as error:
         raise UsageError(str(error)) from error
     return repro.show(case, asked.impl or DEFAULT_IMPLEMENTATION)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ def batches(cases: Iterable[Case]) -> Iterator[list[Numbered]]:
 def _work(connection: Connection, spec: str) -> None:
     """A worker's life: load the implementation, judge batches until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
     from conformance.judge import Judge
 
     try:
