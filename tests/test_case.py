@@ -55,6 +55,11 @@ def test_replace_changes_parameters_and_fields_and_nothing_else():
         case.replace(k=3)
 
 
+def test_cases_sort_by_their_text():
+    texts = ["relu:f32:m1h2w3c4:ties:2", "pad3d:f64:m1h2w3c4_p1:normal:0", "relu:f32:m1h2w3c4:ties:1"]
+    assert [str(case) for case in sorted(map(Case.parse, texts))] == sorted(texts)
+
+
 def test_a_word_is_not_a_number():
     case = Case.parse("pool_forward:f64:m2h9w7c3_f3s2_max:ties:4")
     assert case.word("mode") == "max"

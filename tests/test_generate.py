@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from conformance import generate as generate_module
 from conformance.case import Case
 from conformance.corners import CORNERS, corner_of, corners
 from conformance.data import draw, output_extents
@@ -27,6 +28,13 @@ def test_exactly_count_different_cases_for_each_operation_and_dtype(run):
         (op, dtype): COUNT for op in OPERATIONS for dtype in ("f32", "f64")
     }
     assert len({str(case) for case in run}) == len(run)
+
+
+def test_a_case_drawn_twice_is_in_the_run_once(monkeypatch):
+    draw_once = generate_module._draw
+    monkeypatch.setattr(generate_module, "_draw", lambda o, d, s, turn: draw_once(o, d, s, turn // 3))
+    cases = list(generate([OPERATIONS["distribute_value"]], ["f32"], 40, seed=0))
+    assert len(set(cases)) == len(cases) == 40
 
 
 def test_every_case_reads_back_and_suits_its_family(run):
@@ -202,4 +210,7 @@ def test_a_coincidence_of_extents_is_not_acceptable():
     assert not acceptable(good.replace(s=5, h=9, w=8))  # 2 rows, 2 columns
     assert not acceptable(good.replace(f=11))  # above the padded input
     assert not acceptable(good.replace(f=1, h=5, w=11, s=8, p=3))  # the rows read are all padding
+    pool = Case.parse("pool_forward:f32:m2h9w7c5_f3s4_max:normal:0")
+    assert acceptable(pool)
+    assert not acceptable(pool.replace(f=1))  # the maximum of one element is its mean
     assert not acceptable(good.replace(h=100, w=99))  # too large for a quick run
