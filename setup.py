@@ -52,8 +52,6 @@ OPTIMISE = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "--param=max-completely-peel-times=7",
-    # A tile's extents are constants only once its loops stand in their caller.
-    "-DCYTHON_INLINE=inline __attribute__((always_inline))",
 ]
 
 X86_64 = {

@@ -18,6 +18,8 @@ from cnnref._types cimport multiply_add, real
 
 cdef extern from "_isa.h" nogil:
     const int CNNREF_VECTOR_BYTES
+    ctypedef void inlined "CNNREF_INLINED"
+    ctypedef void apart "CNNREF_APART"
 
 cdef enum:
     MOST_ROWS = 12
@@ -25,7 +27,7 @@ cdef enum:
     MOST_SUMS = 432
 
 
-cdef inline void multiply_tile(
+cdef inline inlined multiply_tile(
     const int groups, const int rows, const int columns,
     const real** a, Py_ssize_t a_step, Py_ssize_t a_skip,
     const real* b, Py_ssize_t b_step,
@@ -97,36 +99,89 @@ cdef inline int tile_rows(int columns, real kind) noexcept nogil:
     return 6 if real is double or columns == 16 else 8
 
 
+cdef inline apart tile_of_4_vectors(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """6 rows of 4 vectors of 64 bytes."""
+    if real is float:
+        multiply_tile(1, 6, 64, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(1, 6, 32, a, a_step, a_skip, b, b_step, runs, length, start, out)
+
+
+cdef inline apart row_of_4_vectors(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """One row of 4 vectors of 64 bytes."""
+    if real is float:
+        multiply_tile(1, 1, 64, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(1, 1, 32, a, a_step, a_skip, b, b_step, runs, length, start, out)
+
+
+cdef inline apart tile_of_3_vectors(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """9 rows of 3 vectors of 64 bytes."""
+    if real is float:
+        multiply_tile(3, 3, 48, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(3, 3, 24, a, a_step, a_skip, b, b_step, runs, length, start, out)
+
+
+cdef inline apart tile_of_2_vectors(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """12 rows of 2 vectors of 64 bytes."""
+    if real is float:
+        multiply_tile(2, 6, 32, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(2, 6, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+
+
+cdef inline apart tile_of_16(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """8 rows of 16 columns, or 6 where there are 16 registers."""
+    if CNNREF_VECTOR_BYTES == 64:
+        multiply_tile(2, 4, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(1, 6, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+
+
+cdef inline apart tile_of_8(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """8 rows of 8 columns, or 6 where those are two of 16 registers."""
+    if real is float or CNNREF_VECTOR_BYTES == 64:
+        multiply_tile(2, 4, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    else:
+        multiply_tile(1, 6, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+
+
 cdef inline void tile(
     int columns, bint single,
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """Run the tile for `columns` columns on `tile_rows` rows, or on one row where `single`."""
     cdef int lane = lanes(a[0][0])
-    if CNNREF_VECTOR_BYTES == 64:
-        if columns == 4 * lane:
-            if single:
-                multiply_tile(
-                    1, 1, 4 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out
-                )
-            else:
-                multiply_tile(
-                    1, 6, 4 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out
-                )
-        elif columns == 3 * lane:
-            multiply_tile(3, 3, 3 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out)
-        elif columns == 2 * lane:
-            multiply_tile(2, 6, 2 * lane, a, a_step, a_skip, b, b_step, runs, length, start, out)
-        elif real is float and columns == 16:
-            multiply_tile(2, 4, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+    if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
+        if single:
+            row_of_4_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
         else:
-            multiply_tile(2, 4, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
-    elif real is float:
-        if columns == 16:
-            multiply_tile(1, 6, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
-        else:
-            multiply_tile(2, 4, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+            tile_of_4_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
+        tile_of_3_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
+        tile_of_2_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
+    elif columns == 16:
+        tile_of_16(a, a_step, a_skip, b, b_step, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        tile_of_8(a, a_step, a_skip, b, b_step, runs, length, start, out)
