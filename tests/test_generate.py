@@ -210,7 +210,7 @@ def test_a_coincidence_of_extents_is_not_acceptable():
     assert not acceptable(good.replace(s=5, h=9, w=8))  # 2 rows, 2 columns
     assert not acceptable(good.replace(f=11))  # above the padded input
     assert not acceptable(good.replace(f=1, h=5, w=11, s=8, p=3))  # the rows read are all padding
-    pool = Case.parse("pool_forward:f32:m2h9w7c5_f3s4_max:normal:0")
+    pool = Case.parse("pool_forward:f32:m2h11w7c5_f3s4_max:normal:0")
     assert acceptable(pool)
     assert not acceptable(pool.replace(f=1))  # the maximum of one element is its mean
     assert not acceptable(good.replace(h=100, w=99))  # too large for a quick run
