@@ -99,6 +99,9 @@ def _type(value: Any) -> str:
 def _values(
     got: NDArray[np.float64], expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any]
 ) -> Verdict:
+    if (got == expected).all():
+        first = (0,) * expected.ndim
+        return Verdict("passed", bound.tier, 0.0, 0.0, first, float(expected[first]), float(got[first]))
     limit = np.broadcast_to(bound.limit, expected.shape)
     error = np.abs(got - expected)
     regular = np.isfinite(error)

@@ -157,6 +157,11 @@ def problems(summary: Summary) -> list[str]:
             f"No case of {name} could have shown a dropped term (detectability below {SHARP:.0%}): "
             "run more cases or other operations."
         )
+    if summary.blind:
+        found.append(
+            f"{summary.blind} cases would have shown fewer than {SHARP:.0%} of single dropped terms, and no exact "
+            "case of their kind covers them: run more cases."
+        )
     return found
 
 
