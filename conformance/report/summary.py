@@ -159,8 +159,8 @@ def problems(summary: Summary) -> list[str]:
         )
     if summary.blind:
         found.append(
-            f"{summary.blind} cases would have shown fewer than {SHARP:.0%} of single dropped terms, and no exact "
-            "case of their kind covers them: run more cases."
+            f"{summary.blind} cases would have shown fewer than {SHARP:.0%} of single dropped terms, and "
+            "no exact case of their kind covers them: run more cases."
         )
     return found
 
