@@ -70,20 +70,22 @@ def _pool_forward(
     return {"A": taken.sum((3, 4)) / (divisor or window.f**2)}
 
 
-def chosen(values: Array, ties: str) -> Array:
+def chosen(values: Array, ties: str, nan_first: bool = False) -> Array:
     """The share of the gradient that each entry of the last-but-one axis receives.
 
     Ties go to the ``first`` maximum, the ``last``, ``all`` of them in full or ``shared`` equally. A
-    NaN wins over numbers, the last NaN over the others, whatever the ties do.
+    NaN wins over numbers, the last NaN (or the first) over the others, whatever the ties do.
     """
     nan = np.isnan(values)
     number = np.where(nan, -np.inf, values)
     candidates = np.where(nan.any(-2, keepdims=True), nan, number == number.max(-2, keepdims=True))
-    last = nan.any(-2, keepdims=True) | (ties == "last")
+    some = nan.any(-2, keepdims=True)
+    last = np.where(some, not nan_first, ties == "last")
     first_seen = (np.cumsum(candidates, -2) == 1) & candidates
     last_seen = (np.cumsum(candidates[..., ::-1, :], -2)[..., ::-1, :] == 1) & candidates
     if ties in ("all", "shared"):
-        first_seen = candidates / (1.0 if ties == "all" else candidates.sum(-2, keepdims=True))
+        share = candidates / (1.0 if ties == "all" else candidates.sum(-2, keepdims=True))
+        first_seen = np.where(some, first_seen, share)
     return np.asarray(np.where(last, last_seen, first_seen), np.float64)
 
 
@@ -92,6 +94,7 @@ def _pool_backward(
     a: Arrays,
     window: Window | None = None,
     ties: str = "first",
+    nan_first: bool = False,
     start: float = -np.inf,
     overwrite: bool = False,
     mode: str = "",
@@ -102,15 +105,15 @@ def _pool_backward(
     flat = taken.reshape(*taken.shape[:3], window.f**2, taken.shape[-1])
     upstream = a["dA"][:, :, :, None, :]
     if (mode or case.word("mode")) == "max":
-        share = chosen(flat, ties) * ~(flat.max(-2, keepdims=True) < start)
+        share = chosen(flat, ties, nan_first) * ~(flat.max(-2, keepdims=True) < start)
         given = np.where(share != 0, share * upstream, 0.0)
     else:
         given = np.broadcast_to(upstream / (divisor or window.f**2), flat.shape)
     return {"dA_prev": scatter(given.reshape(taken.shape), window, a["A_prev"].shape, overwrite)}
 
 
-def _mask(case: Case, a: Arrays, ties: str = "first") -> Outputs:
-    return {"mask": chosen(a["x"].reshape(-1, 1), ties).reshape(a["x"].shape)}
+def _mask(case: Case, a: Arrays, ties: str = "first", nan_first: bool = False) -> Outputs:
+    return {"mask": chosen(a["x"].reshape(-1, 1), ties, nan_first).reshape(a["x"].shape)}
 
 
 def _distribute(case: Case, a: Arrays, divisor: float | None = None) -> Outputs:

@@ -43,7 +43,7 @@ def further(case: Case, count: int) -> Iterator[Case]:
         }
         family = case.family if attempt % 2 == 0 or not others else others[attempt // 2 % len(others)]
         more = Case(case.op, case.dtype, tuple(values.items()), family, random.randrange(10**6))
-        extents = [v for name, v in values.items() if name not in ("s", "p")]
+        extents = [v for name, v in values.items() if name not in ("f", "s", "p")]
         if len(set(extents)) == len(extents) and FAMILIES[family].suits(more):
             made += 1
             yield more

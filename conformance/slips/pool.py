@@ -87,12 +87,7 @@ def _pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     _BACKWARD,
 )
 def _pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    # Turned round, the first NaN is the last; where there is no NaN, the tie rule turns round too.
-    turned = {name: value[:, ::-1, ::-1] for name, value in a.items()}
-    w = window_of(case)
-    if (case["h"] - w.f) % w.sh or (case["w"] - w.f) % w.sw or case.word("mode") != "max":
-        return {}
-    return {"dA_prev": base(case, turned, ties="last")["dA_prev"][:, ::-1, ::-1]}
+    return base(case, a, nan_first=True)
 
 
 @slip(
@@ -172,6 +167,11 @@ def _mask_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip("mask-ties-last", "The last of the tied maxima is marked, not the first.", _MASK)
 def _mask_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, ties="last")
+
+
+@slip("mask-nan-first", "Of several NaN the first one is marked, not the last.", _MASK)
+def _mask_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, nan_first=True)
 
 
 @slip("mask-first-by-columns", "Of tied maxima the first down the columns is marked.", _MASK)

@@ -182,6 +182,13 @@ def last_of_equals(x):
     return mask
 
 
+@fault("create_mask_from_window", "mask", "mask-nan-first")
+def argmax_of_numpy(x):
+    mask = np.zeros_like(x)
+    mask[np.unravel_index(np.argmax(x), x.shape)] = 1
+    return mask
+
+
 @fault("create_mask_from_window", "mask", "mask-holds-values")
 def value_kept(x):
     mask = np.zeros_like(x)

@@ -1,0 +1,272 @@
+"""The catalogue of slips and the diagnosis: right where there is no slip, distinct, never a guess."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from conformance.case import Case
+from conformance.data import draw
+from conformance.diagnose import (
+    BETWEEN_CALLS,
+    DTYPE_NOT_KEPT,
+    INPUT_MODIFIED,
+    SEARCHES,
+    UNEXPLAINED,
+    Diagnoser,
+    catalogue,
+    diagnose,
+    explain,
+)
+from conformance.families import FAMILIES
+from conformance.operations import OPERATIONS, WORDS
+from conformance.oracle import evaluate
+from conformance.slips import CATALOGUE, Slip
+from conformance.slips.catalogue import slip
+from conformance.slips.core import reference
+from conformance.slips.evidence import Evidence
+from conformance.slips.further import further
+
+#: What a diagnosis finds by another way than the numbers of one result.
+BY_EXPERIMENT = {INPUT_MODIFIED, BETWEEN_CALLS, DTYPE_NOT_KEPT}
+
+#: The contract's table of the post's conventions, with what belongs to each.
+POST = {
+    "conv-bias-per-tap",
+    "pool-ties-all",
+    "relu-gradient-at-zero",
+    "gradient-divided-by-m",
+    "softmax-no-shift",
+    "labels-by-rank",
+    "flattened-column-major",
+    "mask-ties-all",
+}
+
+
+def cases(op: str, count: int = 30, dtype: str = "f32") -> list[Case]:
+    """Cases of an operation in every mode and through all its families."""
+    operation = OPERATIONS[op]
+    words = [name for name in operation.parameters if name in WORDS]
+    found: list[Case] = []
+    for choice in product(*(WORDS[name] for name in words)):
+        values = {**dict.fromkeys(operation.parameters, 3), **dict(zip(words, choice, strict=True))}
+        family = next(f.name for f in FAMILIES.values() if op in f.operations)
+        found += further(Case(op, dtype, tuple(values.items()), family, 1), count)
+    return found
+
+
+def doubles(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: a if name == "Y" else a.astype(np.float64) for name, a in arrays.items()}
+
+
+def wrong(case: Case, name: str, output: str) -> np.ndarray:
+    """What a slip gives, in the dtype of the case."""
+    with np.errstate(all="ignore"):
+        return next(CATALOGUE[name].outputs(case, doubles(draw(case))))[output].astype(case.numpy_dtype)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_core_agrees_with_the_oracle(op: str, dtype: str) -> None:
+    for case in cases(op, dtype=dtype):
+        arrays = draw(case)
+        expected = evaluate(case, arrays)
+        with np.errstate(all="ignore"):
+            for output, value in reference(case, doubles(arrays)).items():
+                # distribute_value's float64 is not rounded to the dtype of the case.
+                got = value if op == "distribute_value" else value.astype(case.numpy_dtype)
+                assert Evidence(case, arrays, output, got, expected[output]).right(), f"{case} {output}"
+
+
+def test_catalogue_is_large_named_and_has_the_posts_conventions() -> None:
+    assert len(CATALOGUE) >= 60
+    assert {s.id for s in catalogue() if s.post} == POST
+    for entry in catalogue():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry.id)
+        assert entry.text.endswith(".")
+        assert explain(entry.id) == entry.text
+    assert {op for s in catalogue() for op in s.targets} == set(OPERATIONS)
+
+
+def test_explain_joins_names_and_refuses_others() -> None:
+    both = explain("softmax-no-shift+labels-by-rank")
+    assert both == f"{explain('softmax-no-shift')} {explain('labels-by-rank')}"
+    assert explain(UNEXPLAINED)
+    with pytest.raises(ValueError, match="no slip is called 'no-such'"):
+        explain("no-such")
+
+
+def test_a_slip_is_defined_once_and_for_outputs_that_exist() -> None:
+    with pytest.raises(ValueError, match="defined twice"):
+        slip("bias-forgotten", "Again.", {})
+    with pytest.raises(ValueError, match="conv_forward has no output A"):
+        slip("new", "New.", {"conv_forward": "A"})
+
+
+def _targets() -> list[tuple[str, str]]:
+    return [(op, output) for op, o in OPERATIONS.items() for output in o.outputs]
+
+
+def _differ(evidence: list[Evidence], one: Slip, other: Slip) -> bool:
+    """Whether the cases tell two slips apart, or at least a variant of either from all of the other."""
+    if any(e.tells_apart([one, other]) for e in evidence):
+        return True
+    return any(
+        all(any(e.tells_apart([v, w]) for e in evidence) for w in _single(b))
+        for a, b in ((one, other), (other, one))
+        for v in _single(a)
+    )
+
+
+def _single(slip: Slip) -> list[Slip]:
+    return [replace(slip, variants=(variant,)) for variant in slip.variants]
+
+
+@pytest.mark.parametrize(("op", "output"), _targets())
+def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str) -> None:
+    slips = [s for s in catalogue() if s.applies(op, output) and s.id not in BY_EXPERIMENT]
+    assert slips
+    dtypes = ["f32", "f64"] if any(s.signature for s in slips) else ["f32"]
+    evidence = [Evidence(c, draw(c), output, None, None) for d in dtypes for c in cases(op, 40, d)]
+    if op == "pool_backward":
+        # No family puts two NaN into one window.
+        pair = Case.parse("pool_backward:f32:m2h7w9c3_f3s2_max:normal:1")
+        arrays = draw(pair)
+        arrays["A_prev"][0, :2, :2] = np.nan
+        evidence.append(Evidence(pair, arrays, output, None, None))
+    for one in slips:
+        assert any(e.shows(one) for e in evidence), f"{one.id} changes nothing"
+    for one, other in combinations(slips, 2):
+        if not (one.signature or other.signature):
+            assert _differ(evidence, one, other), f"{one.id} is {other.id}"
+
+
+def test_without_rerun_only_an_unambiguous_slip_is_named() -> None:
+    case = Case.parse("conv_forward:f32:m2h9w7c3_f2k4_s2p1:small:17")
+    arrays = draw(case)
+    expected = reference(case, doubles(arrays))["Z"]
+    assert diagnose(case, arrays, "Z", wrong(case, "filter-flipped", "Z"), expected) == "filter-flipped"
+    # One channel in: the bias is added f*f times in both.
+    single = Case.parse("conv_forward:f32:m2h9w7c1_f3k4_s2p1:small:17")
+    arrays = draw(single)
+    expected = reference(single, doubles(arrays))["Z"]
+    got = wrong(single, "conv-bias-per-tap", "Z")
+    assert diagnose(single, arrays, "Z", got, expected) == UNEXPLAINED
+
+    def rerun(more: Case) -> dict[str, np.ndarray]:
+        return {"Z": wrong(more, "conv-bias-per-tap", "Z")}
+
+    assert diagnose(single, arrays, "Z", got, expected, rerun=rerun) == "conv-bias-per-tap"
+
+
+def test_coincidence_on_one_case_is_not_named() -> None:
+    case = Case.parse("affine_forward:f32:m2i3o4:small:5")
+    arrays = draw(case)
+    expected = reference(case, doubles(arrays))["Z"]
+    got = wrong(case, "bias-forgotten", "Z")
+
+    def unlike(more: Case) -> dict[str, np.ndarray]:
+        return {"Z": 3 * reference(more, doubles(draw(more)))["Z"]}
+
+    assert diagnose(case, arrays, "Z", got, expected) == "bias-forgotten"
+    assert diagnose(case, arrays, "Z", got, expected, rerun=unlike) == UNEXPLAINED
+
+
+@pytest.mark.parametrize("got", [None, np.array(["text"]), np.zeros((1, 2)), np.zeros((2, 9, 7, 3), complex)])
+def test_no_numbers_or_another_shape_are_unexplained(got: np.ndarray | None) -> None:
+    case = Case.parse("relu:f32:m2h9w7c3:small:5")
+    arrays = draw(case)
+    assert diagnose(case, arrays, "A", got, reference(case, doubles(arrays))["A"]) == UNEXPLAINED
+
+
+def test_one_wrong_number_is_unexplained() -> None:
+    case = Case.parse("conv_backward:f32:m2h9w7c3_f2k4_s2p1:small:17")
+    arrays = draw(case)
+    for output, expected in reference(case, doubles(arrays)).items():
+        got = expected.astype(np.float32)
+        got.flat[got.size // 2] += 1
+        assert diagnose(case, arrays, output, got, expected) == UNEXPLAINED
+
+
+def test_rounding_is_no_slip() -> None:
+    case = Case.parse("conv_forward:f32:m2h9w7c3_f2k4_s2p1:normal:17")
+    arrays = draw(case)
+    expected = reference(case, doubles(arrays))["Z"]
+    got = (expected * (1 + 2.0**-23)).astype(np.float32)
+    assert diagnose(case, arrays, "Z", got, expected) == UNEXPLAINED
+
+
+def test_right_numbers_with_another_fault() -> None:
+    case = Case.parse("relu:f32:m2h9w7c3:small:5")
+    arrays = draw(case)
+    right = reference(case, doubles(arrays))["A"]
+    assert diagnose(case, arrays, "A", right.astype(np.float32), right, modified=True) == INPUT_MODIFIED
+    assert diagnose(case, arrays, "A", right, right) == DTYPE_NOT_KEPT
+    assert diagnose(case, arrays, "A", -right, right, modified=True) == "sign-flipped"
+
+
+def test_conventions_of_the_post_that_meet_in_one_output() -> None:
+    case = Case.parse("affine_activation_backward:f32:m3i5o4_relu:small:5")
+    arrays = draw(case)
+    arrays["A_prev"] = np.abs(arrays["A_prev"])
+    arrays["W"], arrays["b"] = np.abs(arrays["W"]), np.zeros_like(arrays["b"])
+    right = reference(case, doubles(arrays))["dW"]
+
+    def post() -> np.ndarray:
+        z = arrays["A_prev"] @ arrays["W"] + arrays["b"]
+        return arrays["A_prev"].T @ (arrays["dA"] * (z >= 0)) / np.float32(3)
+
+    assert diagnose(case, arrays, "dW", post(), right) == "gradient-divided-by-m"
+    # Z[0, 1] = 0: now neither convention alone explains dW.
+    arrays["A_prev"][0] = 1
+    arrays["W"][:, 1] = (1, -1, 1, -1, 0)
+    right = reference(case, doubles(arrays))["dW"]
+    both = diagnose(case, arrays, "dW", post(), right)
+    assert set(both.split("+")) == {"relu-gradient-at-zero", "gradient-divided-by-m"}
+
+
+def test_thousands_of_failures_take_seconds() -> None:
+    """Established slips are tried first, and fruitless searches end."""
+    some = [c for c in cases("conv_backward", 30) if c.family == "small"]
+    reruns = 0
+
+    def rerun(more: Case) -> dict[str, np.ndarray]:
+        nonlocal reruns
+        reruns += 1
+        return {"dW": wrong(more, "filter-flipped", "dW")}
+
+    named, nameless = Diagnoser(rerun), Diagnoser(rerun)
+    found: list[str] = []
+    begin = time.monotonic()
+    for number in range(500):
+        case = some[number % len(some)]
+        arrays = draw(case)
+        expected = reference(case, doubles(arrays))["dW"]
+        found.append(named.diagnose(case, arrays, "dW", wrong(case, "filter-flipped", "dW"), expected))
+        got = np.sqrt(np.abs(expected) + 1)
+        assert nameless.diagnose(case, arrays, "dW", got, expected) == UNEXPLAINED
+    assert time.monotonic() - begin < 20
+    assert set(found) == {"filter-flipped"}
+    assert reruns <= 10 + 2 * SEARCHES
+
+
+def test_pairs_are_both_slips_at_once() -> None:
+    case = Case.parse("softmax_cross_entropy_backward:f64:m3n5:missing:5")
+    arrays = doubles(draw(case))
+    one, other = CATALOGUE["softmax-no-shift"], CATALOGUE["labels-by-rank"]
+    both: Slip = one.combined(other)
+    arrays["X"][0] += 800
+    with np.errstate(all="ignore"):
+        got = next(both.outputs(case, arrays))["dX"]
+        ranks = np.unique(arrays["Y"], return_inverse=True)[1]
+        e = np.exp(arrays["X"])
+        expected = (e / e.sum(1, keepdims=True) - np.eye(5)[ranks]) / 3
+    np.testing.assert_array_equal(got, expected)
+    assert np.isnan(got[0]).any()
+    assert both.targets == {"softmax_cross_entropy_backward": ("dX",)}
