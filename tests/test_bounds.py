@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic, sums
 from conformance.bounds.table import bounds
 from conformance.case import Case
@@ -172,6 +173,18 @@ def test_exp_is_held_to_four_ulp(op, off):
     assert verdict(case, name, expected[name], expected, limits).max_bound_fraction < 0.5
     wrong = expected[name] * (1 + off * 4 * U["f32"])
     assert verdict(case, name, wrong, expected, limits).status == "failed"
+
+
+def test_a_saturated_layer_is_held_to_the_error_of_its_own_argument():
+    """Far below zero, an error delta of Z is a relative error delta of the sigmoid: no more, no less."""
+    case, arrays, expected, limits = judged("affine_activation_forward:f32:m19i31o23_sigmoid:large:69312")
+    Z = arrays["A_prev"].astype(np.float64) @ arrays["W"].astype(np.float64) + arrays["b"]
+    got = numpy_loops.affine_activation_forward(arrays["A_prev"], arrays["W"], arrays["b"], "sigmoid")[0]
+    assert Z.min() < -60
+    found = verdict(case, "A", got, expected, limits)
+    assert found.status == "passed", found.reason
+    far = (Z < -60) & (expected["A"] > 1e-37)
+    assert (limits["A"].limit[far] < 1e-2 * expected["A"][far]).all()
 
 
 def test_relu_may_flip_only_where_the_sign_of_z_is_uncertain():
