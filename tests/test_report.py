@@ -56,6 +56,7 @@ def test_failures_name_operation_output_diagnosis_and_repro(report):
         assert "filter-flipped" in said
         assert "5 failures" in said
         assert "raised ValueError: no window" in said
+    assert f"\n```sh\n{command}\n```\n" in result.markdown
     for said in ("index [0, 1, 2, 3]", "expected -0.125", "got 0.5", "2 further failures"):
         assert said in result.page.words
     failures = {
@@ -111,10 +112,13 @@ def test_a_run_that_does_not_count_is_failed(report, changes, said):
     assert said in result.page.words
     assert said in result.markdown.replace("\\", "")
     assert said in result.junit
+    (suite,) = result.tree.findall("testsuite[@name='run']")
+    assert suite.get("tests") == suite.get("failures") == str(len(suite)) == "1"
 
 
-def test_blind_cases_are_told(report):
+def test_blind_cases_fail_the_run(report):
     result = report(full_run(1), blind=3)
+    assert not verdict_of(result)
     for said in (result.page.words, result.markdown):
         assert "3 cases would miss more than 5 % of single dropped terms" in said
 

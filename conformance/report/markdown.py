@@ -93,9 +93,8 @@ def _group(implementation: str, group: Group) -> Iterator[str]:
     )
     for row in group.examples[:_EXAMPLES]:
         command = one_line(repro(row["case"], clip(implementation, 200)))
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
         yield ""
-        yield f"{fence}sh\n{command}\n{fence}"
+        yield f"```sh\n{command}\n```"
         if row["index"] is not None:
             expected, got = _text(value(row["expected"]), 40), _text(value(row["got"]), 40)
             yield f"index {_text(index(row['index']), 80)}, expected {expected}, got {got}. "

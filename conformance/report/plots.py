@@ -106,12 +106,7 @@ def _draw(
             axes.axvline(1, color=_FAILED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         _legend(figure, dtypes, name == "share", any(cell.counts["failed"] for cell, _ in rows))
         stream = io.StringIO()
-        figure.savefig(
-            stream,
-            format="svg",
-            transparent=True,
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
+        figure.savefig(stream, format="svg", transparent=True)
     return _inline(stream.getvalue(), name, title)
 
 
@@ -192,6 +187,7 @@ def _legend(figure: Figure, dtypes: list[str], bound: bool, failed: bool) -> Non
 def _inline(svg: str, name: str, title: str) -> str:
     """Make a matplotlib file an element of a page: no prologue, unique identifiers, CSS colours."""
     svg = svg[svg.index("<svg") :]
+    # With the metadata goes the date, which would make every report another one.
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     # Two plots stand on one page, and matplotlib numbers the parts of each from 1.
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)

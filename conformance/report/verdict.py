@@ -56,6 +56,11 @@ def _problems(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
     yield from known
     if digest.compared == 0 and not known:
         yield "A run that compared nothing says nothing about the implementation, so it fails."
+    if summary["blind"] and not known:
+        yield (
+            f"{counted(summary['blind'], 'case')} would miss more than 5 % of single dropped terms, "
+            "and no exact case of their kind covers them."
+        )
     cases, total = summary["cases"], summary["passed"] + summary["failed"] + summary["absent"]
     if total != cases:
         yield f"The statuses add up to {whole(total)}, not to the {counted(cases, 'case')} listed."
@@ -68,11 +73,6 @@ def _notes(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
     if missing and digest.compared:
         absent = counted(summary["absent"], "case")
         yield f"{absent} absent: the implementation has no {listed(missing, 8)}."
-    if summary["blind"]:
-        yield (
-            f"{counted(summary['blind'], 'case')} would miss more than 5 % of single dropped terms, "
-            "and no exact case of the same shape covers them."
-        )
 
 
 def _failing(digest: Digest) -> str:
