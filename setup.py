@@ -26,9 +26,9 @@ from setuptools.command.build_ext import build_ext
 DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 
 #: Modules that stand once: checks, threads, the probe of the processor.
-SHARED = ("_arrays", "_check", "_check_elements", "threads", "_processor")
+SHARED = ("_arrays", "_check", "_check_elements", "mask", "threads", "_processor")
 #: Modules with kernels, built once for each instruction set.
-KERNELS = ("conv", "pool", "affine", "activation", "loss", "reorder")
+KERNELS = ("conv", "pool", "affine", "activation", "softmax", "loss", "reorder")
 
 #: The one table of Cython directives.
 DIRECTIVES = {
@@ -45,13 +45,15 @@ DIRECTIVES = {
 # Every product is an explicit fma(); the compiler may neither fuse more nor fuse less, so that the bits
 # are the same from every build. -fno-math-errno and -fno-trapping-math change no result: they let the
 # compiler vectorise fma() and comparisons. The peel limit keeps loops over vector lanes (8 and more)
-# whole until they are vectorised, while loops over tile rows (at most 7) are unrolled into registers.
+# whole until they are vectorised, while loops over tile rows (at most 7) are unrolled into registers;
+# unroll-and-jam would take a tile of one row apart before that.
 OPTIMISE = [
     "-O1" if DEBUG else "-O3",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
     "--param=max-completely-peel-times=7",
+    "-fno-loop-unroll-and-jam",
 ]
 
 X86_64 = {

@@ -3,10 +3,12 @@
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._correlate cimport Correlation, correlate, multiplications
+from cnnref._correlate cimport correlate
 from cnnref._memory cimport allocate
+from cnnref._narrow cimport is_narrow
 from cnnref._outer cimport outer_product
 from cnnref._panels cimport pack_columns, pack_rows, padded_columns
+from cnnref._plan cimport Correlation, multiplications
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport team_size
 
@@ -63,12 +65,18 @@ cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const
     cdef Py_ssize_t depth = s.f * s.f * s.n_C_prev
     cdef Py_ssize_t padded = padded_columns(s.n_C, <real>0)
     cdef real* start = <real*>allocate(padded * (depth + 1), sizeof(real))
+    cdef Py_ssize_t j, k
     cdef int status
     if start == NULL:
         return -1
     memset(start, 0, padded * sizeof(real))
     memcpy(start, b, s.n_C * sizeof(real))
-    pack_columns(W, depth, s.n_C, s.n_C, depth, 0, start + padded)
+    if is_narrow(&plan):
+        for j in range(s.n_C):
+            for k in range(depth):
+                start[padded + j * depth + k] = W[k * s.n_C + j]
+    else:
+        pack_columns(W, depth, s.n_C, s.n_C, depth, 0, start + padded)
     status = correlate(&plan, A_prev, start + padded, start, Z, team_size(multiplications(&plan)))
     free(start)
     return status
@@ -132,12 +140,13 @@ cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, re
             depth = plan.window_h * plan.window_w * s.n_C
             for r in range(plan.window_h):
                 for q in range(plan.window_w):
-                    pack_rows(
+                    pack_tap(
+                        &plan,
                         W + (
                             (row_phase + s.stride * (plan.window_h - 1 - r)) * s.f
                             + column_phase + s.stride * (plan.window_w - 1 - q)
                         ) * s.n_C_prev * s.n_C,
-                        s.n_C, s.n_C_prev, s.n_C, depth, (r * plan.window_w + q) * s.n_C, panels,
+                        depth, (r * plan.window_w + q) * s.n_C, panels,
                     )
             status = run_phase(plan, dZ, panels, start, dA_prev + (first_h * s.n_W_prev + first_w) * s.n_C_prev)
             if status < 0:
@@ -146,6 +155,18 @@ cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, re
             break
     free(start)
     return status
+
+
+cdef inline void pack_tap(
+    const Correlation* plan, const real* tap, Py_ssize_t depth, Py_ssize_t at, real* panels
+) noexcept nogil:
+    """Pack one tap's ``(n_C_prev, n_C)`` matrix, transposed, from row `at` of the panels on."""
+    cdef Py_ssize_t c
+    if is_narrow(plan):
+        for c in range(plan.columns):
+            memcpy(panels + c * depth + at, tap + c * plan.channels, plan.channels * sizeof(real))
+    else:
+        pack_rows(tap, plan.channels, plan.columns, plan.channels, depth, at, panels)
 
 
 cdef inline int run_phase(

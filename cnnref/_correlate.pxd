@@ -14,8 +14,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from cnnref._memory cimport allocate
+from cnnref._narrow cimport is_narrow, narrow_share
+from cnnref._plan cimport Correlation, in_place, multiplications
 from cnnref._rows cimport copy_padded
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, lanes, panel_width, tile, tile_rows
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
 from cnnref._types cimport real
 
 cdef enum:
@@ -23,36 +25,6 @@ cdef enum:
     STRETCH = 384
     # Bytes of image that a block of output rows may span, for the same cache.
     BLOCK_BYTES = 196608
-
-
-cdef struct Correlation:
-    # The images: `samples` of height x width x channels.
-    Py_ssize_t samples
-    Py_ssize_t height
-    Py_ssize_t width
-    Py_ssize_t channels
-    # Window (0, 0) starts at row -top, column -left; neighbours are `stride` apart.
-    Py_ssize_t top
-    Py_ssize_t left
-    Py_ssize_t stride
-    Py_ssize_t window_h
-    Py_ssize_t window_w
-    # The outputs: n_H x n_W pixels of `columns` values, with their distances in memory.
-    Py_ssize_t n_H
-    Py_ssize_t n_W
-    Py_ssize_t columns
-    Py_ssize_t sample_step
-    Py_ssize_t row_step
-    Py_ssize_t pixel_step
-
-
-cdef inline bint in_place(const Correlation* plan) noexcept nogil:
-    """Whether every window lies inside the image."""
-    return (
-        plan.top <= 0 and plan.left <= 0
-        and (plan.n_H - 1) * plan.stride - plan.top + plan.window_h <= plan.height
-        and (plan.n_W - 1) * plan.stride - plan.left + plan.window_w <= plan.width
-    )
 
 
 cdef inline Py_ssize_t rows_per_block(const Correlation* plan, int team, real kind) noexcept nogil:
@@ -105,7 +77,7 @@ cdef inline void multiply_block(
             while pixel < pixels:
                 count = <int>min(<Py_ssize_t>rows, pixels - pixel)
                 # The last pixels run one by one where a whole tile would be mostly idle.
-                single = width == 4 * lanes(<real>0) and count * 4 < rows
+                single = width == widest(<real>0) and count * 4 < rows
                 if single:
                     count = 1
                 for r in range(1 if single else rows):
@@ -126,7 +98,7 @@ cdef inline void multiply_block(
                         memcpy(outs[r], wanted[r], valid * sizeof(real))
                 tile(
                     <int>width, single, a, 1, line - length,
-                    panels + first * depth + k * width, width, n_runs, length, starts, outs,
+                    panels + first * depth + k * width, n_runs, length, starts, outs,
                 )
                 if valid < width:
                     for r in range(count):
@@ -137,12 +109,6 @@ cdef inline void multiply_block(
         if at >= run:
             from_row += n_runs
             at = 0
-
-
-cdef inline double multiplications(const Correlation* plan) noexcept nogil:
-    """Multiply-adds in the whole of a correlation."""
-    cdef double outputs = <double>plan.samples * plan.n_H * plan.n_W * plan.columns
-    return outputs * plan.window_h * plan.window_w * plan.channels
 
 
 cdef inline int correlate_share(
@@ -194,7 +160,8 @@ cdef inline int correlate(
 ) noexcept nogil:
     """All outputs, with up to `team` threads; -1 where memory ran out.
 
-    `start` holds the first term of each column's chain, padded to the panels' width.
+    `start` holds the first term of each column's chain, padded to the panels' width. Where `is_narrow`, `panels` is
+    the plain transpose of the matrix instead: a row a column.
     """
     cdef int member, failed = 0
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
@@ -202,5 +169,8 @@ cdef inline int correlate(
     for member in prange(
         team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1
     ):
-        failed += -correlate_share(plan, images, panels, start, out, member, team)
+        if is_narrow(plan):
+            failed += -narrow_share(plan, images, panels, start, out, member, team)
+        else:
+            failed += -correlate_share(plan, images, panels, start, out, member, team)
     return -1 if failed else 0

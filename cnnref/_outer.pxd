@@ -11,11 +11,11 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._correlate cimport Correlation, in_place
 from cnnref._memory cimport allocate
 from cnnref._panels cimport pack_columns, padded_columns
+from cnnref._plan cimport Correlation, in_place
 from cnnref._rows cimport copy_padded
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, lanes, panel_width, tile, tile_rows
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
 from cnnref._types cimport real
 
 cdef enum:
@@ -82,7 +82,7 @@ cdef inline void multiply_chunk(
         tap = from_tap
         while tap < to_tap:
             count = <int>min(<Py_ssize_t>rows, to_tap - tap)
-            single = width == 4 * lanes(<real>0) and count * 4 < rows
+            single = width == widest(<real>0) and count * 4 < rows
             if single:
                 count = 1
             memset(scratch, 0, MOST_ROWS * MOST_COLUMNS * sizeof(real))
@@ -93,7 +93,7 @@ cdef inline void multiply_chunk(
                     starts[r] = sums[r]
                 tile(
                     <int>width, single, a, step, plan.stride * line - plan.n_W * step,
-                    panels + first * depth + piece * n_rows * plan.n_W * width, width,
+                    panels + first * depth + piece * n_rows * plan.n_W * width,
                     n_rows, plan.n_W, starts, sums,
                 )
             for r in range(count):

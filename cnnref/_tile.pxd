@@ -30,10 +30,10 @@ cdef enum:
 cdef inline inlined multiply_tile(
     const int groups, const int rows, const int columns,
     const real** a, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step,
+    const real* b, const Py_ssize_t b_step, const Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
-    """Multiply ``runs * length`` steps into a tile; after each run of `length` steps `a` skips on."""
+    """Multiply ``runs * length`` steps into a tile; after each run of `length` steps `a` and `b` skip on."""
     cdef real sums[MOST_SUMS]
     cdef const real* source[MOST_ROWS]
     cdef real left
@@ -58,6 +58,7 @@ cdef inline inlined multiply_tile(
         if rest == 0:
             rest = length
             offset += a_skip
+            b += b_skip
     for group in range(groups):
         for row in range(rows):
             for j in range(columns):
@@ -100,88 +101,108 @@ cdef inline int tile_rows(int columns, real kind) noexcept nogil:
 
 
 cdef inline apart tile_of_4_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """6 rows of 4 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(1, 6, 64, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(1, 6, 64, a, a_step, a_skip, b, 64, 0, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 32, a, a_step, a_skip, b, b_step, runs, length, start, out)
-
-
-cdef inline apart row_of_4_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
-) noexcept nogil:
-    """One row of 4 vectors of 64 bytes."""
-    if real is float:
-        multiply_tile(1, 1, 64, a, a_step, a_skip, b, b_step, runs, length, start, out)
-    else:
-        multiply_tile(1, 1, 32, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(1, 6, 32, a, a_step, a_skip, b, 32, 0, runs, length, start, out)
 
 
 cdef inline apart tile_of_3_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """9 rows of 3 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(3, 3, 48, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(3, 3, 48, a, a_step, a_skip, b, 48, 0, runs, length, start, out)
     else:
-        multiply_tile(3, 3, 24, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(3, 3, 24, a, a_step, a_skip, b, 24, 0, runs, length, start, out)
 
 
 cdef inline apart tile_of_2_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """12 rows of 2 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(2, 6, 32, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(2, 6, 32, a, a_step, a_skip, b, 32, 0, runs, length, start, out)
     else:
-        multiply_tile(2, 6, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(2, 6, 16, a, a_step, a_skip, b, 16, 0, runs, length, start, out)
 
 
 cdef inline apart tile_of_16(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """8 rows of 16 columns, or 6 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        multiply_tile(2, 4, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(2, 4, 16, a, a_step, a_skip, b, 16, 0, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 16, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(1, 6, 16, a, a_step, a_skip, b, 16, 0, runs, length, start, out)
 
 
 cdef inline apart tile_of_8(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """8 rows of 8 columns, or 6 where those are two of 16 registers."""
     if real is float or CNNREF_VECTOR_BYTES == 64:
-        multiply_tile(2, 4, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(2, 4, 8, a, a_step, a_skip, b, 8, 0, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 8, a, a_step, a_skip, b, b_step, runs, length, start, out)
+        multiply_tile(1, 6, 8, a, a_step, a_skip, b, 8, 0, runs, length, start, out)
+
+
+cdef inline apart row_of_widest(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """One row as wide as the widest tile, with any distance between its steps."""
+    if CNNREF_VECTOR_BYTES == 64:
+        if real is float:
+            multiply_tile(1, 1, 64, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+        else:
+            multiply_tile(1, 1, 32, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+    elif real is float:
+        multiply_tile(1, 1, 16, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+    else:
+        multiply_tile(1, 1, 8, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+
+
+cdef inline apart rows_of_widest(
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+) noexcept nogil:
+    """3 rows as wide as the widest tile, with any distance between their steps."""
+    if CNNREF_VECTOR_BYTES == 64:
+        if real is float:
+            multiply_tile(1, 3, 64, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+        else:
+            multiply_tile(1, 3, 32, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+    elif real is float:
+        multiply_tile(1, 3, 16, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+    else:
+        multiply_tile(1, 3, 8, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
 
 
 cdef inline void tile(
     int columns, bint single,
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
-    """Run the tile for `columns` columns on `tile_rows` rows, or on one row where `single`."""
+    """Run the tile for `columns` columns on `tile_rows` rows, or on one row where `single`; `b` is a panel."""
     cdef int lane = lanes(a[0][0])
-    if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
-        if single:
-            row_of_4_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
-        else:
-            tile_of_4_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
+    if single:
+        row_of_widest(a, a_step, a_skip, b, columns, 0, runs, length, start, out)
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
+        tile_of_4_vectors(a, a_step, a_skip, b, runs, length, start, out)
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        tile_of_3_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
+        tile_of_3_vectors(a, a_step, a_skip, b, runs, length, start, out)
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        tile_of_2_vectors(a, a_step, a_skip, b, b_step, runs, length, start, out)
+        tile_of_2_vectors(a, a_step, a_skip, b, runs, length, start, out)
     elif columns == 16:
-        tile_of_16(a, a_step, a_skip, b, b_step, runs, length, start, out)
+        tile_of_16(a, a_step, a_skip, b, runs, length, start, out)
     else:
-        tile_of_8(a, a_step, a_skip, b, b_step, runs, length, start, out)
+        tile_of_8(a, a_step, a_skip, b, runs, length, start, out)

@@ -13,10 +13,11 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._correlate cimport Correlation, correlate, multiplications
+from cnnref._correlate cimport correlate
 from cnnref._memory cimport allocate
 from cnnref._outer cimport outer_product
 from cnnref._panels cimport pack_columns, pack_rows, padded_columns
+from cnnref._plan cimport Correlation, multiplications
 from cnnref._types cimport real
 from cnnref.threads cimport team_size
 

@@ -1,0 +1,129 @@
+"""Correlations with few outputs a pixel: vectors run along the image instead of along the channels.
+
+With one or three columns (the gradient of a grey or colour image) a tile as wide as a vector would be mostly padding. So the
+image is taken apart into planes, one a channel, and a tile holds up to 3 columns of neighbouring pixels: the filters are the
+scalars and the planes the vectors. Each output is the same chain in the same order as in ``_correlate.pxd``.
+"""
+
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from cnnref._memory cimport allocate
+from cnnref._plan cimport Correlation
+from cnnref._tile cimport MOST_COLUMNS, row_of_widest, rows_of_widest, widest
+from cnnref._types cimport real
+
+cdef enum:
+    MOST_NARROW = 3
+    # Fewer taps do not pay for taking the image apart.
+    LEAST_TAPS = 4
+    # Bytes of planes that a block of rows may fill, for the second-level cache.
+    PLANES_BYTES = 196608
+
+
+cdef inline bint is_narrow(const Correlation* plan) noexcept nogil:
+    """Whether this module's kernel is the one for `plan`."""
+    return (
+        plan.columns <= MOST_NARROW and plan.stride == 1
+        and plan.window_h * plan.window_w >= LEAST_TAPS
+    )
+
+
+cdef inline void take_apart(
+    const Correlation* plan, const real* image, Py_ssize_t top, Py_ssize_t rows, Py_ssize_t line,
+    Py_ssize_t plane, real* planes,
+) noexcept nogil:
+    """Fill each channel's plane with `rows` rows of `line` pixels from row `top`, column ``-plan.left``."""
+    cdef Py_ssize_t row, channel, column
+    cdef Py_ssize_t first = min(max(plan.left, <Py_ssize_t>0), line)
+    cdef Py_ssize_t last = min(plan.width + plan.left, line)
+    cdef const real* source
+    cdef real* target
+    memset(planes, 0, plan.channels * plane * sizeof(real))
+    for row in range(rows):
+        if top + row < 0 or top + row >= plan.height:
+            continue
+        source = image + ((top + row) * plan.width - plan.left) * plan.channels
+        target = planes + row * line
+        for channel in range(plan.channels):
+            for column in range(first, last):
+                target[channel * plane + column] = source[column * plan.channels + channel]
+
+
+cdef inline void multiply_planes(
+    const Correlation* plan, const real* planes, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t n_rows,
+    const real* filters, const real* start, real* out, real* scratch,
+) noexcept nogil:
+    """All outputs of `n_rows` output rows from the planes."""
+    cdef const real* a[MOST_NARROW]
+    cdef real* sums[MOST_NARROW]
+    cdef int width = widest(<real>0)
+    cdef Py_ssize_t run = plan.window_w * plan.channels
+    cdef Py_ssize_t depth = plan.window_h * run
+    cdef Py_ssize_t b_skip = 1 - plan.channels * plane
+    cdef Py_ssize_t place = 0, row = 0, column = 0, window_row, j
+    cdef int r, c
+    cdef real* target
+    for r in range(MOST_NARROW):
+        sums[r] = scratch + r * MOST_COLUMNS
+    while place < n_rows * line:
+        for c in range(<int>plan.columns):
+            for j in range(width):
+                sums[c][j] = start[c]
+        for window_row in range(plan.window_h):
+            for r in range(MOST_NARROW):
+                a[r] = filters + min(r, <int>plan.columns - 1) * depth + window_row * run
+            if plan.columns == 1:
+                row_of_widest(
+                    a, 1, 0, planes + place + window_row * line, plane, b_skip,
+                    plan.window_w, plan.channels, <const real**>sums, sums,
+                )
+            else:
+                rows_of_widest(
+                    a, 1, 0, planes + place + window_row * line, plane, b_skip,
+                    plan.window_w, plan.channels, <const real**>sums, sums,
+                )
+        # The ends of lines, where a window would run on into the next line, are no outputs.
+        for j in range(min(<Py_ssize_t>width, n_rows * line - place)):
+            if column < plan.n_W:
+                target = out + row * plan.row_step + column * plan.pixel_step
+                for c in range(<int>plan.columns):
+                    target[c] = sums[c][j]
+            column += 1
+            if column == line:
+                column = 0
+                row += 1
+        place += width
+
+
+cdef inline int narrow_share(
+    const Correlation* plan, const real* images, const real* filters, const real* start, real* out,
+    int member, int team,
+) noexcept nogil:
+    """The blocks of thread `member` of `team`; -1 where its planes could not be allocated."""
+    cdef Py_ssize_t line = plan.n_W + plan.window_w - 1
+    cdef Py_ssize_t fitting = PLANES_BYTES // max(line * plan.channels * <Py_ssize_t>sizeof(real), <Py_ssize_t>1)
+    cdef Py_ssize_t rows = min(max(fitting - plan.window_h + 1, <Py_ssize_t>4), plan.n_H)
+    cdef Py_ssize_t blocks = (plan.n_H + rows - 1) // rows
+    # The last tile reads up to a tile's width past the last window.
+    cdef Py_ssize_t plane = (rows + plan.window_h - 1) * line + plan.window_w + MOST_COLUMNS
+    cdef real* scratch = <real*>allocate(MOST_NARROW * MOST_COLUMNS + plan.channels * plane, sizeof(real))
+    cdef Py_ssize_t task = member, sample, top, n_rows
+    if scratch == NULL:
+        return -1
+    memset(scratch, 0, MOST_NARROW * MOST_COLUMNS * sizeof(real))
+    while task < plan.samples * blocks:
+        sample = task // blocks
+        top = (task % blocks) * rows
+        n_rows = min(rows, plan.n_H - top)
+        take_apart(
+            plan, images + sample * plan.height * plan.width * plan.channels, top - plan.top,
+            n_rows + plan.window_h - 1, line, plane, scratch + MOST_NARROW * MOST_COLUMNS,
+        )
+        multiply_planes(
+            plan, scratch + MOST_NARROW * MOST_COLUMNS, plane, line, n_rows, filters, start,
+            out + sample * plan.sample_step + top * plan.row_step, scratch,
+        )
+        task += team
+    free(scratch)
+    return 0
