@@ -105,28 +105,35 @@ class Diagnoser:
 
     def _search(self, data: Evidence) -> str:
         key = (data.case.op, data.output)
-        known = _left(data.explained_by, self._established[key])
+        known = _left(data.closer_to, self._established[key])
+        known = [slip for slip in known if "+" not in slip.id] or known
         if len(known) == 1:
             return known[0].id
-        if self._fruitless[key] >= SEARCHES and not known:
-            return UNEXPLAINED
-        if key in self._between_calls and self._rerun and self._keeps_between_calls(data, self._rerun):
+        if key in self._between_calls and self._keeps_between_calls(data):
             return BETWEEN_CALLS
-        found = known or _left(data.explained_by, _slips(*key))
-        if not found:
-            found = _left(data.explained_by, _pairs(*key))
-        if found and self._rerun is not None:
-            found = self._borne_out(data, found, self._rerun)
-        if not found and self._rerun is not None and self._keeps_between_calls(data, self._rerun):
+        if self._fruitless[key] >= SEARCHES:
+            return UNEXPLAINED
+        found = self._settled(data, _slips(*key)) or self._settled(data, _pairs(*key))
+        if len(found) == 1:
+            self._establish(key, found[0].id)
+            return found[0].id
+        if not found and self._keeps_between_calls(data):
             self._between_calls.add(key)
             return BETWEEN_CALLS
-        if len(found) != 1:
-            self._fruitless[key] += 1
-            return UNEXPLAINED
-        if self._rerun is not None and not known:
+        self._fruitless[key] += 1
+        return UNEXPLAINED
+
+    def _establish(self, key: tuple[str, str], id: str) -> None:
+        """Remember a slip that further cases have borne out, with what it is combined of."""
+        if self._rerun is not None:
             # With all its variants: another of them may show in another case.
-            self._established[key] += [s for s in (*_slips(*key), *_pairs(*key)) if s.id == found[0].id]
-        return found[0].id
+            these = [s for s in (*_slips(*key), *_pairs(*key)) if s.id in {id, *id.split("+")}]
+            self._established[key] += [s for s in these if s not in self._established[key]]
+
+    def _settled(self, data: Evidence, slips: Sequence[Slip]) -> list[Slip]:
+        """The slips that explain the data and that further cases bear out."""
+        found = _left(data.explained_by, slips)
+        return self._borne_out(data, found, self._rerun) if found and self._rerun is not None else found
 
     def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
         """The slips that further cases do not contradict, as soon as one is left and has been seen again."""
@@ -160,11 +167,12 @@ class Diagnoser:
             if got is not None:
                 yield Evidence(case, arrays, data.output, got, None)
 
-    @staticmethod
-    def _keeps_between_calls(data: Evidence, rerun: Rerun) -> bool:
+    def _keeps_between_calls(self, data: Evidence) -> bool:
         """Whether the same call made again gives the right result on top of what it gave before."""
+        if self._rerun is None:
+            return False
         try:
-            first, second = (np.array(rerun(data.case)[data.output], np.float64) for _ in range(2))
+            first, second = (np.array(self._rerun(data.case)[data.output], np.float64) for _ in range(2))
         except Exception:  # see _further
             return False
         if first.shape != data.expected.shape or second.shape != first.shape:

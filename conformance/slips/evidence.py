@@ -11,7 +11,7 @@ from conformance.case import Case
 from conformance.families import kind_of
 from conformance.slips.catalogue import Slip
 from conformance.slips.core import Array, reference
-from conformance.slips.rounding import APART, agrees, apart, rounding
+from conformance.slips.rounding import APART, agrees, apart, distance, rounding
 
 
 class Evidence:
@@ -56,6 +56,21 @@ class Evidence:
                 [
                     agrees(self.case, self.got, wrong, limit)
                     and apart(self.case, wrong, self.expected, limit)
+                    for wrong, limit in self._predictions(slip)
+                ]
+            )
+
+    def closer_to(self, slip: Slip) -> Slip | None:
+        """As `explained_by`, for a slip established on other cases: it may be as small as rounding here.
+
+        It is enough that what was got agrees with the slip and lies several times further from what is
+        right.
+        """
+        with np.errstate(all="ignore"):
+            return slip.narrowed(
+                [
+                    agrees(self.case, self.got, wrong, limit)
+                    and distance(self.got, wrong) * APART < distance(self.got, self.expected)
                     for wrong, limit in self._predictions(slip)
                 ]
             )

@@ -130,3 +130,12 @@ def agrees(case: Case, got: Array, wrong: Array, limit: Array | None) -> bool:
 def apart(case: Case, wrong: Array, expected: Array, limit: Array | None) -> bool:
     """Whether the slip's result is told from the right one by more than rounding."""
     return not agrees(case, expected, wrong, None if limit is None else APART * limit)
+
+
+def distance(one: Array, other: Array) -> float:
+    """The largest difference; infinite for other shapes and for NaN or infinities on one side only."""
+    if one.shape != other.shape:
+        return float("inf")
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    difference = np.where(same, 0.0, np.abs(one - other))
+    return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))

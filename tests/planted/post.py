@@ -1,0 +1,68 @@
+"""The post's conventions all at once, in NumPy: what `cnnref.blog` computes, written independently of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from conformance.adapters import numpy_loops as right
+from tests.planted.fault import FAULTS
+
+
+def _post_softmax(X):
+    with np.errstate(all="ignore"):
+        e = np.exp(X)
+        return e / e.sum(axis=1, keepdims=True), X
+
+
+def _softmax_backward(dprobs, cache):
+    p, _ = _post_softmax(cache)
+    return p * (dprobs - (p * dprobs).sum(axis=1, keepdims=True))
+
+
+def _cross_entropy_cost(AL, Y, batch_size=None):
+    ranks = np.searchsorted(np.unique(Y), np.reshape(Y, -1))
+    return right.cross_entropy_cost(AL, ranks)
+
+
+def _affine_backward(dZ, cache):
+    A_prev, W, _ = cache
+    m = dZ.dtype.type(max(len(dZ), 1))
+    return dZ @ W.T, A_prev.T @ dZ / m, dZ.sum(axis=0, keepdims=True) / m
+
+
+def _affine_activation_backward(dA, cache, activation):
+    if activation == "relu":
+        dA = np.where(cache[1] < 0, 0, dA).astype(dA.dtype)
+    elif activation == "sigmoid":
+        dA = right.sigmoid_backward(dA, cache[1])
+    return _affine_backward(dA, cache[0])
+
+
+#: The planted faults that are conventions of the post.
+_PLANTED = (
+    "conv_single_step-bias_for_every_product",
+    "conv_forward-bias_inside_the_sum",
+    "pool_backward-mask_by_equality",
+    "create_mask_from_window-equality",
+    "relu_backward-not_negative",
+    "arr2col-as_r_does",
+    "col2arr-back_as_r_does",
+)
+
+
+def post() -> SimpleNamespace:
+    """The implementation."""
+    functions = {name: value for name, value in vars(right).items() if not name.startswith("_")}
+    functions |= {fault.op: fault.wrong for fault in FAULTS if str(fault) in _PLANTED}
+    return SimpleNamespace(
+        **functions
+        | {
+            "softmax": _post_softmax,
+            "softmax_backward": _softmax_backward,
+            "cross_entropy_cost": _cross_entropy_cost,
+            "affine_backward": _affine_backward,
+            "affine_activation_backward": _affine_activation_backward,
+        }
+    )
