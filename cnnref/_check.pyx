@@ -71,6 +71,7 @@ cdef tuple _conv(str function, str prefix, object A_prev, object W, object b, ob
     shape[1] = output_extent(a.shape[1], f, stride, pad)
     shape[2] = output_extent(a.shape[2], f, stride, pad)
     addressable(function, 4, shape, 8)
+    stride = min(stride, max(a.shape[1], a.shape[2]) + 2 * pad)  # beyond that a stride makes no difference
     return a, w, bias, stride, pad, shape[1], shape[2]
 
 
@@ -124,6 +125,7 @@ cdef tuple _pool(str function, str prefix, object A_prev, object hparameters):
             f"{function}: hparameters['f'] makes a window of {f}x{f}, larger than {prefix}A_prev"
             f" of {a.shape[1]}x{a.shape[2]}"
         )
+    stride = min(stride, max(a.shape[1], a.shape[2]))  # beyond that a stride makes no difference
     return a, f, stride, output_extent(a.shape[1], f, stride, 0), output_extent(a.shape[2], f, stride, 0)
 
 
@@ -197,3 +199,16 @@ cpdef tuple check_affine_backward(object dZ, object cache, str function="affine_
 cpdef tuple check_affine_activation_cache(str function, object cache):
     """(affine_cache, activation_cache), each as given."""
     return fields(function, cache, ("affine_cache", "activation_cache"))
+
+
+cpdef object check_activation_name(str function, object activation):
+    """"relu", "sigmoid", or None for no activation."""
+    if activation is None:
+        return None
+    if not isinstance(activation, str):
+        raise TypeError(
+            f"{function}: activation must be 'relu', 'sigmoid', 'NULL' or None, got {type(activation).__name__}"
+        )
+    if activation not in ("relu", "sigmoid", "NULL"):
+        raise ValueError(f"{function}: activation must be 'relu', 'sigmoid', 'NULL' or None, got {activation!r}")
+    return None if activation == "NULL" else activation

@@ -3,6 +3,8 @@
 As `cnnref._check`: each returns its arguments made uniform, or raises before anything is computed.
 """
 
+import numpy as np
+
 cimport numpy as cnp
 from numpy cimport ndarray
 
@@ -13,6 +15,9 @@ cnp.import_array()
 cdef extern from "numpy/arrayobject.h":
     ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
     int NPY_ARRAY_CARRAY_RO
+    int NPY_ARRAY_ENSUREARRAY
+
+cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 cdef enum:
     MOST_AXES = 32  # of a NumPy array before NumPy 2
@@ -103,12 +108,12 @@ cpdef object check_activation(str function, object Z):
     return plain(z, common(single(z)))
 
 
-cpdef tuple check_activation_backward(str function, object dA, object cache):
+cpdef tuple check_activation_backward(str function, object dA, object cache, str name="cache"):
     """(dA, Z)."""
     cdef ndarray da = array(function, "dA", dA, -1, "")
-    cdef ndarray z = array(function, "cache", cache, -1, "")
+    cdef ndarray z = array(function, name, cache, -1, "")
     cdef int typenum = common(single(da) and single(z))
-    same_shape(function, "dA", da, "cache", z)
+    same_shape(function, "dA", da, name, z)
     return plain(da, typenum), plain(z, typenum)
 
 
@@ -134,12 +139,24 @@ cdef ndarray _indices(str function, str name, object value):
     """`value` as an array of indices, refusing whatever is not an integer."""
     cdef ndarray x = array(function, name, value, -1, "")
     cdef int kind = cnp.PyArray_TYPE(x)
-    if not cnp.NPY_BYTE <= kind <= cnp.NPY_ULONGLONG:
+    if kind == cnp.NPY_BOOL or kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE:
         raise TypeError(f"{function}: {name} must hold integers, got dtype {(<object>x).dtype}")
-    # An unsigned index that does not fit turns negative and is refused with the others out of range.
     if kind != cnp.NPY_INTP:
+        if cnp.PyArray_SIZE(x) > 0 and (<object>x).max() > LARGEST:
+            raise ValueError(f"{function}: {name} is out of range, got {(<object>x).max()}")
         x = (<object>x).astype("intp")
-    return PyArray_FROMANY(x, cnp.NPY_INTP, 0, 0, NPY_ARRAY_CARRAY_RO)
+    return PyArray_FROMANY(x, cnp.NPY_INTP, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY)
+
+
+cdef int _one_label_a_row(ndarray labels, ndarray al) except -1:
+    if cnp.PyArray_SIZE(labels) != al.shape[0] or not (
+        cnp.PyArray_NDIM(labels) == 1 or (cnp.PyArray_NDIM(labels) == 2 and labels.shape[1] == 1)
+    ):
+        raise ValueError(
+            f"cross_entropy_cost: Y must have shape {(al.shape[0],)} or {(al.shape[0], 1)} for AL of shape"
+            f" {(<object>al).shape}, got {(<object>labels).shape}"
+        )
+    return 0
 
 
 cpdef tuple check_cross_entropy_cost(object AL, object Y, object batch_size):
@@ -151,13 +168,7 @@ cpdef tuple check_cross_entropy_cost(object AL, object Y, object batch_size):
     cdef Py_ssize_t classes = al.shape[1]
     cdef Py_ssize_t row
     cdef cnp.npy_intp* columns
-    if cnp.PyArray_SIZE(labels) != m or not (
-        cnp.PyArray_NDIM(labels) == 1 or (cnp.PyArray_NDIM(labels) == 2 and labels.shape[1] == 1)
-    ):
-        raise ValueError(
-            f"{function}: Y must have shape {(m,)} or {(m, 1)} for AL of shape {(m, classes)},"
-            f" got {(<object>labels).shape}"
-        )
+    _one_label_a_row(labels, al)
     if batch_size is not None and integer(function, "batch_size", batch_size, 0) != m:
         raise ValueError(f"{function}: batch_size must be the number of rows of AL, {m}, got {batch_size}")
     columns = <cnp.npy_intp*>cnp.PyArray_DATA(labels)
@@ -165,16 +176,22 @@ cpdef tuple check_cross_entropy_cost(object AL, object Y, object batch_size):
         if not 0 <= columns[row] < classes:
             raise ValueError(
                 f"{function}: Y must hold class indices from 0 to {classes - 1},"
-                f" got {_original(Y, row)} in row {row}"
+                f" got {columns[row]} in row {row}"
             )
     return plain(al, common(single(al))), labels
 
 
-cdef object _original(object Y, Py_ssize_t row):
-    """The label as the caller wrote it."""
-    import numpy
-
-    return numpy.asarray(Y).reshape(-1)[row]
+cpdef tuple check_ranks(object AL, object Y):
+    """(AL, the rank of each label among those present)."""
+    cdef ndarray al = array("cross_entropy_cost", "AL", AL, 2, "(m, n)")
+    cdef ndarray labels = _indices("cross_entropy_cost", "Y", Y)
+    _one_label_a_row(labels, al)
+    distinct, ranks = np.unique(labels, return_inverse=True)
+    if distinct.size > al.shape[1]:
+        raise ValueError(
+            f"cross_entropy_cost: Y has {distinct.size} distinct labels, AL has {al.shape[1]} columns"
+        )
+    return plain(al, common(single(al))), ranks.reshape(-1)
 
 
 cpdef tuple check_cross_entropy_cache(str function, object cache):

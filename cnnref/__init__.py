@@ -1,0 +1,91 @@
+"""A compiled CNN reference, forward and backward, whose every bit is defined.
+
+Images are NHWC arrays, filters (f, f, n_C_prev, n_C); a forward function returns its result and a cache for its
+backward function. The map:
+
+- ``conv``, ``pool``, ``affine``, ``activation``, ``softmax``, ``loss``, ``reorder``: the operations, each compiled
+  for several instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA`` forces another)
+- ``affine_activation``, ``mask``: what needs no kernel of its own
+- ``blog``: the same functions with the conventions of the post's R code
+- ``caches``: the named tuples; ``_check``, ``_check_elements``, ``_arrays``: arguments and error texts
+- ``threads``, ``config``: thread count, instruction set, versions
+"""
+
+from cnnref._dispatch import load as _load
+from cnnref.affine_activation import compose as _compose
+from cnnref.caches import AffineActivationCache, AffineCache, ConvCache, CrossEntropyCache, PoolCache
+from cnnref.config import __version__, show_config
+from cnnref.mask import create_mask_from_window, distribute_value
+from cnnref.threads import get_num_threads, set_num_threads
+
+_activation, _affine, _conv, _loss, _pool, _reorder, _softmax = map(
+    _load, ("activation", "affine", "conv", "loss", "pool", "reorder", "softmax")
+)
+
+pad3d = _reorder.pad3d
+pad3d_backward = _reorder.pad3d_backward
+conv_single_step = _conv.conv_single_step
+conv_forward = _conv.conv_forward
+conv_backward = _conv.conv_backward
+pool_forward = _pool.pool_forward
+pool_backward = _pool.pool_backward
+arr2col = _reorder.arr2col
+col2arr = _reorder.col2arr
+affine_forward = _affine.affine_forward
+affine_backward = _affine.affine_backward
+sigmoid = _activation.sigmoid
+relu = _activation.relu
+sigmoid_backward = _activation.sigmoid_backward
+relu_backward = _activation.relu_backward
+affine_activation_forward, affine_activation_backward = _compose(
+    affine_forward, affine_backward, {"relu": (relu, relu_backward), "sigmoid": (sigmoid, sigmoid_backward)}
+)
+softmax = _softmax.softmax
+softmax_backward = _softmax.softmax_backward
+cross_entropy_cost = _loss.cross_entropy_cost
+cross_entropy_backward = _loss.cross_entropy_backward
+softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
+
+__all__ = [
+    "AffineActivationCache",
+    "AffineCache",
+    "ConvCache",
+    "CrossEntropyCache",
+    "PoolCache",
+    "__version__",
+    "affine_activation_backward",
+    "affine_activation_forward",
+    "affine_backward",
+    "affine_forward",
+    "arr2col",
+    "blog",
+    "col2arr",
+    "conv_backward",
+    "conv_forward",
+    "conv_single_step",
+    "create_mask_from_window",
+    "cross_entropy_backward",
+    "cross_entropy_cost",
+    "distribute_value",
+    "get_num_threads",
+    "pad3d",
+    "pad3d_backward",
+    "pool_backward",
+    "pool_forward",
+    "relu",
+    "relu_backward",
+    "set_num_threads",
+    "show_config",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy_backward",
+]
+
+for _name in __all__:
+    if callable(globals().get(_name)):
+        globals()[_name].__module__ = __name__
+        globals()[_name].__qualname__ = _name
+
+from cnnref import blog  # noqa: E402  (its functions are told from those above by their module)

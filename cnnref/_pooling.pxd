@@ -1,0 +1,228 @@
+"""Pooling forward: maximum (with its position) or average of each window, over runs of lanes.
+
+A *run* is a stretch of outputs whose taps lie at the same distances from each other and side by side in memory: the
+channels of one pixel, or, with stride 1, a whole row of outputs. With few channels and a larger stride the
+input rows are first split by phase (pixel x goes to phase ``x % stride``), which makes a whole row of
+outputs one run again:
+
+    stride 2, C = 1:    a0 a1 a2 a3 a4 a5 ..  ->  a0 a2 a4 ..| a1 a3 a5 ..
+
+Taps are taken in (row, column) order. A tap replaces the maximum if it is greater or NaN, so the first
+maximum stays, and the last NaN. A sum of taps is divided by their number, rounded once.
+"""
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport free
+
+from cnnref._memory cimport allocate
+from cnnref._types cimport real
+
+ctypedef fused tap:
+    # The position of a maximum in its window, row * f + column; the first type that holds f * f values.
+    uint8_t
+    uint16_t
+    uint64_t
+
+cdef enum:
+    LANES = 16
+
+
+cdef struct Pooling:
+    # A pooling's extents.
+    Py_ssize_t m
+    Py_ssize_t height
+    Py_ssize_t width
+    Py_ssize_t channels
+    Py_ssize_t f
+    Py_ssize_t stride
+    Py_ssize_t n_H
+    Py_ssize_t n_W
+
+
+cdef inline bint by_phase(const Pooling* p) noexcept nogil:
+    """Whether the lanes of a run are pixels of one phase rather than the channels of a pixel."""
+    return p.channels < LANES
+
+
+cdef inline void max_lanes(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out, tap* argmax
+) noexcept nogil:
+    """`lanes` (a constant, at most LANES) outputs of a run; see `max_run`."""
+    cdef real[LANES] best
+    cdef real[LANES] where
+    cdef int64_t[LANES] far  # a float32 does not count far enough for the largest windows
+    cdef Py_ssize_t row, column
+    cdef int lane
+    cdef const real* taps
+    cdef real value
+    cdef bint take
+    for lane in range(lanes):
+        best[lane] = -INFINITY
+        where[lane] = 0
+        far[lane] = 0
+    for row in range(f):
+        for column in range(f):
+            taps = x + row * pitch + columns[column]
+            for lane in range(lanes):
+                value = taps[lane]
+                take = (value > best[lane]) | (value != value)
+                best[lane] = value if take else best[lane]
+                if tap is uint64_t:
+                    far[lane] = row * f + column if take else far[lane]
+                else:
+                    where[lane] = <real>(row * f + column) if take else where[lane]
+    for lane in range(lanes):
+        out[lane] = best[lane]
+        if tap is uint64_t:
+            argmax[lane] = <uint64_t>far[lane]
+        else:
+            argmax[lane] = <tap>where[lane]
+
+
+cdef inline void mean_lanes(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out
+) noexcept nogil:
+    """`lanes` (a constant, at most LANES) outputs of a run; see `mean_run`."""
+    cdef real[LANES] sums
+    cdef Py_ssize_t row, column
+    cdef int lane
+    cdef const real* taps
+    for lane in range(lanes):
+        sums[lane] = 0
+    for row in range(f):
+        for column in range(f):
+            taps = x + row * pitch + columns[column]
+            for lane in range(lanes):
+                sums[lane] += taps[lane]
+    for lane in range(lanes):
+        out[lane] = sums[lane] / <real>(f * f)
+
+
+cdef inline void max_run(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t n, real* out, tap* argmax
+) noexcept nogil:
+    """`n` outputs side by side; tap (row, column) of output i is ``x[row * pitch + columns[column] + i]``.
+
+    The last lanes are computed twice where `n` is no multiple of LANES.
+    """
+    cdef Py_ssize_t i = 0, at
+    while i < n:
+        if n >= LANES:
+            at = min(i, n - LANES)
+            if f == 2:
+                max_lanes(x + at, pitch, columns, 2, LANES, out + at, argmax + at)
+            elif f == 3:
+                max_lanes(x + at, pitch, columns, 3, LANES, out + at, argmax + at)
+            else:
+                max_lanes(x + at, pitch, columns, f, LANES, out + at, argmax + at)
+            i += LANES
+        elif n >= 4:
+            at = min(i, n - 4)
+            max_lanes(x + at, pitch, columns, f, 4, out + at, argmax + at)
+            i += 4
+        else:
+            max_lanes(x + i, pitch, columns, f, 1, out + i, argmax + i)
+            i += 1
+
+
+cdef inline void mean_run(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t n, real* out
+) noexcept nogil:
+    """As `max_run`, for the mean."""
+    cdef Py_ssize_t i = 0, at
+    while i < n:
+        if n >= LANES:
+            at = min(i, n - LANES)
+            if f == 2:
+                mean_lanes(x + at, pitch, columns, 2, LANES, out + at)
+            elif f == 3:
+                mean_lanes(x + at, pitch, columns, 3, LANES, out + at)
+            else:
+                mean_lanes(x + at, pitch, columns, f, LANES, out + at)
+            i += LANES
+        elif n >= 4:
+            at = min(i, n - 4)
+            mean_lanes(x + at, pitch, columns, f, 4, out + at)
+            i += 4
+        else:
+            mean_lanes(x + i, pitch, columns, f, 1, out + i)
+            i += 1
+
+
+cdef inline void split_pixels(
+    const real* row, Py_ssize_t count, Py_ssize_t step, Py_ssize_t channels, real* out
+) noexcept nogil:
+    """Every `step`-th of the pixels from `row` on, side by side; inlined with constants."""
+    cdef Py_ssize_t pixel, c
+    for pixel in range(count):
+        for c in range(channels):
+            out[pixel * channels + c] = row[pixel * step * channels + c]
+
+
+cdef inline void split_phases(const Pooling* p, const real* row, Py_ssize_t phase_length, real* out) noexcept nogil:
+    """One input row by phase: pixel ``stride * k + q`` to pixel k of phase q."""
+    cdef Py_ssize_t q, count, c = p.channels
+    cdef const real* start
+    cdef real* phase
+    for q in range(min(p.f, p.stride)):
+        count = p.n_W + (p.f - 1 - q) // p.stride
+        start = row + q * c
+        phase = out + q * phase_length
+        if c == 1 and p.stride == 2:
+            split_pixels(start, count, 2, 1, phase)
+        elif c == 1:
+            split_pixels(start, count, p.stride, 1, phase)
+        elif c == 3:
+            split_pixels(start, count, p.stride, 3, phase)
+        elif c == 8:
+            split_pixels(start, count, p.stride, 8, phase)
+        else:
+            split_pixels(start, count, p.stride, c, phase)
+
+
+cdef inline int pool_lines(
+    const Pooling* p, const real* x, real* out, tap* argmax, bint is_max, Py_ssize_t begin, Py_ssize_t end
+) noexcept nogil:
+    """Output rows from `begin` to `end`, counted through the batch; -1 if memory runs out."""
+    cdef Py_ssize_t c = p.channels, line_length = p.n_W * c, pitch = p.width * c
+    cdef Py_ssize_t phase_length = (p.n_W + (p.f - 1) // p.stride) * c
+    cdef bint split = by_phase(p) and p.stride > 1 and p.n_W > 1
+    cdef Py_ssize_t line, row, j, run, runs, step
+    cdef const real* start
+    cdef real* buffer = NULL
+    cdef Py_ssize_t* columns = <Py_ssize_t*>allocate(p.f, sizeof(Py_ssize_t))
+    if columns == NULL:
+        return -1
+    if split:
+        pitch = min(p.f, p.stride) * phase_length
+        buffer = <real*>allocate(p.f * pitch, sizeof(real))
+        if buffer == NULL:
+            free(columns)
+            return -1
+        for j in range(p.f):
+            columns[j] = j % p.stride * phase_length + j // p.stride * c
+    else:
+        for j in range(p.f):
+            columns[j] = j * c
+    if split or p.stride == 1:
+        runs, run, step = 1, line_length, 0
+    else:
+        runs, run, step = p.n_W, c, p.stride * c
+    for line in range(begin, end):
+        start = x + (line // p.n_H * p.height + line % p.n_H * p.stride) * p.width * c
+        if split:
+            for row in range(p.f):
+                split_phases(p, start + row * p.width * c, phase_length, buffer + row * pitch)
+            start = buffer
+        for j in range(runs):
+            if is_max:
+                max_run(
+                    start + j * step, pitch, columns, p.f, run,
+                    out + line * line_length + j * run, argmax + line * line_length + j * run,
+                )
+            else:
+                mean_run(start + j * step, pitch, columns, p.f, run, out + line * line_length + j * run)
+    free(buffer)
+    free(columns)
+    return 0

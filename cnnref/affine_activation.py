@@ -1,0 +1,100 @@
+"""The affine layer followed by an activation: the bits are those of calling both.
+
+Source: "R for Deep Learning (IV)", ``affine_activation_forward``, ``affine_activation_backward``.
+"""
+
+from cnnref._check import check_activation_name, check_affine_backward, check_affine_forward
+from cnnref._check import check_affine_activation_cache as check_cache
+from cnnref._check_elements import check_activation_backward
+from cnnref.caches import AffineActivationCache
+
+FORWARD = "affine_activation_forward"
+BACKWARD = "affine_activation_backward"
+
+
+def compose(affine_forward, affine_backward, activations):
+    """Make the two functions from an affine layer and ``{name: (forward, backward)}``."""
+
+    def affine_activation_forward(A_prev, W, b, activation="relu"):
+        """Affine layer and activation: ``activation(A_prev W + b)``.
+
+        Parameters
+        ----------
+        A_prev : array_like, shape (m, n_prev)
+            Rows; float32 stays float32 if all arrays have it, everything else computes in float64.
+        W : array_like, shape (n_prev, n)
+            Weights.
+        b : array_like, shape (1, n)
+            Biases.
+        activation : {"relu", "sigmoid", "NULL"} or None, optional
+            What follows the affine layer; nothing for "NULL" or None.
+
+        Returns
+        -------
+        A : ndarray, shape (m, n)
+            The activations.
+        cache : AffineActivationCache
+            The cache of the affine layer, and that of the activation (without one, the affine cache again).
+
+        Raises
+        ------
+        TypeError
+            If an array does not hold float32, float64, integers or booleans, or `activation` is no string.
+        ValueError
+            If the shapes do not fit, or `activation` is unknown.
+        MemoryError
+            If the result cannot be allocated.
+
+        References
+        ----------
+        "R for Deep Learning (IV)", ``affine_activation_forward``.
+        """
+        name = check_activation_name(FORWARD, activation)
+        A_prev, W, b = check_affine_forward(A_prev, W, b, FORWARD)
+        Z, affine_cache = affine_forward(A_prev, W, b)
+        if name is None:
+            return Z, AffineActivationCache(affine_cache, affine_cache)
+        A, activation_cache = activations[name][0](Z)
+        return A, AffineActivationCache(affine_cache, activation_cache)
+
+    def affine_activation_backward(dA, cache, activation):
+        """Gradient of `affine_activation_forward`.
+
+        Parameters
+        ----------
+        dA : array_like, shape (m, n)
+            Gradient with respect to the activations.
+        cache : AffineActivationCache
+            As `affine_activation_forward` returned it; or a tuple or mapping with its fields.
+        activation : {"relu", "sigmoid", "NULL"} or None
+            The activation that the forward function was given.
+
+        Returns
+        -------
+        dA_prev : ndarray, shape (m, n_prev)
+        dW : ndarray, shape (n_prev, n)
+        db : ndarray, shape (1, n)
+
+        Raises
+        ------
+        TypeError
+            If an array does not hold float32, float64, integers or booleans, or `cache` or `activation` has a
+            wrong type.
+        ValueError
+            If the shapes do not fit, or `activation` is unknown.
+        MemoryError
+            If the result cannot be allocated.
+
+        References
+        ----------
+        "R for Deep Learning (IV)", ``affine_activation_backward``.
+        """
+        name = check_activation_name(BACKWARD, activation)
+        affine_cache, activation_cache = check_cache(BACKWARD, cache)
+        dA = check_affine_backward(dA, affine_cache, BACKWARD, "dA")[0]
+        if name is not None:
+            dA, Z = check_activation_backward(BACKWARD, dA, activation_cache, "cache.activation_cache")
+            dA = activations[name][1](dA, Z)
+        return affine_backward(dA, affine_cache)
+
+    return affine_activation_forward, affine_activation_backward

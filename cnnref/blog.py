@@ -1,0 +1,131 @@
+"""The same functions with the conventions of the post's R code, where they differ from the gradient.
+
+Names, arguments and caches are those of `cnnref`, and so are the kernels. What differs:
+
+- `conv_forward`, `conv_single_step`: the bias is inside the window's sum, so it is added ``f * f * n_C_prev`` times.
+- `pool_backward`, `create_mask_from_window`: every maximum of a window gets all of the gradient.
+- `relu_backward` passes the gradient where ``Z == 0``; `sigmoid_backward` is ``dA * s * (1 - s)`` as written.
+- `affine_backward` divides dW and db by the number of rows.
+- `softmax` and `sigmoid` take ``exp`` directly.
+- `cross_entropy_cost` numbers the labels by their rank among the labels present.
+- `arr2col`, `col2arr` order features as R does: h fastest, then w, then c.
+
+Where the R code stops with an error (f = 1, a single channel, ...), the functions compute what the post's prose says.
+
+Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scratch".
+"""
+
+import numpy as np
+
+from cnnref import _check, _check_elements
+from cnnref._dispatch import load
+from cnnref.affine_activation import compose
+from cnnref.caches import ConvCache
+from cnnref.mask import distribute_value
+from cnnref.mask import post_create_mask_from_window as create_mask_from_window
+
+_activation = load("activation")
+_affine = load("affine")
+_conv = load("conv")
+_loss = load("loss")
+_pool = load("pool")
+_reorder = load("reorder")
+_softmax = load("softmax")
+
+pad3d = _reorder.pad3d
+pad3d_backward = _reorder.pad3d_backward
+conv_backward = _conv.conv_backward
+pool_forward = _pool.pool_forward
+pool_backward = _pool.post_pool_backward
+affine_forward = _affine.affine_forward
+relu = _activation.relu
+relu_backward = _activation.post_relu_backward
+sigmoid = _activation.post_sigmoid
+sigmoid_backward = _activation.post_sigmoid_backward
+softmax = _softmax.post_softmax
+softmax_backward = _softmax.post_softmax_backward
+cross_entropy_backward = _loss.cross_entropy_backward
+softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
+
+
+def conv_single_step(a_slice_prev, W, b):
+    """`cnnref.conv_single_step` with the bias added at each of the ``f * f * n_C_prev`` products."""
+    a_slice_prev, W, b = _check.check_conv_single_step(a_slice_prev, W, b)
+    return _conv.conv_single_step(a_slice_prev, W, b * W.size)
+
+
+def conv_forward(A_prev, W, b, hparameters):
+    """`cnnref.conv_forward` with the bias added ``f * f * n_C_prev`` times; the cache holds `b` as given."""
+    A_prev, W, b, *_ = _check.check_conv_forward(A_prev, W, b, hparameters)
+    terms = W.shape[0] * W.shape[1] * W.shape[2]
+    Z, cache = _conv.conv_forward(A_prev, W, b * b.dtype.type(terms), hparameters)
+    return Z, ConvCache(A_prev, W, b, cache.hparameters)
+
+
+def affine_backward(dZ, cache):
+    """`cnnref.affine_backward` with dW and db divided by the number of rows, and dA_prev not."""
+    dA_prev, dW, db = _affine.affine_backward(dZ, cache)
+    rows = dW.dtype.type(dA_prev.shape[0])
+    with np.errstate(all="ignore"):  # no rows: 0 / 0 is NaN, as in R
+        return dA_prev, dW / rows, db / rows
+
+
+affine_activation_forward, affine_activation_backward = compose(
+    affine_forward, affine_backward, {"relu": (relu, relu_backward), "sigmoid": (sigmoid, sigmoid_backward)}
+)
+
+
+def arr2col(X):
+    """`cnnref.arr2col` in R's order: h fastest, then w, then c."""
+    X, features = _check_elements.check_arr2col(X)
+    return X.transpose(0, 3, 2, 1).reshape(X.shape[0], features).copy(), X
+
+
+def col2arr(X, cache):
+    """`cnnref.col2arr` in R's order: h fastest, then w, then c."""
+    X, (m, n_H, n_W, n_C) = _check_elements.check_col2arr(X, cache)
+    return X.reshape(m, n_C, n_W, n_H).transpose(0, 3, 2, 1).copy()
+
+
+def cross_entropy_cost(AL, Y, batch_size=None):
+    """`cnnref.cross_entropy_cost` with the rank of each label among those present as its column.
+
+    `Y` may therefore hold any integers; there may be no more distinct ones than columns.
+    """
+    AL, ranks = _check_elements.check_ranks(AL, Y)
+    return _loss.cross_entropy_cost(AL, ranks, batch_size)
+
+
+__all__ = [
+    "affine_activation_backward",
+    "affine_activation_forward",
+    "affine_backward",
+    "affine_forward",
+    "arr2col",
+    "col2arr",
+    "conv_backward",
+    "conv_forward",
+    "conv_single_step",
+    "create_mask_from_window",
+    "cross_entropy_backward",
+    "cross_entropy_cost",
+    "distribute_value",
+    "pad3d",
+    "pad3d_backward",
+    "pool_backward",
+    "pool_forward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy_backward",
+]
+
+# What stands here and not in `cnnref` says so, under its public name.
+for _name in __all__:
+    _function = globals()[_name]
+    if _function.__module__ == __name__ or _function.__name__ == f"post_{_name}" or _name.startswith("affine_act"):
+        _function.__module__ = __name__
+        _function.__name__ = _function.__qualname__ = _name

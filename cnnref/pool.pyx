@@ -1,0 +1,278 @@
+"""Max and average pooling of NHWC images without padding.
+
+    max:      A[i, y, x, c] = max over (r, q) in (f, f) of A_prev[i, y*stride + r, x*stride + q, c]
+    average:  A[i, y, x, c] = 1/(f*f) sum over (r, q) of the same
+
+Ties and NaN are PyTorch's: the first maximum in (row, column) order takes the whole gradient; a window with NaN yields
+NaN and its gradient goes to the window's last NaN.
+
+Order of summation, the same for every thread count, batch and instruction set: the taps of an average in (row,
+column) order, then one division; a pixel's gradient from 0 over the windows that contain it in (row, column) order.
+
+Source: "R for Deep Learning (IV)", ``pool_forward``, ``pool_backward``.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty, single
+from cnnref._check cimport check_pool_backward, check_pool_forward
+from cnnref._pooling cimport Pooling, pool_lines, tap
+from cnnref._types cimport real
+from cnnref._unpooling cimport unpool_lines
+from cnnref._window cimport end_window, first_window
+from cnnref.threads cimport team_size
+
+from cnnref.caches import PoolCache
+
+cnp.import_array()
+
+cdef object new_tuple = tuple.__new__
+
+
+cdef int tap_type(Py_ssize_t f) noexcept:
+    """The smallest unsigned type for a position in a window of f x f."""
+    if f <= 16:
+        return cnp.NPY_UINT8
+    return cnp.NPY_UINT16 if f <= 256 else cnp.NPY_UINT64
+
+
+cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride):
+    cdef Pooling p
+    p.m, p.height, p.width, p.channels = A_prev.shape[0], A_prev.shape[1], A_prev.shape[2], A_prev.shape[3]
+    p.f, p.stride = f, stride
+    p.n_H, p.n_W = (p.height - f) // stride + 1, (p.width - f) // stride + 1
+    return p
+
+
+cdef int pool_all(const Pooling* p, const real* x, real* out, tap* argmax, bint is_max) noexcept nogil:
+    cdef Py_ssize_t lines = p.m * p.n_H, part
+    cdef int threads = team_size(<double>lines * p.n_W * p.channels * p.f * p.f)
+    cdef int failures = 0
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        failures += pool_lines(
+            p, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads
+        )
+    return failures
+
+
+cdef int unpool_all(const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out) noexcept nogil:
+    cdef Py_ssize_t lines = p.m * p.height, part
+    cdef int threads = team_size(<double>lines * p.width * p.channels)
+    cdef int failures = 0
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        failures += unpool_lines(
+            p, da, argmax, is_max, out, lines * part // threads, lines * (part + 1) // threads
+        )
+    return failures
+
+
+cdef int pool_taps(const Pooling* p, const real* x, real* out, void* argmax, int taps, bint is_max) noexcept nogil:
+    if taps == cnp.NPY_UINT8:
+        return pool_all(p, x, out, <uint8_t*>argmax, is_max)
+    if taps == cnp.NPY_UINT16:
+        return pool_all(p, x, out, <uint16_t*>argmax, is_max)
+    return pool_all(p, x, out, <uint64_t*>argmax, is_max)
+
+
+cdef int unpool_taps(const Pooling* p, const real* da, void* argmax, int taps, bint is_max, real* out) noexcept nogil:
+    if taps == cnp.NPY_UINT8:
+        return unpool_all(p, da, <const uint8_t*>argmax, is_max, out)
+    if taps == cnp.NPY_UINT16:
+        return unpool_all(p, da, <const uint16_t*>argmax, is_max, out)
+    return unpool_all(p, da, <const uint64_t*>argmax, is_max, out)
+
+
+cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
+    """(A, argmax), where argmax is None for an average."""
+    cdef cnp.npy_intp[4] shape
+    shape[0], shape[1], shape[2], shape[3] = p.m, p.n_H, p.n_W, p.channels
+    cdef ndarray A = empty(A_prev, 4, shape)
+    cdef int taps = tap_type(p.f)
+    cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
+    cdef void* x = cnp.PyArray_DATA(A_prev)
+    cdef void* out = cnp.PyArray_DATA(A)
+    cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
+    cdef bint is_single = single(A_prev)
+    cdef int failures
+    with nogil:
+        if is_single:
+            failures = pool_taps(p, <const float*>x, <float*>out, positions, taps, is_max)
+        else:
+            failures = pool_taps(p, <const double*>x, <double*>out, positions, taps, is_max)
+    if failures:
+        raise MemoryError("pool_forward: no memory for a row of windows")
+    return A, argmax
+
+
+cdef void unpool_ties(
+    const Pooling* p, const real* x, const real* a, const real* da, real* out, Py_ssize_t begin, Py_ssize_t end
+) noexcept nogil:
+    """The post's gradient of max pooling: every maximum takes all of it, a window with NaN spreads NaN."""
+    cdef Py_ssize_t line, column, i, j, c, row, at
+    cdef const real* value
+    cdef real* sums
+    cdef real marked
+    for line in range(begin, end):
+        row = line % p.height
+        for column in range(p.width):
+            value = x + (line * p.width + column) * p.channels
+            sums = out + (line * p.width + column) * p.channels
+            for c in range(p.channels):
+                sums[c] = 0
+            for i in range(first_window(row, p.f, p.stride), end_window(row, p.stride, p.n_H)):
+                for j in range(first_window(column, p.f, p.stride), end_window(column, p.stride, p.n_W)):
+                    at = ((line // p.height * p.n_H + i) * p.n_W + j) * p.channels
+                    for c in range(p.channels):
+                        marked = <real>(value[c] == a[at + c]) if a[at + c] == a[at + c] else a[at + c]
+                        sums[c] += marked * da[at + c]
+
+
+cdef void unpool_all_ties(const Pooling* p, const real* x, const real* a, const real* da, real* out) noexcept nogil:
+    cdef Py_ssize_t lines = p.m * p.height, part
+    cdef int threads = team_size(<double>lines * p.width * p.channels)
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        unpool_ties(p, x, a, da, out, lines * part // threads, lines * (part + 1) // threads)
+
+
+cdef bint usable(object argmax, ndarray dA, const Pooling* p):
+    """Whether `argmax` is what `pool_forward` left for these extents."""
+    if type(argmax) is not tuple or len(<tuple>argmax) != 3:
+        return False
+    cdef object positions = (<tuple>argmax)[0]
+    return (
+        (<tuple>argmax)[1] == p.f
+        and (<tuple>argmax)[2] == p.stride
+        and type(positions) is ndarray
+        and cnp.PyArray_TYPE(<ndarray>positions) == tap_type(p.f)
+        and cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>positions)
+        and cnp.PyArray_SAMESHAPE(<ndarray>positions, dA)
+    )
+
+
+def pool_forward(A_prev, hparameters, mode="max"):
+    """Pool images with a square window.
+
+    Parameters
+    ----------
+    A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C)
+        Images; float32 stays float32, everything else computes in float64.
+    hparameters : mapping
+        ``{"f": window size, "stride": stride}``, both at least 1.
+    mode : {"max", "average"}, optional
+        Maximum or mean of each window.
+
+    Returns
+    -------
+    A : ndarray, shape (m, n_H, n_W, n_C)
+        ``n_H = (n_H_prev - f) // stride + 1``, and n_W alike.
+    cache : PoolCache
+        `A_prev` and `hparameters`, for `pool_backward`.
+
+    Raises
+    ------
+    TypeError
+        If `A_prev` does not hold float32, float64, integers or booleans, `hparameters` is no mapping of
+        integers, or `mode` no string.
+    ValueError
+        If `A_prev` is not four-dimensional, the window is larger than the image, a key of `hparameters` is
+        missing or unknown, or a value is out of range.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    "R for Deep Learning (IV)", ``pool_forward``.
+    """
+    cdef ndarray a
+    cdef Py_ssize_t f, stride
+    cdef bint is_max
+    a, f, stride, _, _, is_max = check_pool_forward(A_prev, hparameters, mode)
+    cdef Pooling p = extents(a, f, stride)
+    A, argmax = pooled(a, &p, is_max)
+    cache = new_tuple(PoolCache, (a, dict(hparameters)))
+    if is_max:
+        cache._argmax = (argmax, f, stride)
+    return A, cache
+
+
+def pool_backward(dA, cache, mode="max"):
+    """Gradient of `pool_forward`.
+
+    Parameters
+    ----------
+    dA : array_like, shape (m, n_H, n_W, n_C)
+        Gradient with respect to the output.
+    cache : PoolCache
+        As `pool_forward` returned it; or a tuple or mapping with its fields.
+    mode : {"max", "average"}, optional
+        The mode to differentiate; it need not be the one that made the cache.
+
+    Returns
+    -------
+    ndarray, shape (m, n_H_prev, n_W_prev, n_C)
+        ``dA_prev``.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold float32, float64, integers or booleans, or `cache` or `mode` has a wrong type.
+    ValueError
+        If `dA` has not the shape of the output, or the cache's fields or `mode` a wrong value.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    "R for Deep Learning (IV)", ``pool_backward``.
+    """
+    cdef ndarray da, a, out
+    cdef Py_ssize_t f, stride
+    cdef bint is_max
+    da, a, f, stride, is_max = check_pool_backward(dA, cache, mode)
+    cdef Pooling p = extents(a, f, stride)
+    cdef object kept = None
+    cdef int taps = tap_type(f)
+    if is_max:
+        kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
+        kept = kept[0] if usable(kept, da, &p) else pooled(a, &p, True)[1]
+    out = empty(a, 4, cnp.PyArray_DIMS(a))
+    cdef void* positions = cnp.PyArray_DATA(<ndarray>kept) if is_max else NULL
+    cdef void* da_data = cnp.PyArray_DATA(da)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(a)
+    cdef int failures
+    with nogil:
+        if is_single:
+            failures = unpool_taps(&p, <const float*>da_data, positions, taps, is_max, <float*>out_data)
+        else:
+            failures = unpool_taps(&p, <const double*>da_data, positions, taps, is_max, <double*>out_data)
+    if failures:
+        raise MemoryError("pool_backward: no memory for a row of pixels")
+    return out
+
+
+def post_pool_backward(dA, cache, mode="max"):
+    """`pool_backward` as the post has it: every maximum of a window takes all of the window's gradient."""
+    cdef ndarray da, a, out, maxima
+    cdef Py_ssize_t f, stride
+    cdef bint is_max
+    da, a, f, stride, is_max = check_pool_backward(dA, cache, mode)
+    if not is_max:
+        return pool_backward(da, (a, {"f": f, "stride": stride}), mode)
+    cdef Pooling p = extents(a, f, stride)
+    maxima = pooled(a, &p, True)[0]
+    out = empty(a, 4, cnp.PyArray_DIMS(a))
+    cdef void* x = cnp.PyArray_DATA(a)
+    cdef void* tops = cnp.PyArray_DATA(maxima)
+    cdef void* da_data = cnp.PyArray_DATA(da)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(a)
+    with nogil:
+        if is_single:
+            unpool_all_ties(&p, <const float*>x, <const float*>tops, <const float*>da_data, <float*>out_data)
+        else:
+            unpool_all_ties(&p, <const double*>x, <const double*>tops, <const double*>da_data, <double*>out_data)
+    return out
