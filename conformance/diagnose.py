@@ -165,7 +165,7 @@ class Diagnoser:
             except Exception:  # whatever a wrong implementation raises, it is no evidence for a slip
                 continue
             if got is not None:
-                yield Evidence(case, arrays, data.output, got, None)
+                yield bare.seen(got)
 
     def _keeps_between_calls(self, data: Evidence) -> bool:
         """Whether the same call made again gives the right result on top of what it gave before."""

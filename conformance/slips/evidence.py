@@ -11,7 +11,10 @@ from conformance.case import Case
 from conformance.families import kind_of
 from conformance.slips.catalogue import Slip
 from conformance.slips.core import Array, reference
-from conformance.slips.rounding import APART, agrees, apart, distance, rounding
+from conformance.slips.rounding import APART, Rounding, agrees, apart, distance, rounding
+
+#: A slip's result and the limit of rounding, None if nothing rounds.
+Prediction = tuple[Array, Array | None]
 
 
 class Evidence:
@@ -36,14 +39,32 @@ class Evidence:
         self.finite = all(bool(np.isfinite(v).all()) for v in self.arrays.values())
         self._unit = float(np.finfo(case.numpy_dtype).eps) / 2
         self._exact = kind_of(case) == "exact"
+        self._known: dict[str, list[Prediction]] = {}
+        self._limits: dict[float, Rounding | None] = {}
 
-    def _predictions(self, slip: Slip) -> Iterator[tuple[Array, Array | None]]:
+    def seen(self, got: Array) -> Evidence:
+        """The same with what an implementation gave."""
+        self.got = np.asarray(got, np.float64)
+        return self
+
+    def _predictions(self, slip: Slip) -> list[Prediction]:
         """What each variant of a slip gives here, with the limit of rounding (None if nothing rounds)."""
-        limits = rounding(self.case, self.arrays, self.output, slip.unit or self._unit)
+        key = f"{slip.id} {slip.variants}"
+        if key not in self._known:
+            self._known[key] = list(self._predict(slip))
+        return self._known[key]
+
+    def _predict(self, slip: Slip) -> Iterator[Prediction]:
+        limits = self._rounding(slip.unit or self._unit)
         for outputs in slip.outputs(self.case, self.arrays):
             wrong = np.asarray(outputs.get(self.output, self.expected), np.float64)
             exact = self._exact and not slip.unit and _representable(wrong, self.case)
             yield wrong, None if exact or limits is None else limits.limit(wrong)
+
+    def _rounding(self, unit: float) -> Rounding | None:
+        if unit not in self._limits:
+            self._limits[unit] = rounding(self.case, self.arrays, self.output, unit)
+        return self._limits[unit]
 
     def explained_by(self, slip: Slip) -> Slip | None:
         """The slip with those variants that give what was got and not what is right; None without any."""
@@ -66,6 +87,8 @@ class Evidence:
         It is enough that what was got agrees with the slip and lies several times further from what is
         right.
         """
+        if slip.signature:
+            return self.explained_by(slip)
         with np.errstate(all="ignore"):
             return slip.narrowed(
                 [
@@ -117,7 +140,7 @@ class Evidence:
         return not agrees(self.case, zeros, self.expected, APART * self._limit(total))
 
     def _limit(self, total: float) -> Array:
-        limits = rounding(self.case, self.arrays, self.output, self._unit)
+        limits = self._rounding(self._unit)
         return (limits.limit(self.expected) if limits else 0.0) + np.full(
             self.expected.shape, 4 * self._unit * total
         )
