@@ -69,7 +69,7 @@ def summary_of(records, **changes):
         "seconds": 61.25,
         "detectability": {"exact": 1.0},
         "blind": 0,
-        "options": {"ops": None, "dtypes": ["f32", "f64"], "cases": 200},
+        "options": {"ops": list(OPERATIONS), "dtypes": ["f32", "f64"], "cases": 200},
         "operations": {},
     } | changes
 

@@ -33,7 +33,14 @@ def test_all_passed(report):
     assert result.tree.get("skipped") == "0"
     for op in OPERATIONS:
         assert f"| {op} |".replace("_", r"\_") in result.markdown
-    for fact in ("seed 17", "torch 2.13.0", "platform Linux-6.1-x86_64", "dtypes f32, f64", "time 61.2 s"):
+    for fact in (
+        "seed 17",
+        "torch 2.13.0",
+        "platform Linux-6.1-x86_64",
+        "dtypes f32, f64",
+        "time 61.2 s",
+        "ops all",
+    ):
         assert fact in result.page.words
 
 
@@ -81,6 +88,9 @@ def test_matrix_counts_and_worst_errors(report):
         record("relu", 5, "absent"),
     ]
     result = report(records)
+    assert "The largest share of a bound, ∞, is in conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:3." in (
+        result.page.words
+    )
     rows = re.findall(r'<th scope="row" class="output">.*?</tr>', result.html, re.DOTALL)
     cells = [" ".join(re.sub(r"<[^>]*>", " ", row).split()).replace("\u2013", "-") for row in rows]
     assert cells == ["Z ✗ failed 3 1 0 ∞ 7.50 ∞ 0.06 unexplained 1", "A - absent 0 0 1 - - - -"]
@@ -183,12 +193,26 @@ def test_coverage_counts_families_tiers_corners(report):
 
 
 def test_corner_results(report):
-    name = next(iter(corners("relu"))).name
-    words = report(
-        [record("relu", 1, "failed", corner=name), record("relu", 1, dtype="f64", corner=name)]
-    ).page.words
-    assert re.search(rf"{name} ✗ failed relu", words)
-    assert re.search(r"named corner cases?: 1 failed", words)
+    catalogue = {(corner.name, corner.source) for corner in corners("relu")}
+    name, source = next((n, s) for n, s in sorted(catalogue) if [m for m, _ in catalogue].count(n) == 1)
+    records = [
+        record("relu", 1, "failed", corner=name),
+        record("relu", 1, dtype="f64", corner=name),
+        record("relu", 2, corner="of-my-own"),
+    ]
+    words = report(records).page.words
+    assert f"{name} ✗ failed relu {source}" in words
+    assert "of-my-own ✓ passed relu" in words
+    # Only of the operations that ran, each once.
+    rest = len(catalogue) - 1
+    assert f"{len(catalogue) + 1} named corner cases: 1 failed, {rest} not run, 1 passed" in words
+
+
+def test_a_corner_shared_by_operations_shows_its_worst_result(report):
+    shared = {c.name for c in corners("relu")} & {c.name for c in corners("sigmoid")}
+    name = min(shared)
+    words = report([record("relu", 1, corner=name), record("sigmoid", 2, "failed", corner=name)]).page.words
+    assert f"{name} ✗ failed sigmoid" in words
 
 
 def test_a_broken_line_is_named(tmp_path):

@@ -133,6 +133,26 @@ def test_plots_name_every_output_and_their_units(report):
     assert not re.search(r"#(0[1-8])\1\1\b", html), "a stand-in colour reached the page"
 
 
+def test_plots_have_a_far_end_only_for_what_lies_there(report):
+    crosses = []
+
+    def written_in(records):
+        svgs = re.findall(r"<svg.*?</svg>", report(records).html, re.DOTALL)
+        crosses.append([svg.count("var(--failed)") for svg in svgs])
+        return [set(re.findall(r">([^<>]+)</text>", svg)) for svg in svgs]
+
+    ulp, share = written_in([record(), record("relu", 2)])
+    assert not ulp & {"∞", "fails"}
+    assert "&gt; 100" not in share
+    wrong = record("relu", 3, "failed", max_error_ulp="inf", max_bound_fraction=1e9)
+    ulp, share = written_in([record(), wrong])
+    assert {"∞", "fails"} <= ulp
+    assert {"&gt; 100", "fails", "bound"} <= share
+    # Every mark has its colour written out; in a run that fails there are the crosses and their legend.
+    written_in([record(), record("relu", 3), record("softmax", 4, "failed"), wrong])
+    assert crosses[0][0] == 0 < crosses[1][0] < crosses[2][0]
+
+
 def test_same_run_same_bytes(report):
     first, second = report(full_run(1)), report(full_run(1))
     assert (first.html, first.markdown, first.junit) == (second.html, second.markdown, second.junit)
