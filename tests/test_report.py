@@ -88,7 +88,7 @@ def test_matrix_counts_and_worst_errors(report):
         record("relu", 5, "absent"),
     ]
     result = report(records)
-    assert "The largest share of a bound, ∞, is in conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:3." in (
+    assert "The largest share of a bound, ∞, is in conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:3" in (
         result.page.words
     )
     rows = re.findall(r'<th scope="row" class="output">.*?</tr>', result.html, re.DOTALL)
