@@ -106,6 +106,14 @@ def test_memory_that_was_never_written_is_a_failure():
     assert failed(judge(changed(pad3d=pad3d), "pad3d")) == {"output"}
 
 
+def test_outputs_are_allocated_over_nan():
+    def pad3d(input, stride=1):
+        return np.empty((1, 4, 5, 4), input.dtype)
+
+    trial = Trial(changed(pad3d=pad3d), Case.parse("pad3d:f32:m1h2w3c4_p1:small:0"))
+    assert np.isnan(trial.outcome.outputs["output"]).all()
+
+
 def test_bits_that_change_between_calls_are_a_failure():
     calls = []
 
