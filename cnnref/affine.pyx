@@ -13,6 +13,8 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref._arrays cimport empty
+from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
 from cnnref._memory cimport allocate
 from cnnref._outer cimport outer_product
@@ -21,7 +23,6 @@ from cnnref._plan cimport Correlation, multiplications
 from cnnref._types cimport real
 from cnnref.threads cimport team_size
 
-from cnnref._check import check_affine_backward, check_affine_forward
 from cnnref.caches import AffineCache
 
 cnp.import_array()
@@ -43,10 +44,10 @@ cdef Correlation product_plan(Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns
 
 
 cdef int product(
-    Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns, const real* rows, const real* matrix, bint transposed,
+    Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns, const real* rows, const real* weights, bint transposed,
     const real* bias, real* out,
 ) noexcept nogil:
-    """``out = bias + rows @ matrix``, with `matrix` stored as its transpose where `transposed`."""
+    """``out = bias + rows @ weights``, with the weights stored as its transpose where `transposed`."""
     cdef Correlation plan = product_plan(m, inner, columns)
     cdef Py_ssize_t padded = padded_columns(columns, <real>0)
     cdef real* start = <real*>allocate(padded * (inner + 1), sizeof(real))
@@ -57,9 +58,9 @@ cdef int product(
     if bias != NULL:
         memcpy(start, bias, columns * sizeof(real))
     if transposed:
-        pack_rows(matrix, inner, columns, inner, inner, 0, start + padded)
+        pack_rows(weights, inner, columns, inner, inner, 0, start + padded)
     else:
-        pack_columns(matrix, inner, columns, columns, inner, 0, start + padded)
+        pack_columns(weights, inner, columns, columns, inner, 0, start + padded)
     status = correlate(&plan, rows, start + padded, start, out, team_size(multiplications(&plan)))
     free(start)
     return status
@@ -75,11 +76,10 @@ cdef int backward(
     return outer_product(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
 
 
-cdef cnp.ndarray empty(Py_ssize_t rows, Py_ssize_t columns, cnp.ndarray like):
-    cdef cnp.npy_intp extents[2]
-    extents[0] = rows
-    extents[1] = columns
-    return cnp.PyArray_EMPTY(2, extents, cnp.PyArray_TYPE(like), 0)
+cdef cnp.ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, cnp.ndarray like):
+    cdef cnp.npy_intp shape[2]
+    shape[0], shape[1] = rows, columns
+    return empty(like, 2, shape)
 
 
 def affine_forward(A_prev, W, b):
@@ -119,7 +119,7 @@ def affine_forward(A_prev, W, b):
     m = a.shape[0]
     n_prev = a.shape[1]
     n = w.shape[1]
-    Z = empty(m, n, a)
+    Z = matrix(m, n, a)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         with nogil:
             status = product(
@@ -171,13 +171,13 @@ def affine_backward(dZ, cache):
     cdef cnp.ndarray g, a, w, dA_prev, dW, db
     cdef Py_ssize_t m, n_prev, n
     cdef int status
-    g, a, w = check_affine_backward(dZ, cache)
+    g, a, w, _ = check_affine_backward(dZ, cache)
     m = a.shape[0]
     n_prev = a.shape[1]
     n = w.shape[1]
-    dA_prev = empty(m, n_prev, a)
-    dW = empty(n_prev, n, a)
-    db = empty(1, n, a)
+    dA_prev = matrix(m, n_prev, a)
+    dW = matrix(n_prev, n, a)
+    db = matrix(1, n, a)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         with nogil:
             status = backward(

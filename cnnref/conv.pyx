@@ -15,9 +15,11 @@ Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``co
 
 cimport numpy as cnp
 
+from cnnref._arrays cimport empty
+from cnnref._check cimport check_conv_backward, check_conv_forward, check_conv_single_step
+from cnnref._window cimport output_extent
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
 
-from cnnref._check import check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref.caches import ConvCache
 
 cnp.import_array()
@@ -33,17 +35,9 @@ cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, Py_ssize_t stride, Py_ssi
     s.n_C = W.shape[3]
     s.stride = stride
     s.pad = pad
-    s.n_H = (s.n_H_prev + 2 * pad - s.f) // stride + 1
-    s.n_W = (s.n_W_prev + 2 * pad - s.f) // stride + 1
+    s.n_H = output_extent(s.n_H_prev, s.f, stride, pad)
+    s.n_W = output_extent(s.n_W_prev, s.f, stride, pad)
     return s
-
-
-cdef cnp.ndarray empty(tuple shape, cnp.ndarray like):
-    cdef cnp.npy_intp extents[4]
-    cdef Py_ssize_t axis
-    for axis in range(len(shape)):
-        extents[axis] = shape[axis]
-    return cnp.PyArray_EMPTY(<int>len(shape), extents, cnp.PyArray_TYPE(like), 0)
 
 
 def conv_single_step(a_slice_prev, W, b):
@@ -75,16 +69,15 @@ def conv_single_step(a_slice_prev, W, b):
     ----------
     "R for Deep Learning (IV)", ``conv_single_step``.
     """
-    cdef cnp.ndarray a, w, bias
+    cdef cnp.ndarray a, w
+    cdef double bias
     a, w, bias = check_conv_single_step(a_slice_prev, W, b)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         return single_step(
-            <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), (<float*>cnp.PyArray_DATA(bias))[0],
-            cnp.PyArray_SIZE(a),
+            <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), <float>bias, cnp.PyArray_SIZE(a)
         )
     return single_step(
-        <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w), (<double*>cnp.PyArray_DATA(bias))[0],
-        cnp.PyArray_SIZE(a),
+        <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w), bias, cnp.PyArray_SIZE(a)
     )
 
 
@@ -124,12 +117,13 @@ def conv_forward(A_prev, W, b, hparameters):
     "R for Deep Learning (IV)", ``conv_forward``.
     """
     cdef cnp.ndarray a, w, bias, Z
-    cdef Py_ssize_t stride, pad
+    cdef cnp.npy_intp shape[4]
     cdef Shape s
     cdef int status
-    a, w, bias, stride, pad, hparameters = check_conv_forward(A_prev, W, b, hparameters)
+    a, w, bias, stride, pad, _, _ = check_conv_forward(A_prev, W, b, hparameters)
     s = shape_of(a, w, stride, pad)
-    Z = empty((s.m, s.n_H, s.n_W, s.n_C), a)
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
+    Z = empty(a, 4, shape)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         with nogil:
             status = forward(
@@ -144,7 +138,7 @@ def conv_forward(A_prev, W, b, hparameters):
             )
     if status < 0:
         raise MemoryError("conv_forward: no memory for the packed filters and the padded rows")
-    return Z, ConvCache(a, w, bias, hparameters)
+    return Z, ConvCache(a, w, bias, dict(hparameters))
 
 
 def conv_backward(dZ, cache):
@@ -179,14 +173,17 @@ def conv_backward(dZ, cache):
     "R for Deep Learning (IV)", ``conv_backward``; the true gradient, as PyTorch autograd gives it.
     """
     cdef cnp.ndarray g, a, w, dA_prev, dW, db
-    cdef Py_ssize_t stride, pad
+    cdef cnp.npy_intp shape[4]
     cdef Shape s
     cdef int status
-    g, a, w, stride, pad = check_conv_backward(dZ, cache)
+    g, a, w, _, stride, pad = check_conv_backward(dZ, cache)
     s = shape_of(a, w, stride, pad)
-    dA_prev = empty((s.m, s.n_H_prev, s.n_W_prev, s.n_C_prev), a)
-    dW = empty((s.f, s.f, s.n_C_prev, s.n_C), a)
-    db = empty((1, 1, 1, s.n_C), a)
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H_prev, s.n_W_prev, s.n_C_prev
+    dA_prev = empty(a, 4, shape)
+    shape[0], shape[1], shape[2], shape[3] = s.f, s.f, s.n_C_prev, s.n_C
+    dW = empty(a, 4, shape)
+    shape[0], shape[1], shape[2] = 1, 1, 1
+    db = empty(a, 4, shape)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         with nogil:
             status = backward_input(
