@@ -54,6 +54,7 @@ OPTIMISE = [
     "-fno-trapping-math",
     "--param=max-completely-peel-times=7",
     "-fno-loop-unroll-and-jam",
+    "-Wno-attributes",  # a `cdef inline` in a .pxd that is told to stand apart: meant so
 ]
 
 X86_64 = {
