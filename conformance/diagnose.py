@@ -137,13 +137,15 @@ class Diagnoser:
 
     def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
         """The slips that further cases do not contradict, as soon as one is left and has been seen again."""
-        witnesses = 0
+        witnesses: list[str] = []
         for more in self._further(data, rerun, found):
             found = _left(more.consistent_with, found)
             if not found:
                 return []
-            witnesses += any(more.shows(slip) for slip in found)
-            if len(found) == 1 and witnesses >= WITNESSES:
+            if any(more.shows(slip) for slip in found):
+                witnesses.append(more.case.family)
+            # Two families: what one kind of data bears out, another may contradict.
+            if len(found) == 1 and len(witnesses) >= WITNESSES and len(set(witnesses)) > 1:
                 return found
         return found
 

@@ -185,18 +185,25 @@ def test_no_numbers_or_another_shape_are_unexplained(got: np.ndarray | None) -> 
     assert diagnose(case, arrays, "A", got, reference(case, doubles(arrays))["A"]) == UNEXPLAINED
 
 
-def test_one_wrong_number_is_unexplained() -> None:
-    case = Case.parse("conv_backward:f32:m2h9w7c3_f2k4_s2p1:small:17")
+@pytest.mark.parametrize("family", ["small", "normal"])
+def test_one_wrong_number_is_unexplained(family: str) -> None:
+    case = Case.parse(f"conv_backward:f32:m2h9w7c3_f2k4_s2p1:{family}:17")
     arrays = draw(case)
     for output, expected in reference(case, doubles(arrays)).items():
-        got = expected.astype(np.float32)
-        got.flat[got.size // 2] += 1
-        assert diagnose(case, arrays, output, got, expected) == UNEXPLAINED
+        for name in ("filter-flipped", "upstream-ignored", "gradient-divided-by-m"):
+            if not CATALOGUE[name].applies(case.op, output):
+                continue
+            got = wrong(case, name, output)
+            assert diagnose(case, arrays, output, got, expected) == name
+            got.flat[got.size // 2] += 1
+            assert diagnose(case, arrays, output, got, expected) == UNEXPLAINED
 
 
 def test_rounding_is_no_slip() -> None:
     case = Case.parse("conv_forward:f32:m2h9w7c3_f2k4_s2p1:normal:17")
     arrays = draw(case)
+    # The last channel is less than the rounding error: that it is not in the sum cannot be told.
+    arrays["W"][:, :, -1] *= 1e-9
     expected = reference(case, doubles(arrays))["Z"]
     got = (expected * (1 + 2.0**-23)).astype(np.float32)
     assert diagnose(case, arrays, "Z", got, expected) == UNEXPLAINED

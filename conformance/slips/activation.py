@@ -165,6 +165,22 @@ def _sigmoid_piecewise_linear(case: Case, a: Arrays, base: Base) -> Outputs:
 
 
 @slip(
+    "sigmoid-underflows-early",
+    "1/(1+exp(-Z)): exp overflows before the sigmoid underflows, so the smallest results are 0.",
+    {"sigmoid": "A", "affine_activation_forward": "A", **_SIGMOID},
+)
+def _sigmoid_underflows_early(case: Case, a: Arrays, base: Base) -> Outputs:
+    smallest = 1.0 / float(np.finfo(case.numpy_dtype).max)
+
+    def cut(s: Array) -> Array:
+        return np.where(s < smallest, 0.0, s)
+
+    if case.operation.upstream:
+        return _with_slope(case, a, base, lambda z: cut(sigmoid(z)) * sigmoid(-z))
+    return {"A": cut(base(case, a)["A"])} if _is(case, "sigmoid") else {}
+
+
+@slip(
     "sigmoid-overflows",
     "exp(Z)/(1+exp(Z)) overflows for large Z and yields NaN.",
     {"sigmoid": "A"},

@@ -70,23 +70,26 @@ def _pool_forward(
     return {"A": taken.sum((3, 4)) / (divisor or window.f**2)}
 
 
-def chosen(values: Array, ties: str, nan_first: bool = False) -> Array:
+def chosen(values: Array, ties: str, nan: str = "last") -> Array:
     """The share of the gradient that each entry of the last-but-one axis receives.
 
-    Ties go to the ``first`` maximum, the ``last``, ``all`` of them in full or ``shared`` equally. A
-    NaN wins over numbers, the last NaN (or the first) over the others, whatever the ties do.
+    Ties go to the ``first`` maximum, the ``last``, ``all`` of them in full or ``shared`` equally. Among
+    NaN the ``last`` or the ``first`` gets all of it; or all shares are NaN (``spread``) or 0 (``none``).
     """
-    nan = np.isnan(values)
-    number = np.where(nan, -np.inf, values)
-    candidates = np.where(nan.any(-2, keepdims=True), nan, number == number.max(-2, keepdims=True))
-    some = nan.any(-2, keepdims=True)
-    last = np.where(some, not nan_first, ties == "last")
+    is_nan = np.isnan(values)
+    some = is_nan.any(-2, keepdims=True)
+    number = np.where(is_nan, -np.inf, values)
+    candidates = np.where(some, is_nan, number == number.max(-2, keepdims=True))
+    last = np.where(some, nan == "last", ties == "last")
     first_seen = (np.cumsum(candidates, -2) == 1) & candidates
     last_seen = (np.cumsum(candidates[..., ::-1, :], -2)[..., ::-1, :] == 1) & candidates
     if ties in ("all", "shared"):
         share = candidates / (1.0 if ties == "all" else candidates.sum(-2, keepdims=True))
         first_seen = np.where(some, first_seen, share)
-    return np.asarray(np.where(last, last_seen, first_seen), np.float64)
+    out = np.where(last, last_seen, first_seen).astype(np.float64)
+    if nan in ("spread", "none"):
+        out = np.where(some, np.nan if nan == "spread" else 0.0, out)
+    return np.asarray(out)
 
 
 def _pool_backward(
@@ -94,7 +97,7 @@ def _pool_backward(
     a: Arrays,
     window: Window | None = None,
     ties: str = "first",
-    nan_first: bool = False,
+    nan: str = "last",
     start: float = -np.inf,
     overwrite: bool = False,
     mode: str = "",
@@ -105,15 +108,15 @@ def _pool_backward(
     flat = taken.reshape(*taken.shape[:3], window.f**2, taken.shape[-1])
     upstream = a["dA"][:, :, :, None, :]
     if (mode or case.word("mode")) == "max":
-        share = chosen(flat, ties, nan_first) * ~(flat.max(-2, keepdims=True) < start)
+        share = chosen(flat, ties, nan) * ~(flat.max(-2, keepdims=True) < start)
         given = np.where(share != 0, share * upstream, 0.0)
     else:
         given = np.broadcast_to(upstream / (divisor or window.f**2), flat.shape)
     return {"dA_prev": scatter(given.reshape(taken.shape), window, a["A_prev"].shape, overwrite)}
 
 
-def _mask(case: Case, a: Arrays, ties: str = "first", nan_first: bool = False) -> Outputs:
-    return {"mask": chosen(a["x"].reshape(-1, 1), ties, nan_first).reshape(a["x"].shape)}
+def _mask(case: Case, a: Arrays, ties: str = "first", nan: str = "last") -> Outputs:
+    return {"mask": chosen(a["x"].reshape(-1, 1), ties, nan).reshape(a["x"].shape)}
 
 
 def _distribute(case: Case, a: Arrays, divisor: float | None = None) -> Outputs:
@@ -234,7 +237,8 @@ def _cross_entropy_cost(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
 
 def _cross_entropy_backward(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
     hot = onehot(case, a)
-    return {"dAL": np.where(hot > 0, -1.0 / (a["AL"] + epsilon), 0.0) / max(case["m"], 1)}
+    # Divided once: 1/AL alone may overflow.
+    return {"dAL": np.where(hot > 0, -1.0 / ((a["AL"] + epsilon) * max(case["m"], 1)), 0.0)}
 
 
 def _softmax_cross_entropy_backward(case: Case, a: Arrays, **options: Any) -> Outputs:

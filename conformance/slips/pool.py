@@ -14,10 +14,19 @@ _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
 _MASK = {"create_mask_from_window": "mask"}
 _SPREAD = {"distribute_value": "a"}
 
+#: What comes of ``x == max(x)`` with a NaN: nothing equals it, or (R) nothing is known.
+_EQUALITY = ({"nan": "last"}, {"nan": "none"}, {"nan": "spread"})
 
-@slip("pool-ties-all", "Each of the tied maxima receives the whole gradient.", _BACKWARD, post=True)
-def _pool_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, ties="all")
+
+@slip(
+    "pool-ties-all",
+    "Each of the tied maxima receives the whole gradient.",
+    _BACKWARD,
+    variants=_EQUALITY,
+    post=True,
+)
+def _pool_ties_all(case: Case, a: Arrays, base: Base, nan: str) -> Outputs:
+    return base(case, a, ties="all", nan=nan)
 
 
 @slip("pool-ties-last", "The last of the tied maxima receives the gradient, not the first.", _BACKWARD)
@@ -87,7 +96,7 @@ def _pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     _BACKWARD,
 )
 def _pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, nan_first=True)
+    return base(case, a, nan="first")
 
 
 @slip(
@@ -159,9 +168,15 @@ def _pool_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"A": np.broadcast_to(out.max(-1, keepdims=True), out.shape)} if out.size else {}
 
 
-@slip("mask-ties-all", "Every maximum is marked, not only the first.", _MASK, post=True)
-def _mask_ties_all(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, ties="all")
+@slip(
+    "mask-ties-all",
+    "Every maximum is marked, not only the first.",
+    _MASK,
+    variants=_EQUALITY,
+    post=True,
+)
+def _mask_ties_all(case: Case, a: Arrays, base: Base, nan: str) -> Outputs:
+    return base(case, a, ties="all", nan=nan)
 
 
 @slip("mask-ties-last", "The last of the tied maxima is marked, not the first.", _MASK)
@@ -171,7 +186,7 @@ def _mask_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
 
 @slip("mask-nan-first", "Of several NaN the first one is marked, not the last.", _MASK)
 def _mask_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, nan_first=True)
+    return base(case, a, nan="first")
 
 
 @slip("mask-first-by-columns", "Of tied maxima the first down the columns is marked.", _MASK)

@@ -63,6 +63,18 @@ def exponent_of_the_wrong_sign(Z):
     return right.sigmoid(np.negative(Z))[0], Z
 
 
+@fault("sigmoid", "A", "sigmoid-underflows-early")
+def as_in_the_textbook(Z):
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-Z)), Z
+
+
+@fault("sigmoid_backward", "dZ", "sigmoid-underflows-early")
+def product_of_the_textbook_sigmoid(dA, cache):
+    s, _ = as_in_the_textbook(cache)
+    return dA * (s * (1 - s))
+
+
 @fault("sigmoid", "A", "sigmoid-overflows")
 def quotient_of_exponentials(Z):
     with np.errstate(over="ignore", invalid="ignore"):
