@@ -167,7 +167,7 @@ def _sigmoid_piecewise_linear(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "sigmoid-underflows-early",
     "1/(1+exp(-Z)): exp overflows before the sigmoid underflows, so the smallest results are 0.",
-    {"sigmoid": "A", "affine_activation_forward": "A", **_SIGMOID},
+    {"sigmoid": "A", "affine_activation_forward": "A", "sigmoid_backward": "dZ"},
 )
 def _sigmoid_underflows_early(case: Case, a: Arrays, base: Base) -> Outputs:
     smallest = 1.0 / float(np.finfo(case.numpy_dtype).max)
