@@ -60,34 +60,38 @@ cdef inline void join_samples(Correlation* plan) noexcept nogil:
         plan.samples = 1
 
 
+cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil:
+    """Whether no value is infinite or NaN, by a count that vectorises.
+
+    The narrow kernel multiplies filters with the zeros around an image, which is harmless only then (0 * inf is NaN).
+    """
+    cdef Py_ssize_t j, others = 0
+    for j in range(count):
+        others += values[j] - values[j] != 0
+    return others == 0
+
+
 cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const real* b, real* Z) noexcept nogil:
     cdef Correlation plan = forward_plan(s)
     cdef Py_ssize_t depth = s.f * s.f * s.n_C_prev
     cdef Py_ssize_t padded = padded_columns(s.n_C, <real>0)
     cdef real* start = <real*>allocate(padded * (depth + 1), sizeof(real))
     cdef Py_ssize_t j, k
+    cdef bint narrow = is_narrow(&plan) and all_finite(W, depth * s.n_C)
     cdef int status
     if start == NULL:
         return -1
     memset(start, 0, padded * sizeof(real))
     memcpy(start, b, s.n_C * sizeof(real))
-    if is_narrow(&plan):
+    if narrow:
         for j in range(s.n_C):
             for k in range(depth):
                 start[padded + j * depth + k] = W[k * s.n_C + j]
     else:
         pack_columns(W, depth, s.n_C, s.n_C, depth, 0, start + padded)
-    status = correlate(&plan, A_prev, start + padded, start, Z, team_size(multiplications(&plan)))
+    status = correlate(&plan, A_prev, start + padded, start, Z, narrow, team_size(multiplications(&plan)))
     free(start)
     return status
-
-
-cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil:
-    """Whether no value is infinite or NaN, by a count that vectorises."""
-    cdef Py_ssize_t j, others = 0
-    for j in range(count):
-        others += values[j] - values[j] != 0
-    return others == 0
 
 
 cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, real* dA_prev) noexcept nogil:
@@ -101,12 +105,11 @@ cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, re
     cdef Py_ssize_t row_phase, column_phase, phases = min(s.stride, s.f)
     cdef Py_ssize_t first_h, first_w, r, q, depth
     cdef Correlation plan
+    cdef bint finite = all_finite(W, s.f * s.f * s.n_C_prev * s.n_C)
+    cdef bint narrow
     cdef int status = 0
     cdef real* panels
     cdef real* start
-    if not all_finite(W, s.f * s.f * s.n_C_prev * s.n_C):
-        backward_input_by_taps(s, dZ, W, dA_prev)
-        return 0
     start = <real*>allocate(padded * (s.f * s.f * s.n_C + 1), sizeof(real))
     if start == NULL:
         return -1
@@ -138,6 +141,7 @@ cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, re
             plan.n_W = max((s.n_W_prev - first_w + s.stride - 1) // s.stride, <Py_ssize_t>0)
             plan.left = plan.window_w - 1 - (first_w + s.pad - column_phase) // s.stride
             depth = plan.window_h * plan.window_w * s.n_C
+            narrow = finite and is_narrow(&plan)
             for r in range(plan.window_h):
                 for q in range(plan.window_w):
                     pack_tap(
@@ -146,9 +150,9 @@ cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, re
                             (row_phase + s.stride * (plan.window_h - 1 - r)) * s.f
                             + column_phase + s.stride * (plan.window_w - 1 - q)
                         ) * s.n_C_prev * s.n_C,
-                        depth, (r * plan.window_w + q) * s.n_C, panels,
+                        narrow, depth, (r * plan.window_w + q) * s.n_C, panels,
                     )
-            status = run_phase(plan, dZ, panels, start, dA_prev + (first_h * s.n_W_prev + first_w) * s.n_C_prev)
+            status = run_phase(plan, dZ, panels, start, narrow, dA_prev + (first_h * s.n_W_prev + first_w) * s.n_C_prev)
             if status < 0:
                 break
         if status < 0:
@@ -158,11 +162,11 @@ cdef inline int backward_input(const Shape* s, const real* dZ, const real* W, re
 
 
 cdef inline void pack_tap(
-    const Correlation* plan, const real* tap, Py_ssize_t depth, Py_ssize_t at, real* panels
+    const Correlation* plan, const real* tap, bint narrow, Py_ssize_t depth, Py_ssize_t at, real* panels
 ) noexcept nogil:
     """Pack one tap's ``(n_C_prev, n_C)`` matrix, transposed, from row `at` of the panels on."""
     cdef Py_ssize_t c
-    if is_narrow(plan):
+    if narrow:
         for c in range(plan.columns):
             memcpy(panels + c * depth + at, tap + c * plan.channels, plan.channels * sizeof(real))
     else:
@@ -170,36 +174,10 @@ cdef inline void pack_tap(
 
 
 cdef inline int run_phase(
-    Correlation plan, const real* dZ, const real* panels, const real* start, real* dA_prev
+    Correlation plan, const real* dZ, const real* panels, const real* start, bint narrow, real* dA_prev
 ) noexcept nogil:
     join_samples(&plan)
-    return correlate(&plan, dZ, panels, start, dA_prev, team_size(multiplications(&plan)))
-
-
-cdef inline void backward_input_by_taps(const Shape* s, const real* dZ, const real* W, real* dA_prev) noexcept nogil:
-    """`dA_prev` where zeros outside dZ must not meet the filters: 0 * inf would be NaN. Slow and rare."""
-    cdef Py_ssize_t i, h, w, c, r, q, k, y, x
-    cdef real total
-    for i in range(s.m):
-        for h in range(s.n_H_prev):
-            for w in range(s.n_W_prev):
-                for c in range(s.n_C_prev):
-                    total = 0
-                    for r in range(s.f - 1, -1, -1):
-                        y = h + s.pad - r
-                        if y < 0 or y % s.stride != 0 or y // s.stride >= s.n_H:
-                            continue
-                        for q in range(s.f - 1, -1, -1):
-                            x = w + s.pad - q
-                            if x < 0 or x % s.stride != 0 or x // s.stride >= s.n_W:
-                                continue
-                            for k in range(s.n_C):
-                                total = multiply_add(
-                                    dZ[((i * s.n_H + y // s.stride) * s.n_W + x // s.stride) * s.n_C + k],
-                                    W[((r * s.f + q) * s.n_C_prev + c) * s.n_C + k],
-                                    total,
-                                )
-                    dA_prev[((i * s.n_H_prev + h) * s.n_W_prev + w) * s.n_C_prev + c] = total
+    return correlate(&plan, dZ, panels, start, dA_prev, narrow, team_size(multiplications(&plan)))
 
 
 cdef inline int backward_filters(

@@ -3,7 +3,7 @@
 ``dW[tap, j] = sum over samples and output pixels of window[pixel, tap] * dZ[pixel, j]``, where a tap is one
 (row, column, channel) of the window. The pixels are cut into chunks, whole samples or whole output rows, of
 about `CHUNK` pixels: a cut that depends on the shapes alone. Within a chunk each element is one chain of fused multiply-adds in
-the order (sample, row, column); the chunks' sums are added in order. A gradient too small to keep threads busy is summed in `groups`
+the order (sample, row, column), the padding left out (with fewer than 32 channels: taken as zeros); the chunks' sums are added in order. A gradient too small to keep threads busy is summed in `groups`
 of chunks first, and the groups' sums are added in order: the number of groups, too, depends on the shapes alone.
 """
 
@@ -53,54 +53,91 @@ cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
     return cut
 
 
+cdef inline bint tap_by_tap(const Correlation* plan) noexcept nogil:
+    """Whether tiles keep to one (row, column) of the window, so that pixels where it is padding can be left out.
+
+    With few channels tiles run across taps instead, over padded copies.
+    """
+    return plan.channels >= 32 and not in_place(plan)
+
+
+cdef inline void reach(
+    Py_ssize_t tap, Py_ssize_t before, Py_ssize_t extent, Py_ssize_t stride, Py_ssize_t outputs,
+    Py_ssize_t* first, Py_ssize_t* end,
+) noexcept nogil:
+    """The outputs on one axis whose windows have their row or column `tap` inside the image."""
+    first[0] = max((before - tap + stride - 1) // stride, <Py_ssize_t>0) if before > tap else 0
+    end[0] = min((extent - 1 + before - tap) // stride + 1, outputs) if extent + before > tap else 0
+
+
 cdef inline void multiply_chunk(
-    const Correlation* plan, const real** bases, Py_ssize_t pieces, Py_ssize_t line, Py_ssize_t n_rows,
-    const real* panels, bint fresh, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, real* scratch,
+    const Correlation* plan, const real** bases, Py_ssize_t pieces, Py_ssize_t line, Py_ssize_t chunk_top,
+    Py_ssize_t n_rows, const real* panels, bint fresh, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW,
+    real* scratch,
 ) noexcept nogil:
     """Add one chunk's sums for taps `from_tap` to `to_tap` to `dW`, or set them where `fresh`.
 
     `bases` are the first windows of the chunk's samples, `panels` its packed `dZ`.
     """
     cdef const real* a[MOST_ROWS]
-    cdef const real* taps[MOST_ROWS]
     cdef const real* starts[MOST_ROWS]
     cdef real* sums[MOST_ROWS]
+    cdef Py_ssize_t offsets[MOST_ROWS]
+    cdef bint apart = tap_by_tap(plan)
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t depth = pieces * n_rows * plan.n_W
     cdef Py_ssize_t step = plan.stride * plan.channels
-    cdef Py_ssize_t first = 0, width, valid, tap, piece, j
-    cdef int rows, r, count
+    cdef Py_ssize_t first = 0, width, valid, tap, offset, rest, piece, j
+    cdef Py_ssize_t top = chunk_top, bottom = chunk_top + n_rows, left = 0, right = plan.n_W
+    cdef int rows, r, count, taken
     cdef bint single
     cdef real* target
+    if from_tap == to_tap:
+        return
     for r in range(MOST_ROWS):
-        sums[r] = scratch + r * MOST_COLUMNS
-        taps[r] = NULL
+        sums[r] = scratch + (r + 1) * MOST_COLUMNS
     while first < plan.columns:
         width = panel_width(plan.columns - first, <real>0)
         valid = min(width, plan.columns - first)
         rows = tile_rows(<int>width, <real>0)
         tap = from_tap
+        offset = from_tap // run * line
+        rest = from_tap % run
         while tap < to_tap:
             count = <int>min(<Py_ssize_t>rows, to_tap - tap)
-            single = width == widest(<real>0) and count * 4 < rows
+            if apart:
+                count = <int>min(<Py_ssize_t>count, plan.channels - tap % plan.channels)
+                reach(tap // run, plan.top, plan.height, plan.stride, plan.n_H, &top, &bottom)
+                top = max(top, chunk_top)
+                bottom = min(bottom, chunk_top + n_rows)
+                reach(rest // plan.channels, plan.left, plan.width, plan.stride, plan.n_W, &left, &right)
+            single = width == widest(<real>0) and count * 4 <= rows
             if single:
                 count = 1
-            memset(scratch, 0, MOST_ROWS * MOST_COLUMNS * sizeof(real))
-            for piece in range(pieces):
+            for r in range(1 if single else rows):
+                offsets[r] = offset + rest if r < count else offsets[0]
+                if r < count:
+                    rest += 1
+                    if rest == run:
+                        rest = 0
+                        offset += line
+            taken = 0
+            for piece in range(pieces if top < bottom and left < right else 0):
                 for r in range(1 if single else rows):
-                    j = tap + min(r, count - 1)
-                    a[r] = bases[piece] + (j // run) * line + j % run
-                    starts[r] = sums[r]
+                    a[r] = bases[piece] + (top - chunk_top) * plan.stride * line + left * step + offsets[r]
+                    # The first row of `scratch` holds zeros.
+                    starts[r] = scratch if taken == 0 else sums[r]
                 tile(
-                    <int>width, single, a, step, plan.stride * line - plan.n_W * step,
-                    panels + first * depth + piece * n_rows * plan.n_W * width,
-                    n_rows, plan.n_W, starts, sums,
+                    <int>width, single, a, step, plan.stride * line - (right - left) * step,
+                    panels + first * depth + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * width,
+                    (plan.n_W - right + left) * width, bottom - top, right - left, starts, sums,
                 )
+                taken += 1
             for r in range(count):
                 target = dW + (tap + r) * plan.columns + first
                 if fresh:
-                    memcpy(target, sums[r], valid * sizeof(real))
-                else:
+                    memcpy(target, sums[r] if taken else scratch, valid * sizeof(real))
+                elif taken:
                     for j in range(valid):
                         target[j] += sums[r][j]
             tap += count
@@ -131,7 +168,7 @@ cdef inline int outer_sums(
 
     -1 where working memory could not be allocated.
     """
-    cdef bint direct = in_place(plan)
+    cdef bint direct = in_place(plan) or tap_by_tap(plan)
     cdef Py_ssize_t buffer_w = (plan.n_W - 1) * plan.stride + plan.window_w
     cdef Py_ssize_t buffer_h = (cut.rows - 1) * plan.stride + plan.window_h
     cdef Py_ssize_t line = (plan.width if direct else buffer_w) * plan.channels
@@ -145,14 +182,15 @@ cdef inline int outer_sums(
     cdef int status = -1
     cdef const real** bases = <const real**>allocate(most, sizeof(void*))
     cdef real* memory = <real*>allocate(
-        MOST_ROWS * MOST_COLUMNS + padded + most * buffer_size
+        (MOST_ROWS + 1) * MOST_COLUMNS + padded + most * buffer_size
         + most * cut.rows * plan.n_W * padded, sizeof(real),
     )
     cdef real* partial
     cdef real* buffer
     cdef real* panels
     if bases != NULL and memory != NULL:
-        partial = memory + MOST_ROWS * MOST_COLUMNS
+        memset(memory, 0, MOST_COLUMNS * sizeof(real))
+        partial = memory + (MOST_ROWS + 1) * MOST_COLUMNS
         panels = partial + padded
         buffer = panels + most * cut.rows * plan.n_W * padded
         last = (group + 1) * cut.chunks // cut.groups
@@ -176,7 +214,7 @@ cdef inline int outer_sums(
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.columns
             pack_columns(chunk_dZ, pixels, plan.columns, plan.columns, pixels, 0, panels)
             multiply_chunk(
-                plan, bases, pieces, line, n_rows, panels, fresh, from_tap, to_tap, dW, memory
+                plan, bases, pieces, line, top, n_rows, panels, fresh, from_tap, to_tap, dW, memory
             )
             if db != NULL:
                 add_columns(chunk_dZ, pixels, plan.columns, fresh, db, partial)

@@ -20,20 +20,24 @@ cdef inline void pack_columns(
     Py_ssize_t panel_depth, Py_ssize_t at, real* panels,
 ) noexcept nogil:
     """Pack ``matrix[k, j]`` (rows `row_step` apart) into rows `at` and on of panels of depth `panel_depth`."""
-    cdef Py_ssize_t first = 0, k, j, width, valid
+    cdef Py_ssize_t block, end, first, k, j, width, valid
     cdef real* target
     cdef const real* source
-    while first < columns:
-        width = panel_width(columns - first, <real>0)
-        valid = min(width, columns - first)
-        for k in range(depth):
-            source = matrix + k * row_step + first
-            target = panels + first * panel_depth + (at + k) * width
-            for j in range(valid):
-                target[j] = source[j]
-            for j in range(valid, width):
-                target[j] = 0
-        first += width
+    # Some rows at a time, so that the matrix is read nearly in order.
+    for block in range(0, depth, 8):
+        end = min(block + 8, depth)
+        first = 0
+        while first < columns:
+            width = panel_width(columns - first, <real>0)
+            valid = min(width, columns - first)
+            for k in range(block, end):
+                source = matrix + k * row_step + first
+                target = panels + first * panel_depth + (at + k) * width
+                for j in range(valid):
+                    target[j] = source[j]
+                for j in range(valid, width):
+                    target[j] = 0
+            first += width
 
 
 cdef inline void pack_rows(
@@ -47,9 +51,9 @@ cdef inline void pack_rows(
     while first < columns:
         width = panel_width(columns - first, <real>0)
         valid = min(width, columns - first)
-        # Blocks of a cache line's depth: each line that is read is used up before it leaves the cache.
-        for block in range(0, depth, 16):
-            end = min(block + 16, depth)
+        # Blocks of a few cache lines' depth: what is read comes in order, what is written stays in the first cache.
+        for block in range(0, depth, 64):
+            end = min(block + 64, depth)
             target = panels + first * panel_depth + at * width
             for j in range(valid):
                 source = matrix + (first + j) * column_step

@@ -21,6 +21,9 @@ cdef extern from "_isa.h" nogil:
     ctypedef void inlined "CNNREF_INLINED"
     ctypedef void apart "CNNREF_APART"
 
+cdef extern from *:
+    bint unlikely(bint condition) noexcept nogil
+
 cdef enum:
     MOST_ROWS = 12
     MOST_COLUMNS = 64
@@ -55,7 +58,7 @@ cdef inline inlined multiply_tile(
         offset += a_step
         b += b_step
         rest -= 1
-        if rest == 0:
+        if unlikely(rest == 0):
             rest = length
             offset += a_skip
             b += b_skip
@@ -96,63 +99,63 @@ cdef inline int tile_rows(int columns, real kind) noexcept nogil:
             return 9
         if columns == 2 * lane:
             return 12
-        return 8
-    return 6 if real is double or columns == 16 else 8
+        return 7
+    return 6 if real is double or columns == 16 else 7
 
 
 cdef inline apart tile_of_4_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """6 rows of 4 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(1, 6, 64, a, a_step, a_skip, b, 64, 0, runs, length, start, out)
+        multiply_tile(1, 6, 64, a, a_step, a_skip, b, 64, b_skip, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 32, a, a_step, a_skip, b, 32, 0, runs, length, start, out)
+        multiply_tile(1, 6, 32, a, a_step, a_skip, b, 32, b_skip, runs, length, start, out)
 
 
 cdef inline apart tile_of_3_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """9 rows of 3 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(3, 3, 48, a, a_step, a_skip, b, 48, 0, runs, length, start, out)
+        multiply_tile(3, 3, 48, a, a_step, a_skip, b, 48, b_skip, runs, length, start, out)
     else:
-        multiply_tile(3, 3, 24, a, a_step, a_skip, b, 24, 0, runs, length, start, out)
+        multiply_tile(3, 3, 24, a, a_step, a_skip, b, 24, b_skip, runs, length, start, out)
 
 
 cdef inline apart tile_of_2_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """12 rows of 2 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(2, 6, 32, a, a_step, a_skip, b, 32, 0, runs, length, start, out)
+        multiply_tile(2, 6, 32, a, a_step, a_skip, b, 32, b_skip, runs, length, start, out)
     else:
-        multiply_tile(2, 6, 16, a, a_step, a_skip, b, 16, 0, runs, length, start, out)
+        multiply_tile(2, 6, 16, a, a_step, a_skip, b, 16, b_skip, runs, length, start, out)
 
 
 cdef inline apart tile_of_16(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
-    """8 rows of 16 columns, or 6 where there are 16 registers."""
+    """7 rows of 16 columns, or 6 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        multiply_tile(2, 4, 16, a, a_step, a_skip, b, 16, 0, runs, length, start, out)
+        multiply_tile(1, 7, 16, a, a_step, a_skip, b, 16, b_skip, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 16, a, a_step, a_skip, b, 16, 0, runs, length, start, out)
+        multiply_tile(1, 6, 16, a, a_step, a_skip, b, 16, b_skip, runs, length, start, out)
 
 
 cdef inline apart tile_of_8(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
-    """8 rows of 8 columns, or 6 where those are two of 16 registers."""
+    """7 rows of 8 columns, or 6 where those are two of 16 registers."""
     if real is float or CNNREF_VECTOR_BYTES == 64:
-        multiply_tile(2, 4, 8, a, a_step, a_skip, b, 8, 0, runs, length, start, out)
+        multiply_tile(1, 7, 8, a, a_step, a_skip, b, 8, b_skip, runs, length, start, out)
     else:
-        multiply_tile(1, 6, 8, a, a_step, a_skip, b, 8, 0, runs, length, start, out)
+        multiply_tile(1, 6, 8, a, a_step, a_skip, b, 8, b_skip, runs, length, start, out)
 
 
 cdef inline apart row_of_widest(
@@ -189,20 +192,20 @@ cdef inline apart rows_of_widest(
 
 cdef inline void tile(
     int columns, bint single,
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b,
+    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
 ) noexcept nogil:
     """Run the tile for `columns` columns on `tile_rows` rows, or on one row where `single`; `b` is a panel."""
     cdef int lane = lanes(a[0][0])
     if single:
-        row_of_widest(a, a_step, a_skip, b, columns, 0, runs, length, start, out)
+        row_of_widest(a, a_step, a_skip, b, columns, b_skip, runs, length, start, out)
     elif CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
-        tile_of_4_vectors(a, a_step, a_skip, b, runs, length, start, out)
+        tile_of_4_vectors(a, a_step, a_skip, b, b_skip, runs, length, start, out)
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        tile_of_3_vectors(a, a_step, a_skip, b, runs, length, start, out)
+        tile_of_3_vectors(a, a_step, a_skip, b, b_skip, runs, length, start, out)
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        tile_of_2_vectors(a, a_step, a_skip, b, runs, length, start, out)
+        tile_of_2_vectors(a, a_step, a_skip, b, b_skip, runs, length, start, out)
     elif columns == 16:
-        tile_of_16(a, a_step, a_skip, b, runs, length, start, out)
+        tile_of_16(a, a_step, a_skip, b, b_skip, runs, length, start, out)
     else:
-        tile_of_8(a, a_step, a_skip, b, runs, length, start, out)
+        tile_of_8(a, a_step, a_skip, b, b_skip, runs, length, start, out)

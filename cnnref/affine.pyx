@@ -61,7 +61,7 @@ cdef int product(
         pack_rows(weights, inner, columns, inner, inner, 0, start + padded)
     else:
         pack_columns(weights, inner, columns, columns, inner, 0, start + padded)
-    status = correlate(&plan, rows, start + padded, start, out, team_size(multiplications(&plan)))
+    status = correlate(&plan, rows, start + padded, start, out, False, team_size(multiplications(&plan)))
     free(start)
     return status
 
