@@ -1,0 +1,169 @@
+"""Digests of every output of every function on a fixed list of cases.
+
+`python tests/bits_table.py` compares this machine and build with the table and says what differs;
+`--update` writes the table anew, so that a change of bits is seen in review; `--print` writes what this
+process computes (the tests run it so, under each instruction set).
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from conformance.case import DTYPES, Case
+from conformance.data import draw
+from conformance.families import FAMILIES
+from conformance.generate import generate
+from conformance.implementation import load
+from conformance.operations import OPERATIONS
+
+TABLE = Path(__file__).parent / "data" / "bits.json"
+
+#: More threads than the machine has are welcome: the bits may not depend on who runs when.
+THREADS = (1, 2, 3, 5, 8)
+
+#: Small cases of each function and dtype.
+SMALL = 12
+
+IMAGE = "m5h41w50c49"
+
+#: Cases large enough for a team of eight, with remainders everywhere.
+LARGE = {
+    "pad3d": [f"{IMAGE}_p2"],
+    "pad3d_backward": [f"{IMAGE}_p2"],
+    "conv_single_step": ["f7c61"],
+    **dict.fromkeys(
+        ("conv_forward", "conv_backward"),
+        [
+            "m5h23w26c17_f3k33_s1p1",
+            "m1h45w43c3_f5k65_s2p2",
+            "m3h30w31c64_f1k40_s1p0",
+            "m7h29w28c1_f3k5_s1p1",
+            "m2h40w37c130_f3k3_s1p0",
+            "m33h9w8c12_f4k16_s3p2",
+        ],
+    ),
+    **dict.fromkeys(
+        ("pool_forward", "pool_backward"),
+        [f"{IMAGE}_f3s2_max", f"{IMAGE}_f2s2_max", f"{IMAGE}_f3s2_average", "m3h90w81c3_f5s1_average"],
+    ),
+    "create_mask_from_window": ["h700w703"],
+    "distribute_value": ["h700w703"],
+    **dict.fromkeys(("arr2col", "col2arr", "sigmoid", "sigmoid_backward", "relu", "relu_backward"), [IMAGE]),
+    **dict.fromkeys(("affine_forward", "affine_backward"), ["m203i301o101", "m3i2050o257", "m1030i9o7"]),
+    **dict.fromkeys(
+        ("affine_activation_forward", "affine_activation_backward"),
+        ["m203i301o101_relu", "m203i301o101_sigmoid", "m203i301o101_NULL"],
+    ),
+    **dict.fromkeys(
+        (
+            "softmax",
+            "softmax_backward",
+            "cross_entropy_cost",
+            "cross_entropy_backward",
+            "softmax_cross_entropy_backward",
+        ),
+        ["m5003n101", "m70n7001"],
+    ),
+}
+
+
+def cases():
+    """The fixed list: corners and families as the suite draws them, then the large ones."""
+    yield from generate(OPERATIONS.values(), DTYPES, SMALL, 2024)
+    for op, bodies in LARGE.items():
+        for dtype in DTYPES:
+            for body in bodies:
+                case = Case.parse(f"{op}:{dtype}:{body}:normal:7")
+                if not FAMILIES["normal"].suits(case):
+                    family = next(f for f in FAMILIES.values() if f.kind != "exact" and f.suits(case))
+                    case = case.replace(family=family.name)
+                yield case
+
+
+def digest(value):
+    """Twelve hexadecimal digits for dtype, shape and bits; which NaN it is does not count."""
+    array = np.array(value)
+    if np.isnan(array).any():
+        array[np.isnan(array)] = np.nan
+    form = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(form + array.tobytes()).hexdigest()[:12]
+
+
+def digests(implementation, case, arrays):
+    outcome = implementation.call(case, arrays)
+    if outcome.error:
+        return {"error": outcome.error}
+    return {name: digest(value) for name, value in outcome.outputs.items()}
+
+
+def compute(name="cnnref", threads=THREADS, chosen=None):
+    """``{"case output": digest}``; where the thread counts differ, the digests of each."""
+    import cnnref
+
+    implementation, found = load(name), {}
+    before = cnnref.get_num_threads()
+    try:
+        for case in chosen or cases():
+            arrays = draw(case)
+            each = {}
+            for count in threads:
+                cnnref.set_num_threads(count)
+                for output, value in digests(implementation, case, arrays).items():
+                    each.setdefault(output, []).append(value)
+            for output, values in each.items():
+                found[f"{case} {output}"] = values[0] if len(set(values)) == 1 else str(values)
+    finally:
+        cnnref.set_num_threads(before)
+    return found
+
+
+def both():
+    """The table's two parts: the gradients, and the post's conventions where they have their own code."""
+    import cnnref
+    from cnnref import blog
+
+    own = [n for n in OPERATIONS if getattr(blog, n) is not getattr(cnnref, n)]
+    mine = [case for case in cases() if case.op in own]
+    return {"cnnref": compute(), "cnnref.blog": compute("cnnref.blog", (1, 2), mine)}
+
+
+def differences(table, found):
+    """One line for each digest that is missing, new or other."""
+    lines = []
+    for part in sorted(table.keys() | found.keys()):
+        old, new = table.get(part, {}), found.get(part, {})
+        lines += [
+            f"{part} {key}: {old.get(key, 'not in the table')} -> {new.get(key, 'not computed')}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--update", action="store_true", help="write the table anew")
+    parser.add_argument("--print", action="store_true", help="print the digests as JSON")
+    asked = parser.parse_args()
+    found = both()
+    if asked.print:
+        print(json.dumps(found))
+        return 0
+    lines = differences(json.loads(TABLE.read_text()) if TABLE.exists() else {}, found)
+    print("\n".join(lines))
+    print(f"{sum(map(len, found.values()))} outputs, {len(lines)} differ from the table")
+    if asked.update:
+        TABLE.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
+        return 0
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
