@@ -35,31 +35,31 @@ IMAGE = "m5h41w50c49"
 
 #: Cases large enough for a team of eight, with remainders everywhere.
 LARGE = {
-    "pad3d": [f"{IMAGE}_p2"],
-    "pad3d_backward": [f"{IMAGE}_p2"],
-    "conv_single_step": ["f7c61"],
+    "pad3d": (f"{IMAGE}_p2",),
+    "pad3d_backward": (f"{IMAGE}_p2",),
+    "conv_single_step": ("f7c61",),
     **dict.fromkeys(
         ("conv_forward", "conv_backward"),
-        [
+        (
             "m5h23w26c17_f3k33_s1p1",
             "m1h45w43c3_f5k65_s2p2",
             "m3h30w31c64_f1k40_s1p0",
             "m7h29w28c1_f3k5_s1p1",
             "m2h40w37c130_f3k3_s1p0",
             "m33h9w8c12_f4k16_s3p2",
-        ],
+        ),
     ),
     **dict.fromkeys(
         ("pool_forward", "pool_backward"),
-        [f"{IMAGE}_f3s2_max", f"{IMAGE}_f2s2_max", f"{IMAGE}_f3s2_average", "m3h90w81c3_f5s1_average"],
+        (f"{IMAGE}_f3s2_max", f"{IMAGE}_f2s2_max", f"{IMAGE}_f3s2_average", "m3h90w81c3_f5s1_average"),
     ),
-    "create_mask_from_window": ["h700w703"],
-    "distribute_value": ["h700w703"],
-    **dict.fromkeys(("arr2col", "col2arr", "sigmoid", "sigmoid_backward", "relu", "relu_backward"), [IMAGE]),
-    **dict.fromkeys(("affine_forward", "affine_backward"), ["m203i301o101", "m3i2050o257", "m1030i9o7"]),
+    "create_mask_from_window": ("h700w703",),
+    "distribute_value": ("h700w703",),
+    **dict.fromkeys(("arr2col", "col2arr", "sigmoid", "sigmoid_backward", "relu", "relu_backward"), (IMAGE,)),
+    **dict.fromkeys(("affine_forward", "affine_backward"), ("m203i301o101", "m3i2050o257", "m1030i9o7")),
     **dict.fromkeys(
         ("affine_activation_forward", "affine_activation_backward"),
-        ["m203i301o101_relu", "m203i301o101_sigmoid", "m203i301o101_NULL"],
+        ("m203i301o101_relu", "m203i301o101_sigmoid", "m203i301o101_NULL"),
     ),
     **dict.fromkeys(
         (
@@ -69,7 +69,7 @@ LARGE = {
             "cross_entropy_backward",
             "softmax_cross_entropy_backward",
         ),
-        ["m5003n101", "m70n7001"],
+        ("m5003n101", "m70n7001",),
     ),
 }
 
