@@ -1,13 +1,28 @@
 """How many threads a call may use.
 
-The count starts as the number of processors this process may run on (its affinity), at most
-``OMP_NUM_THREADS`` where that is set. No result depends on it. After ``fork()`` a child runs on one
-thread, because the OpenMP runtime's team does not survive the fork.
+The count starts as the number of processors this process may use: its affinity, its container's quota,
+``OMP_NUM_THREADS`` (see ``_limits.py``). A count that the OpenMP runtime has been given since, as threadpoolctl
+does, lowers it for the calling thread; a call from inside a parallel region runs on one thread. No result
+depends on any of this. After ``fork()`` a child runs on one thread, because the OpenMP runtime's team does not
+survive the fork.
 """
 
 import os
 
+from cnnref._limits import processors
 from cnnref._processor import openmp
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #else
+    static int omp_get_max_threads(void) { return 1; }
+    static int omp_in_parallel(void) { return 0; }
+    #endif
+    """
+    int omp_get_max_threads() noexcept nogil
+    int omp_in_parallel() noexcept nogil
 
 # Starting and joining a team costs a few microseconds; below this many operations (multiply-adds, or
 # elements moved) one thread is done sooner.
@@ -15,29 +30,27 @@ cdef double WORK_PER_THREAD = 60e3
 
 cdef int _num_threads = 1
 cdef int _forked = 0
+# The runtime's own count when this module was loaded: another one has been set on purpose since.
+cdef int _runtime = omp_get_max_threads()
+
+
+cdef int _limit() noexcept nogil:
+    """The count set, or less where the calling thread's OpenMP runtime has been told so."""
+    cdef int runtime
+    if _forked or _num_threads < 2 or omp_in_parallel():
+        return 1
+    runtime = omp_get_max_threads()
+    return runtime if runtime != _runtime and runtime < _num_threads else _num_threads
 
 
 cdef int team_size(double work) noexcept nogil:
     """The number of threads that a call with `work` operations is worth, at most the count set."""
     cdef double most = work / WORK_PER_THREAD
-    if _forked or most < 2.0 or _num_threads < 2:
+    cdef int limit
+    if most < 2.0:
         return 1
-    if most < _num_threads:
-        return <int>most
-    return _num_threads
-
-
-def _default():
-    if not openmp():
-        return 1
-    try:
-        processors = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        processors = os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if limit.isdigit() and int(limit) > 0:
-        return min(processors, int(limit))
-    return processors
+    limit = _limit()
+    return <int>most if most < limit else limit
 
 
 def get_num_threads():
@@ -46,9 +59,10 @@ def get_num_threads():
     Returns
     -------
     int
-        At least 1; 1 in a child process after ``fork()`` and in a build without OpenMP.
+        At least 1; 1 in a child process after ``fork()``, inside a parallel region and in a build without
+        OpenMP.
     """
-    return 1 if _forked else _num_threads
+    return _limit()
 
 
 def set_num_threads(n):
@@ -80,6 +94,6 @@ def _after_fork():
     _forked = 1
 
 
-_num_threads = _default()
+_num_threads = processors() if openmp() else 1
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

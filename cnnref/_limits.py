@@ -1,0 +1,81 @@
+"""How many processors this process may use: affinity, a container's quota, the environment."""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+
+def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
+    """The number of threads that are worth starting.
+
+    The smallest of: the processors in this process's affinity mask; the quota of its control groups,
+    rounded up; ``OMP_NUM_THREADS`` (its first level) and ``OMP_THREAD_LIMIT``, where they are set.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        The environment variables.
+    root : Path, optional
+        Where ``proc`` and ``sys`` are.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    limits = [_affinity(), *quotas(root)]
+    for variable in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
+        value = environment.get(variable, "").split(",")[0].strip()
+        if value.isdecimal() and int(value) > 0:
+            limits.append(int(value))
+    return max(1, min(limits))
+
+
+def _affinity() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def quotas(root: Path = Path("/")) -> Iterator[int]:
+    """The quotas of this process's control groups and those above them, in processors, rounded up."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            yield from _upwards(root / "sys/fs/cgroup", path, _version_2)
+        elif "cpu" in controllers.split(","):
+            for mount in ("cpu", "cpu,cpuacct"):
+                yield from _upwards(root / "sys/fs/cgroup" / mount, path, _version_1)
+
+
+def _upwards(mount: Path, path: str, read: Callable[[Path], tuple[int, int]]) -> Iterator[int]:
+    """What `read` finds in the group `path` and above; inside a container the mount is the group itself."""
+    group = mount / path.lstrip("/")
+    if ".." in group.parts:
+        group = mount
+    for folder in [group, *group.parents]:
+        try:
+            quota, period = read(folder)
+        except (OSError, ValueError):
+            pass
+        else:
+            if quota > 0 and period > 0:
+                yield max(1, math.ceil(quota / period))
+        if folder == mount:
+            return
+
+
+def _version_2(folder: Path) -> tuple[int, int]:
+    quota, period = (folder / "cpu.max").read_text().split()
+    return int(quota), int(period)  # "max" is a ValueError: no quota
+
+
+def _version_1(folder: Path) -> tuple[int, int]:
+    return int((folder / "cpu.cfs_quota_us").read_text()), int((folder / "cpu.cfs_period_us").read_text())

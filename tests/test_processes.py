@@ -1,0 +1,249 @@
+"""Calls in child processes and threads, interrupted runs, and how many threads are started."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnref
+from cnnref._limits import processors, quotas
+
+ROOT = Path(__file__).resolve().parents[1]
+FORKS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a process with threads: the point
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = cnnref.get_num_threads()
+    yield
+    cnnref.set_num_threads(before)
+
+
+def work(seed=0):
+    """A convolution large enough for a team, its bits."""
+    rng = np.random.default_rng(seed)
+    A_prev, W = rng.standard_normal((4, 24, 24, 16)), rng.standard_normal((3, 3, 16, 32))
+    Z, cache = cnnref.conv_forward(A_prev, W, np.zeros((1, 1, 1, 32)), {"stride": 1, "pad": 1})
+    return Z.tobytes() + b"".join(g.tobytes() for g in cnnref.conv_backward(Z, cache))
+
+
+def worker(seed):
+    return work(seed), cnnref.get_num_threads()
+
+
+def run(code, timeout=60, **env):
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True,
+        timeout=timeout,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@FORKS
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool_works_after_the_parent_used_threads(method):
+    cnnref.set_num_threads(4)
+    expected = [work(seed) for seed in range(4)]  # the parent's team of threads exists now
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.map_async(worker, range(4)).get(60)
+    assert [bits for bits, _ in found] == expected
+    if method == "fork":
+        assert {threads for _, threads in found} == {1}
+
+
+@FORKS
+def test_joblib():
+    joblib = pytest.importorskip("joblib")
+    expected = [work(seed) for seed in range(4)]
+    for backend in ("loky", "multiprocessing", "threading"):
+        found = joblib.Parallel(n_jobs=2, backend=backend, timeout=60)(
+            joblib.delayed(work)(seed) for seed in range(4)
+        )
+        assert found == expected, backend
+
+
+def test_dataloader_workers():
+    pytest.importorskip("torch")
+    code = """
+import cnnref, numpy as np, torch
+class Images(torch.utils.data.Dataset):
+    def __len__(self): return 12
+    def __getitem__(self, i):
+        x = np.random.default_rng(i).standard_normal((4, 64, 64, 8)).astype(np.float32)
+        return cnnref.pool_forward(x, {"f": 2, "stride": 2})[0]
+cnnref.set_num_threads(3)
+expected = [Images()[i] for i in range(12)]
+loader = torch.utils.data.DataLoader(Images(), 1, num_workers=2, timeout=30, multiprocessing_context="fork")
+for want, got in zip(expected, loader, strict=True):
+    assert np.array_equal(want, got[0].numpy())
+print("ok")
+"""
+    assert run(code).splitlines()[-1] == "ok"
+
+
+def test_many_python_threads_at_once():
+    names = ("work", "pool", "softmax", "relu", "affine")
+    x = np.random.default_rng(1).standard_normal((3, 40, 41, 9))
+    a, w = x.reshape(120, -1), np.random.default_rng(2).standard_normal((41 * 9, 33))
+    calls = {
+        "work": work,
+        "pool": lambda: cnnref.pool_forward(x, {"f": 3, "stride": 1})[0].tobytes(),
+        "softmax": lambda: cnnref.softmax(a)[0].tobytes(),
+        "relu": lambda: cnnref.relu(x)[0].tobytes(),
+        "affine": lambda: cnnref.affine_forward(a, w, np.ones((1, 33)))[0].tobytes(),
+    }
+    expected = {name: calls[name]() for name in names}
+    wrong, done, until = [], [], time.monotonic() + float(os.environ.get("CNNREF_THREADS_SECONDS", "2"))
+
+    def hammer(offset):
+        turn = offset
+        while time.monotonic() < until:
+            name = names[turn % len(names)]
+            if calls[name]() != expected[name]:
+                wrong.append(name)
+            turn += 1
+            if offset == 0:
+                cnnref.set_num_threads(1 + turn % 4)  # while others compute
+        done.append(turn - offset)
+
+    threads = [threading.Thread(target=hammer, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+    assert len(done) == 8
+    assert min(done) > 0
+
+
+# ------------------------------------------------------------------------------------------- how many threads
+
+
+COUNT = "import cnnref; print(cnnref.get_num_threads())"
+
+
+def test_omp_num_threads_is_respected():
+    affinity = len(os.sched_getaffinity(0))
+    assert run(COUNT, OMP_NUM_THREADS="1") == "1"
+    assert run(COUNT, OMP_NUM_THREADS="1,4") == "1"
+    assert run(COUNT, OMP_THREAD_LIMIT="1") == "1"
+    assert int(run(COUNT, OMP_NUM_THREADS="4096")) <= affinity
+    assert int(run(COUNT, OMP_NUM_THREADS="nonsense")) <= affinity
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_affinity_is_respected():
+    code = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}}); {COUNT}"
+    assert run(code) == "1"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, [2]),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, []),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "300000 100000\n"}, [3]),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/x\n3:cpu,cpuacct:/x\n",
+                "sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu/x/cpu.cfs_period_us": "100000\n",
+            },
+            [1],
+        ),
+        (
+            {
+                "proc/self/cgroup": "3:cpu:/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            [],
+        ),
+        ({"proc/self/cgroup": "0::/../../x\n", "sys/fs/cgroup/cpu.max": "1000 100000\n"}, [1]),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "damaged"}, []),
+        ({"proc/self/cgroup": "nothing of the kind"}, []),
+        ({}, []),
+    ],
+)
+def test_container_quotas(tmp_path, files, expected):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert list(quotas(tmp_path)) == expected
+    assert processors({}, tmp_path) == min([len(os.sched_getaffinity(0)), *expected])
+
+
+def test_threadpoolctl_is_respected():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    if not cnnref.show_config("dicts")["openmp"]:
+        pytest.skip("this build has no OpenMP")
+    before = cnnref.get_num_threads()
+    cnnref.set_num_threads(8)
+    try:
+        with threadpoolctl.threadpool_limits(1):
+            assert cnnref.get_num_threads() == 1
+        assert cnnref.get_num_threads() == 8
+    finally:
+        cnnref.set_num_threads(before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
+def test_a_call_starts_no_more_threads_than_it_was_given():
+    code = """
+import os, numpy as np, cnnref, threading
+cnnref.set_num_threads({n})
+x = np.ones((8, 64, 64, 16))
+before = len(os.listdir("/proc/self/task"))
+for _ in range(5): cnnref.relu(x); cnnref.pool_forward(x, {{"f": 2, "stride": 2}})
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    for n in (1, 3):
+        assert int(run(code.format(n=n))) <= n - 1
+
+
+# ----------------------------------------------------------------------------------------------- interruption
+
+
+def test_an_interrupted_run_stops_promptly_and_keeps_what_it_recorded(tmp_path):
+    command = [sys.executable, "-m", "conformance", "run", "--impl", "numpy_loops", "--cases", "500"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    results, until = tmp_path / "results.jsonl", time.monotonic() + 60
+    while time.monotonic() < until and not (results.exists() and results.stat().st_size > 20_000):
+        time.sleep(0.02)
+    started = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - started < 5
+    assert process.returncode == 2
+    assert b"interrupted" in said
+    assert b"Traceback" not in said
+    lines = results.read_text().splitlines()
+    assert len(lines) > 20
+    assert all(json.loads(line)["status"] for line in lines)
+
+
+def test_ctrl_c_is_raised_when_a_call_returns():
+    """Kernels do not look for signals: the interrupt comes when the call in progress is done."""
+    code = """
+import os, signal, threading, time, numpy as np, cnnref
+x, w, b = (np.ones(shape, np.float32) for shape in ((4, 64, 64, 32), (3, 3, 32, 32), (1, 1, 1, 32)))
+threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+started = time.monotonic()
+try:
+    while time.monotonic() - started < 20: cnnref.conv_forward(x, w, b, {"stride": 1, "pad": 1})
+except KeyboardInterrupt:
+    print(time.monotonic() - started)
+"""
+    assert float(run(code)) < 3
