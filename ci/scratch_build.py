@@ -1,0 +1,145 @@
+"""A scratch copy of the package in which one module at a time is rebuilt, for one instruction set.
+
+The flags and directives are those of setup.py, but for the optimisation: every bit of a result is defined,
+so a quick build gives the same ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+ROOT = Path(__file__).resolve().parent.parent
+_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+
+
+class BuildError(RuntimeError):
+    """Cython or the C compiler refused a source."""
+
+
+def _settings() -> dict[str, Any]:
+    """The tables of setup.py, without running it."""
+    wanted = {"SHARED", "KERNELS", "DIRECTIVES", "X86_64"}
+    body = [
+        node
+        for node in ast.parse((ROOT / "setup.py").read_text()).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in wanted
+    ]
+    found: dict[str, Any] = {"DEBUG": False}
+    exec(compile(ast.Module(body, []), "setup.py", "exec"), found)  # literals of our own file
+    return found
+
+
+class Tree:
+    """The scratch copy.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it stands; kept between runs, built anew when a source has changed.
+    isa : str
+        The instruction set to build for.
+    """
+
+    def __init__(self, folder: Path, isa: str) -> None:
+        self.folder, self.isa, self._settings = folder, isa, _settings()
+        self.package = folder / "cnnref"
+        self.kernels: tuple[str, ...] = self._settings["KERNELS"]
+        self.modules: tuple[str, ...] = (*self._settings["SHARED"], *self.kernels)
+
+    def prepare(self) -> None:
+        """Copy the sources and build what is not built yet."""
+        kinds = (".py", ".pyx", ".pxd", ".h")
+        sources = [p for p in sorted((ROOT / "cnnref").iterdir()) if p.suffix in kinds]
+        self.package.mkdir(parents=True, exist_ok=True)
+        changed = False
+        for path in sources:
+            copy = self.package / path.name
+            if not copy.exists() or copy.read_bytes() != path.read_bytes():
+                shutil.copy(path, copy)
+                changed = changed or path.suffix != ".py"
+        for path in (ROOT / "cnnref").glob("_*/__init__.py"):  # the other instruction sets are there, empty
+            (self.package / path.parent.name).mkdir(exist_ok=True)
+            shutil.copy(path, self.package / path.parent.name)
+        for module in self.modules:
+            if changed or not self.library(module).exists():
+                print(f"building {module} ({self.isa}) ...", flush=True)
+                self.build(module)
+            shutil.copy(self.library(module), self._kept(module))
+
+    def library(self, module: str) -> Path:
+        """The compiled module."""
+        inside = f"_{self.isa}" if module in self.kernels else "."
+        return self.package / inside / f"{module}{_SUFFIX}"
+
+    def _kept(self, module: str) -> Path:
+        return self.folder / f"{module}.kept"
+
+    def restore(self, file: str, modules: list[str]) -> None:
+        """Put the source and the modules back as they were."""
+        shutil.copy(ROOT / "cnnref" / file, self.package / file)
+        for module in modules:
+            self.library(module).unlink(missing_ok=True)  # never write into a mapped library
+            shutil.copy(self._kept(module), self.library(module))
+
+    def build(self, module: str) -> None:
+        """Translate and compile a module.
+
+        Raises
+        ------
+        BuildError
+            If it does not build.
+        """
+        c_file = self.folder / f"{module}.c"
+        directives = [f"-X{k}={v}" for k, v in self._settings["DIRECTIVES"].items() if k != "language_level"]
+        source = f"cnnref/{module}.pyx"
+        self._run(sys.executable, "-m", "cython", "-3", *directives, source, "-o", str(c_file))
+        library = self.library(module)
+        library.unlink(missing_ok=True)
+        flags = self._settings["X86_64"].get(self.isa, []) if module in self.kernels else []
+        includes = (sysconfig.get_paths()["include"], numpy.get_include(), "cnnref")
+        self._run(
+            *(sysconfig.get_config_var("CC") or "cc").split()[:1],
+            *("-shared", "-fPIC", "-O1", "-w", "-ffp-contract=off", "-fno-math-errno", "-fopenmp"),
+            *flags,
+            *(f"-I{place}" for place in includes),
+            "-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION",
+            *(str(c_file), "-o", str(library), "-lm"),
+        )
+
+    def _run(self, *command: str) -> None:
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BuildError("does not finish building") from error
+        if done.returncode:
+            raise BuildError((done.stderr or done.stdout).strip()[-2000:])
+
+    def users(self, file: str) -> list[str]:
+        """The modules that a change of `file` reaches: itself, or those that take it in."""
+        name = file.rpartition(".")[0]
+        if file.endswith(".pyx"):
+            return [name]
+        takers: dict[str, set[str]] = {}
+        for path in self.package.glob("*.p[yx][xd]"):
+            for taken in re.findall(r"^from cnnref\.(\w+) cimport", path.read_text(), re.MULTILINE):
+                takers.setdefault(taken, set()).add(path.name)
+        found, todo = set(), [name]
+        while todo:
+            for taker in takers.get(todo.pop(), ()):
+                stem = taker.rpartition(".")[0]
+                if taker.endswith(".pyx"):
+                    found.add(stem)
+                elif stem not in found:
+                    todo.append(stem)
+        return [module for module in self.modules if module in found]

@@ -1,0 +1,193 @@
+"""What is found out about a failure: the smallest case, one wrong entry, where, and pictures of it.
+
+After a run this is done for the first failure of each operation, output and diagnosis, in processes of
+their own: a kernel that fails may also crash, and takes only its own finding with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import warnings
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+
+from conformance import picture, where
+from conformance.case import Case
+from conformance.conventions import Settings
+from conformance.implementation import Implementation, load
+from conformance.jacobian import entry
+from conformance.judge import Trial
+from conformance.record import Record
+from conformance.shrink import Same, shrink
+
+#: Seconds for one failure: to shrink, and then to look for the entry.
+SHRINK, ENTRY = 3.0, 1.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one failure.
+
+    Attributes
+    ----------
+    case, output, diagnosis : str
+        The failure.
+    shrunk : str
+        The smallest case that fails in the same way.
+    entry : str
+        What is wrong there with one element, in one sentence without a full stop.
+    rule : str
+        Which elements of the case itself are wrong; empty if there is no array to compare.
+    pictures : tuple of Picture
+        The failing elements over the image plane, and the wrong taps.
+    """
+
+    case: str
+    output: str
+    diagnosis: str
+    shrunk: str
+    entry: str
+    rule: str = ""
+    pictures: tuple[picture.Picture, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``summary.json`` holds."""
+        return {**vars(self), "pictures": [p.to_dict() for p in self.pictures]}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Finding:
+        """Read what `to_dict` wrote."""
+        drawn = tuple(picture.Picture.from_dict(p) for p in found["pictures"])
+        return cls(**{**found, "pictures": drawn})
+
+    def lines(self) -> list[str]:
+        """The finding for a terminal."""
+        found = [f"where: {self.rule}"] if self.rule else []
+        for drawn in self.pictures:
+            found += drawn.text()
+        if self.shrunk != self.case:
+            found.append(f"smallest case: {self.shrunk}")
+        return [*found, f"there: {self.entry}"] if self.entry else found
+
+
+def find(implementation: Implementation, record: Record) -> Finding:
+    """Find out about one failure."""
+    case = Case.parse(record.case)
+    rule, pictures = _where(Trial(implementation, case), record)
+    same = Same(implementation, record)
+    small = shrink(implementation, record, SHRINK, same) if same(case) else case
+    trial = Trial(implementation, small)
+    wrong = None
+    if trial.outcome.error is None:
+        wrong = entry(implementation, small, record.output, ENTRY)
+    if wrong is not None and wrong.picture is not None:
+        pictures.append(wrong.picture)
+    text = wrong.text if wrong is not None else _worst(trial, record)
+    return Finding(
+        record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures)
+    )
+
+
+def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:
+    """The rule and the picture of the failing elements."""
+    got, expected = trial.outcome.outputs.get(record.output), trial.expected[record.output]
+    if not isinstance(got, np.ndarray) or got.shape != expected.shape or not expected.ndim:
+        return "", []
+    mask = where.failing(got, expected, trial.limits[record.output].limit)
+    if not mask.any():  # it fails for its dtype, or against the statistical limit
+        return "", []
+    names = where.axes(trial.case, record.output, mask.ndim)
+    drawn = picture.plane(mask, names, record.output)
+    return where.rule(mask, names), [drawn] if drawn else []
+
+
+def _worst(trial: Trial, record: Record) -> str:
+    """The worst element of a case of which no entry is wrong by itself."""
+    small = next(r for r in trial.records(None) if r.output == record.output)
+    if small.index is None or small.expected is None:
+        return small.reason
+    at = f"[{','.join(map(str, small.index))}]" if small.index else ""
+    return f"{small.output}{at} is {float(small.got or 0):.9g}, expected {float(small.expected):.9g}"
+
+
+def _work(connection: Connection, spec: str, settings: Settings | None, records: Sequence[Record]) -> None:
+    """A child's life: one finding after another."""
+    warnings.simplefilter("ignore")
+    implementation = load(spec, settings)
+    for record in records:
+        connection.send(find(implementation, record))
+
+
+def find_all(
+    spec: str,
+    records: Sequence[Record],
+    processes: int,
+    seconds: float,
+    settings: Settings | None = None,
+) -> list[Finding]:
+    """Find out about several failures of one implementation, in child processes.
+
+    Parameters
+    ----------
+    spec : str
+        The implementation, as ``--impl`` names it.
+    records : sequence of Record
+        The failures.
+    processes : int
+        How many children at a time.
+    seconds : float
+        When to stop; failures not reached by then have no finding.
+    settings : Settings, optional
+        How strictly the implementation is read.
+
+    Returns
+    -------
+    list of Finding
+        In the order of `records`.
+    """
+    if not records:
+        return []
+    context: Any = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    )
+    end = time.monotonic() + seconds
+    shares = deque(share for i in range(processes) if (share := list(records[i::processes])))
+    found: dict[tuple[str, str], Finding] = {}
+    running: dict[Any, tuple[Any, list[Record]]] = {}
+    try:
+        while (shares or running) and time.monotonic() < end:
+            while shares and len(running) < processes:
+                share = shares.popleft()
+                ours, theirs = context.Pipe(False)
+                child = context.Process(target=_work, args=(theirs, spec, settings, share), daemon=True)
+                child.start()
+                theirs.close()
+                running[ours] = child, share
+            for ready in wait(list(running), timeout=max(0.0, end - time.monotonic())):
+                connection: Any = ready
+                child, share = running[connection]
+                try:
+                    finding = connection.recv()
+                except (EOFError, ConnectionResetError):
+                    del running[connection]
+                    if share:  # it died of the first one left
+                        dead = share[0]
+                        text = "the process died looking for a smaller case"
+                        found[dead.case, dead.output] = Finding(
+                            dead.case, dead.output, str(dead.diagnosis), dead.case, text
+                        )
+                        shares.append(share[1:])
+                    continue
+                share.pop(0)
+                found[finding.case, finding.output] = finding
+    finally:
+        for child, _ in running.values():
+            child.kill()
+            child.join(5)
+    return [found[r.case, r.output] for r in records if (r.case, r.output) in found]
