@@ -1,0 +1,230 @@
+"""``python -m cnnref``: train the post's classifier, and ask it what a picture shows."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import cnnref
+from cnnref.checkpoint import CheckpointError
+from cnnref.data import DataError, Dataset, load
+from cnnref.optimizers import OPTIMIZERS
+from cnnref.run import LEARNING_RATES, Options, Run
+from cnnref.train import CHECKPOINT, TrainingError, alone, evaluate, resume_or_start, train
+
+DONE, STOPPED, UNUSABLE = 0, 130, 2
+
+DEFAULT_FOLDER = "cnnref-training"
+
+#: Epochs where none are asked for: on the small digits, and on a folder of MNIST's size.
+_EPOCHS_DIGITS, _EPOCHS_FOLDER = 60, 10
+
+_ABOUT = """Train the post's classifier on handwritten digits, on the functions of cnnref alone, and use it.
+
+Exit status: 0 done, 2 the command could not run as asked, 130 stopped (the same command goes on)."""
+
+_EXAMPLES = """examples:
+  python -m cnnref train                               the 1,797 digits of scikit-learn, seconds
+  python -m cnnref train --data mnist --epochs 5       a folder with the four IDX files, plain or gzip
+  python -m cnnref train --seed 7 --out seed7 --optimizer sgd
+  python -m cnnref predict seven.png                   with the model just trained
+  python -m cnnref predict scans/ --model seed7"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line; argparse would print the usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UNUSABLE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    looks: dict[str, Any] = {"epilog": _EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    top = _Parser("cnnref", description=_ABOUT, **looks)
+    top.add_argument("--version", action="version", version=f"cnnref {cnnref.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    learn = commands.add_parser("train", help="train, with checkpoints and a report", **looks)
+    learn.description = (
+        "Train from the seed, or go on from the checkpoint in --out; "
+        "writes checkpoint.npz and training.html there."
+    )
+    add = learn.add_argument
+    add("--data", type=Path, metavar="DIR", help="folder of IDX files (default: the digits of scikit-learn)")
+    add("--epochs", type=_positive, metavar="N",
+        help=f"epochs in all (default {_EPOCHS_DIGITS}, with --data {_EPOCHS_FOLDER})")  # fmt: skip
+    add("--seed", type=_natural, default=0, metavar="S", help="seeds weights and batches (default 0)")
+    add("--out", type=Path, default=Path(DEFAULT_FOLDER), metavar="DIR",
+        help=f"for the checkpoint and the report (default {DEFAULT_FOLDER})")  # fmt: skip
+    standard = Options()
+    add("--filters", type=_positive, nargs="*", default=standard.filters, metavar="N",
+        help=f"filters of each conv-relu-pool block (default {_list(standard.filters)})")  # fmt: skip
+    add("--hidden", type=_positive, nargs="*", default=standard.hidden, metavar="N",
+        help=f"width of each hidden affine layer (default {_list(standard.hidden)})")  # fmt: skip
+    add("--optimizer", choices=sorted(OPTIMIZERS), default=standard.optimizer, help="default adam")
+    rates = ", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items())
+    add("--learning-rate", type=_rate, metavar="R", help=f"default {rates}")
+    add("--batch", type=_positive, default=standard.batch_size, metavar="N",
+        help=f"images a batch (default {standard.batch_size})")  # fmt: skip
+    add("--dtype", choices=("float32", "float64"), default=standard.dtype, help="default float32")
+    add(
+        "--threads",
+        type=_positive,
+        metavar="N",
+        help="threads (default all, one for the small digits); the result does not depend on them",
+    )
+
+    guess = commands.add_parser("predict", help="say what an image, or each in a folder, shows", **looks)
+    guess.description = (
+        "Print file, class and probability of an image (PNG, PGM, ... or .npy), or all in a folder."
+    )
+    guess.add_argument("image", type=Path, metavar="IMAGE", help="an image, or a folder of images")
+    add = guess.add_argument
+    add("--model", type=Path, default=Path(DEFAULT_FOLDER), metavar="PATH",
+        help=f"a checkpoint or the folder that holds it (default {DEFAULT_FOLDER})")  # fmt: skip
+    add("--ink", choices=("auto", "light", "dark"), default="auto",
+        help="light or dark writing (default: the opposite of the border)")  # fmt: skip
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    asked = parser().parse_args(arguments)
+    try:
+        return {"train": _train, "predict": _predict}[asked.command](asked)
+    except (DataError, CheckpointError, TrainingError, ValueError) as error:
+        return _refuse(asked.command, str(error))
+    except MemoryError as error:
+        return _refuse(asked.command, f"not enough memory: {error}")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(asked.command, f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        _refuse(asked.command, "stopped; the same command goes on where it was")
+        return STOPPED
+
+
+def _train(asked: argparse.Namespace) -> int:
+    from cnnref import training_report  # before hours of work, not after: it needs what `train` installs
+
+    # A batch of the small digits is microseconds of work: a second thread costs more than it brings.
+    threads = asked.threads or (cnnref.get_num_threads() if asked.data else 1)
+    cnnref.set_num_threads(threads)
+    options = Options(
+        seed=asked.seed,
+        filters=tuple(asked.filters),
+        hidden=tuple(asked.hidden),
+        optimizer=asked.optimizer,
+        learning_rate=asked.learning_rate or LEARNING_RATES[asked.optimizer],
+        batch_size=asked.batch,
+        dtype=asked.dtype,
+    )
+    training_report.require()
+    dataset = load(asked.data)
+    epochs = asked.epochs or (_EPOCHS_FOLDER if asked.data else _EPOCHS_DIGITS)
+    with alone(asked.out):
+        path = asked.out / CHECKPOINT
+        run = resume_or_start(options, dataset, path)
+        print(_sizes(dataset), flush=True)
+        if run.epochs:
+            print(f"{path}: goes on after epoch {run.epochs}", flush=True)
+        start = time.perf_counter()
+        train(run, dataset, epochs, path, _say, _bar)
+        seconds = time.perf_counter() - start
+        probabilities = run.model.predict(dataset.test.images)
+        _, accuracy = evaluate(probabilities, dataset.test)
+        report = asked.out / "training.html"
+        training_report.write(report, run, dataset, probabilities)
+    wrong = round((1 - accuracy) * len(dataset.test.labels))
+    print(f"test accuracy {accuracy:.2%} ({wrong} of {len(dataset.test.labels)} wrong)")
+    print(f"{seconds:.1f} s of training; report: {report}")
+    return DONE
+
+
+def _predict(asked: argparse.Namespace) -> int:
+    from cnnref import predict
+
+    run = Run.load(asked.model / CHECKPOINT if asked.model.is_dir() else asked.model)
+    files = predict.images_in(asked.image)
+    refused = 0
+    for path in files:
+        try:
+            image = predict.read(path, run.model.image_shape, asked.ink)
+        except DataError as error:
+            refused += _refuse("predict", str(error)) == UNUSABLE
+            continue
+        probabilities = run.model.predict(image[None])[0]
+        print(f"{path}\t{probabilities.argmax()}\t{probabilities.max():.4f}")
+    return UNUSABLE if refused else DONE
+
+
+def _say(line: str) -> None:
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(line)
+    else:
+        print(line, flush=True)
+
+
+def _bar(batches: Iterable[Any], count: int, label: str) -> Iterable[Any]:
+    """A progress bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        return batches
+    from tqdm import tqdm
+
+    bar: Iterable[Any] = tqdm(batches, label, count, leave=False, unit="batch", dynamic_ncols=True)
+    return bar
+
+
+def _refuse(command: str, message: str) -> int:
+    print(f"cnnref {command}: {message}", file=sys.stderr)
+    return UNUSABLE
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
+def _sizes(dataset: Dataset) -> str:
+    train, validation, test = (len(part.labels) for part in (dataset.train, dataset.validation, dataset.test))
+    height, width, _ = dataset.image_shape
+    return (
+        f"{dataset.name}: {train} images to train on, {validation} for validation, {test} for the test, "
+        f"{height}x{width} pixels"
+    )
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+    return number
+
+
+# argparse says "invalid int value" with these names.
+_natural.__name__ = _positive.__name__ = "int"
+_rate.__name__ = "float"
+
+if __name__ == "__main__":
+    sys.exit(main())
