@@ -7,14 +7,16 @@ alone is judged too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
+from conformance.layout import image
 from conformance.operations import OPERATIONS
+from conformance.signature import called
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -27,6 +29,10 @@ class Functions(Protocol):
 
     def function(self, name: str) -> Callable[..., Any]:
         """The function of that name."""
+
+    @property
+    def layout(self) -> str:
+        """The layout of its images."""
 
 
 class _Conv(NamedTuple):
@@ -64,29 +70,38 @@ def _scalar(array: NDArray[Any]) -> Any:
     return array[()]
 
 
-def _cache(impl: Functions, forward: str, arguments: Sequence[Any], by_hand: Callable[[], Any]) -> Any:
+def _cache(impl: Functions, forward: str, run: Callable[[], Any], by_hand: Callable[[], Any]) -> Any:
+    """The cache in whatever form the forward function gives it, to be handed back as it is."""
     if not impl.has(forward):
         return by_hand()
-    result = impl.function(forward)(*arguments)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
+    result = run()
+    if not isinstance(result, (tuple, list)) or len(result) < 2:
         raise TypeError(f"{forward} returned {_describe(result)}, expected (output, cache)")
-    return result[1]
+    return result[1] if len(result) == 2 else tuple(result[1:])
 
 
-def _conv_arguments(case: Case, a: Arrays) -> tuple[Any, ...]:
-    return a["A_prev"], a["W"], a["b"], {"stride": case["s"], "pad": case["p"]}
+def _conv_hyper(case: Case) -> dict[str, int]:
+    return {"stride": case["s"], "pad": case["p"]}
 
 
-def _pool_arguments(case: Case, a: Arrays) -> tuple[Any, ...]:
-    return a["A_prev"], {"f": case["f"], "stride": case["s"]}, case.word("mode")
+def _pool_hyper(case: Case) -> dict[str, int]:
+    return {"f": case["f"], "stride": case["s"]}
 
 
-def _affine_arguments(a: Arrays) -> tuple[Any, ...]:
+def _layer(a: Arrays) -> tuple[Any, Any, Any]:
     return a["A_prev"], a["W"], a["b"]
 
 
+def _conv_forward(impl: Functions, case: Case, a: Arrays) -> Any:
+    return called(impl.function("conv_forward"), _layer(a), _conv_hyper(case))
+
+
+def _pool_forward(impl: Functions, case: Case, a: Arrays) -> Any:
+    return called(impl.function("pool_forward"), (a["A_prev"],), _pool_hyper(case), case.word("mode"))
+
+
 def _activation_cache(case: Case, a: Arrays) -> _AffineActivation:
-    affine = _Affine(*_affine_arguments(a))
+    affine = _Affine(*_layer(a))
     activated = affine if case.word("activation") == "NULL" else a["A_prev"] @ a["W"] + a["b"]
     return _AffineActivation(affine, activated)
 
@@ -95,7 +110,7 @@ def _entropy_cache(impl: Functions, AL: Any, Y: NDArray[Any]) -> Any:
     def by_hand() -> _CrossEntropy:
         return _CrossEntropy(AL, np.stack([np.arange(len(Y)), Y.reshape(-1)], axis=1))
 
-    return _cache(impl, "cross_entropy_cost", (AL, Y), by_hand)
+    return _cache(impl, "cross_entropy_cost", lambda: impl.function("cross_entropy_cost")(AL, Y), by_hand)
 
 
 def _softmax(impl: Functions, X: NDArray[Any]) -> Any:
@@ -107,31 +122,43 @@ def _softmax(impl: Functions, X: NDArray[Any]) -> Any:
 
 def _col2arr(impl: Functions, case: Case, a: Arrays) -> Any:
     # Only the shape of the cache may matter: an answer that is the cache itself has to show.
-    other = np.full((case["m"], case["h"], case["w"], case["c"]), 3, a["X"].dtype)
-    return impl.function("col2arr")(a["X"], _cache(impl, "arr2col", (other,), lambda: other))
+    other = image(case, np.full_like(a["X"], 3), impl.layout)
+    cache = _cache(impl, "arr2col", lambda: impl.function("arr2col")(other), lambda: other)
+    return impl.function("col2arr")(a["X"], cache)
 
 
 def _conv_backward(impl: Functions, case: Case, a: Arrays) -> Any:
-    arguments = _conv_arguments(case, a)
-    cache = _cache(impl, "conv_forward", arguments, lambda: _Conv(*arguments))
-    return impl.function("conv_backward")(a["dZ"], cache)
+    hyper = _conv_hyper(case)
+    cache = _cache(
+        impl, "conv_forward", lambda: _conv_forward(impl, case, a), lambda: _Conv(*_layer(a), hyper)
+    )
+    return called(impl.function("conv_backward"), (a["dZ"], cache), hyper, hand_hyper=False)
 
 
 def _pool_backward(impl: Functions, case: Case, a: Arrays) -> Any:
-    arguments = _pool_arguments(case, a)
-    cache = _cache(impl, "pool_forward", arguments, lambda: _Pool(*arguments[:2]))
-    return impl.function("pool_backward")(a["dA"], cache, case.word("mode"))
+    hyper = _pool_hyper(case)
+    cache = _cache(
+        impl, "pool_forward", lambda: _pool_forward(impl, case, a), lambda: _Pool(a["A_prev"], hyper)
+    )
+    function = impl.function("pool_backward")
+    return called(function, (a["dA"], cache), hyper, case.word("mode"), hand_hyper=False)
 
 
 def _affine_backward(impl: Functions, case: Case, a: Arrays) -> Any:
-    cache = _cache(impl, "affine_forward", _affine_arguments(a), lambda: _Affine(*_affine_arguments(a)))
+    forward = "affine_forward"
+    cache = _cache(impl, forward, lambda: impl.function(forward)(*_layer(a)), lambda: _Affine(*_layer(a)))
     return impl.function("affine_backward")(a["dZ"], cache)
 
 
 def _affine_activation_backward(impl: Functions, case: Case, a: Arrays) -> Any:
     activation = case.word("activation")
-    arguments = (*_affine_arguments(a), activation)
-    cache = _cache(impl, "affine_activation_forward", arguments, lambda: _activation_cache(case, a))
+    forward = "affine_activation_forward"
+    cache = _cache(
+        impl,
+        forward,
+        lambda: impl.function(forward)(*_layer(a), activation),
+        lambda: _activation_cache(case, a),
+    )
     return impl.function("affine_activation_backward")(a["dA"], cache, activation)
 
 
@@ -139,7 +166,7 @@ def _elementwise_backward(forward: str, of: str) -> Call:
     """sigmoid_backward, relu_backward, softmax_backward: the cache is the forward input."""
 
     def call(impl: Functions, case: Case, a: Arrays) -> Any:
-        cache = _cache(impl, forward, (a[of],), lambda: a[of])
+        cache = _cache(impl, forward, lambda: impl.function(forward)(a[of]), lambda: a[of])
         return impl.function(case.op)(a[str(case.operation.upstream)], cache)
 
     return call
@@ -156,9 +183,9 @@ CALLS: dict[str, Call] = {
     "conv_single_step": lambda impl, case, a: impl.function("conv_single_step")(
         a["a_slice_prev"], a["W"], _scalar(a["b"])
     ),
-    "conv_forward": lambda impl, case, a: impl.function("conv_forward")(*_conv_arguments(case, a)),
+    "conv_forward": _conv_forward,
     "conv_backward": _conv_backward,
-    "pool_forward": lambda impl, case, a: impl.function("pool_forward")(*_pool_arguments(case, a)),
+    "pool_forward": _pool_forward,
     "pool_backward": _pool_backward,
     "create_mask_from_window": _plain("x"),
     "distribute_value": lambda impl, case, a: impl.function("distribute_value")(
@@ -169,7 +196,7 @@ CALLS: dict[str, Call] = {
     "affine_forward": _plain("A_prev", "W", "b"),
     "affine_backward": _affine_backward,
     "affine_activation_forward": lambda impl, case, a: impl.function("affine_activation_forward")(
-        *_affine_arguments(a), case.word("activation")
+        *_layer(a), case.word("activation")
     ),
     "affine_activation_backward": _affine_activation_backward,
     "sigmoid": _plain("Z"),
@@ -201,7 +228,7 @@ def named(case: Case, result: Any) -> dict[str, Any]:
     """
     names = case.operation.outputs
     if case.op in CACHED:
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
+        if not isinstance(result, (tuple, list)) or len(result) < 2:
             raise ValueError(f"returned {_describe(result)}, expected ({names[0]}, cache)")
         return {names[0]: result[0]}
     if len(names) == 1:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from conformance import gate, runner
+from conformance import gate, matrix_command, probe, runner, settings_options
 from conformance.case import DTYPES, Case
+from conformance.conventions import ConventionError
 from conformance.data import draw
 from conformance.implementation import LoadError
 from conformance.operations import OPERATIONS, select
@@ -32,6 +33,9 @@ _EXAMPLES = """examples:
   conformance run --impl mypackage.kernels --cases 1000 --seed 7 --out report
   conformance repro 'conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:17' --impl mykernels.py
   conformance gate --baseline baseline.json --impl mypackage.kernels --update
+  conformance run --impl exec:./kernels --lenient-shapes --convention pool-ties=last
+  conformance probe --impl mykernels.py              what it does where frameworks differ
+  conformance matrix --impl numpy_loops jax          several, side by side
   conformance list"""
 
 
@@ -59,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     repro.description = "Run one case from its one-line name and show both arrays where they differ."
     repro.add_argument("case", metavar="CASE", help="the case, as results.jsonl and the report write it")
     _implementation(repro)
+    settings_options.add(repro)
 
     gated = commands.add_parser("gate", help="run, then compare with a baseline")
     gated.description = (
@@ -70,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         "--update", action="store_true", help="write the baseline instead of comparing with it"
     )
     _run_options(gated)
+
+    probe.add_command(commands)
+    matrix_command.add_command(commands)
 
     listed = commands.add_parser("list", help="operations, families, corner cases, adapters, deviations")
     listed.description = (
@@ -96,6 +104,7 @@ def _implementation(command: argparse.ArgumentParser) -> None:
 
 def _run_options(command: argparse.ArgumentParser) -> None:
     _implementation(command)
+    settings_options.add(command)
     many: dict[str, Any] = {"action": "extend", "nargs": "+"}
     command.add_argument(
         "--ops", **many, metavar="OP", help="operations or shell patterns of them (default all)"
@@ -113,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
     asked = parser().parse_args(arguments)
     try:
-        return {"run": _run, "repro": _repro, "gate": _gate, "list": _list}[asked.command](asked)
-    except (UsageError, LoadError, gate.BaselineError) as error:
+        return _COMMANDS[asked.command](asked)
+    except (UsageError, LoadError, ConventionError, gate.BaselineError) as error:
         return _refuse(asked.command, str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -159,7 +168,10 @@ def options(asked: argparse.Namespace, baseline: gate.Json | None = None) -> run
     if not 0 <= seed < 10**9:
         raise UsageError(f"--seed: {seed}, expected 0 to 999999999")
     implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
-    return runner.Options(implementation, operations, tuple(d for d in DTYPES if d in chosen), cases, seed)
+    dtypes = tuple(d for d in DTYPES if d in chosen)
+    return runner.Options(
+        implementation, operations, dtypes, cases, seed, settings_options.settings(asked)
+    )
 
 
 def _progress(stream: Iterable[list[Record]], total: int) -> Iterable[list[Record]]:
@@ -196,6 +208,8 @@ def _tell(result: runner.Result, directory: Path) -> None:
         print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}")
     for sentence in result.problems:
         print(sentence)
+    if summary.get("shape_remarks"):
+        print(f"Shape remarks (not failures): {summary['shape_remarks']} outputs with other leading ones")
     print(f"Report: {directory / 'report.html'}")
 
 
@@ -231,7 +245,7 @@ def _repro(asked: argparse.Namespace) -> int:
         draw(case)  # refuses a family that does not go with the parameters
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return repro.show(case, asked.impl or DEFAULT_IMPLEMENTATION)
+    return repro.show(case, asked.impl or DEFAULT_IMPLEMENTATION, settings_options.settings(asked))
 
 
 def _list(asked: argparse.Namespace) -> int:
@@ -240,6 +254,15 @@ def _list(asked: argparse.Namespace) -> int:
     print(listing.text(), end="")
     return AGREES
 
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "repro": _repro,
+    "gate": _gate,
+    "list": _list,
+    "probe": probe.command,
+    "matrix": matrix_command.command,
+}
 
 if len(OPERATIONS) != 24:
     raise AssertionError(f"{len(OPERATIONS)} operations, the contract has 24")

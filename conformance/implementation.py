@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,10 @@ from conformance import adapters
 from conformance.bounds import Arithmetic
 from conformance.calls import CALLS, named
 from conformance.case import Case
+from conformance.conventions import Settings, offered, parse
+from conformance.layout import LAYOUTS, inward, outward
 from conformance.operations import OPERATIONS
+from conformance.subprocess_adapter import Program, ProgramError
 
 
 class LoadError(ValueError):
@@ -38,11 +42,25 @@ class Outcome:
         ``"raised ValueError: ..."``, or what was wrong with the form of the answer.
     changed : tuple of str
         The arguments whose bytes the call changed.
+    absent : str or None
+        Why the implementation says that it has no answer for such a case (`NotImplementedError`).
     """
 
     outputs: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     changed: tuple[str, ...] = ()
+    absent: str | None = None
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """An implementation that is handed whole cases instead of calls: a program behind pipes."""
+
+    def has(self, name: str) -> bool:
+        """Whether it has that function."""
+
+    def answer(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
+        """The outputs by name."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +70,12 @@ class Implementation:
     name: str
     target: Any
     arithmetic: Arithmetic
+    layout: str = "NHWC"
+    settings: Settings = field(default_factory=Settings)
 
     def has(self, name: str) -> bool:
         """Whether there is a function of that name."""
-        return callable(getattr(self.target, name, None))
+        return has(self.target, name)
 
     def function(self, name: str) -> Callable[..., Any]:
         """The function of that name."""
@@ -64,19 +84,31 @@ class Implementation:
 
     def call(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Outcome:
         """Call the function of `case` on copies of `arrays`, the forward function first for its cache."""
-        copies = {name: array.copy() for name, array in arrays.items()}
+        given = inward(case, offered(arrays, self.settings), self.layout)
+        copies = {name: array.copy() for name, array in given.items()}
         try:
             with np.errstate(all="ignore"):
-                result = CALLS[case.op](self, case, copies)
+                if isinstance(self.target, Direct):
+                    result: Any = self.target.answer(case, copies)
+                else:
+                    result = CALLS[case.op](self, case, copies)
         except (KeyboardInterrupt, MemoryError):
             raise
+        except NotImplementedError as error:
+            return Outcome(absent=f"not implemented: {' '.join(str(error).split())[:300]}")
         except BaseException as error:  # SystemExit too: an implementation may not end the run
             return Outcome(error=f"raised {_one_line(error)}")
-        changed = tuple(n for n, copy in copies.items() if copy.tobytes() != arrays[n].tobytes())
+        changed = tuple(n for n, copy in copies.items() if copy.tobytes() != given[n].tobytes())
         try:
-            return Outcome(named(case, result), changed=changed)
+            outputs = dict(result) if isinstance(self.target, Direct) else named(case, result)
+            return Outcome(outward(case, outputs, self.layout), changed=changed)
         except ValueError as error:
             return Outcome(error=str(error), changed=changed)
+
+
+def has(target: Any, name: str) -> bool:
+    """Whether `target` has the function `name`."""
+    return target.has(name) if isinstance(target, Direct) else callable(getattr(target, name, None))
 
 
 def _one_line(error: BaseException) -> str:
@@ -94,20 +126,49 @@ def dirty(expected: Mapping[str, NDArray[Any]], dtype: np.dtype[Any], value: flo
     del blocks
 
 
-def load(spec: str) -> Implementation:
+def load(spec: str, settings: Settings | None = None) -> Implementation:
     """Load the implementation that ``--impl`` names.
 
     Parameters
     ----------
     spec : str
         ``package.module``, ``package.module:attribute``, ``path/to/file.py`` (also with
-        ``:attribute``), or the short name of an adapter.
+        ``:attribute``), ``exec:COMMAND`` (a program that speaks the protocol of docs/adapters.md), or
+        the short name of an adapter.
+    settings : Settings, optional
+        How strictly it is read. Conventions that its module declares (``conventions = {...}``) hold
+        where `settings` says nothing else.
 
     Raises
     ------
     LoadError
         If there is no such module, it cannot be imported, or what it declares has no bound.
     """
+    target = Program(shlex.split(spec[5:])) if spec.startswith("exec:") else _found(spec)
+    settings = settings or Settings()
+    try:
+        if not any(has(target, name) for name in OPERATIONS):
+            raise LoadError(
+                f"--impl {spec}: none of the {len(OPERATIONS)} functions is in it; "
+                "`conformance list` shows them"
+            )
+        layout = getattr(target, "layout", "NHWC")
+        if layout not in LAYOUTS:
+            raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
+        declared = getattr(target, "conventions", {})
+        conventions = {**parse(f"{n}={v}" for n, v in declared.items()), **settings.conventions}
+        arithmetic = Arithmetic.declared(
+            getattr(target, "precision", None), getattr(target, "algorithm", None)
+        )
+    except LoadError:
+        raise
+    except (ValueError, ProgramError) as error:
+        raise LoadError(f"--impl {spec}: {error}") from error
+    return Implementation(spec, target, arithmetic, layout, replace(settings, conventions=conventions))
+
+
+def _found(spec: str) -> Any:
+    """The module, or what is in it."""
     place, _, attribute = spec.partition(":") if not spec.endswith(".py") else (spec, "", "")
     is_file = place.endswith(".py") or os.sep in place
     target: Any = _from_file(place) if is_file else _from_name(place)
@@ -115,15 +176,7 @@ def load(spec: str) -> Implementation:
         if not hasattr(target, part):
             raise LoadError(f"--impl {spec}: {place} has no attribute {attribute!r}")
         target = getattr(target, part)
-    if not any(callable(getattr(target, name, None)) for name in OPERATIONS):
-        raise LoadError(
-            f"--impl {spec}: none of the {len(OPERATIONS)} functions is in it; `conformance list` shows them"
-        )
-    try:
-        declared = getattr(target, "precision", None), getattr(target, "algorithm", None)
-        return Implementation(spec, target, Arithmetic.declared(*declared))
-    except ValueError as error:
-        raise LoadError(f"--impl {spec}: {error}") from error
+    return target
 
 
 def _from_name(name: str) -> ModuleType:

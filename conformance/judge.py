@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from conformance.bounds import Bound
 from conformance.bounds.table import bounds
 from conformance.case import Case
 from conformance.compare import Verdict, compare
+from conformance.conventions import adjusted, read
 from conformance.corners import corner_of
 from conformance.data import draw
 from conformance.implementation import Implementation, Outcome, dirty
 from conformance.oracle import evaluate
-from conformance.record import Record, blank, from_verdict
+from conformance.record import REMARK, Record, blank, from_verdict
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -80,8 +82,13 @@ class Trial:
     def __init__(self, implementation: Implementation, case: Case) -> None:
         self.implementation, self.case = implementation, case
         self.arrays: Arrays = draw(case)
-        self.expected: dict[str, NDArray[np.float64]] = evaluate(case, self.arrays)
-        self.limits: dict[str, Bound] = bounds(case, self.arrays, self.expected, implementation.arithmetic)
+        self.settings = implementation.settings
+        self.expected: dict[str, NDArray[np.float64]]
+        self.limits: dict[str, Bound]
+        seen = read(self.arrays, self.settings)
+        expected = evaluate(case, seen)
+        limits = bounds(case, seen, expected, implementation.arithmetic)
+        self.expected, self.limits = adjusted(case, seen, expected, limits, self.settings)
         self.outcome = self._call(np.nan)
 
     def _call(self, fill: float) -> Outcome:
@@ -91,6 +98,8 @@ class Trial:
     def records(self, diagnoser: diagnose.Diagnoser | None) -> list[Record]:
         """The records of the case; failures are diagnosed if there is a diagnoser."""
         corner, names = corner_of(self.case), self.case.operation.outputs
+        if self.outcome.absent is not None:
+            return [blank(self.case, n, "absent", corner, self.outcome.absent) for n in names]
         if self.outcome.error:
             reason = self.outcome.error
             return [
@@ -103,7 +112,7 @@ class Trial:
         for name in names:
             verdict = verdicts[name]
             if verdict.suspect and not self._confirmed(name):
-                verdict = Verdict("passed", *_measures(verdict))
+                verdict = replace(verdict, status="passed", reason="", suspect=False)
             record = from_verdict(self.case, name, verdict, self.limits[name].detectability, corner)
             if self.outcome.changed and verdict.status == "passed":
                 record = record.but(
@@ -119,8 +128,14 @@ class Trial:
         return records
 
     def _verdict(self, name: str) -> Verdict:
-        got = self.outcome.outputs[name]
-        return compare(got, self.expected[name], self.limits[name], output_dtype(self.case, name))
+        got, dtype = self.outcome.outputs[name], output_dtype(self.case, name)
+        if not self.settings.lenient_shapes:
+            return compare(got, self.expected[name], self.limits[name], dtype)
+        fitting = fitted(got, self.expected[name].shape)
+        verdict = compare(fitting, self.expected[name], self.limits[name], dtype)
+        if fitting is got or verdict.status != "passed":
+            return verdict
+        return replace(verdict, reason=f"{REMARK}{np.shape(got)}, expected {np.shape(fitting)}")
 
     def _differing(self) -> tuple[str, ...]:
         """The outputs that a second call, over memory with other contents, gives other bits for."""
@@ -147,15 +162,17 @@ class Trial:
             return diagnose.UNEXPLAINED
 
 
-def _measures(verdict: Verdict) -> tuple[Any, ...]:
-    return (
-        verdict.tier,
-        verdict.max_error_ulp,
-        verdict.max_bound_fraction,
-        verdict.index,
-        verdict.expected,
-        verdict.got,
-    )
+def fitted(got: Any, shape: tuple[int, ...]) -> Any:
+    """`got` in `shape`, if only leading ones are missing or too many; else as it is."""
+    if not isinstance(got, np.ndarray) or got.shape == shape:
+        return got
+    return got.reshape(shape) if _bare(got.shape) == _bare(shape) else got
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its leading ones."""
+    first = next((i for i, extent in enumerate(shape) if extent != 1), len(shape))
+    return shape[first:]
 
 
 def _bits(value: Any) -> bytes:

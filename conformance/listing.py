@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance import adapters
+from conformance.conventions import BORDERS, CONVENTIONS
 from conformance.corners import CORNERS
 from conformance.diagnose import catalogue
 from conformance.families import FAMILIES
@@ -33,6 +34,12 @@ def _lines() -> Iterator[str]:
     yield "\nAdapters (--impl)"
     for name in adapters.names():
         yield f"  {name}"
+    yield f"\nConventions ({len(CONVENTIONS)}), expected value first (--convention NAME=VALUE)"
+    for convention in CONVENTIONS.values():
+        yield f"  {convention.name}: {convention.text}"
+        for value, meaning in convention.values.items():
+            yield f"    {value:<14}{meaning}"
+    yield f"  {BORDERS[0]}: {BORDERS[1]}"
     deviations = catalogue()
     yield f"\nDeviations known by name ({len(deviations)})"
     for slip in deviations:

@@ -14,6 +14,9 @@ from conformance.families import FAMILIES
 #: Every status there is. The numbers of cases with each add up to the number of cases.
 STATUSES = ("passed", "failed", "absent")
 
+#: How the reason of an output begins that passed in another shape, under ``--lenient-shapes``.
+REMARK = "shape remark: "
+
 Number = float | str | None
 
 

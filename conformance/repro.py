@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
+from conformance.conventions import Settings
 from conformance.diagnose import explain
 from conformance.implementation import load
 from conformance.judge import Judge, Trial
@@ -21,7 +22,7 @@ WHOLE = 64
 WORST, AROUND = 10, 2
 
 
-def show(case: Case, spec: str) -> int:
+def show(case: Case, spec: str, settings: Settings | None = None) -> int:
     """Run `case` on the implementation `spec`, print what came of it, return the exit status.
 
     Raises
@@ -31,7 +32,7 @@ def show(case: Case, spec: str) -> int:
     ValueError
         If the family does not go with the case.
     """
-    implementation = load(spec)
+    implementation = load(spec, settings)
     print(f"case            {case}")
     print(f"implementation  {spec} ({implementation.arithmetic.name} arithmetic)")
     print(

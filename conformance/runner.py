@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import numpy as np
 
 from conformance import report
 from conformance.case import DTYPES, Case
+from conformance.conventions import Settings
 from conformance.generate import generate
 from conformance.operations import OPERATIONS, Operation
-from conformance.record import Record
+from conformance.record import REMARK, Record
 from conformance.report.summary import Summary, problems
+from conformance.sweep import Batches, Shard, begin, kept, merged, shards
 from conformance.workers import About, Workers, cores
 
 
@@ -28,7 +31,7 @@ class Options:
     """What a run was asked for.
 
     ``operations`` are names of the contract, ``dtypes`` ``"f32"`` and ``"f64"``, ``cases`` the number
-    for each operation and dtype.
+    for each operation and dtype, ``settings`` how strictly the implementation is read.
     """
 
     implementation: str = "cnnref"
@@ -36,11 +39,25 @@ class Options:
     dtypes: tuple[str, ...] = tuple(DTYPES)
     cases: int = 200
     seed: int = 0
+    settings: Settings = field(default_factory=Settings)
 
     def generate(self) -> Iterator[Case]:
         """The cases of the run, in the order of the records."""
         chosen: list[Operation] = [OPERATIONS[name] for name in self.operations]
         return generate(chosen, self.dtypes, self.cases, self.seed)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How a run is carried out; no record depends on it.
+
+    ``workers`` is the number of processes (0: one for each processor), ``resume`` keeps the records that
+    are there, ``shard`` is the part of the run to do.
+    """
+
+    workers: int = 0
+    resume: bool = False
+    shard: Shard = field(default_factory=Shard)
 
 
 @dataclass
@@ -61,7 +78,11 @@ Progress = Callable[[Iterable[list[Record]], int], Iterable[list[Record]]]
 
 
 def run(
-    options: Options, directory: Path, progress: Progress | None = None, observe: Observe | None = None
+    options: Options,
+    directory: Path,
+    progress: Progress | None = None,
+    observe: Observe | None = None,
+    sweep: Sweep | None = None,
 ) -> Result:
     """Run the suite and write ``results.jsonl``, ``summary.json`` and the report into `directory`.
 
@@ -75,37 +96,50 @@ def run(
         Wraps the stream of records (one list for each case) and is told how many there will be.
     observe : callable, optional
         Is given the records of each case.
+    sweep : Sweep, optional
+        Processes, resumption, shard.
 
     Raises
     ------
     LoadError
         If the implementation cannot be used.
+    SweepError
+        If `directory` holds another run than the one to resume.
     """
+    sweep = sweep or Sweep()
     started = time.monotonic()
-    cases = list(options.generate())
-    workers = Workers(options.implementation, max(1, min(cores(), len(cases))))
+    total = sweep.shard.size(options.generate())
+    workers = Workers(options.implementation, max(1, min(sweep.workers or cores(), total)), settings=options.settings)
+    remarks = 0
     summary = Summary()
-    directory.mkdir(parents=True, exist_ok=True)
-    stream: Iterable[list[Record]] = in_order(workers, cases)
+    shard = f"{sweep.shard.index}/{sweep.shard.count}"
+    begin(directory, {**_asked(options), "shard": shard}, sweep.resume)
+    stream: Iterable[list[Record]] = _records(workers, directory, sweep.shard.of(options.generate()))
     if progress is not None:
-        stream = progress(stream, len(cases))
-    with open(directory / "results.jsonl", "w", encoding="utf-8", buffering=1) as results:
+        stream = progress(stream, total)
+    with closing(stream) if isinstance(stream, Generator) else nullcontext():
         for records in stream:
             summary.add(records)
+            remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
             if observe is not None:
                 observe(records)
-            results.write("".join(record.line() + "\n" for record in records))
     about = workers.about or About("ieee", None)
     result = Result(
         summary.to_dict(
-            listed=len(cases),
+            listed=total,
             implementation=options.implementation,
             versions=versions(options.implementation, about),
             oracle=f"PyTorch {_version('torch')} autograd in float64, oneDNN off",
             seed=options.seed,
             seconds=round(time.monotonic() - started, 3),
             arithmetic=about.arithmetic,
-            options={"ops": list(options.operations), "dtypes": list(options.dtypes), "cases": options.cases},
+            **({"shape_remarks": remarks} if options.settings.lenient_shapes else {}),
+            options={
+                "ops": list(options.operations),
+                "dtypes": list(options.dtypes),
+                "cases": options.cases,
+                **options.settings.plain(),
+            },
         ),
         problems(summary),
     )
@@ -115,18 +149,43 @@ def run(
     return result
 
 
-def in_order(workers: Workers, cases: list[Case]) -> Iterator[list[Record]]:
+def _asked(options: Options) -> dict[str, Any]:
+    """What decides the records of a run, as JSON holds it."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
+    return found
+
+
+def _records(workers: Workers, directory: Path, queue: Batches) -> Generator[list[Record], None, None]:
+    """The records of each case: those that are in ``results.jsonl``, then new ones, as they are written."""
+    path = directory / "results.jsonl"
+    left = yield from kept(path, queue)
+    with (
+        open(path, "a", encoding="utf-8", newline="\n", buffering=1) as results,
+        closing(in_order(workers, left)) as judged,
+    ):
+        for records in judged:
+            results.write("".join(record.line() + "\n" for record in records))
+            yield records
+
+
+def in_order(workers: Workers, queue: Batches) -> Generator[list[Record], None, None]:
     """The records of each case, in the order of the cases, as soon as those before it are there."""
     waiting: dict[int, list[Record]] = {}
-    due = 0
-    with closing(workers.judge(cases)) as judged:  # ends the processes when the caller stops early
+    due: deque[int] = deque()
+
+    def handed() -> Batches:
+        for batch in queue:
+            due.extend(number for number, _ in batch)
+            yield batch
+
+    # Closing ends the processes when the caller stops early.
+    with closing(workers.judge_batches(handed())) as judged:
         for number, _, records in judged:
             waiting[number] = records
-            while due in waiting:
-                yield waiting.pop(due)
-                due += 1
-    if due != len(cases):
-        raise AssertionError(f"{len(cases)} cases were listed, {due} were judged")
+            while due and due[0] in waiting:
+                yield waiting.pop(due.popleft())
+    if due:
+        raise AssertionError(f"{len(due)} cases were handed out and not judged")
 
 
 def versions(implementation: str, about: About) -> dict[str, str]:

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from conformance.case import Case
+from conformance.conventions import Settings
 from conformance.corners import corner_of
 from conformance.implementation import LoadError, load
 from conformance.record import Record, blank
@@ -54,14 +55,17 @@ def batches(cases: Iterable[Case]) -> Iterator[list[Numbered]]:
         yield batch
 
 
-def _work(connection: Connection, spec: str) -> None:
+def _work(connection: Connection, spec: str, settings: Settings) -> None:
     """A worker's life: load the implementation, judge batches until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    silence = os.open(os.devnull, os.O_WRONLY)  # an implementation that prints megabytes drowns nothing
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
     from conformance.judge import Judge
 
     try:
-        implementation = load(spec)
+        implementation = load(spec, settings)
     except LoadError as error:
         connection.send(("unusable", str(error)))
         return
@@ -101,9 +105,14 @@ class Workers:
         How many processes.
     patience : float, optional
         Seconds after which a case is taken for hung.
+    settings : Settings, optional
+        How strictly the implementation is read.
     """
 
-    def __init__(self, spec: str, count: int, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, spec: str, count: int, patience: float = PATIENCE, settings: Settings | None = None
+    ) -> None:
+        self._settings = settings or Settings()
         self._spec, self._count, self._patience = spec, count, patience
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(method)
@@ -120,7 +129,13 @@ class Workers:
         LoadError
             If the implementation cannot be used.
         """
-        queue, again = batches(cases), deque[list[Numbered]]()
+        yield from self.judge_batches(batches(cases))
+
+    def judge_batches(
+        self, queue: Iterator[list[Numbered]]
+    ) -> Generator[tuple[int, Case, list[Record]], None, None]:
+        """As `judge`, for cases that are numbered and in batches already; takes them as they are needed."""
+        again = deque[list[Numbered]]()
         # Threads of the implementation's own would only compete with the other workers.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self._count)))
         try:
@@ -135,7 +150,7 @@ class Workers:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._spec), daemon=True)
+        process = self._context.Process(target=_work, args=(theirs, self._spec, self._settings), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours, since=time.monotonic())

@@ -1,0 +1,240 @@
+"""Programs in any language: ``--impl 'exec:./kernels'``. The protocol is in docs/adapters.md.
+
+The program is started once and asked, case by case, on its standard input: a line of text, then for
+each array a line of text and its bytes. It answers on its standard output in the same form. It keeps no
+state between requests: a gradient is asked for with the forward inputs beside the upstream gradient.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.case import Case
+from conformance.operations import OPERATIONS
+
+#: Seconds for one answer; less than what the suite itself waits for a case.
+PATIENCE = 20.0
+#: The largest answer taken, in bytes: an extent that was never set must not exhaust the memory.
+LARGEST = 1 << 30
+#: The longest line of text.
+LINE = 4096
+
+_DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "f64": np.dtype("<f8"), "i64": np.dtype("<i8")}
+#: Outputs that the contract has as Python floats.
+_FLOATS = frozenset({"conv_single_step", "cross_entropy_cost"})
+
+
+class ProgramError(RuntimeError):
+    """The program could not be started, died, hung or did not keep to the protocol."""
+
+
+class Program:
+    """An implementation behind pipes.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The program and its arguments.
+    patience : float, optional
+        Seconds for one answer.
+    """
+
+    def __init__(self, command: Sequence[str], patience: float = PATIENCE) -> None:
+        if not command:
+            raise ProgramError("no command; expected exec:COMMAND")
+        self._command, self._patience = list(command), patience
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: BinaryIO | None = None
+        self._buffer = b""
+        self._deadline = 0.0
+        self._functions: frozenset[str] | None = None
+        self.layout = "NHWC"
+
+    def has(self, name: str) -> bool:
+        """Whether the program says that it has that function."""
+        if self._functions is None:
+            self._functions = frozenset(self._introduced())
+        return name in self._functions
+
+    def answer(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
+        """The outputs of a case.
+
+        Raises
+        ------
+        ProgramError
+            If the program died, hung or broke the protocol; it is started anew for the next case.
+        NotImplementedError
+            If it says that it has no answer for such a case.
+        """
+        words = [f"{name}={value}" for name, value in case.params]
+        request = [f"call {case.op} {case.dtype} {len(arrays)} {' '.join(words)}\n".encode()]
+        for name, array in arrays.items():
+            kind = "i64" if array.dtype.kind in "iu" else case.dtype
+            extents = "".join(f" {extent}" for extent in array.shape)
+            request.append(f"array {name} {kind} {array.ndim}{extents}\n".encode())
+            request.append(array.astype(_DTYPES[kind]).tobytes())
+        outputs = self._ask(b"".join(request), case.operation.outputs)
+        if case.op in _FLOATS:
+            return {n: float(value.reshape(())) if value.size == 1 else value for n, value in outputs.items()}
+        return outputs
+
+    def close(self) -> None:
+        """End the program."""
+        process, self._process, self._buffer = self._process, None, b""
+        if process is not None:
+            process.kill()
+            for pipe in (process.stdin, process.stdout, self._errors):
+                try:
+                    if pipe is not None:
+                        pipe.close()
+                except OSError:  # what was not written yet is lost with the program
+                    pass
+            process.wait()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _introduced(self) -> list[str]:
+        """What the program says it is: ``functions NAME ...`` and, if it likes, ``layout NCHW``."""
+        self._start()
+        self._send(b"functions\n")
+        try:
+            words = self._line().split()
+            if words[:1] == ["layout"] and len(words) == 2:
+                self.layout, words = words[1], self._line().split()
+            if words[:1] != ["functions"]:
+                raise self._protocol(" ".join(words), "functions NAME ...")
+            unknown = [word for word in words[1:] if word not in OPERATIONS]
+            if unknown:
+                raise ProgramError(f"it says it has {unknown[0]!r}; `conformance list` shows the names")
+        except ProgramError:
+            self.close()
+            raise
+        return words[1:]
+
+    def _ask(self, request: bytes, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        if self._process is None:
+            self._introduced()
+        self._send(request)
+        try:
+            words = self._line().split()
+            if words[:1] == ["absent"]:
+                raise NotImplementedError(" ".join(words[1:]) or "the program says so")
+            if words[:1] == ["error"]:
+                raise RuntimeError(" ".join(words[1:]))
+            if words != ["ok", str(len(names))]:
+                raise self._protocol(" ".join(words), f"ok {len(names)}, error TEXT or absent TEXT")
+            return dict(self._array(names) for _ in names)
+        except ProgramError:
+            self.close()
+            raise
+
+    def _array(self, names: tuple[str, ...]) -> tuple[str, NDArray[Any]]:
+        line = self._line()
+        words = line.split()
+        form = "array NAME f32|f64|i64 AXES EXTENT ..."
+        if len(words) < 4 or words[0] != "array" or words[1] not in names or words[2] not in _DTYPES:
+            raise self._protocol(line, f"{form} with a name of {', '.join(names)}")
+        try:
+            axes, *shape = (int(word) for word in words[3:])
+        except ValueError as error:
+            raise self._protocol(line, form) from error
+        if axes != len(shape) or axes > 8 or any(extent < 0 for extent in shape):
+            raise self._protocol(line, form)
+        dtype, count = _DTYPES[words[2]], 1
+        for extent in shape:
+            count *= extent
+        if count * dtype.itemsize > LARGEST:
+            raise ProgramError(f"{line!r} announces {count} elements, more than {LARGEST} bytes")
+        data = np.frombuffer(self._bytes(count * dtype.itemsize), dtype)
+        return words[1], data.reshape(shape).astype(dtype.newbyteorder("="))
+
+    def _start(self) -> None:
+        self.close()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the program)
+        try:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+            )
+        except OSError as error:
+            raise ProgramError(f"{self._command[0]}: {error.strerror}") from error
+
+    def _send(self, request: bytes) -> None:
+        """Write in a thread of its own: a program that answers before it has read all would block both."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._deadline = time.monotonic() + self._patience
+        threading.Thread(target=_write, args=(self._process.stdin, request), daemon=True).start()
+
+    def _line(self) -> str:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > LINE:
+                raise self._protocol(self._buffer[:40].decode("ascii", "replace"), "a line of text")
+            self._more()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode("ascii", "replace").strip()
+
+    def _bytes(self, count: int) -> bytes:
+        parts, there = [self._buffer], len(self._buffer)
+        while there < count:
+            self._buffer = b""
+            self._more()
+            parts.append(self._buffer)
+            there += len(self._buffer)
+        data = b"".join(parts)
+        self._buffer = data[count:]
+        return data[:count]
+
+    def _more(self) -> None:
+        """Read what has come, or say why nothing will come."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(max(0.0, self._deadline - time.monotonic())):
+                raise ProgramError(f"the program gave no answer within {self._patience:g} seconds")
+        got = os.read(self._process.stdout.fileno(), 1 << 20)
+        if not got:
+            raise ProgramError(f"the program {self._end()}{self._complaint()}")
+        self._buffer += got
+
+    def _end(self) -> str:
+        """How the program ended."""
+        assert self._process is not None
+        try:
+            status = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "closed its standard output"
+        if status < 0:
+            return f"died of signal {-status} ({signal.Signals(-status).name})"
+        return f"ended with exit status {status} in the middle of an answer"
+
+    def _complaint(self) -> str:
+        """The last line of what the program wrote to its standard error."""
+        assert self._errors is not None
+        self._errors.seek(0)
+        lines = self._errors.read()[-LINE:].decode("utf-8", "replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return f": {said[-1]}" if said else ""
+
+    def _protocol(self, got: str, expected: str) -> ProgramError:
+        return ProgramError(f"the program answered {got[:80]!r}, expected {expected}")
+
+
+def _write(pipe: Any, request: bytes) -> None:
+    try:
+        pipe.write(request)
+        pipe.flush()
+    except (OSError, ValueError):  # the program is gone; reading its answer says so
+        return
