@@ -88,7 +88,7 @@ cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const
             for k in range(depth):
                 start[padded + j * depth + k] = W[k * s.n_C + j]
     else:
-        pack_columns(W, depth, s.n_C, s.n_C, depth, 0, start + padded)
+        pack_columns(W, depth, s.n_C, start + padded, team_size(<double>depth * s.n_C))
     status = correlate(&plan, A_prev, start + padded, start, Z, narrow, team_size(multiplications(&plan)))
     free(start)
     return status
@@ -170,7 +170,10 @@ cdef inline void pack_tap(
         for c in range(plan.columns):
             memcpy(panels + c * depth + at, tap + c * plan.channels, plan.channels * sizeof(real))
     else:
-        pack_rows(tap, plan.channels, plan.columns, plan.channels, depth, at, panels)
+        pack_rows(
+            tap, plan.channels, plan.columns, plan.channels, depth, at, panels,
+            team_size(<double>plan.channels * plan.columns),
+        )
 
 
 cdef inline int run_phase(

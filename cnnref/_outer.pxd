@@ -12,7 +12,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from cnnref._memory cimport allocate
-from cnnref._panels cimport pack_columns, padded_columns
+from cnnref._panels cimport pack_some_rows, padded_columns
 from cnnref._plan cimport Correlation, in_place
 from cnnref._rows cimport copy_padded
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
@@ -212,7 +212,7 @@ cdef inline int outer_sums(
                     bases[piece] = buffer + piece * buffer_size
             pixels = pieces * n_rows * plan.n_W
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.columns
-            pack_columns(chunk_dZ, pixels, plan.columns, plan.columns, pixels, 0, panels)
+            pack_some_rows(chunk_dZ, pixels, plan.columns, plan.columns, pixels, panels)
             multiply_chunk(
                 plan, bases, pieces, line, top, n_rows, panels, fresh, from_tap, to_tap, dW, memory
             )

@@ -58,9 +58,9 @@ cdef int product(
     if bias != NULL:
         memcpy(start, bias, columns * sizeof(real))
     if transposed:
-        pack_rows(weights, inner, columns, inner, inner, 0, start + padded)
+        pack_rows(weights, inner, columns, inner, inner, 0, start + padded, team_size(<double>inner * columns))
     else:
-        pack_columns(weights, inner, columns, columns, inner, 0, start + padded)
+        pack_columns(weights, inner, columns, start + padded, team_size(<double>inner * columns))
     status = correlate(&plan, rows, start + padded, start, out, False, team_size(multiplications(&plan)))
     free(start)
     return status
