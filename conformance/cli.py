@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from conformance import gate, matrix_command, probe, runner, settings_options
+from conformance import gate, matrix_command, merge, probe, runner, settings_options, sweep_options
 from conformance.case import DTYPES, Case
 from conformance.conventions import ConventionError
 from conformance.data import draw
 from conformance.implementation import LoadError
 from conformance.operations import OPERATIONS, select
 from conformance.record import Record
+from conformance.sweep import SweepError
 
 AGREES, DISAGREES, UNUSABLE = 0, 1, 2
 
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="compare every output and gradient, write the report")
     run.description = "Generate cases, compare every output and gradient with the oracle, write the report."
     _run_options(run)
+    sweep_options.add(run)
 
     repro = commands.add_parser("repro", help="run one case and show where it differs")
     repro.description = "Run one case from its one-line name and show both arrays where they differ."
@@ -78,6 +80,8 @@ def parser() -> argparse.ArgumentParser:
 
     probe.add_command(commands)
     matrix_command.add_command(commands)
+
+    merge.add_command(commands)
 
     listed = commands.add_parser("list", help="operations, families, corner cases, adapters, deviations")
     listed.description = (
@@ -123,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     try:
         return _COMMANDS[asked.command](asked)
-    except (UsageError, LoadError, ConventionError, gate.BaselineError) as error:
+    except (UsageError, LoadError, ConventionError, gate.BaselineError, SweepError) as error:
         return _refuse(asked.command, str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -185,7 +189,13 @@ def _progress(stream: Iterable[list[Record]], total: int) -> Iterable[list[Recor
 
 
 def _run(asked: argparse.Namespace) -> int:
-    result = runner.run(options(asked), asked.out, _progress)
+    result = runner.run(options(asked), asked.out, _progress, sweep=sweep_options.sweep(asked))
+    _tell(result, asked.out)
+    return AGREES if result.agrees else DISAGREES
+
+
+def _merge(asked: argparse.Namespace) -> int:
+    result = merge.merge(asked.shards, asked.out)
     _tell(result, asked.out)
     return AGREES if result.agrees else DISAGREES
 
@@ -260,6 +270,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "repro": _repro,
     "gate": _gate,
     "list": _list,
+    "merge": _merge,
     "probe": probe.command,
     "matrix": matrix_command.command,
 }

@@ -7,7 +7,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ from conformance.generate import generate
 from conformance.operations import OPERATIONS, Operation
 from conformance.record import REMARK, Record
 from conformance.report.summary import Summary, problems
-from conformance.sweep import Batches, Shard, begin, kept, merged, shards
+from conformance.sweep import Batches, Shard, begin, kept
 from conformance.workers import About, Workers, cores
 
 
@@ -109,7 +109,8 @@ def run(
     sweep = sweep or Sweep()
     started = time.monotonic()
     total = sweep.shard.size(options.generate())
-    workers = Workers(options.implementation, max(1, min(sweep.workers or cores(), total)), settings=options.settings)
+    count = max(1, min(sweep.workers or cores(), total))
+    workers = Workers(options.implementation, count, settings=options.settings)
     remarks = 0
     summary = Summary()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
@@ -117,12 +118,11 @@ def run(
     stream: Iterable[list[Record]] = _records(workers, directory, sweep.shard.of(options.generate()))
     if progress is not None:
         stream = progress(stream, total)
-    with closing(stream) if isinstance(stream, Generator) else nullcontext():
-        for records in stream:
-            summary.add(records)
-            remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
-            if observe is not None:
-                observe(records)
+    for records in stream:
+        summary.add(records)
+        remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
+        if observe is not None:
+            observe(records)
     about = workers.about or About("ieee", None)
     result = Result(
         summary.to_dict(
@@ -141,7 +141,7 @@ def run(
                 **options.settings.plain(),
             },
         ),
-        problems(summary),
+        problems(summary) if sweep.shard.count == 1 else [],  # what a part shows, the whole decides
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (directory / "summary.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,203 @@
+"""Long runs in parts: a run cut into shards, taken up again after it was killed, put together again.
+
+Cases are judged in batches (`conformance.workers.batches`), and the records of a run stand in
+``results.jsonl`` in the order of its cases. A shard ``i/n`` is every n-th batch. After a kill the file is
+a whole number of batches and then, perhaps, a torn one: a run that is resumed keeps the former and judges
+the rest again, so that the file ends with the same bytes as that of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from conformance.case import Case
+from conformance.record import STATUSES, Record
+from conformance.workers import Numbered, batches
+
+#: A record is some hundred bytes; a line longer than this is not read into memory.
+LONGEST_LINE = 1 << 16
+
+#: The file that says what a directory's records belong to.
+ASKED = "run.json"
+
+Batches = Iterator[list[Numbered]]
+_FIELDS = tuple(field.name for field in fields(Record))
+_TEXTS = ("case", "op", "output", "dtype", "family", "kind", "status", "reason")
+
+
+class SweepError(ValueError):
+    """Records that do not belong to the run asked for, or are damaged; the message says where."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 1) of `count`."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``.
+
+        Raises
+        ------
+        ValueError
+            If it is not of that form with 1 <= i <= n.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count) <= 10**6):
+            raise ValueError(f"{text!r} is not a shard; expected i/n with 1 <= i <= n, 2/8 say")
+        return cls(int(index), int(count))
+
+    def of(self, cases: Iterable[Case]) -> Batches:
+        """The batches of this shard."""
+        for number, batch in enumerate(batches(cases)):
+            if number % self.count == self.index - 1:
+                yield batch
+
+    def size(self, cases: Iterable[Case]) -> int:
+        """How many cases this shard has."""
+        return sum(map(len, self.of(cases)))
+
+
+def read_record(line: bytes) -> Record:
+    """A record from its line.
+
+    Raises
+    ------
+    SweepError
+        If the line is not exactly what `Record.line` writes.
+    """
+    try:
+        row = json.loads(line)
+        if not isinstance(row, dict) or tuple(row) != _FIELDS:
+            raise SweepError(f"expected the fields {', '.join(_FIELDS)}")
+        wrong = [name for name in _TEXTS if not isinstance(row[name], str)]
+        if wrong or row["status"] not in STATUSES:
+            raise SweepError(f"{wrong[0] if wrong else 'status'} is not as a run writes it")
+        for name in ("max_error_ulp", "max_bound_fraction", "detectability"):
+            if row[name] is not None:
+                float(row[name])
+        record = Record(**row)
+        if record.line().encode() != line.rstrip(b"\n"):
+            raise SweepError("not written by a run")
+    except SweepError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SweepError(f"not a record ({type(error).__name__})") from error
+    return record
+
+
+def read_case(file: BinaryIO, case: Case) -> list[Record]:
+    """The records of `case`, which must come next in `file`, one for each output in order."""
+    found = []
+    for output in case.operation.outputs:
+        line = file.readline(LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise SweepError("torn or too long" if line else "the file ends")
+        record = read_record(line)
+        if (record.case, record.output) != (str(case), output):
+            raise SweepError(f"expected {output} of {case}, got {record.output} of {record.case}"[:300])
+        found.append(record)
+    return found
+
+
+def kept(path: Path, queue: Batches) -> Generator[list[Record], None, Batches]:
+    """Yield the records of the whole batches in `path`, cut the rest off; returns the batches left."""
+    path.touch()
+    with open(path, "r+b") as file:
+        for batch in queue:
+            end = file.tell()
+            try:
+                found = [read_case(file, case) for _, case in batch]
+            except SweepError:
+                file.truncate(end)
+                return chain([batch], queue)
+            yield from found
+        file.truncate(file.tell())
+    return iter(())
+
+
+def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
+    """Say in `directory` what run it holds; a resumed run must be the same one.
+
+    Raises
+    ------
+    SweepError
+        If the directory holds another run.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path, text = directory / ASKED, json.dumps(asked, indent=1, sort_keys=True) + "\n"
+    if resume and path.exists():
+        if path.read_text(encoding="utf-8") != text:
+            raise SweepError(f"--resume: {directory} holds another run; its options are in {path}")
+        return
+    if not resume:
+        (directory / "results.jsonl").unlink(missing_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[list[Record]]:
+    """The records of all shards, in the order of the cases; each case exactly once.
+
+    Raises
+    ------
+    SweepError
+        If a record is missing, damaged or one too many; the message names the file and the line.
+    """
+    files = [open(directory / "results.jsonl", "rb") for directory in directories]  # noqa: SIM115
+    lines = [0] * len(files)
+    try:
+        for number, batch in enumerate(batches(cases)):
+            at = number % len(files)
+            for _, case in batch:
+                try:
+                    yield read_case(files[at], case)
+                except SweepError as error:
+                    last = lines[at] + len(case.operation.outputs)
+                    where = f"{directories[at] / 'results.jsonl'}, lines {lines[at] + 1} to {last}"
+                    raise SweepError(f"{where}: {error}") from error
+                lines[at] += len(case.operation.outputs)
+        for at, file in enumerate(files):
+            if file.readline(LONGEST_LINE):
+                path = directories[at] / "results.jsonl"
+                raise SweepError(f"{path}, line {lines[at] + 1}: more records than the shard has cases")
+    finally:
+        for file in files:
+            file.close()
+
+
+def shards(directories: list[Path]) -> tuple[list[Path], dict[str, Any]]:
+    """The directories in the order of their shards, and what the whole run was asked for.
+
+    Raises
+    ------
+    SweepError
+        If they are not all the shards of one run.
+    """
+    found: dict[int, Path] = {}
+    run: dict[str, Any] = {}
+    for directory in directories:
+        path = directory / ASKED
+        try:
+            asked = json.loads(path.read_text(encoding="utf-8"))
+            shard = Shard.parse(str(asked.pop("shard")))
+            implementation = str(asked["implementation"])
+        except FileNotFoundError as error:
+            raise SweepError(f"{path}: no such file; give the directories of `run --shard`") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise SweepError(f"{path}: not what `run` writes ({type(error).__name__})") from error
+        if run and asked != run:
+            raise SweepError(f"{path}: another run than that of {directories[0]} ({implementation})")
+        if shard.count != len(directories):
+            raise SweepError(f"{path}: shard {shard.index}/{shard.count}, got {len(directories)} directories")
+        if shard.index in found:
+            raise SweepError(f"{path}: shard {shard.index}/{shard.count} is also {found[shard.index]}")
+        found[shard.index], run = directory, asked
+    return [found[index] for index in sorted(found)], run
