@@ -14,6 +14,7 @@ maximum stays, and the last NaN. A sum of taps is divided by their number, round
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
 
 from cnnref._memory cimport allocate
 from cnnref._types cimport real
@@ -191,15 +192,18 @@ cdef inline int pool_lines(
     cdef Py_ssize_t line, row, j, run, runs, step
     cdef const real* start
     cdef real* buffer = NULL
+    cdef real[LANES] short_out
+    cdef tap[LANES] short_argmax
     cdef Py_ssize_t* columns = <Py_ssize_t*>allocate(p.f, sizeof(Py_ssize_t))
     if columns == NULL:
         return -1
     if split:
         pitch = min(p.f, p.stride) * phase_length
-        buffer = <real*>allocate(p.f * pitch, sizeof(real))
+        buffer = <real*>allocate(p.f * pitch + LANES, sizeof(real))
         if buffer == NULL:
             free(columns)
             return -1
+        memset(buffer, 0, (p.f * pitch + LANES) * sizeof(real))
         for j in range(p.f):
             columns[j] = j % p.stride * phase_length + j // p.stride * c
     else:
@@ -215,6 +219,15 @@ cdef inline int pool_lines(
             for row in range(p.f):
                 split_phases(p, start + row * p.width * c, phase_length, buffer + row * pitch)
             start = buffer
+        if split and line_length < LANES:
+            # All lanes at once, with what happens to stand behind the row in the buffer.
+            if is_max:
+                max_run(start, pitch, columns, p.f, LANES, short_out, short_argmax)
+                memcpy(argmax + line * line_length, short_argmax, line_length * sizeof(tap))
+            else:
+                mean_run(start, pitch, columns, p.f, LANES, short_out)
+            memcpy(out + line * line_length, short_out, line_length * sizeof(real))
+            continue
         for j in range(runs):
             if is_max:
                 max_run(

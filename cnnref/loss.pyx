@@ -78,7 +78,7 @@ cdef void logit_gradient(
         for i in range(begin * n, end * n):
             dx[i] = al[i] / <real>m
         for i in range(begin, end):
-            dx[i * n + index[2 * i + 1]] = (al[i * n + index[2 * i + 1]] - 1) / <real>m
+            dx[i * n + index[2 * i + 1]] = (al[i * n + index[2 * i + 1]] - <real>1) / <real>m
 
 
 def cross_entropy_cost(AL, Y, batch_size=None):

@@ -21,7 +21,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check cimport check_pool_backward, check_pool_forward
 from cnnref._pooling cimport Pooling, pool_lines, tap
 from cnnref._types cimport real
-from cnnref._unpooling cimport unpool_lines
+from cnnref._unpooling cimport unpool_maxima, unpool_means
 from cnnref._window cimport end_window, first_window
 from cnnref.threads cimport team_size
 
@@ -58,14 +58,16 @@ cdef int pool_all(const Pooling* p, const real* x, real* out, tap* argmax, bint 
     return failures
 
 
-cdef int unpool_all(const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out) noexcept nogil:
+cdef int unpool_all(const Pooling* p, const real* da, const tap* argmax, real* out) noexcept nogil:
+    """The gradient of a maximum, or of an average where `argmax` is NULL."""
     cdef Py_ssize_t lines = p.m * p.height, part
     cdef int threads = team_size(<double>lines * p.width * p.channels)
     cdef int failures = 0
     for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        failures += unpool_lines(
-            p, da, argmax, is_max, out, lines * part // threads, lines * (part + 1) // threads
-        )
+        if argmax == NULL:
+            failures += unpool_means(p, da, out, lines * part // threads, lines * (part + 1) // threads)
+        else:
+            failures += unpool_maxima(p, da, argmax, out, lines * part // threads, lines * (part + 1) // threads)
     return failures
 
 
@@ -77,12 +79,12 @@ cdef int pool_taps(const Pooling* p, const real* x, real* out, void* argmax, int
     return pool_all(p, x, out, <uint64_t*>argmax, is_max)
 
 
-cdef int unpool_taps(const Pooling* p, const real* da, void* argmax, int taps, bint is_max, real* out) noexcept nogil:
+cdef int unpool_taps(const Pooling* p, const real* da, void* argmax, int taps, real* out) noexcept nogil:
     if taps == cnp.NPY_UINT8:
-        return unpool_all(p, da, <const uint8_t*>argmax, is_max, out)
+        return unpool_all(p, da, <const uint8_t*>argmax, out)
     if taps == cnp.NPY_UINT16:
-        return unpool_all(p, da, <const uint16_t*>argmax, is_max, out)
-    return unpool_all(p, da, <const uint64_t*>argmax, is_max, out)
+        return unpool_all(p, da, <const uint16_t*>argmax, out)
+    return unpool_all(p, da, <const uint64_t*>argmax, out)
 
 
 cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
@@ -246,9 +248,9 @@ def pool_backward(dA, cache, mode="max"):
     cdef int failures
     with nogil:
         if is_single:
-            failures = unpool_taps(&p, <const float*>da_data, positions, taps, is_max, <float*>out_data)
+            failures = unpool_taps(&p, <const float*>da_data, positions, taps, <float*>out_data)
         else:
-            failures = unpool_taps(&p, <const double*>da_data, positions, taps, is_max, <double*>out_data)
+            failures = unpool_taps(&p, <const double*>da_data, positions, taps, <double*>out_data)
     if failures:
         raise MemoryError("pool_backward: no memory for a row of pixels")
     return out

@@ -13,6 +13,7 @@ Source: "R for Deep Learning (IV)", ``softmax``; the gradient is not in the post
 cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.math cimport INFINITY
+from libc.string cimport memset
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
@@ -25,7 +26,8 @@ cnp.import_array()
 
 cdef enum:
     LANES = 16
-    BLOCK = 2048  # elements that stay in the first-level cache between the passes over them
+    NARROW = 64  # rows up to this length are computed GROUP at a time, a lane for each
+    GROUP = 16
 
 cdef double EXP_WORK = 12  # operations for each element, as `team_size` counts them
 
@@ -57,91 +59,147 @@ cdef inline real largest(const real* x, Py_ssize_t n) noexcept nogil:
     return most
 
 
-cdef inline double sum_of_row(const real* x, Py_ssize_t n) noexcept nogil:
+cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, real top, bint shift) noexcept nogil:
+    """``p = exp(x - top)``, or exp(x) without `shift`; returns the sum."""
     cdef double[LANES] lanes
-    cdef Py_ssize_t i, lane
+    cdef Py_ssize_t i, lane, at
     for lane in range(LANES):
         lanes[lane] = 0
     for i in range(n // LANES):
+        at = i * LANES
         for lane in range(LANES):
-            lanes[lane] += x[i * LANES + lane]
-    i = n // LANES
+            p[at + lane] = exp_nonpositive(x[at + lane] - top) if shift else exp(x[at + lane])
+            lanes[lane] += p[at + lane]
+    at = n - n % LANES
     for lane in range(n % LANES):
-        lanes[lane] += x[i * LANES + lane]
+        p[at + lane] = exp_nonpositive(x[at + lane] - top) if shift else exp(x[at + lane])
+        lanes[lane] += p[at + lane]
     return total(lanes)
 
 
 cdef inline double dot_of_rows(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
     cdef double[LANES] lanes
-    cdef Py_ssize_t i, lane
+    cdef Py_ssize_t i, lane, at
     for lane in range(LANES):
         lanes[lane] = 0
     for i in range(n // LANES):
+        at = i * LANES
         for lane in range(LANES):
-            lanes[lane] = multiply_add(<double>x[i * LANES + lane], <double>y[i * LANES + lane], lanes[lane])
-    i = n // LANES
+            lanes[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], lanes[lane])
+    at = n - n % LANES
     for lane in range(n % LANES):
-        lanes[lane] = multiply_add(<double>x[i * LANES + lane], <double>y[i * LANES + lane], lanes[lane])
+        lanes[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], lanes[lane])
     return total(lanes)
 
 
-cdef inline Py_ssize_t rows_at_a_time(Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    if n == 0:
-        return rows
-    return BLOCK // n if n < BLOCK else 1
-
-
-cdef void softmax_rows(const real* x, real* p, Py_ssize_t rows, Py_ssize_t n, bint shift) noexcept nogil:
-    cdef Py_ssize_t block = rows_at_a_time(rows, n)
-    cdef Py_ssize_t begin = 0, row, i, count
+cdef void softmax_row(const real* x, const real* dp, real* out, Py_ssize_t n, bint shift) noexcept nogil:
+    """Softmax of one row, or its gradient where `dp` is given."""
+    cdef real top = largest(x, n) if shift else <real>0
     cdef real value
-    while begin < rows:
-        count = min(block, rows - begin)
-        if shift:
-            for row in range(begin, begin + count):
-                value = largest(x + row * n, n)
-                for i in range(row * n, row * n + n):
-                    p[i] = x[i] - value
-            for i in range(begin * n, (begin + count) * n):
-                p[i] = exp_nonpositive(p[i])
-        else:
-            for i in range(begin * n, (begin + count) * n):
-                p[i] = exp(x[i])
-        for row in range(begin, begin + count):
-            value = <real>sum_of_row(p + row * n, n)
-            for i in range(row * n, row * n + n):
-                p[i] = p[i] / value
-        begin += count
-
-
-cdef void softmax_gradient_rows(
-    const real* x, const real* dp, real* dx, Py_ssize_t rows, Py_ssize_t n, bint shift
-) noexcept nogil:
-    cdef Py_ssize_t block = rows_at_a_time(rows, n)
-    cdef Py_ssize_t begin = 0, row, i, count
     cdef double dot
-    while begin < rows:
-        count = min(block, rows - begin)
-        softmax_rows(x + begin * n, dx + begin * n, count, n, shift)
-        for row in range(begin, begin + count):
-            dot = dot_of_rows(dx + row * n, dp + row * n, n)
-            for i in range(row * n, row * n + n):
-                dx[i] = <real>(dx[i] * (dp[i] - dot))
-        begin += count
+    cdef Py_ssize_t i
+    if shift:
+        value = <real>exp_row(x, out, n, top, True)
+    else:
+        value = <real>exp_row(x, out, n, top, False)
+    for i in range(n):
+        out[i] = out[i] / value
+    if dp != NULL:
+        dot = dot_of_rows(out, dp, n)
+        for i in range(n):
+            out[i] = <real>(out[i] * (dp[i] - dot))
+
+
+cdef inline void add_pairwise(double* sums) noexcept nogil:
+    """The tree of `total`, for GROUP sums at once: accumulator j of row r is ``sums[j * GROUP + r]``."""
+    cdef Py_ssize_t i
+    for i in range(8 * GROUP):
+        sums[i] += sums[i + 8 * GROUP]
+    for i in range(4 * GROUP):
+        sums[i] += sums[i + 4 * GROUP]
+    for i in range(2 * GROUP):
+        sums[i] += sums[i + 2 * GROUP]
+    for i in range(GROUP):
+        sums[i] += sums[i + GROUP]
+
+
+cdef inline void transpose(const real* rows, real* columns, Py_ssize_t count, Py_ssize_t n) noexcept nogil:
+    """`count` rows of n to n columns of GROUP; what is missing is 0."""
+    cdef Py_ssize_t row, j
+    for row in range(count):
+        for j in range(n):
+            columns[j * GROUP + row] = rows[row * n + j]
+    for row in range(count, GROUP):
+        for j in range(n):
+            columns[j * GROUP + row] = 0
+
+
+cdef void softmax_group(
+    const real* x, const real* dp, real* out, Py_ssize_t count, Py_ssize_t n, bint shift
+) noexcept nogil:
+    """As `softmax_row` for `count` rows at once, each in a lane of its own: the same operations."""
+    cdef real[NARROW * GROUP] p
+    cdef real[NARROW * GROUP] gradient
+    cdef double[LANES * GROUP] sums
+    cdef real[GROUP] top
+    cdef Py_ssize_t i, j, row
+    transpose(x, p, count, n)
+    memset(sums, 0, sizeof(sums))
+    if shift:
+        for row in range(GROUP):
+            top[row] = -INFINITY
+        for j in range(n):
+            for row in range(GROUP):
+                top[row] = p[j * GROUP + row] if p[j * GROUP + row] > top[row] else top[row]
+        for j in range(n):
+            for row in range(GROUP):
+                p[j * GROUP + row] = p[j * GROUP + row] - top[row]
+        for i in range(n * GROUP):
+            p[i] = exp_nonpositive(p[i])
+    else:
+        for i in range(n * GROUP):
+            p[i] = exp(p[i])
+    for j in range(n):
+        for row in range(GROUP):
+            sums[j % LANES * GROUP + row] += p[j * GROUP + row]
+    add_pairwise(sums)
+    for row in range(GROUP):
+        top[row] = <real>sums[row]
+    for j in range(n):
+        for row in range(GROUP):
+            p[j * GROUP + row] = p[j * GROUP + row] / top[row]
+    if dp != NULL:
+        transpose(dp, gradient, count, n)
+        memset(sums, 0, sizeof(sums))
+        for j in range(n):
+            for row in range(GROUP):
+                sums[j % LANES * GROUP + row] = multiply_add(
+                    <double>p[j * GROUP + row], <double>gradient[j * GROUP + row], sums[j % LANES * GROUP + row]
+                )
+        add_pairwise(sums)
+        for j in range(n):
+            for row in range(GROUP):
+                p[j * GROUP + row] = <real>(p[j * GROUP + row] * (gradient[j * GROUP + row] - sums[row]))
+    for row in range(count):
+        for j in range(n):
+            out[row * n + j] = p[j * GROUP + row]
 
 
 cdef void softmax_all(
     const real* x, const real* dp, real* out, Py_ssize_t rows, Py_ssize_t n, bint shift, int threads
 ) noexcept nogil:
     """Softmax, or its gradient where `dp` is given."""
-    cdef Py_ssize_t part, begin, count
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        begin = rows * part // threads
-        count = rows * (part + 1) // threads - begin
-        if dp == NULL:
-            softmax_rows(x + begin * n, out + begin * n, count, n, shift)
+    cdef Py_ssize_t step = GROUP if n <= NARROW else 1
+    cdef Py_ssize_t steps = (rows + step - 1) // step
+    cdef Py_ssize_t at
+    for at in prange(steps, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if n <= NARROW:
+            softmax_group(
+                x + at * GROUP * n, dp + at * GROUP * n if dp != NULL else NULL, out + at * GROUP * n,
+                min(GROUP, rows - at * GROUP), n, shift,
+            )
         else:
-            softmax_gradient_rows(x + begin * n, dp + begin * n, out + begin * n, count, n, shift)
+            softmax_row(x + at * n, dp + at * n if dp != NULL else NULL, out + at * n, n, shift)
 
 
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):

@@ -1,0 +1,59 @@
+"""The inline functions of ``_elementary.pxd`` on arrays, so that tests can reach them; nothing else uses this."""
+
+cimport numpy as cnp
+from numpy cimport ndarray
+
+from cnnref cimport _elementary
+from cnnref._arrays cimport array, common, empty, plain, single
+from cnnref._types cimport real
+
+cnp.import_array()
+
+cdef enum Function:
+    EXP
+    EXP_NONPOSITIVE
+    LOG
+
+
+cdef void apply(Function function, const real* x, real* out, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    if function == EXP:
+        for i in range(n):
+            out[i] = _elementary.exp(x[i])
+    elif function == EXP_NONPOSITIVE:
+        for i in range(n):
+            out[i] = _elementary.exp_nonpositive(x[i])
+    else:
+        for i in range(n):
+            out[i] = <real>_elementary.log(x[i])
+
+
+cdef ndarray run(Function function, str name, object x):
+    cdef ndarray values = array(name, "x", x, -1, "")
+    values = plain(values, common(single(values)))
+    cdef ndarray out = empty(values, cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values))
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(values)
+    cdef void* data = cnp.PyArray_DATA(values)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(values)
+    with nogil:
+        if is_single:
+            apply(function, <const float*>data, <float*>out_data, n)
+        else:
+            apply(function, <const double*>data, <double*>out_data, n)
+    return out
+
+
+def exp(x):
+    """e^x, as `softmax` of the post and its sigmoid use it."""
+    return run(EXP, "exp", x)
+
+
+def exp_nonpositive(x):
+    """e^x for x <= 0, as `softmax` and `sigmoid` use it."""
+    return run(EXP_NONPOSITIVE, "exp_nonpositive", x)
+
+
+def log(x):
+    """Natural logarithm, computed in double, as `cross_entropy_cost` uses it."""
+    return run(LOG, "log", x)
