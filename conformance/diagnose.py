@@ -13,6 +13,7 @@ an operation and output, tries those first, and stops searching the whole catalo
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -32,6 +33,8 @@ UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
 BETWEEN_CALLS = "accumulator-kept-between-calls"
 DTYPE_NOT_KEPT = "dtype-not-kept"
+#: Before the name of an exception.
+RAISED = "raised-"
 
 #: Fruitless searches of the whole catalogue for one output, after which only established slips are tried.
 SEARCHES = 12
@@ -216,6 +219,12 @@ def diagnose(
     return Diagnoser(rerun).diagnose(case, arrays, output, got, expected, modified=modified)
 
 
+def of_error(error: str) -> str:
+    """The diagnosis of a call that gave no answer: ``raised-TypeError``, or `UNEXPLAINED`."""
+    match = re.match(r"raised (\w+)", error)
+    return f"{RAISED}{match[1]}" if match else UNEXPLAINED
+
+
 def explain(id: str) -> str:
     """One sentence for each slip that a diagnosis names.
 
@@ -226,6 +235,8 @@ def explain(id: str) -> str:
     """
     if id == UNEXPLAINED:
         return "No known slip, or more than one, gives this result."
+    if id.startswith(RAISED):
+        return f"The call ended in {id.removeprefix(RAISED)} instead of an answer."
     unknown = [part for part in id.split("+") if part not in CATALOGUE]
     if unknown:
         raise ValueError(f"no slip is called {unknown[0]!r}; `conformance list` shows the names")

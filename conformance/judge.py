@@ -102,10 +102,8 @@ class Trial:
             return [blank(self.case, n, "absent", corner, self.outcome.absent) for n in names]
         if self.outcome.error:
             reason = self.outcome.error
-            return [
-                blank(self.case, n, "failed", corner, reason).but(diagnosis=diagnose.UNEXPLAINED)
-                for n in names
-            ]
+            why = diagnose.of_error(reason)
+            return [blank(self.case, n, "failed", corner, reason).but(diagnosis=why) for n in names]
         verdicts = {name: self._verdict(name) for name in names}
         repeated = self._differing() if zlib.crc32(str(self.case).encode()) % REPEATED == 0 else ()
         records = []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance import script
 from conformance.case import Case
 from conformance.conventions import Settings
 from conformance.diagnose import explain
+from conformance.findings import find
 from conformance.implementation import load
 from conformance.judge import Judge, Trial
 from conformance.record import Record, case_status
@@ -22,8 +25,14 @@ WHOLE = 64
 WORST, AROUND = 10, 2
 
 
-def show(case: Case, spec: str, settings: Settings | None = None) -> int:
+def show(
+    case: Case, spec: str, settings: Settings | None = None, script_path: Path | None = None
+) -> int:
     """Run `case` on the implementation `spec`, print what came of it, return the exit status.
+
+    Each failure is shrunk, and the smallest case shown with it. A script that shows the failure without
+    this package goes to `script_path`, if it is given: of the smallest case of the first failure, or of
+    `case` itself if nothing fails.
 
     Raises
     ------
@@ -46,9 +55,21 @@ def show(case: Case, spec: str, settings: Settings | None = None) -> int:
     records = trial.records(judge.diagnoser)
     for line in _arrays(trial):
         print(line)
+    shown, found = (trial, records), False
     for record in records:
         for line in _output(record, trial):
             print(line)
+        if record.status == "failed":
+            finding = find(implementation, record)
+            for line in finding.lines():
+                print(f"  {line}")
+            if not found and finding.shrunk != str(case):
+                small = Trial(implementation, Case.parse(finding.shrunk))
+                shown = small, small.records(judge.diagnoser)
+            found = True
+    if script_path is not None:
+        script_path.write_text(script.write(*shown, spec), encoding="utf-8")
+        print(f"script: {script_path} ({shown[0].case})")
     status = case_status(records)
     print(status)
     return int(status != "passed")

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from conformance.picture import Picture
 from conformance.report import plots, text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
@@ -31,6 +32,7 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
         .render(
             summary=summary,
             digest=digest,
+            findings=_findings(summary),
             verdict=verdict,
             matrix=_matrix(digest),
             dtypes=digest.dtypes,
@@ -65,13 +67,28 @@ def _environment() -> Environment:
         clip=text.clip,
         percent=lambda share: f"{100 * share:.1f} %".replace("100.0", "100"),
     )
-    jinja.globals.update(repro=text.repro, counted=text.counted, description=family_description)
+    jinja.globals.update(
+        repro=text.repro, counted=text.counted, description=family_description, drawn=_drawn
+    )
     return jinja
 
 
 def _svg(drawing: str | None) -> Markup | None:
     # Safe as it stands: matplotlib escapes the text it writes.
     return None if drawing is None else Markup(drawing)
+
+
+def _findings(summary: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """What was found out about the first failure of each group."""
+    return {
+        (found["case"].partition(":")[0], found["output"], found["diagnosis"]): found
+        for found in summary.get("findings", ())
+    }
+
+
+def _drawn(found: dict[str, Any]) -> Markup:
+    # Safe as it stands: rectangles, and a title that `Picture.svg` escapes.
+    return Markup(Picture.from_dict(found).svg())
 
 
 def _matrix(digest: Digest) -> list[dict[str, Any]]:

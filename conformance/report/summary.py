@@ -151,7 +151,10 @@ def problems(summary: Summary) -> list[str]:
     """Why a run in which nothing failed proves nothing all the same; one sentence each."""
     found = []
     if not summary.comparisons:
-        found.append("Nothing was compared: the implementation has none of the operations asked for.")
+        why = "the implementation has none of the operations asked for"
+        if summary.statuses["failed"]:
+            why = "no call came back with an answer of the right form"
+        found.append(f"Nothing was compared: {why}.")
     for name in summary.powerless():
         found.append(
             f"No case of {name} could have shown a dropped term (detectability below {SHARP:.0%}): "

@@ -1,0 +1,102 @@
+"""What a run does when all cases are judged: failures looked into, its own power measured.
+
+Both in child processes, side by side, within a small share of the time that the run itself took.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from conformance.case import Case
+from conformance.conventions import Settings
+from conformance.record import Record
+
+#: Failures looked into; more kinds than these are one defect of the implementation, not so many.
+GROUPS = 60
+
+#: Seconds that are allowed whatever the run took, and the share of the run beyond that.
+POWER_SECONDS, POWER_SHARE = 2.0, 0.05
+FINDINGS_SECONDS, FINDINGS_SHARE = 20.0, 0.25
+
+
+class Seen:
+    """What of a run is looked into afterwards, gathered record by record."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str, str], Record] = {}
+        self._present: set[str] = set()
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Keep the first failure of each operation, output and diagnosis."""
+        for record in records:
+            if record.status != "absent":
+                self._present.add(record.op)
+            if record.status == "failed" and len(self._first) < GROUPS:
+                self._first.setdefault((record.op, record.output, str(record.diagnosis)), record)
+
+    @property
+    def failures(self) -> list[Record]:
+        """The failures to look into."""
+        return list(self._first.values())
+
+    def judged(self, cases: Iterable[Case]) -> list[Case]:
+        """The cases of functions that the implementation has."""
+        return [case for case in cases if case.op in self._present]
+
+
+def work(
+    spec: str, settings: Settings, cases: Sequence[Case], seen: Seen, processes: int, seconds: float
+) -> dict[str, Any]:
+    """The fields ``findings`` and ``slips`` of ``summary.json``.
+
+    Parameters
+    ----------
+    spec : str
+        The implementation.
+    settings : Settings
+        How strictly it is read.
+    cases : sequence of Case
+        The cases of the run.
+    seen : Seen
+        What came of them.
+    processes : int
+        How many there may be.
+    seconds : float
+        What the run took so far.
+    """
+    from conformance.findings import find_all  # imports torch, which only children of a run need otherwise
+
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe(False)
+    allowed = max(POWER_SECONDS, POWER_SHARE * seconds)
+    child = context.Process(target=_power, args=(theirs, seen.judged(cases), allowed), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        found = find_all(
+            spec,
+            seen.failures,
+            max(1, processes - 1),
+            max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds),
+            settings,
+        )
+        # Loading torch may take longer than the measuring.
+        slips = ours.recv() if ours.poll(allowed + 60.0) else None
+    except EOFError:
+        slips = None
+    finally:
+        child.kill()
+        child.join(5)
+    if slips is None:
+        raise RuntimeError("the measurement of the run's power ended without a result")
+    return {"slips": slips, "findings": [finding.to_dict() for finding in found]}
+
+
+def _power(connection: Connection, cases: list[Case], seconds: float) -> None:
+    from conformance.power import measure
+
+    connection.send(measure(cases, seconds).to_dict())

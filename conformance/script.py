@@ -1,0 +1,200 @@
+"""A failure as a script of its own: NumPy, the implementation, the data and the right answer, nothing else.
+
+For sending to somebody who does not have this package. Small arrays are written out with the digits that
+read back as the same numbers; larger ones as compressed text.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance import adapters
+from conformance.calls import CACHED
+from conformance.case import Case
+from conformance.diagnose import UNEXPLAINED, explain
+from conformance.judge import Trial, output_dtype
+from conformance.record import Record
+
+#: Arrays up to this many elements are written out.
+WRITTEN = 128
+
+_HEAD = '''"""{title}
+
+Needs NumPy and the implementation. Exit status 1: it is wrong.
+"""
+
+import base64
+import importlib
+import importlib.util
+import sys
+import zlib
+
+import numpy as np
+from numpy import inf, nan
+
+sys.path.insert(0, "")
+
+
+def unpack(text, dtype, shape):
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype).reshape(shape).copy()
+
+
+'''
+
+_TAIL = '''
+wrong = 0
+for name, got, right, limit in checks:
+    want = (right.shape, right.dtype)
+    if not isinstance(got, (float, np.ndarray)):
+        print(f"{name}: is a {type(got).__name__}, expected shape and dtype {want}")
+        wrong = 1
+        continue
+    got = np.asarray(got)
+    if (got.shape, got.dtype) != want:
+        print(f"{name}: shape and dtype are {(got.shape, got.dtype)}, expected {want}")
+        wrong = 1
+        continue
+    exact = right.astype(np.float64)
+    with np.errstate(all="ignore"):
+        near = np.abs(got - exact) <= limit
+        same = (got == exact) | (np.isnan(got) & np.isnan(exact))
+    places = np.argwhere(~(near | same))
+    print(f"{name}: {len(places)} of {right.size} elements wrong")
+    for place in map(tuple, places[:10]):
+        print(f"  {list(map(int, place))}: expected {exact[place]:.17g}, got {got[place]:.17g}")
+    wrong = wrong or int(len(places) > 0)
+sys.exit(wrong)
+'''
+
+
+def write(trial: Trial, records: list[Record], spec: str) -> str:
+    """The script for a case.
+
+    Parameters
+    ----------
+    trial : Trial
+        The case, run.
+    records : list of Record
+        What came of it.
+    spec : str
+        The implementation, as ``--impl`` names it.
+
+    Raises
+    ------
+    ValueError
+        If the implementation is no Python.
+    """
+    case = trial.case
+    title = [f"{spec} on {case}"]
+    for record in records:
+        if record.status == "failed":
+            known = str(record.diagnosis or UNEXPLAINED)
+            known = "" if known == UNEXPLAINED else f" ({known}: {explain(known)})"
+            title.append(f"{record.output}: {record.reason}{known}")
+    text = _HEAD.format(title="\n\n".join(title).replace("\\", "\\\\").replace('"""', "'''"))
+    text += _loading(spec)
+    text += "".join(f"{name} = {_array(value)}\n" for name, value in trial.arrays.items())
+    text += "\n# What it is asked, as the contract says.\n" + "\n".join(_call(case, trial)) + "\n"
+    text += "\n# What is right, and how far from it rounding may lead.\nchecks = [\n"
+    for name, value in _expected(trial).items():
+        limit = np.broadcast_to(trial.limits[name].limit, value.shape).astype(np.float64)
+        one = limit.reshape(-1)[:1]
+        plain = repr(float(one[0])) if one.size and (limit == one[0]).all() else _array(limit)
+        text += f'    ("{name}", {name}, {_array(value)}, {plain}),\n'
+    return text + "]\n" + _TAIL
+
+
+def _expected(trial: Trial) -> Mapping[str, NDArray[Any]]:
+    """The right outputs in float64, in the dtype of the output where that loses nothing."""
+    found = {}
+    for name, value in trial.expected.items():
+        dtype = output_dtype(trial.case, name) or np.dtype(np.float64)
+        with np.errstate(all="ignore"):
+            found[name] = value.astype(dtype)
+    return found
+
+
+def _array(value: NDArray[Any]) -> str:
+    """An expression that gives the same array."""
+    dtype = f"np.{value.dtype.name}"
+    if value.size <= WRITTEN:
+        return f"np.array({value.tolist()!r}, {dtype}).reshape({value.shape})"
+    text = base64.b64encode(zlib.compress(np.ascontiguousarray(value).tobytes(), 9)).decode()
+    lines = "\n".join(f'    "{text[i : i + 100]}"' for i in range(0, len(text), 100))
+    return f"unpack(\n{lines},\n    {dtype}, {value.shape})"
+
+
+def _loading(spec: str) -> str:
+    """The lines that load the implementation."""
+    place, _, attribute = spec.partition(":") if not spec.endswith(".py") else (spec, "", "")
+    if place == "exec":
+        raise ValueError(f"--script: {spec} is a program, the script would have to be Python")
+    if place.endswith(".py") or os.sep in place:
+        lines = [
+            f'spec = importlib.util.spec_from_file_location("implementation", {place!r})',
+            "impl = importlib.util.module_from_spec(spec)",
+            "spec.loader.exec_module(impl)",
+        ]
+    else:
+        name = f"conformance.adapters.{place}" if place in adapters.names() else place
+        lines = [f"impl = importlib.import_module({name!r})"]
+    lines += [f"impl = impl.{attribute}"] if attribute else []
+    return "\n".join(lines) + "\n\n"
+
+
+def _call(case: Case, trial: Trial) -> list[str]:
+    """The lines that call the function, its forward function first."""
+    op, outputs = case.op, case.operation.outputs
+    words = dict(case.params)
+    hparameters = f"{{'stride': {words.get('s')}, 'pad': {words.get('p')}}}"
+    pool = f"A_prev, {{'f': {words.get('f')}, 'stride': {words.get('s')}}}"
+    mode, activation = repr(words.get("mode")), repr(words.get("activation"))
+    forwards = {
+        "conv_forward": (f"A_prev, W, b, {hparameters}", f"(A_prev, W, b, {hparameters})"),
+        "pool_forward": (f"{pool}, {mode}", f"({pool})"),
+        "affine_forward": ("A_prev, W, b", "(A_prev, W, b)"),
+        "affine_activation_forward": (
+            f"A_prev, W, b, {activation}",
+            "((A_prev, W, b), " + ("(A_prev, W, b))" if activation == "'NULL'" else "A_prev @ W + b)"),
+        ),
+        "sigmoid": ("Z", "Z"),
+        "relu": ("Z", "Z"),
+        "softmax": ("X", "X"),
+        "arr2col": ("image", "image"),
+        "cross_entropy_cost": ("AL, Y", "(AL, np.stack([np.arange(len(Y)), Y], axis=1))"),
+    }
+    if op in forwards and op in CACHED:
+        arguments = forwards[op][0].replace("image", "X")
+        return [f"{outputs[0]}, _ = impl.{op}({arguments})"]
+    alone = {
+        "pad3d": f"input, {words.get('p')}",
+        "pad3d_backward": f"doutput, {words.get('p')}",
+        "conv_single_step": "a_slice_prev, W, b[()]",
+        "create_mask_from_window": "x",
+        "distribute_value": f"dz[()], ({words.get('h')}, {words.get('w')})",
+    }
+    if op in alone:
+        return [f"{outputs[0]} = impl.{op}({alone[op]})"]
+    forward, lines = str(case.operation.forward), []
+    has = trial.implementation.has
+    if op == "col2arr":
+        extents = tuple(words[n] for n in "mhwc")
+        lines.append(f"image = np.full({extents}, 3, X.dtype)")
+    if op == "softmax_cross_entropy_backward":
+        by_hand = "np.exp(X - X.max(1, keepdims=True)); AL = AL / AL.sum(1, keepdims=True)"
+        lines.append("AL = " + ("impl.softmax(X)[0]" if has("softmax") else by_hand))
+    arguments, by_hand = forwards[forward]
+    lines.append(f"cache = impl.{forward}({arguments})[1]" if has(forward) else f"cache = {by_hand}")
+    given = {"col2arr": "X, cache", "pool_backward": f"dA, cache, {mode}"}.get(op)
+    if op == "affine_activation_backward":
+        given = f"dA, cache, {activation}"
+    if given is None:
+        given = f"{case.operation.upstream}, cache" if case.operation.upstream else "cache"
+    return [*lines, f"{', '.join(outputs)} = impl.{op}({given})"]
