@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import cnnref
@@ -17,7 +18,7 @@ from cnnref.optimizers import OPTIMIZERS
 from cnnref.run import LEARNING_RATES, Options, Run
 from cnnref.train import CHECKPOINT, TrainingError, alone, evaluate, resume_or_start, train
 
-DONE, STOPPED, UNUSABLE = 0, 130, 2
+DONE, DISAGREES, UNUSABLE, STOPPED = 0, 1, 2, 130
 
 DEFAULT_FOLDER = "cnnref-training"
 
@@ -26,12 +27,14 @@ _EPOCHS_DIGITS, _EPOCHS_FOLDER = 60, 10
 
 _ABOUT = """Train the post's classifier on handwritten digits, on the functions of cnnref alone, and use it.
 
-Exit status: 0 done, 2 the command could not run as asked, 130 stopped (the same command goes on)."""
+Exit status: 0 done, 1 --agreement found disagreement, 2 the command could not run as asked, 130 stopped (the
+same command goes on)."""
 
 _EXAMPLES = """examples:
   python -m cnnref train                               the 1,797 digits of scikit-learn, seconds
   python -m cnnref train --data mnist --epochs 5       a folder with the four IDX files, plain or gzip
   python -m cnnref train --seed 7 --out seed7 --optimizer sgd
+  python -m cnnref train --agreement                   beside the same training in PyTorch
   python -m cnnref predict seven.png                   with the model just trained
   python -m cnnref predict scans/ --model seed7"""
 
@@ -79,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads (default all, one for the small digits); the result does not depend on them",
     )
+    add("--agreement", action="store_true",
+        help="train in PyTorch beside it and show in the report how far they agree")  # fmt: skip
 
     guess = commands.add_parser("predict", help="say what an image, or each in a folder, shows", **looks)
     guess.description = (
@@ -126,6 +131,7 @@ def _train(asked: argparse.Namespace) -> int:
         dtype=asked.dtype,
     )
     training_report.require()
+    comparison = _comparison() if asked.agreement else None
     dataset = load(asked.data)
     epochs = asked.epochs or (_EPOCHS_FOLDER if asked.data else _EPOCHS_DIGITS)
     with alone(asked.out):
@@ -140,10 +146,14 @@ def _train(asked: argparse.Namespace) -> int:
         probabilities = run.model.predict(dataset.test.images)
         _, accuracy = evaluate(probabilities, dataset.test)
         report = asked.out / "training.html"
-        training_report.write(report, run, dataset, probabilities)
+        agreement = comparison.compare(options, dataset, epochs, _say) if comparison else None
+        training_report.write(report, run, dataset, probabilities, agreement)
     wrong = round((1 - accuracy) * len(dataset.test.labels))
     print(f"test accuracy {accuracy:.2%} ({wrong} of {len(dataset.test.labels)} wrong)")
     print(f"{seconds:.1f} s of training; report: {report}")
+    if agreement is not None and not agreement.holds:
+        print("cnnref train: does not agree with PyTorch as closely as it should", file=sys.stderr)
+        return DISAGREES
     return DONE
 
 
@@ -162,6 +172,16 @@ def _predict(asked: argparse.Namespace) -> int:
         probabilities = run.model.predict(image[None])[0]
         print(f"{path}\t{probabilities.argmax()}\t{probabilities.max():.4f}")
     return UNUSABLE if refused else DONE
+
+
+def _comparison() -> ModuleType:
+    try:
+        from cnnref import agreement
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{error.name} is not installed; --agreement needs PyTorch: pip install torch"
+        ) from None
+    return agreement
 
 
 def _say(line: str) -> None:

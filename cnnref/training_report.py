@@ -18,6 +18,8 @@ from cnnref.train import evaluate
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from cnnref.agreement import Agreement
+
 _HERE = Path(__file__).parent
 
 
@@ -38,7 +40,9 @@ def require() -> None:
             ) from None
 
 
-def write(path: Path, run: Run, dataset: Dataset, probabilities: np.ndarray) -> None:
+def write(
+    path: Path, run: Run, dataset: Dataset, probabilities: np.ndarray, agreement: Agreement | None = None
+) -> None:
     """Write the page.
 
     Parameters
@@ -51,13 +55,18 @@ def write(path: Path, run: Run, dataset: Dataset, probabilities: np.ndarray) -> 
         What it was trained on.
     probabilities : ndarray, shape (m, classes)
         What the model says about the test images.
+    agreement : Agreement, optional
+        The same training in PyTorch.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    page = _environment().get_template("training.html.j2").render(**_content(run, dataset, probabilities))
+    content = _content(run, dataset, probabilities)
+    content["agreement"] = agreement
+    content["agreement_plot"] = None if agreement is None else _agreement_plot(agreement)
+    page = _environment().get_template("training.html.j2").render(content)
     part = path.with_name(path.name + ".part")
     part.write_text(page, encoding="utf-8")
     os.replace(part, path)
@@ -127,6 +136,16 @@ def _curves(run: Run) -> list[dict[str, Any]]:
             "caption": "Accuracy on the validation images, which no step has seen.",
         },
     ]
+
+
+def _agreement_plot(agreement: Agreement) -> Any:
+    from markupsafe import Markup
+
+    from cnnref import pictures
+
+    lines = {"weights": agreement.path.weights, "loss": agreement.path.loss}
+    title = "Difference from PyTorch by step"
+    return Markup(pictures.curves("agreement", title, "step", "largest difference", lines, log=True))
 
 
 def _confused(confusion: np.ndarray) -> list[tuple[int, int, int]]:
