@@ -6,16 +6,25 @@ Both in child processes, side by side, within a small share of the time that the
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 from conformance.case import Case
 from conformance.conventions import Settings
+from conformance.generate import generate
+from conformance.operations import OPERATIONS
 from conformance.record import Record
 
 #: Failures looked into; more kinds than these are one defect of the implementation, not so many.
 GROUPS = 60
+
+#: Slips not caught that a run names.
+NAMED = 6
+
+#: Cases of an operation and dtype in which slips are planted; more than there are corners.
+PLANTED = 400
 
 #: Seconds that are allowed whatever the run took, and the share of the run beyond that.
 POWER_SECONDS, POWER_SHARE = 2.0, 0.05
@@ -42,13 +51,28 @@ class Seen:
         """The failures to look into."""
         return list(self._first.values())
 
-    def judged(self, cases: Iterable[Case]) -> list[Case]:
-        """The cases of functions that the implementation has."""
-        return [case for case in cases if case.op in self._present]
+    @property
+    def operations(self) -> list[str]:
+        """The functions that the implementation has."""
+        return sorted(self._present)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How the cases of a run were drawn."""
+
+    dtypes: tuple[str, ...]
+    count: int
+    seed: int
+
+    def cases(self, operations: list[str]) -> list[Case]:
+        """The first cases of a run, for these functions; all of them if it is not very long."""
+        chosen = [OPERATIONS[name] for name in operations]
+        return list(generate(chosen, self.dtypes, min(self.count, PLANTED), self.seed))
 
 
 def work(
-    spec: str, settings: Settings, cases: Sequence[Case], seen: Seen, processes: int, seconds: float
+    spec: str, settings: Settings, drawn: Drawn, seen: Seen, processes: int, seconds: float
 ) -> dict[str, Any]:
     """The fields ``findings`` and ``slips`` of ``summary.json``.
 
@@ -58,7 +82,7 @@ def work(
         The implementation.
     settings : Settings
         How strictly it is read.
-    cases : sequence of Case
+    drawn : Drawn
         The cases of the run.
     seen : Seen
         What came of them.
@@ -73,7 +97,7 @@ def work(
     context: Any = multiprocessing.get_context(method)
     ours, theirs = context.Pipe(False)
     allowed = max(POWER_SECONDS, POWER_SHARE * seconds)
-    child = context.Process(target=_power, args=(theirs, seen.judged(cases), allowed), daemon=True)
+    child = context.Process(target=_power, args=(theirs, drawn, seen.operations, allowed), daemon=True)
     child.start()
     theirs.close()
     try:
@@ -96,7 +120,19 @@ def work(
     return {"slips": slips, "findings": [finding.to_dict() for finding in found]}
 
 
-def _power(connection: Connection, cases: list[Case], seconds: float) -> None:
+def told(slips: Mapping[str, Any]) -> str:
+    """The power of a run in one line, with slips that it would not have caught."""
+    text = f"{slips['caught']} of {slips['slips']} known slips would have been caught"
+    if not slips["complete"]:
+        text += f" by the {slips['cases']} cases there was time for"
+    missed = slips["missed"]
+    if missed:
+        text += f"; not {', '.join(missed[:NAMED])}"
+        text += f" and {len(missed) - NAMED} more (summary.json)" if len(missed) > NAMED else ""
+    return text
+
+
+def _power(connection: Connection, drawn: Drawn, operations: list[str], seconds: float) -> None:
     from conformance.power import measure
 
-    connection.send(measure(cases, seconds).to_dict())
+    connection.send(measure(drawn.cases(operations), seconds).to_dict())

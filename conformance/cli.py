@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from conformance import gate, matrix_command, merge, probe, runner, settings_options, sweep_options
+from conformance import (
+    aftermath,
+    gate,
+    matrix_command,
+    merge,
+    probe,
+    runner,
+    search,
+    settings_options,
+    sweep_options,
+)
 from conformance.case import DTYPES, Case
 from conformance.conventions import ConventionError
 from conformance.data import draw
@@ -66,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     repro.add_argument("case", metavar="CASE", help="the case, as results.jsonl and the report write it")
     _implementation(repro)
     settings_options.add(repro)
+    repro.add_argument(
+        "--script", type=Path, metavar="FILE",
+        help="write a stand-alone NumPy script that shows the failure without this package",
+    )  # fmt: skip
 
     gated = commands.add_parser("gate", help="run, then compare with a baseline")
     gated.description = (
@@ -82,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     matrix_command.add_command(commands)
 
     merge.add_command(commands)
+    search.add_command(commands)
 
     listed = commands.add_parser("list", help="operations, families, corner cases, adapters, deviations")
     listed.description = (
@@ -216,6 +231,8 @@ def _tell(result: runner.Result, directory: Path) -> None:
     shown = ", ".join(f"{tier} {share:.1%}" for tier, share in summary["detectability"].items())
     if shown:
         print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}")
+    if summary.get("slips"):
+        print(aftermath.told(summary["slips"]))
     for sentence in result.problems:
         print(sentence)
     if summary.get("shape_remarks"):
@@ -255,7 +272,10 @@ def _repro(asked: argparse.Namespace) -> int:
         draw(case)  # refuses a family that does not go with the parameters
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return repro.show(case, asked.impl or DEFAULT_IMPLEMENTATION, settings_options.settings(asked))
+    spec = asked.impl or DEFAULT_IMPLEMENTATION
+    if asked.script is not None and spec.startswith("exec:"):
+        raise UsageError(f"--script: {spec} is a program; a script can only call Python")
+    return repro.show(case, spec, settings_options.settings(asked), asked.script)
 
 
 def _list(asked: argparse.Namespace) -> int:
@@ -268,6 +288,7 @@ def _list(asked: argparse.Namespace) -> int:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "repro": _repro,
+    "search": search.command,
     "gate": _gate,
     "list": _list,
     "merge": _merge,

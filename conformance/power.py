@@ -57,13 +57,6 @@ class Power:
         """What ``summary.json`` holds."""
         return dict(vars(self))
 
-    def sentence(self) -> str:
-        """The figure as a run prints it."""
-        text = f"{self.caught} of {self.slips} known slips would have been caught"
-        if self.complete or not self.missed:
-            return text
-        return f"{text} by the {self.cases} cases there was time for"
-
 
 def measure(cases: Iterable[Case], seconds: float) -> Power:
     """Plant every slip of the operations of `cases`.

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from conformance import report
+from conformance import aftermath, report
 from conformance.case import DTYPES, Case
 from conformance.conventions import Settings
 from conformance.generate import generate
 from conformance.operations import OPERATIONS, Operation
 from conformance.record import REMARK, Record
-from conformance.report.summary import Summary, problems
+from conformance.report.summary import Summary
+from conformance.report.summary import problems as summary_problems
 from conformance.sweep import Batches, Shard, begin, kept
 from conformance.workers import About, Workers, cores
 
@@ -112,7 +113,7 @@ def run(
     count = max(1, min(sweep.workers or cores(), total))
     workers = Workers(options.implementation, count, settings=options.settings)
     remarks = 0
-    summary = Summary()
+    summary, seen = Summary(), aftermath.Seen()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     begin(directory, {**_asked(options), "shard": shard}, sweep.resume)
     stream: Iterable[list[Record]] = _records(workers, directory, sweep.shard.of(options.generate()))
@@ -120,10 +121,18 @@ def run(
         stream = progress(stream, total)
     for records in stream:
         summary.add(records)
+        seen.add(records)
         remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
         if observe is not None:
             observe(records)
     about = workers.about or About("ieee", None)
+    whole = sweep.shard.count == 1  # what a part shows, the whole decides
+    problems = summary_problems(summary) if whole else []
+    after: dict[str, Any] = {}
+    if whole:
+        drawn = aftermath.Drawn(options.dtypes, options.cases, options.seed)
+        seconds = time.monotonic() - started
+        after = aftermath.work(options.implementation, options.settings, drawn, seen, count, seconds)
     result = Result(
         summary.to_dict(
             listed=total,
@@ -140,8 +149,10 @@ def run(
                 "cases": options.cases,
                 **options.settings.plain(),
             },
+            problems=problems,
+            **after,
         ),
-        problems(summary) if sweep.shard.count == 1 else [],  # what a part shows, the whole decides
+        problems,
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (directory / "summary.json").write_text(text, encoding="utf-8")

@@ -84,12 +84,7 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
     records : list of Record
         What came of it.
     spec : str
-        The implementation, as ``--impl`` names it.
-
-    Raises
-    ------
-    ValueError
-        If the implementation is no Python.
+        The implementation, as ``--impl`` names it: a module or file of Python.
     """
     case = trial.case
     title = [f"{spec} on {case}"]
@@ -134,8 +129,6 @@ def _array(value: NDArray[Any]) -> str:
 def _loading(spec: str) -> str:
     """The lines that load the implementation."""
     place, _, attribute = spec.partition(":") if not spec.endswith(".py") else (spec, "", "")
-    if place == "exec":
-        raise ValueError(f"--script: {spec} is a program, the script would have to be Python")
     if place.endswith(".py") or os.sep in place:
         lines = [
             f'spec = importlib.util.spec_from_file_location("implementation", {place!r})',
