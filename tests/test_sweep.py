@@ -1,0 +1,225 @@
+"""Long runs: killed and resumed, cut into shards, and implementations that misbehave."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from conformance import runner
+from conformance.case import Case
+from conformance.generate import generate
+from conformance.implementation import load
+from conformance.judge import Judge
+from conformance.merge import merge
+from conformance.operations import select
+from conformance.runner import Options, Sweep, run
+from conformance.sweep import Shard, SweepError, begin, kept
+from conformance.workers import Workers, batches
+
+ROOT = Path(__file__).resolve().parents[1]
+OPTIONS = Options("numpy_loops", ("pad3d", "affine_forward", "relu"), ("f32", "f64"), 55, 3)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped."""
+    directory = tmp_path_factory.mktemp("whole")
+    run(OPTIONS, directory)
+    return directory
+
+
+def command(out, *more):
+    return [
+        sys.executable, "-m", "conformance", "run", "--impl", "numpy_loops", "--ops", *OPTIONS.operations,
+        "--cases", str(OPTIONS.cases), "--seed", str(OPTIONS.seed), "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def same(whole, directory):
+    assert (directory / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+    old, new = (json.loads((d / "summary.json").read_text()) for d in (whole, directory))
+    for summary in (old, new):
+        summary.pop("seconds")
+    assert old == new
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_records(whole, tmp_path):
+    size = (whole / "results.jsonl").stat().st_size
+    results = tmp_path / "results.jsonl"
+    for share in (0.05, 0.4, 0.7):  # killed at three moments, each time with what was there
+        process = subprocess.Popen(
+            command(tmp_path, "--resume"), cwd=ROOT, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until = time.monotonic() + 60
+        while time.monotonic() < until and process.poll() is None:
+            if results.exists() and results.stat().st_size > share * size:
+                break
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    last = command(tmp_path, "--resume")
+    subprocess.run(last, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    same(whole, tmp_path)
+
+
+def test_a_file_cut_at_any_byte_is_taken_up_again(whole, tmp_path):
+    """By the reading alone: what is kept is whole batches, and the rest is what a run would judge."""
+    content = (whole / "results.jsonl").read_bytes()
+    listed = list(batches(OPTIONS.generate()))
+    path = tmp_path / "results.jsonl"
+    cuts = [0, 1, len(content) - 1, len(content), *range(7, len(content), len(content) // 12)]
+    for cut in cuts:
+        path.write_bytes(content[:cut])
+        found = []
+
+        def reading(found=found):
+            left = yield from kept(path, iter(listed))
+            found.extend(left)
+
+        old = [str(records[0].case) for records in reading()]
+        new = [str(case) for batch in found for _, case in batch]
+        assert old + new == [str(case) for case in OPTIONS.generate()]
+        assert len(found) == len(listed) - sum(1 for b in listed if str(b[-1][1]) in set(old))
+        assert content.startswith(path.read_bytes())
+        assert path.read_bytes().count(b"\n") == len(old)  # one output a case in these operations
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: lines[:100] + lines[101:],  # lost
+        lambda lines: lines[:100] + lines[99:],  # twice
+        lambda lines: [*lines[:100], b"garbage\n", *lines[101:]],
+        lambda lines: [*lines[:100], b"[" * 100_000 + b"\n", *lines[101:]],
+        lambda lines: [*lines[:100], b'{"case": 1}\n', *lines[101:]],
+        lambda lines: [*lines[:100], b"\xff\xfe\x00\n", *lines[101:]],
+        lambda lines: [*lines, b"more\n"],
+    ],
+)
+def test_damage_is_judged_again(whole, tmp_path, damage):
+    lines = (whole / "results.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "results.jsonl").write_bytes(b"".join(damage(lines)))
+    listed, judge, records = list(batches(OPTIONS.generate())), Judge(load("numpy_loops")), []
+
+    def reading():
+        left = yield from kept(tmp_path / "results.jsonl", iter(listed))
+        records.extend(record for batch in left for _, case in batch for record in judge(case))
+
+    before = [record for case in reading() for record in case]
+    assert b"".join(r.line().encode() + b"\n" for r in before + records) == b"".join(lines)
+    assert len(before) >= 55
+
+
+def test_another_run_is_not_resumed(whole):
+    with pytest.raises(SweepError, match="holds another run"):
+        begin(whole, {"seed": 4}, True)
+
+
+def test_shards_merge_to_the_whole(whole, tmp_path):
+    parts = [tmp_path / f"part{i}" for i in (3, 1, 2)]
+    for part in parts:
+        run(OPTIONS, part, sweep=Sweep(workers=1, shard=Shard(int(part.name[-1]), 3)))
+    merge(parts, tmp_path / "all")
+    assert (tmp_path / "all/results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+    summaries = [json.loads((d / "summary.json").read_text()) for d in (whole, tmp_path / "all")]
+    for summary in summaries:
+        summary.pop("seconds")
+    assert summaries[0] == summaries[1]
+
+    with pytest.raises(SweepError, match="shard 3/3, got 2 directories"):
+        merge(parts[:2], tmp_path / "two")
+    with pytest.raises(SweepError, match="is also"):
+        merge([parts[0], parts[1], parts[1]], tmp_path / "twice")
+    results = parts[1] / "results.jsonl"
+    content = results.read_bytes()
+    lines = content.splitlines(keepends=True)
+    results.write_bytes(b"".join([*lines[:10], b"damaged\n", *lines[11:]]))
+    with pytest.raises(SweepError, match=r"results.jsonl, lines 11 to 11: not a record"):
+        merge(parts, tmp_path / "damaged")
+    results.write_bytes(content + lines[-1])
+    with pytest.raises(SweepError, match=f"line {len(lines) + 1}: more records"):
+        merge(parts, tmp_path / "more")
+    results.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(SweepError, match="the file ends"):
+        merge(parts, tmp_path / "fewer")
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "a/3", "1/", "/1", "-1/3", "1/99999999"])
+def test_what_is_no_shard(text):
+    with pytest.raises(ValueError, match="is not a shard"):
+        Shard.parse(text)
+
+
+def test_shards_have_every_case_once():
+    cases = list(OPTIONS.generate())
+    for count in (1, 2, 3, 7):
+        found = [n for i in range(1, count + 1) for batch in Shard(i, count).of(cases) for n, _ in batch]
+        assert sorted(found) == list(range(len(cases)))
+
+
+MISBEHAVE = """
+import ctypes, os, sys, time
+import numpy as np
+def relu(Z):
+    kind = {kind!r}
+    if Z.shape[0] == 3:
+        if kind == "hang": time.sleep(1000)
+        if kind == "exit": os._exit(0)
+        if kind == "sys.exit": sys.exit(7)
+        if kind == "segfault": ctypes.string_at(0)
+        if kind == "abort": os.abort()
+        if kind == "type": return object(), Z
+        if kind == "hostile":
+            class Bad(np.ndarray):
+                def __array_finalize__(self, other): pass
+                def __repr__(self): raise SystemExit
+                def __eq__(self, other): raise SystemExit
+            return Bad((1,)), Z
+        if kind == "print":
+            os.write(1, b"x" * 5_000_000)
+            print("y" * 5_000_000, file=sys.stderr)
+            raise ValueError("printed")
+    return np.maximum(Z, 0), Z
+"""
+
+
+@pytest.mark.parametrize(
+    "kind", ["hang", "exit", "sys.exit", "segfault", "abort", "type", "hostile", "print"]
+)
+def test_misbehaviour_is_one_failed_case(kind, tmp_path, capfd):
+    path = tmp_path / "bad.py"
+    path.write_text(textwrap.dedent(MISBEHAVE.format(kind=kind)))
+    texts = [f"relu:f32:m{m}h4w5c6:normal:{m}" for m in (1, 2, 3, 4, 5)]
+    judged = Workers(str(path), 1, patience=3.0).judge([Case.parse(text) for text in texts])
+    found = {str(case): records[0] for _, case, records in judged}
+    assert [found[text].status for text in texts] == ["passed", "passed", "failed", "passed", "passed"]
+    assert found[texts[2]].reason
+    assert len(found[texts[2]].line()) < 2000
+    out, err = capfd.readouterr()
+    assert len(out) + len(err) < 2000
+
+
+def test_the_list_of_cases_is_not_held_in_memory():
+    """What waits is at most what the workers were handed and have not answered in order."""
+    handed = []
+
+    class Slow:
+        def judge_batches(self, queue):
+            judge = Judge(load("numpy_loops"))
+            for batch in queue:
+                handed.append(len(batch))
+                for number, case in batch:
+                    yield number, case, judge(case)
+
+    cases = generate(select(["relu"]), ("f32",), 150, 0)
+    stream = runner.in_order(Slow(), batches(cases))
+    next(stream)
+    assert handed == [50]
+    assert sum(1 for _ in stream) == 149
