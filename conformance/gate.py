@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conformance.record import Record
+from conformance.record import Record, plain
 from conformance.runner import Options
 
 #: What a new group of known failures says until somebody has written why it is accepted.
@@ -67,8 +67,8 @@ class Observed:
         for (op, dtype, output), found in sorted(self.figures.items()):
             operations.setdefault(op, {}).setdefault(dtype, {})[output] = {
                 "cases": found.cases,
-                "max_error_ulp": rounded_up(found.max_error_ulp),
-                "max_bound_fraction": rounded_up(found.max_bound_fraction),
+                "max_error_ulp": plain(rounded_up(found.max_error_ulp)),
+                "max_bound_fraction": plain(rounded_up(found.max_bound_fraction)),
             }
         return {
             "implementation": options.implementation,
@@ -143,10 +143,10 @@ def _errors(old: Json, new: Json) -> Iterable[str]:
     was = _leaves(old["operations"])
     for (op, dtype, output), figures in was.items():
         for key, unit in (("max_error_ulp", "ulp"), ("max_bound_fraction", "of the bound")):
-            value = now.get((op, dtype, output), {}).get(key, 0.0)
-            # Both are rounded up, so an equal error gives an equal figure.
-            if value > figures[key]:
-                yield f"{op}.{output} {dtype}: worst error grew from {figures[key]:g} to {value:g} {unit}"
+            # Infinities are words in JSON. Both are rounded up, so an equal error gives an equal figure.
+            value, known = float(now.get((op, dtype, output), {}).get(key, 0.0)), float(figures[key])
+            if value > known:
+                yield f"{op}.{output} {dtype}: worst error grew from {known:g} to {value:g} {unit}"
     for op, dtype, output in sorted(now.keys() - was.keys()):
         yield f"{op}.{output} {dtype} is not in the baseline: write it with --update"
 

@@ -54,6 +54,13 @@ def test_a_baseline_survives_its_file(records, baseline, tmp_path):
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
 
 
+def test_an_infinite_error_is_written_and_read_and_may_not_be_reached_anew(records, baseline, tmp_path):
+    endless = [[r.but(max_error_ulp="inf") if r.output == "dA_prev" else r for r in records[0]], *records[1:]]
+    gate.write(tmp_path / "baseline.json", observed(endless).baseline(OPTIONS, None))
+    assert worse(endless, gate.read(tmp_path / "baseline.json")) == []
+    assert any("worst error grew" in line and "inf" in line for line in worse(endless, baseline))
+
+
 @pytest.mark.parametrize(
     ("value", "up"), [(0.0, 0.0), (0.5, 0.51), (0.123, 0.13), (9.99, 10.0), (37.2, 38.0)]
 )
