@@ -52,6 +52,15 @@ def _one(candidates: NDArray[np.bool_], which: str) -> Values:
     return np.asarray((np.arange(last + 1) == place[..., None]) & candidates, np.float64)
 
 
+def _scan(windows: Values) -> Values:
+    """One where a scan ends that moves on unless what it holds is greater or equal."""
+    held, place = windows[..., 0], np.zeros(windows.shape[:-1], np.int64)
+    for i in range(1, windows.shape[-1]):
+        on = ~(held >= windows[..., i])
+        held, place = np.where(on, windows[..., i], held), np.where(on, i, place)
+    return np.asarray(np.arange(windows.shape[-1]) == place[..., None], np.float64)
+
+
 def _maximum(windows: Values, ties: str, nan: str, lowest: float) -> tuple[Values, Values]:
     """The maximum along the last axis, and the share of the gradient that each place gets."""
     missing = np.isnan(windows)
@@ -72,6 +81,8 @@ def _maximum(windows: Values, ties: str, nan: str, lowest: float) -> tuple[Value
         shares, value = np.where(bad[..., None], 0.0, shares), np.where(bad, np.nan, value)
     elif nan == "nan":
         shares, value = np.where(bad[..., None], np.nan, shares), np.where(bad, np.nan, value)
+    elif nan == "scan":
+        shares, value = np.where(bad[..., None], _scan(windows), shares), np.where(bad, np.nan, value)
     elif nan == "greater":
         shares, value = np.where(first[..., None], start, shares), np.where(first, np.nan, value)
     elif nan == "ignored-first":
@@ -140,7 +151,7 @@ def _mask(case: Case, arrays: Arrays, expected: Any, limits: Mapping[str, Bound]
 def _relu(
     case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
 ) -> Changed:
-    """relu and, behind an affine layer, relu of what is NaN there; else the oracle's values."""
+    """Relu and, behind an affine layer, relu of what is NaN there; else the oracle's values."""
     if case.op != "relu" and case.word("activation") != "relu":
         return {}
     values = expected["A"]
@@ -161,9 +172,12 @@ def _affine_gradient(
     case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
 ) -> Changed:
     found: Changed = {name: (expected[name], np.asarray(limits[name].limit)) for name in expected}
-    if chosen.get("relu-zero", "0") != "0" and case.word("activation") == "relu":
+    if case.op == "affine_activation_backward" and case.word("activation") == "relu":
         A, W, b, dA = (arrays[name].astype(np.float64) for name in ("A_prev", "W", "b", "dA"))
-        dZ = np.where(A @ W + b == 0, dA * float(chosen["relu-zero"]), 0.0)
+        Z = A @ W + b
+        dZ = np.where(Z == 0, dA * float(chosen["relu-zero"]), 0.0)
+        if chosen["relu-nan-gradient"] != "1":
+            dZ = np.where(np.isnan(Z), dA * (float(chosen["relu-nan-gradient"]) - 1), dZ)
         size, u = np.abs(dZ), _u(case)
         # What comes on top of the oracle's answer, each with its own sum's bound.
         more = {
@@ -201,7 +215,7 @@ def _softmax(
         zero = np.zeros_like(X)
         if case.op == "softmax_cross_entropy_backward":
             zero[np.arange(len(X)), arrays["Y"].reshape(-1)] = -1 / len(X)
-        lost = np.where((X > top) | (case.op == "softmax_backward"), np.nan, zero)
+        lost = np.where((top < X) | (case.op == "softmax_backward"), np.nan, zero)
         oracle = value
         value = np.where(largest > top, lost, np.where(largest < bottom, np.nan, value))
         # Near the ends of the range it depends on the rounding of exp; elsewhere exp underflows by w.
@@ -223,7 +237,8 @@ def _reduced(case: Case, found: Changed, chosen: Chosen) -> Changed:
     return {
         name: (
             value * m if m else np.zeros_like(value),
-            limit * m + 2 * _u(case) * np.abs(value) * m + _w(case),
+            # The sum over no sample is 0, or what the mean was.
+            limit * m + 2 * _u(case) * np.abs(value) * m + _w(case) if m else limit + np.inf,
         )
         for name, (value, limit) in found.items()
     }

@@ -35,7 +35,7 @@ _UP = _image([[1, 2, 4, 8, 16]])
 _LAYER: Arrays = {"A_prev": np.array([[1.0, 2], [3, 4]]), "W": np.array([[1.0, -1], [0, 1]])}
 _ZERO: Arrays = {**_LAYER, "b": np.array([[-1.0, 0]]), "dA": np.array([[5.0, 7], [11, 13]])}
 _Y = np.array([1, 3, 3])
-_AL = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.2, 0.3], [0.05, 0.5, 0.25, 0.2]])
+_AL = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.2, 0.3], [0.05, 0.45, 0.3, 0.2]])
 _X = np.array([[1.0, 2, 0, 4], [0, 3, 1, -2], [2, 2, 5, 1]])
 _LOSSES: dict[str, tuple[str, Arrays]] = {
     "cross_entropy_cost": ("m3n4", {"AL": _AL, "Y": _Y}),

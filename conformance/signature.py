@@ -24,7 +24,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 WHOLE = ("hparameters", "hparams", "hyperparameters", "hyperparams", "params", "parameters", "conv_param")
 
 
-class Lacking(NotImplementedError):
+class LackingError(NotImplementedError):
     """The implementation says that it has no answer for such a case: it is absent, not wrong."""
 
 
@@ -40,6 +40,7 @@ def called(
     Parameters
     ----------
     function : callable
+        The implementation's.
     arrays : tuple
         What goes first, by position.
     hyper : mapping of str to int
@@ -71,7 +72,7 @@ def called(
     if named and not (whole and hand_hyper):
         for key, neutral in (("stride", 1), ("pad", 0)):
             if hand_hyper and key not in named and hyper.get(key, neutral) != neutral:
-                raise Lacking(f"takes no {key}")
+                raise LackingError(f"takes no {key}")
         values = [(p, hyper[key]) for key, p in named.items()]
     elif not hand_hyper:
         values = []
@@ -88,7 +89,7 @@ def called(
         if place is not None:
             values.append((place, mode))
         elif mode != "max":
-            raise Lacking("takes no mode, so it has maxima only")
+            raise LackingError("takes no mode, so it has maxima only")
     ordered = sorted(values, key=lambda pair: free.index(pair[0]))
     positional = [value for p, value in ordered if p.kind is p.POSITIONAL_ONLY]
     by_name = {p.name: value for p, value in ordered if p.kind is not p.POSITIONAL_ONLY}

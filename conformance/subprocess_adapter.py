@@ -168,6 +168,7 @@ class Program:
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
             )
         except OSError as error:
+            self._errors.close()
             raise ProgramError(f"{self._command[0]}: {error.strerror}") from error
 
     def _send(self, request: bytes) -> None:

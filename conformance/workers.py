@@ -198,7 +198,7 @@ class Workers:
         """Report the case a dead worker was running, and start another for the cases behind it."""
         worker.process.join(5)
         self._workers.remove(worker)
-        why = why or f"the process died of {_cause(worker.process.exitcode)} in"
+        why = why or f"the process died of {cause(worker.process.exitcode)} in"
         if not worker.ready:
             raise LoadError(f"--impl {self._spec}: {why} loading it")
         if worker.running is not None:
@@ -232,7 +232,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cause(exitcode: int | None) -> str:
+def cause(exitcode: int | None) -> str:
+    """How a process ended, in words."""
     if exitcode is not None and exitcode < 0:
         try:
             return f"signal {-exitcode} ({signal.Signals(-exitcode).name})"

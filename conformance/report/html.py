@@ -27,7 +27,7 @@ REASON = 600
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
     """Return the page as text."""
     return (
-        _environment()
+        page_environment()
         .get_template("template.html.j2")
         .render(
             summary=summary,
@@ -50,7 +50,8 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
     )
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """The environment of the templates."""
     # What an implementation under test can choose (its name, its exceptions) is text, never markup.
     jinja = Environment(
         loader=FileSystemLoader(_HERE),

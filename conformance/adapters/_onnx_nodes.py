@@ -1,0 +1,76 @@
+"""The forward functions as ONNX models of one or two nodes, for whatever runs such models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+Array = NDArray[Any]
+#: Runs a model on arrays by name; `NotImplementedError` where it has no kernel for it.
+Run = Callable[[ModelProto, dict[str, Array]], Array]
+
+OPSET, IR = 17, 8
+
+
+class Functions:
+    """The contract's forward functions in NCHW, run by `run`."""
+
+    layout = "NCHW"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def _model(self, nodes: list[tuple[str, list[str], dict[str, Any]]], **arrays: Array) -> Array:
+        """Chain `nodes` (operator, inputs, attributes); an input "" is the output of the one before."""
+        (dtype,) = {a.dtype for a in arrays.values()}
+        kind = TensorProto.FLOAT if dtype == np.float32 else TensorProto.DOUBLE
+        made = [
+            helper.make_node(op, [name or f"n{i - 1}" for name in inputs], [f"n{i}"], **attributes)
+            for i, (op, inputs, attributes) in enumerate(nodes)
+        ]
+        given = [helper.make_tensor_value_info(name, kind, a.shape) for name, a in arrays.items()]
+        last = helper.make_tensor_value_info(f"n{len(nodes) - 1}", kind, None)
+        graph = helper.make_graph(made, "graph", given, [last])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+        return self._run(model, arrays)
+
+    def conv_forward(self, A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, int]) -> Any:
+        """``Conv``."""
+        s, p = hparameters["stride"], hparameters["pad"]
+        node = ("Conv", ["A", "W", "b"], {"strides": [s, s], "pads": [p] * 4})
+        return self._model([node], A=A_prev, W=W, b=b.reshape(-1)), None
+
+    def pool_forward(self, A_prev: Array, hparameters: Mapping[str, int], mode: str = "max") -> Any:
+        """``MaxPool`` or ``AveragePool``."""
+        f, s = hparameters["f"], hparameters["stride"]
+        op = "MaxPool" if mode == "max" else "AveragePool"
+        return self._model([(op, ["A"], {"kernel_shape": [f, f], "strides": [s, s]})], A=A_prev), None
+
+    def affine_forward(self, A_prev: Array, W: Array, b: Array) -> Any:
+        """``Gemm``."""
+        return self._model([("Gemm", ["A", "W", "b"], {})], A=A_prev, W=W, b=b), None
+
+    def affine_activation_forward(self, A_prev: Array, W: Array, b: Array, activation: str = "relu") -> Any:
+        """``Gemm`` and ``Relu`` or ``Sigmoid``."""
+        act = {"relu": "Relu", "sigmoid": "Sigmoid"}.get(activation, "Identity")
+        return self._model([("Gemm", ["A", "W", "b"], {}), (act, [""], {})], A=A_prev, W=W, b=b), None
+
+    def sigmoid(self, Z: Array) -> Any:
+        """``Sigmoid``."""
+        return self._model([("Sigmoid", ["Z"], {})], Z=Z), None
+
+    def relu(self, Z: Array) -> Any:
+        """``Relu``."""
+        return self._model([("Relu", ["Z"], {})], Z=Z), None
+
+    def softmax(self, X: Array) -> Any:
+        """``Softmax`` over each row."""
+        return self._model([("Softmax", ["X"], {"axis": 1})], X=X), None
+
+    def arr2col(self, X: Array) -> Any:
+        """``Flatten``."""
+        return self._model([("Flatten", ["X"], {"axis": 1})], X=X), None

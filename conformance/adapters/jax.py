@@ -1,0 +1,125 @@
+"""JAX: ``lax.conv_general_dilated`` and ``lax.reduce_window`` in NHWC, gradients by ``jax.vjp``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_platforms", "cpu")
+
+#: Its documented choices.
+conventions = {"relu-nan-gradient": "0", "pool-nan": "scan"}
+
+_FLUSHED = "XLA on the CPU flushes subnormal numbers to zero."
+#: Where it is known to differ, one sentence each.
+differs = dict.fromkeys(
+    ("sigmoid", "sigmoid_backward", "relu", "relu_backward", "conv_forward", "affine_forward"), _FLUSHED
+)
+
+
+def _forward(function: Callable[..., Any], *arrays: Any) -> tuple[Any, Any]:
+    """The output of `function`, and its pullback as the cache."""
+    output, pullback = jax.vjp(function, *(jnp.asarray(a) for a in arrays))
+    return np.asarray(output), pullback
+
+
+def _backward(gradient: Any, cache: Any) -> Any:
+    arrays = tuple(np.asarray(g) for g in cache(jnp.asarray(gradient)))
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, int]) -> tuple[Any, Any]:
+    """``lax.conv_general_dilated``."""
+    s, p = hparameters["stride"], hparameters["pad"]
+
+    def conv(A: Any, filters: Any, bias: Any) -> Any:
+        return bias + lax.conv_general_dilated(
+            A,
+            filters,
+            (s, s),
+            ((p, p), (p, p)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=lax.Precision.HIGHEST,
+        )
+
+    return _forward(conv, A_prev, W, b)
+
+
+def pool_forward(A_prev: Any, hparameters: Mapping[str, int], mode: str = "max") -> tuple[Any, Any]:
+    """``lax.reduce_window``."""
+    f, s = hparameters["f"], hparameters["stride"]
+    windows = ((1, f, f, 1), (1, s, s, 1), "VALID")
+
+    def pool(A: Any) -> Any:
+        if mode == "max":
+            return lax.reduce_window(A, -jnp.inf, lax.max, *windows)
+        return lax.reduce_window(A, 0.0, lax.add, *windows) / (f * f)
+
+    return _forward(pool, A_prev)
+
+
+def pool_backward(dA: Any, cache: Any, mode: str = "max") -> Any:
+    """The pullback of `pool_forward`."""
+    return _backward(dA, cache)
+
+
+def _affine(A: Any, W: Any, b: Any) -> Any:
+    return jnp.matmul(A, W, precision=lax.Precision.HIGHEST) + b
+
+
+def affine_forward(A_prev: Any, W: Any, b: Any) -> tuple[Any, Any]:
+    """``jnp.matmul``."""
+    return _forward(_affine, A_prev, W, b)
+
+
+def affine_activation_forward(A_prev: Any, W: Any, b: Any, activation: str = "relu") -> tuple[Any, Any]:
+    """``jnp.matmul`` and ``jax.nn``."""
+    act = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}.get(activation, lambda Z: Z)
+    return _forward(lambda A, w, bias: act(_affine(A, w, bias)), A_prev, W, b)
+
+
+def affine_activation_backward(dA: Any, cache: Any, activation: str) -> Any:
+    """The pullback of `affine_activation_forward`."""
+    return _backward(dA, cache)
+
+
+def pad3d(input: Any, stride: int = 1) -> Any:
+    """``jnp.pad``."""
+    return np.asarray(jnp.pad(input, ((0, 0), (stride, stride), (stride, stride), (0, 0))))
+
+
+def sigmoid(Z: Any) -> tuple[Any, Any]:
+    """``jax.nn.sigmoid``."""
+    return _forward(jax.nn.sigmoid, Z)
+
+
+def relu(Z: Any) -> tuple[Any, Any]:
+    """``jax.nn.relu``."""
+    return _forward(jax.nn.relu, Z)
+
+
+def softmax(X: Any) -> tuple[Any, Any]:
+    """``jax.nn.softmax`` over each row."""
+    return _forward(jax.nn.softmax, X)
+
+
+def cross_entropy_cost(AL: Any, Y: Any) -> tuple[Any, Any]:
+    """The mean of minus the logarithm."""
+    rows, labels = np.arange(len(AL)), np.asarray(Y).reshape(-1)
+    loss, pullback = _forward(lambda p: -jnp.mean(jnp.log(p[rows, labels])), AL)
+    return float(loss), (pullback, AL.dtype)
+
+
+def cross_entropy_backward(cache: Any) -> Any:
+    """The pullback of `cross_entropy_cost`."""
+    pullback, dtype = cache
+    return _backward(np.ones((), dtype), pullback)
+
+
+conv_backward = affine_backward = sigmoid_backward = relu_backward = softmax_backward = _backward

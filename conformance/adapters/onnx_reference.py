@@ -1,0 +1,23 @@
+"""The ONNX reference evaluator (plain NumPy, the standard's own), forward only."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from conformance.adapters._onnx_nodes import Array, Functions
+
+
+def _run(model: Any, arrays: dict[str, Array]) -> Array:
+    output: Array = ReferenceEvaluator(model).run(None, arrays)[0]
+    return output
+
+
+_functions = Functions(_run)
+layout = Functions.layout
+__version__ = onnx.__version__
+for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
+    setattr(sys.modules[__name__], _name, getattr(_functions, _name))

@@ -1,0 +1,42 @@
+"""ONNX Runtime on the CPU, forward only; float64 is absent where it has no kernel for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import onnxruntime
+
+from conformance.adapters._onnx_nodes import Array, Functions
+
+_OPTIONS = onnxruntime.SessionOptions()
+_OPTIONS.intra_op_num_threads = 1
+_OPTIONS.log_severity_level = 4
+
+#: Its choice: a NaN is seen only where it is the window's first element.
+conventions = {"pool-nan": "greater"}
+
+_LOGISTIC = (
+    "Its sigmoid is a rational approximation that is clamped far from zero: accurate to an absolute and not "
+    "to a relative error, so that small values lose their digits or become 0."
+)
+#: Where it is known to differ, one sentence each.
+differs = {"sigmoid": _LOGISTIC, "affine_activation_forward": _LOGISTIC}
+
+
+def _run(model: Any, arrays: dict[str, Array]) -> Array:
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), _OPTIONS, providers=["CPUExecutionProvider"]
+        )
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented as error:
+        raise NotImplementedError(str(error)) from error
+    output: Array = session.run(None, arrays)[0]
+    return output
+
+
+_functions = Functions(_run)
+layout = Functions.layout
+__version__ = onnxruntime.__version__
+for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
+    setattr(sys.modules[__name__], _name, getattr(_functions, _name))

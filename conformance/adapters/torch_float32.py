@@ -1,0 +1,128 @@
+"""PyTorch in the case's own dtype, images as NHWC views (channels_last), gradients by autograd.
+
+Its float32 kernels may use two threads, as they do for everybody: the oracle's process-wide single
+thread would hide what is to be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+THREADS = 2
+
+#: Where it is known to differ, one sentence each.
+differs = {
+    "sigmoid": "Its float64 sigmoid is 0 where exp(-Z) overflows: below -709.8 instead of below -745.",
+    "conv_backward": "The NHWC weight gradient of 1x1 filters with a stride and under 16 channels writes "
+    "out of bounds (oneDNN #6035): the process dies there or later, or the values are wrong.",
+}
+
+
+def _forward(function: Callable[..., Tensor], *arrays: Any) -> tuple[Any, Any]:
+    """The output of `function`, and the graph as the cache."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        inputs = [torch.from_numpy(a).requires_grad_() for a in arrays]
+        output = function(*inputs)
+    finally:
+        torch.set_num_threads(threads)
+    return output.detach().numpy(), (output, inputs)
+
+
+def _backward(gradient: Any, cache: Any) -> Any:
+    output, inputs = cache
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        found = torch.autograd.grad(output, inputs, torch.from_numpy(gradient), materialize_grads=True)
+    finally:
+        torch.set_num_threads(threads)
+    arrays = tuple(g.numpy() for g in found)
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def _conv(stride: int, pad: int) -> Callable[..., Tensor]:
+    def conv(A: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        image, filters = A.permute(0, 3, 1, 2), W.permute(3, 2, 0, 1)
+        return functional.conv2d(image, filters, b.reshape(-1), stride, pad).permute(0, 2, 3, 1)
+
+    return conv
+
+
+def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, int]) -> tuple[Any, Any]:
+    """``torch.nn.functional.conv2d``."""
+    if not A_prev.shape[3] or not W.shape[3]:
+        raise NotImplementedError("torch has no convolution without channels or filters")
+    return _forward(_conv(hparameters["stride"], hparameters["pad"]), A_prev, W, b)
+
+
+def pool_forward(A_prev: Any, hparameters: Mapping[str, int], mode: str = "max") -> tuple[Any, Any]:
+    """``max_pool2d`` or ``avg_pool2d``."""
+    if not A_prev.size:
+        raise NotImplementedError("torch has no pooling of nothing")
+    pool = functional.max_pool2d if mode == "max" else functional.avg_pool2d
+    f, s = hparameters["f"], hparameters["stride"]
+    return _forward(lambda A: pool(A.permute(0, 3, 1, 2), f, s).permute(0, 2, 3, 1), A_prev)
+
+
+def pool_backward(dA: Any, cache: Any, mode: str = "max") -> Any:
+    """Autograd of `pool_forward`."""
+    return _backward(dA, cache)
+
+
+def affine_forward(A_prev: Any, W: Any, b: Any) -> tuple[Any, Any]:
+    """``addmm``."""
+    return _forward(lambda A, w, bias: torch.addmm(bias, A, w), A_prev, W, b)
+
+
+def affine_activation_forward(A_prev: Any, W: Any, b: Any, activation: str = "relu") -> tuple[Any, Any]:
+    """``addmm`` and the activation."""
+    act = {"relu": torch.relu, "sigmoid": torch.sigmoid}.get(activation, lambda Z: Z)
+    return _forward(lambda A, w, bias: act(torch.addmm(bias, A, w)), A_prev, W, b)
+
+
+def affine_activation_backward(dA: Any, cache: Any, activation: str) -> Any:
+    """Autograd of `affine_activation_forward`."""
+    return _backward(dA, cache)
+
+
+def pad3d(input: Any, stride: int = 1) -> Any:
+    """``torch.nn.functional.pad``."""
+    return _forward(lambda x: functional.pad(x, (0, 0, stride, stride, stride, stride)), input)[0]
+
+
+def sigmoid(Z: Any) -> tuple[Any, Any]:
+    """``torch.sigmoid``."""
+    return _forward(torch.sigmoid, Z)
+
+
+def relu(Z: Any) -> tuple[Any, Any]:
+    """``torch.relu``."""
+    return _forward(torch.relu, Z)
+
+
+def softmax(X: Any) -> tuple[Any, Any]:
+    """``torch.softmax`` over each row."""
+    return _forward(lambda x: torch.softmax(x, 1), X)
+
+
+def cross_entropy_cost(AL: Any, Y: Any) -> tuple[Any, Any]:
+    """The mean of minus the logarithm of the labels' probabilities alone."""
+    labels = torch.from_numpy(np.asarray(Y, np.int64).reshape(-1, 1))
+    loss, cache = _forward(lambda p: -torch.log(p.gather(1, labels)).mean(), AL)
+    return float(loss), cache
+
+
+def cross_entropy_backward(cache: Any) -> Any:
+    """Autograd of `cross_entropy_cost`."""
+    return _backward(np.ones((), cache[0].detach().numpy().dtype), cache)
+
+
+conv_backward = affine_backward = sigmoid_backward = relu_backward = softmax_backward = _backward

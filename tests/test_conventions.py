@@ -1,0 +1,68 @@
+"""A documented choice is no failure; any other one still is."""
+
+import numpy as np
+import pytest
+
+from conformance import cli
+from conformance.adapters import numpy_loops
+from conformance.bounds import Arithmetic
+from conformance.conventions import CONVENTIONS, ConventionError, Settings, parse
+from conformance.generate import generate
+from conformance.implementation import Implementation
+from conformance.judge import Judge
+from conformance.operations import OPERATIONS, select
+from tests.test_probe import CHOICES
+
+
+def failures(functions, conventions, count=40):
+    target = type("Changed", (), {})()
+    for name in OPERATIONS:
+        setattr(target, name, functions.get(name, getattr(numpy_loops, name)))
+    judge = Judge(Implementation("changed", target, Arithmetic(), settings=Settings(conventions)))
+    judge.diagnoser = None
+    chosen = [operation for name in functions for operation in select([name])]
+    found = [judge(case) for case in generate(chosen, ("f32", "f64"), count, 3)]
+    return [record for records in found for record in records if record.status == "failed"]
+
+
+@pytest.mark.parametrize(("name", "value"), CHOICES)
+def test_a_choice_fails_unless_it_is_named(name, value):
+    functions = CHOICES[name, value]
+    if value != CONVENTIONS[name].default:
+        assert failures(functions, {})
+    left = failures(functions, {name: value})
+    assert not left, left[0].line()
+    for other in CONVENTIONS[name].values:
+        if other != value:
+            assert failures(functions, {name: other}), other
+
+
+def test_anything_else_is_still_a_failure():
+    def relu_backward(dA, cache):
+        return np.where(cache >= 0, dA, dA.dtype.type(2) ** -20).astype(dA.dtype)
+
+    assert failures({"relu_backward": relu_backward}, {"relu-zero": "1"})
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("pool-ties", "not NAME=VALUE"),
+        ("ties=last", "no convention 'ties'"),
+        ("pool-ties=best", "expected one of first"),
+    ],
+)
+def test_what_is_no_convention_is_refused(item, message, capsys):
+    with pytest.raises(ConventionError, match=message):
+        parse([item])
+    assert cli.main(["run", "--convention", item]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_list_shows_every_convention(capsys):
+    cli.main(["list"])
+    shown = capsys.readouterr().out
+    assert all(
+        f"{c.name}: {c.text}" in shown and all(v in shown for v in c.values) for c in CONVENTIONS.values()
+    )
+    assert "average-pool-borders: not expressible" in shown
