@@ -9,7 +9,7 @@ the lanes are the channels of a pixel or, with few channels, the pixels of one p
 position in their windows, so that a row of windows adds to a row of pixels.
 """
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -136,7 +136,7 @@ cdef inline void scatter(
         if tap is uint8_t:
             out[i + offsets[argmax[i]]] += da[i]
         else:
-            out[i + offsets[argmax[i] if argmax[i] < <tap>taps else 0]] += da[i]
+            out[i + offsets[argmax[i] if <uint64_t>argmax[i] < <uint64_t>taps else 0]] += da[i]
 
 
 cdef inline void scatter_within(
@@ -146,7 +146,7 @@ cdef inline void scatter_within(
     """As `scatter`, where the offset is at least `least` and below `end`."""
     cdef Py_ssize_t i, at
     for i in range(n):
-        at = offsets[argmax[i] if argmax[i] < <tap>taps else 0]
+        at = offsets[argmax[i] if <uint64_t>argmax[i] < <uint64_t>taps else 0]
         if least <= at < end:
             out[i + at] += da[i]
 
