@@ -11,6 +11,7 @@ Imports run one way, top to bottom:
 ``bounds``, ``compare``       how far from it rounding may lead; the verdict on an output
 ``implementation``            the module under test
 ``diagnose``, ``slips``       which known mistake explains a failure
+``findings``, ``power``       where it is wrong, in the smallest case; what a run would have caught
 ``runner``, ``record``        case by case to one line per output
 ``report``, ``gate``, ``cli``  what a person opens, what CI compares, the commands
 """

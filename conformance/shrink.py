@@ -15,12 +15,16 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.data import draw, output_extents
+from conformance.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED
 from conformance.families import FAMILIES
 from conformance.implementation import Implementation
 from conformance.judge import Trial
 from conformance.record import Record
 from conformance.slips import CATALOGUE, Slip
 from conformance.slips.evidence import Evidence
+
+#: Diagnoses of a call rather than of the values it gives.
+_CALLS = (BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED)
 
 #: Seconds for one case.
 PATIENCE = 4.0
@@ -61,6 +65,8 @@ class Same:
     def __init__(self, implementation: Implementation, record: Record) -> None:
         self._implementation, self._output = implementation, record.output
         self._manner, self._slip = manner(record), _slip(record.diagnosis)
+        if self._slip is not None and not self(Case.parse(record.case)):
+            self._slip = None  # the diagnosis rests on other cases: the manner has to do
 
     def __call__(self, case: Case) -> bool:
         """Whether the same output of `case` fails, in the same manner and by the same slip."""
@@ -77,15 +83,15 @@ class Same:
             evidence = Evidence(
                 case, trial.arrays, self._output, np.asarray(got), trial.expected[self._output]
             )
-            return evidence.closer_to(self._slip) is not None
+            return bool(evidence.explained_by(self._slip) or evidence.closer_to(self._slip))
         except (TypeError, ValueError, OverflowError):
             return False
 
 
 def _slip(diagnosis: str | None) -> Slip | None:
-    """The slip that a diagnosis names; None for those that are not of the catalogue."""
+    """The slip that a diagnosis names; None for one that is not told from the values of the output."""
     parts = (diagnosis or "").split("+")
-    if not all(part in CATALOGUE for part in parts):
+    if not all(part in CATALOGUE and part not in _CALLS for part in parts):
         return None
     found = CATALOGUE[parts[0]]
     for part in parts[1:]:
