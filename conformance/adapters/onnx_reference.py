@@ -10,6 +10,9 @@ from onnx.reference import ReferenceEvaluator
 
 from conformance.adapters._onnx_nodes import Array, Functions
 
+#: Its choice: a NaN is seen only where it is the window's first element.
+conventions = {"pool-nan": "greater"}
+
 
 def _run(model: Any, arrays: dict[str, Array]) -> Array:
     output: Array = ReferenceEvaluator(model).run(None, arrays)[0]
