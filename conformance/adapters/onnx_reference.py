@@ -13,6 +13,11 @@ from conformance.adapters._onnx_nodes import Array, Functions
 #: Its choice: a NaN is seen only where it is the window's first element.
 conventions = {"pool-nan": "greater"}
 
+#: Where it is known to differ, one sentence each.
+differs = {
+    "pool_forward": "Its average pooling leaves NaN out of the mean, and so does its max pooling in some windows."
+}
+
 
 def _run(model: Any, arrays: dict[str, Array]) -> Array:
     output: Array = ReferenceEvaluator(model).run(None, arrays)[0]
