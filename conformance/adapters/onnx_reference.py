@@ -15,7 +15,7 @@ conventions = {"pool-nan": "greater"}
 
 #: Where it is known to differ, one sentence each.
 differs = {
-    "pool_forward": "Its average pooling leaves NaN out of the mean; in some windows its max pooling does too."
+    "pool_forward": "Its average pooling leaves NaN out of the mean; in some windows its max pooling too."
 }
 
 
