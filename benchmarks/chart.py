@@ -1,0 +1,73 @@
+"""bench.svg: every row's ratio by group, and the growth lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.layers import AIMS
+from benchmarks.summary import ratios
+
+_COLOURS = {1: "#3b6ea5", 2: "#d1782c"}
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """Draw the chart."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, *rest) = plt.subplots(1, 3, figsize=(14, 5), gridspec_kw={"width_ratios": [2, 1, 1]})
+    _groups(left, result["rows"])
+    for axes, function in zip(rest, ("conv_forward", "conv_backward"), strict=True):
+        _lines(axes, [line for line in result["growth"] if line.function == function], function)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _groups(axes: Any, records: list[dict[str, Any]]) -> None:
+    """Ratios as points, the geometric mean as a bar across them, the aim as a dotted line."""
+    for place, (group, aim) in enumerate(AIMS.items()):
+        for threads, colour in _COLOURS.items():
+            values = ratios(records, group=group, threads=threads)
+            if not values:
+                continue
+            centre = place + (threads - 1.5) * 0.4
+            scatter = np.random.default_rng(0).uniform(-0.13, 0.13, len(values))
+            axes.plot(centre + scatter, values, ".", color=colour, alpha=0.5)
+            mean = float(np.exp(np.mean(np.log(values))))
+            axes.plot([centre - 0.18, centre + 0.18], [mean, mean], color=colour, lw=3)
+        axes.plot([place - 0.42, place + 0.42], [aim, aim], ":", color="black")
+    axes.axhline(1, color="black", lw=0.8)
+    for threads, colour in _COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=f"{threads} thread{'s' * (threads > 1)}")
+    axes.plot([], [], ":", color="black", label="aim (geometric mean)")
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(AIMS)), [group.replace(" ", "\n", 1) for group in AIMS])
+    axes.set_ylabel("PyTorch time / cnnref time")
+    axes.legend(fontsize=8)
+    axes.set_title("Every row; above 1 cnnref is faster")
+
+
+def _lines(axes: Any, lines: list[Any], function: str) -> None:
+    """Times over the extent that grows, as a share of its largest, so that one plot holds them."""
+    for line in lines:
+        x = np.asarray(line.x)
+        (dots,) = axes.plot(
+            x / x.max(), 1e3 * np.asarray(line.seconds), "o", ms=4, label=f"{line.label} to {x.max():g}"
+        )
+        ends = np.array([0, x.max()])
+        axes.plot(
+            ends / x.max(), 1e3 * (line.slope * ends + line.intercept), "-", lw=1, color=dots.get_color()
+        )
+    axes.set_xlabel("share of the largest extent")
+    axes.set_ylabel("ms")
+    axes.set_title(f"Growth of {function}")
+    axes.set_xlim(0)
+    axes.set_ylim(0)
+    if lines:
+        axes.legend(fontsize=8)

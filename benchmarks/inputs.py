@@ -1,0 +1,70 @@
+"""The arrays of a row: the same in every process."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from benchmarks.layers import Row
+
+Arrays = dict[str, np.ndarray]
+
+
+def _normal(generator: np.random.Generator, dtype: str, *shape: int) -> np.ndarray:
+    return generator.standard_normal(shape, dtype=np.dtype(dtype).type)
+
+
+def _probabilities(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True), dtype=x.dtype)
+
+
+def draw(row: Row) -> Arrays:
+    """The arrays that the row's function takes, by the contract's argument names; zero mean, unit variance.
+
+    Filters are scaled so that the outputs have about unit variance too.
+    """
+    generator = np.random.default_rng(zlib.crc32(f"{row.layer} {row.shape}".encode()))
+    z, dtype, function = row.sizes, row.dtype, row.function
+
+    def normal(*letters: int) -> np.ndarray:
+        return _normal(generator, dtype, *letters)
+
+    if "i" in z:
+        m, i, o = row.letter("m"), row.letter("i"), row.letter("o")
+        return {
+            "A_prev": normal(m, i),
+            "W": normal(i, o) * np.asarray(i**-0.5, dtype),
+            "b": normal(1, o),
+            "upstream": normal(m, o),
+        }
+    if "n" in z:
+        m, n = row.letter("m"), row.letter("n")
+        x = normal(m, n)
+        return {"X": x, "AL": _probabilities(x), "Y": generator.integers(0, n, m), "upstream": normal(m, n)}
+    if function == "conv_single_step":
+        f, c = row.letter("f"), row.letter("c")
+        return {
+            "a_slice_prev": normal(f, f, c),
+            "W": normal(f, f, c) / np.asarray(f * c**0.5, dtype),
+            "b": normal(1),
+        }
+    if "m" not in z:
+        return {"x": normal(row.letter("h"), row.letter("w"))}
+    x = normal(*(row.letter(letter) for letter in "mhwc"))
+    if function.startswith("conv_"):
+        f, c, k = row.letter("f"), row.letter("c"), row.letter("k")
+        weights = normal(f, f, c, k) * np.asarray((f * f * c) ** -0.5, dtype)
+        return {
+            "A_prev": x,
+            "W": weights,
+            "b": normal(1, 1, 1, k),
+            "upstream": normal(len(x), *row.extents, k),
+        }
+    if function.startswith("pool_"):
+        return {"A_prev": x, "upstream": normal(len(x), *row.extents, row.letter("c"))}
+    if function.startswith("pad3d"):
+        p = row.letter("p")
+        return {"X": x, "upstream": normal(len(x), x.shape[1] + 2 * p, x.shape[2] + 2 * p, x.shape[3])}
+    return {"X": x, "upstream": normal(*x.shape)}

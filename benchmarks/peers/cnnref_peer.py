@@ -1,0 +1,84 @@
+"""cnnref itself: NumPy arrays in, NumPy arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import cnnref
+from benchmarks.inputs import Arrays
+from benchmarks.layers import Row
+
+
+def start(threads: int) -> None:
+    """Set the number of threads."""
+    cnnref.set_num_threads(threads)
+
+
+def version() -> str:
+    """Version and instruction set."""
+    config = cnnref.show_config("dicts")
+    assert config is not None
+    return f"{config['cnnref']} ({config['instruction_set']})"
+
+
+def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
+    """The call of one row; a backward call has its cache ready."""
+    z = row.sizes
+    name = row.function
+    call = getattr(cnnref, name)
+    if name.startswith("conv_") and "k" in z:
+        args = (a["A_prev"], a["W"], a["b"], {"stride": z["s"], "pad": z["p"]})
+        return _pair(call, cnnref.conv_forward, args, a["upstream"])
+    if name.startswith("pool_"):
+        args = (a["A_prev"], {"f": z["f"], "stride": z["s"]}, z["mode"])
+        return _pair(call, cnnref.pool_forward, args, a["upstream"], z["mode"])
+    if name.startswith("affine_activation"):
+        args = (a["A_prev"], a["W"], a["b"], z["activation"])
+        return _pair(call, cnnref.affine_activation_forward, args, a["upstream"], z["activation"])
+    if name.startswith("affine_"):
+        return _pair(call, cnnref.affine_forward, (a["A_prev"], a["W"], a["b"]), a["upstream"])
+    if name == "pad3d_backward":
+        return lambda: call(a["upstream"], z["p"])
+    if name == "pad3d":
+        return lambda: call(a["X"], z["p"])
+    if name == "conv_single_step":
+        return lambda: call(a["a_slice_prev"], a["W"], a["b"])
+    if name == "create_mask_from_window":
+        return lambda: call(a["x"])
+    if name == "distribute_value":
+        value, shape = a["x"].flat[0], a["x"].shape
+        return lambda: call(value, shape)
+    if name == "col2arr":
+        flat, cache = cnnref.arr2col(a["X"])
+        return lambda: call(flat, cache)
+    if name in ("relu_backward", "sigmoid_backward", "softmax_backward"):
+        return lambda: call(a["upstream"], a["X"])
+    if name == "cross_entropy_cost":
+        return lambda: call(a["AL"], a["Y"])
+    if name in ("cross_entropy_backward", "softmax_cross_entropy_backward"):
+        loss_cache = cnnref.cross_entropy_cost(a["AL"], a["Y"])[1]
+        return lambda: call(loss_cache)
+    return lambda: call(a["X"])
+
+
+def _pair(
+    call: Callable[..., Any],
+    forward: Callable[..., Any],
+    args: tuple[Any, ...],
+    upstream: np.ndarray,
+    *more: Any,
+) -> Callable[[], Any]:
+    if call is forward:
+        return lambda: call(*args)
+    cache = forward(*args)[1]
+    return lambda: call(upstream, cache, *more)
+
+
+def arrays(row: Row, result: Any) -> list[np.ndarray]:
+    """The outputs without the cache."""
+    if isinstance(result, tuple) and len(result) == 2:  # a forward function: the output and its cache
+        result = result[:1]
+    return [np.asarray(x) for x in (result if isinstance(result, tuple) else (result,))]

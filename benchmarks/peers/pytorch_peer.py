@@ -1,0 +1,188 @@
+"""PyTorch as fast as it can be called: channels_last, `aten` calls, no autograd, oneDNN on.
+
+The filters of a float32 forward convolution are in oneDNN's blocked layout before the clock starts (as
+Inductor has them when it freezes a model), so that no call pays for reordering them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.inputs import Arrays
+from benchmarks.layers import Row
+
+aten = torch.ops.aten
+
+
+def start(threads: int) -> None:
+    """Set the number of threads; no autograd from here on."""
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    torch.autograd.grad_mode._enter_inference_mode(True)
+
+
+def version() -> str:
+    """The version."""
+    return str(torch.__version__)
+
+
+def image(x: np.ndarray) -> torch.Tensor:
+    """An NHWC array as a tensor (m, C, H, W) in channels_last: no copy."""
+    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
+    """The call of one row, its operands laid out."""
+    family = next((f for prefix, f in _FAMILIES.items() if row.function.startswith(prefix)), _pointwise)
+    return family(row, a)
+
+
+def arrays(row: Row, result: Any) -> list[np.ndarray]:
+    """The outputs in the contract's layouts: images NHWC, filters (f, f, C, K)."""
+    outputs = list(result) if isinstance(result, tuple) else [result]
+    if row.function == "pool_forward":
+        del outputs[1:]  # the positions of the maxima
+    if row.function in ("arr2col", "col2arr") or not isinstance(outputs[0], torch.Tensor):
+        return [np.asarray(x) for x in outputs]
+    if row.function == "conv_backward":
+        inputs, filters, bias = outputs
+        filters = filters.permute(2, 3, 1, 0)
+        return [
+            inputs.permute(0, 2, 3, 1).numpy(),
+            np.ascontiguousarray(filters),
+            bias.view(1, 1, 1, -1).numpy(),
+        ]
+    return [(x.permute(0, 2, 3, 1) if x.ndim == 4 else x).numpy() for x in outputs]
+
+
+def _convolution(row: Row, a: Arrays) -> Callable[[], Any]:
+    if row.function == "conv_single_step":
+        window, w, b = (torch.from_numpy(a[key]) for key in ("a_slice_prev", "W", "b"))
+        flat, filters, bias = window.view(-1), w.view(-1), b[0]
+        return lambda: (torch.dot(flat, filters) + bias).item()
+    f, s, p, c = (row.letter(letter) for letter in "fspc")
+    if (f, s, row.dtype) == (1, 2, "float32") and c < 16:
+        raise ValueError(f"{row.name}: PyTorch can corrupt memory here")
+    x = image(a["A_prev"])
+    w = torch.from_numpy(a["W"]).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    stride, pad = [s, s], [p, p]
+    if row.function == "conv_backward":
+        g, k = image(a["upstream"]), [w.shape[0]]
+        call = aten.convolution_backward.default
+        return lambda: call(g, x, w, k, stride, pad, [1, 1], False, [0, 0], 1, [True, True, True])
+    b = torch.from_numpy(a["b"]).view(-1)
+    if row.dtype == "float32" and not row.small:
+        mkldnn = torch.ops.mkldnn
+        packed = mkldnn._reorder_convolution_weight(w, pad, stride, [1, 1], 1, list(x.shape))
+        pointwise = mkldnn._convolution_pointwise.default
+        return lambda: pointwise(x, packed, b, pad, stride, [1, 1], 1, "none", [], "")
+    return lambda: torch.conv2d(x, w, b, stride, pad)
+
+
+def _pool(row: Row, a: Arrays) -> Callable[[], Any]:
+    f, s = [row.letter("f")] * 2, [row.letter("s")] * 2
+    x, g = image(a["A_prev"]), image(a["upstream"])
+    if row.sizes["mode"] == "max":
+        forward = torch._C._nn.max_pool2d_with_indices
+        if row.function == "pool_forward":
+            return lambda: forward(x, f, s)
+        index = forward(x, f, s)[1]
+        backward = aten.max_pool2d_with_indices_backward.default
+        return lambda: backward(g, x, f, s, [0, 0], [1, 1], False, index)
+    average = torch._C._nn.avg_pool2d
+    if row.function == "pool_forward":
+        return lambda: average(x, f, s)
+    means = aten.avg_pool2d_backward.default
+    return lambda: means(g, x, f, s, [0, 0], False, True, None)
+
+
+def _affine(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, w, b, g = (torch.from_numpy(a[key]) for key in ("A_prev", "W", "b", "upstream"))
+    activation = row.sizes.get("activation")
+    if row.function == "affine_forward":
+        return lambda: torch.addmm(b, x, w)
+    if row.function == "affine_activation_forward":
+        act = {"relu": torch.relu, "sigmoid": torch.sigmoid}[str(activation)]
+        return lambda: act(torch.addmm(b, x, w))
+
+    def gradients(g: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.mm(g, w.t()), torch.mm(x.t(), g), torch.sum(g, 0, keepdim=True)
+
+    if activation is None:
+        return lambda: gradients(g)
+    linear = torch.addmm(b, x, w)
+    if activation == "relu":
+        return lambda: gradients(aten.threshold_backward.default(g, linear, 0))
+    out = torch.sigmoid(linear)
+    return lambda: gradients(aten.sigmoid_backward.default(g, out))
+
+
+def _rows(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, al, y, g = (torch.from_numpy(a[key]) for key in ("X", "AL", "Y", "upstream"))
+    name, one = row.function, torch.ones((), dtype=x.dtype)
+    if name == "softmax":
+        return lambda: torch.softmax(x, 1)
+    if name == "softmax_backward":
+        probs = torch.softmax(x, 1)
+        backward = aten._softmax_backward_data.default
+        return lambda: backward(g, probs, 1, x.dtype)
+    nll, logarithm = torch._C._nn.nll_loss, torch.log(al)
+    if name == "cross_entropy_cost":
+        return lambda: nll(torch.log(al), y, None, 1).item()
+    weight = torch.tensor(float(len(y)), dtype=x.dtype)
+    nll_backward = aten.nll_loss_backward.default
+    if name == "cross_entropy_backward":
+        return lambda: torch.div(nll_backward(one, logarithm, y, None, 1, -100, weight), al)
+    through = aten._log_softmax_backward_data.default
+    return lambda: through(nll_backward(one, logarithm, y, None, 1, -100, weight), logarithm, 1, x.dtype)
+
+
+def _window(row: Row, a: Arrays) -> Callable[[], Any]:
+    x = torch.from_numpy(a["x"])
+    if row.function == "distribute_value":
+        value, shape = float(a["x"].flat[0]), list(x.shape)
+        return lambda: torch.full(shape, value / (shape[0] * shape[1]), dtype=torch.float64)
+
+    def mask() -> torch.Tensor:
+        out = torch.zeros_like(x)
+        out.view(-1)[x.argmax()] = 1
+        return out
+
+    return mask
+
+
+def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, g, name = image(a["X"]), image(a["upstream"]), row.function
+    if name == "arr2col":
+        flat = torch.from_numpy(a["X"]).view(len(x), -1)
+        return lambda: flat.clone()
+    if name == "col2arr":
+        flat, shape = torch.from_numpy(a["X"]).view(len(x), -1), a["X"].shape
+        return lambda: flat.clone().view(shape)
+    if name.startswith("pad3d"):
+        p = row.letter("p")
+        if name == "pad3d":
+            return lambda: torch.constant_pad_nd(x, [p] * 4, 0.0)
+        return lambda: torch.constant_pad_nd(g, [-p] * 4, 0.0)
+    if name == "sigmoid_backward":
+        out = torch.sigmoid(x)
+        return lambda: aten.sigmoid_backward.default(g, out)
+    if name == "relu_backward":
+        return lambda: aten.threshold_backward.default(g, x, 0)
+    act = {"relu": torch.relu, "sigmoid": torch.sigmoid}[name]
+    return lambda: act(x)
+
+
+_FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
+    "conv_": _convolution,
+    "pool_": _pool,
+    "affine_": _affine,
+    "softmax": _rows,
+    "cross_entropy": _rows,
+    "create_mask": _window,
+    "distribute": _window,
+}

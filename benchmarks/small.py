@@ -1,0 +1,41 @@
+"""The small calls: every function at sizes where the call costs more than the arithmetic."""
+
+from __future__ import annotations
+
+_IMAGE = {"m": 2, "h": 8, "w": 8, "c": 3}
+_POOL = _IMAGE | {"f": 2, "s": 2}
+_CONV = _IMAGE | {"f": 3, "k": 4, "s": 1, "p": 1}
+_AFFINE = {"m": 2, "i": 8, "o": 4}
+_ROWS = {"m": 4, "n": 5}
+
+#: (function, sizes) of each.
+SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
+    ("pad3d", _IMAGE | {"p": 1}),
+    ("pad3d_backward", _IMAGE | {"p": 1}),
+    ("conv_single_step", {"f": 3, "c": 3}),
+    ("conv_forward", {**_CONV}),
+    ("conv_backward", {**_CONV}),
+    ("pool_forward", _POOL | {"mode": "max"}),
+    ("pool_backward", _POOL | {"mode": "max"}),
+    ("pool_forward", _POOL | {"mode": "average"}),
+    ("pool_backward", _POOL | {"mode": "average"}),
+    ("create_mask_from_window", {"h": 3, "w": 3}),
+    ("distribute_value", {"h": 3, "w": 3}),
+    ("arr2col", {**_IMAGE}),
+    ("col2arr", {**_IMAGE}),
+    ("affine_forward", {**_AFFINE}),
+    ("affine_backward", {**_AFFINE}),
+    ("affine_activation_forward", _AFFINE | {"activation": "relu"}),
+    ("affine_activation_backward", _AFFINE | {"activation": "relu"}),
+    ("affine_activation_forward", _AFFINE | {"activation": "sigmoid"}),
+    ("affine_activation_backward", _AFFINE | {"activation": "sigmoid"}),
+    ("sigmoid", {**_IMAGE}),
+    ("sigmoid_backward", {**_IMAGE}),
+    ("relu", {**_IMAGE}),
+    ("relu_backward", {**_IMAGE}),
+    ("softmax", {**_ROWS}),
+    ("softmax_backward", {**_ROWS}),
+    ("cross_entropy_cost", {**_ROWS}),
+    ("cross_entropy_backward", {**_ROWS}),
+    ("softmax_cross_entropy_backward", {**_ROWS}),
+)

@@ -1,0 +1,182 @@
+"""A peer in a process of its own, which times calls on request.
+
+Requests and answers are pickled over the two pipes of the process, so that nothing of a peer (its thread
+pool, its allocator) lives in the process that compares them.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import time
+from importlib import import_module
+from typing import Any
+
+from benchmarks.layers import Row
+
+#: A worker is idle when its threads took less than this share of a millisecond.
+_IDLE_SHARE = 0.1
+
+
+class Worker:
+    """The parent's end of a peer's process.
+
+    Parameters
+    ----------
+    peer : str
+        A key of `benchmarks.peers.PEERS`.
+    threads : int
+        How many threads its calls may use.
+    environment : dict, optional
+        Added to the environment of the process.
+    """
+
+    def __init__(self, peer: str, threads: int, environment: dict[str, str] | None = None) -> None:
+        count = str(threads)
+        limits = {name: count for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", peer, count],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | limits | (environment or {}),
+        )
+        self.threads = threads
+        self.version = str(self._receive())
+
+    def _receive(self) -> Any:
+        assert self.process.stdout is not None
+        kind, value = pickle.load(self.process.stdout)
+        if kind == "error":
+            raise RuntimeError(value)
+        return value
+
+    def ask(self, request: str, *args: Any) -> Any:
+        """Send a request and wait for its answer."""
+        assert self.process.stdin is not None
+        pickle.dump((request, args), self.process.stdin)
+        self.process.stdin.flush()
+        return self._receive()
+
+    def prepare(self, row: Row) -> bool:
+        """Make a row's call ready; False if the peer has none."""
+        return bool(self.ask("prepare", row))
+
+    def seconds(self, repetitions: int) -> float:
+        """Time of one call, as the mean over `repetitions` of them."""
+        return float(self.ask("seconds", repetitions))
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+
+
+class Served:
+    """The requests, in the peer's process."""
+
+    def __init__(self, peer: str, threads: int) -> None:
+        self.peer = import_module(f"benchmarks.peers.{peer}_peer")
+        self.peer.start(threads)
+        self.several = threads > 1
+        self.row: Row | None = None
+        self.call: Any = None
+
+    def prepare(self, row: Row) -> bool:
+        """Make `row` ready; False if the peer has no such call."""
+        return self.prepare_truth(row, row)
+
+    def prepare_truth(self, row: Row, drawn: Row) -> bool:
+        """Make `row` ready with the values of `drawn`, a row of the same sizes in another dtype."""
+        from benchmarks.inputs import draw
+
+        arrays = {
+            key: x if x.dtype.kind == "i" else x.astype(row.dtype, copy=False)
+            for key, x in draw(drawn).items()
+        }
+        self.row, self.call = row, None
+        self.call = self.peer.prepare(row, arrays)
+        if self.call is not None:
+            self.call()
+        return self.call is not None
+
+    def seconds(self, repetitions: int) -> float:
+        """The mean time of `repetitions` calls, after one or two untimed."""
+        call, clock = self.call, time.perf_counter
+        began = clock()
+        call()  # the other process had the caches meanwhile
+        if clock() - began < 0.02:
+            call()
+        steps = range(repetitions)
+        began = clock()
+        for _ in steps:
+            call()
+        taken = clock() - began
+        if self.several:
+            self._settle()
+        return taken / repetitions
+
+    def arrays(self) -> list[Any]:
+        """What the call returns, in the contract's layouts."""
+        return list(self.peer.arrays(self.row, self.call()))
+
+    def peak(self) -> int:
+        """Bytes by which the resident memory peaks above what it was before the call."""
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        before = _status("VmRSS")
+        result = self.call()
+        after = _status("VmHWM")
+        del result
+        return after - before
+
+    def _settle(self) -> None:
+        """Wait until the threads of the pool have stopped spinning: another process is timed next."""
+        for _ in range(200):
+            busy = time.process_time()
+            began = time.perf_counter()
+            time.sleep(0.001)
+            if time.process_time() - busy < _IDLE_SHARE * (time.perf_counter() - began):
+                return
+
+
+def _status(key: str) -> int:
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(key + ":"):
+                return 1024 * int(line.split()[1])
+    raise OSError(f"/proc/self/status has no {key}")
+
+
+def serve(peer: str, threads: int) -> None:
+    """Answer requests until the parent closes the pipe."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a peer prints must not get among the answers
+    served = Served(peer, threads)
+    gc.collect()
+    gc.disable()
+    value: Any = served.peer.version()
+    kind = "value"
+    while True:
+        pickle.dump((kind, value), answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+        try:
+            request, args = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            kind, value = "value", getattr(served, request)(*args)
+        except Exception as error:  # the parent decides what to make of it
+            kind, value = "error", f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,228 @@
+"""The benchmark's rows, arithmetic and table. What a call takes decides nothing here."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks import accuracy, chart, cost, growth, summary, table
+from benchmarks.inputs import draw
+from benchmarks.layers import AIMS, Row, rows
+from benchmarks.measure import FEWEST, Plan, alternate, geometric_mean, ratio
+from benchmarks.peak import Peak
+from benchmarks.worker import Worker
+from conformance.operations import OPERATIONS
+
+ROWS = rows()
+
+
+def test_every_function_has_rows_in_both_dtypes_on_both_thread_counts_and_among_the_small_calls():
+    wanted = {
+        (name, dtype, threads)
+        for name in OPERATIONS
+        for dtype in ("float32", "float64")
+        for threads in (1, 2)
+    }
+    assert {(r.function, r.dtype, r.threads) for r in ROWS} == wanted
+    assert {r.function for r in ROWS if r.small} == {r.function for r in rows(quick=True)} == set(OPERATIONS)
+
+
+def test_names_are_unique_and_groups_have_aims():
+    assert len({r.name for r in ROWS}) == len(ROWS)
+    assert {r.group for r in ROWS} == set(AIMS)
+
+
+def test_no_row_makes_pytorch_corrupt_memory():
+    """Float32 1x1 stride 2 with fewer than 16 channels."""
+    convolutions = [r.sizes for r in ROWS if r.function.startswith("conv_") and "k" in r.sizes]
+    assert not [z for z in convolutions if z["f"] == 1 and z["s"] > 1 and z["c"] < 16]
+
+
+def test_only_takes_rows_with_every_word():
+    chosen = rows("conv_forward vgg-2/ float32")
+    assert [r.name for r in chosen] == ["conv_forward/vgg-2/float32/1", "conv_forward/vgg-2/float32/2"]
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.small and r.threads == 1], ids=lambda r: r.name)
+def test_arrays_fit_the_function_and_are_the_same_each_time(row):
+    from benchmarks.peers import cnnref_peer
+
+    first, second = draw(row), draw(row)
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert all(x.dtype == row.dtype for x in first.values() if x.dtype.kind == "f")
+    got = cnnref_peer.arrays(row, cnnref_peer.prepare(row, first)())
+    assert cost.outputs(row) == sum(x.nbytes for x in got if x.ndim) + kept_in_cache(row)
+
+
+def kept_in_cache(row: Row) -> int:
+    """Bytes of a forward function's cache that are neither inputs nor the output."""
+    if row.function == "pool_forward" and row.sizes["mode"] == "max":
+        return 2 * 4 * 4 * 3  # a position of one byte for each window
+    if row.function == "affine_activation_forward":
+        return cost.itemsize(row) * row.letter("m") * row.letter("o")  # Z
+    return 0
+
+
+def test_pytorch_gives_what_cnnref_gives():
+    """Both subjects of a ratio compute the same thing, in the same layout."""
+    ours, theirs = Worker("cnnref", 1), Worker("pytorch", 1)
+    try:
+        for row in ROWS:
+            if not row.small or row.threads != 1 or row.dtype != "float64":
+                continue
+            assert ours.prepare(row)
+            assert theirs.prepare(row)
+            for got, expected in zip(ours.ask("arrays"), theirs.ask("arrays"), strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12, err_msg=row.name)
+        assert ours.seconds(3) > 0
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_worker_reports_an_error_and_goes_on():
+    worker = Worker("cnnref", 1)
+    try:
+        with pytest.raises(RuntimeError, match="AttributeError"):
+            worker.prepare(Row("no_such_function", "x", {"m": 1, "h": 2, "w": 2, "c": 1}))
+        assert worker.prepare(Row("relu", "x", {"m": 1, "h": 2, "w": 2, "c": 1}))
+    finally:
+        worker.close()
+
+
+def test_peers_take_turns_and_no_one_always_goes_first():
+    log = []
+
+    def timer(peer, seconds):
+        def time(repetitions):
+            log.append((peer, repetitions))
+            return seconds
+
+        return time
+
+    times = alternate(
+        {"a": timer("a", 0.001), "b": timer("b", 0.002)}, Plan(rounds=4, block=0.01, budget=1.0)
+    )
+    assert log == [("a", 1), ("b", 1)] + [("a", 10), ("b", 5), ("b", 5), ("a", 10)] * 2
+    assert times == {"a": [0.001] * 4, "b": [0.002] * 4}
+
+
+def test_slow_rows_are_measured_in_few_rounds():
+    times = alternate({"a": lambda repetitions: 5.0}, Plan(budget=1.0))
+    assert times == {"a": [5.0] * FEWEST}
+
+
+def test_ratio_pairs_the_rounds():
+    assert ratio([1, 1, 10, 1, 1], [2, 3, 30, 4, 5]) == (3, 3, 4)
+    assert geometric_mean([1, 4]) == pytest.approx(2)
+    assert math.isnan(geometric_mean([]))
+
+
+def test_costs_of_a_convolution():
+    row = Row(
+        "conv_forward", "x", {"m": 2, "h": 8, "w": 6, "c": 3, "f": 3, "k": 5, "s": 2, "p": 1}, threads=2
+    )
+    assert row.extents == (4, 3)
+    assert cost.flops(row) == 2 * (2 * 4 * 3 * 5) * 27
+    assert cost.outputs(row) == 4 * 2 * 4 * 3 * 5
+    # A padded sample of 10x8x3 and the five filters rounded up to a vector of 16, for each of two threads.
+    assert cost.allowed_memory(row) == cost.outputs(row) + 2 * 4 * (10 * 8 * 3 + 27 * 16)
+
+
+def test_copy_peak_is_read_between_the_measured_sizes():
+    peak = Peak({("float32", 1): 1e11}, {1: {1024: 100.0, 4096: 25.0}})
+    assert peak.copy_at(2048, 1) == pytest.approx(50)
+    assert peak.copy_at(1, 1) == 100
+    assert peak.copy_at(1e9, 1) == 25
+    row = Row("relu", "x", {"m": 1, "h": 16, "w": 16, "c": 1})
+    assert peak.shares(row, 2.0) == {
+        "flops": 0,
+        "bytes": 1024,
+        "of_fma": 0,
+        "of_copy": pytest.approx(1024 / 72.5, rel=0.5),
+    }
+
+
+def test_median_error_refuses_other_shapes():
+    assert accuracy.median_error(np.array([1.0, 2, 5]), np.array([1.0, 1, 1])) == 1
+    with pytest.raises(ValueError, match="differ in shape"):
+        accuracy.median_error(np.zeros((2, 1)), np.zeros((1, 2)))
+
+
+def test_fit_of_a_straight_line_and_of_a_bent_one():
+    x = [1.0, 2, 3, 4]
+    assert growth.fit(x, [3.0, 5, 7, 9]) == (pytest.approx(2), pytest.approx(1), pytest.approx(1))
+    assert growth.fit(x, [1.0, 8, 1, 8])[2] < 0.5
+
+
+def record(row: Row, median: float, error=(1e-7, 2e-7), peak=100) -> dict:
+    return {
+        **{
+            key: getattr(row, key)
+            for key in ("name", "function", "layer", "shape", "group", "dtype", "threads")
+        },
+        "backward": row.function.endswith("backward"),
+        "seconds": {"cnnref": 1e-3, "pytorch": 1e-3 * median},
+        "ratio": {"median": median, "lower": median * 0.9, "upper": median * 1.1},
+        "flops": cost.flops(row) / 1e-3,
+        "bytes": cost.moved(row) / 1e-3,
+        "of_fma": 0.5,
+        "of_copy": 0.1,
+        "memory": {"peak": peak, "outputs": 50, "allowed": 100},
+        "error": {"cnnref": [error[0]], "pytorch": [error[1]]},
+    }
+
+
+def result(records: list[dict]) -> dict:
+    line = growth.Line("conv_forward", "batch", "samples", [2.0, 4.0], [0.1, 0.2], 0.05, 0.0, 1.0)
+    return {
+        "machine": {
+            "processor": "test",
+            "processors": 2,
+            "python": "3",
+            "others_before": 0.0,
+            "others_after": 0.0,
+        },
+        "versions": {"cnnref": "1", "pytorch": "2"},
+        "peak": Peak({("float32", 1): 1e11}, {1: {1024: 1e10}}),
+        "rows": records,
+        "growth": [line],
+        "epoch": {"ratio": 0.8, "limit": 1.2},
+        "seconds": 1.0,
+    }
+
+
+def test_table_has_every_row_and_names_those_below(tmp_path):
+    records = [record(row, 2.0) for row in ROWS]
+    records[5] = record(ROWS[5], 0.9)
+    text = table.write(result(records))
+    for row in ROWS:
+        assert f"| {row.function} | {row.layer} | {row.shape} | {row.dtype} {row.threads} T |" in text
+    assert (
+        f"| {ROWS[5].name} | {ROWS[5].shape} | 0.90 | 0.81-0.99 | 50% of the FMA peak, 10% of the copy peak |"
+        in text
+    )
+    assert text.count("| **0.90** |") == 1
+    chart.write(result(records), tmp_path / "bench.svg")
+    assert (tmp_path / "bench.svg").read_text().startswith("<?xml")
+
+
+def test_aims_say_what_is_met():
+    row = next(r for r in ROWS if r.group == "conv float32")
+    met = {
+        aim.what: aim.met
+        for aim in summary.aims([record(row, 1.4), record(row, 1.7)], {"ratio": 2, "limit": 1.2})
+    }
+    assert met == {
+        "no row below 1.0": True,
+        "geometric mean, conv float32": True,
+        "geometric mean, conv float64": None,
+        "geometric mean, pooling and pointwise": None,
+        "geometric mean, affine": None,
+        "geometric mean, small calls": None,
+        "extra memory of a call": True,
+        "float32 error, cnnref / PyTorch, median over the cases": True,
+        "training epoch of MNIST's size, cnnref / eager PyTorch": False,
+    }
+    worse = summary.aims([record(row, 0.9, error=(2e-7, 1e-7), peak=100 + summary.PAGES + 1)])
+    assert [aim.met for aim in worse if aim.met is not None] == [False] * 4
