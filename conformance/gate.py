@@ -193,11 +193,11 @@ def read(path: Path) -> Json:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BaselineError(f"--baseline {path}: no such file; write it with --update") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BaselineError(f"--baseline {path}: not a JSON file: {error}") from error
     try:
         _check(found)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BaselineError(
             f"--baseline {path}: not a baseline ({type(error).__name__}: {error}); write it with --update"
         ) from error

@@ -59,7 +59,10 @@ def merge(directories: list[Path], out: Path) -> runner.Result:
     if any("shape_remarks" in found for found in facts):
         about["shape_remarks"] = sum(int(found.get("shape_remarks", 0)) for found in facts)
     seconds = round(sum(float(found["seconds"]) for found in facts), 3)
-    result = runner.Result(summary.to_dict(listed=total, seconds=seconds, **about), problems(summary))
+    found_problems = problems(summary)
+    result = runner.Result(
+        summary.to_dict(listed=total, seconds=seconds, problems=found_problems, **about), found_problems
+    )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
     report.write(out / "results.jsonl", result.summary, out)

@@ -109,7 +109,7 @@ def run(
     """
     sweep = sweep or Sweep()
     started = time.monotonic()
-    total = sweep.shard.size(options.generate())
+    total = sweep.shard.size(len(options.operations) * len(options.dtypes), options.cases)
     count = max(1, min(sweep.workers or cores(), total))
     workers = Workers(options.implementation, count, settings=options.settings)
     remarks = 0

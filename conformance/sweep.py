@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from conformance.case import Case
 from conformance.record import STATUSES, Record
-from conformance.workers import Numbered, batches
+from conformance.workers import BATCH, Numbered, batches
 
 #: A record is some hundred bytes; a line longer than this is not read into memory.
 LONGEST_LINE = 1 << 16
@@ -61,9 +61,11 @@ class Shard:
             if number % self.count == self.index - 1:
                 yield batch
 
-    def size(self, cases: Iterable[Case]) -> int:
-        """How many cases this shard has."""
-        return sum(map(len, self.of(cases)))
+    def size(self, groups: int, cases: int) -> int:
+        """How many cases this shard has of `groups` operations and dtypes with `cases` each."""
+        each = -(-cases // BATCH)
+        mine = range(self.index - 1, groups * each, self.count)
+        return sum(cases - BATCH * (each - 1) if number % each == each - 1 else BATCH for number in mine)
 
 
 def read_record(line: bytes) -> Record:
