@@ -48,10 +48,12 @@ class Pool:
             return None
         try:
             return worker if worker.prepare(row) else None
-        except RuntimeError as error:
+        except (EOFError, RuntimeError) as error:
             if peer in ("cnnref", "pytorch"):
                 raise
             print(f"{row.name}: {PEERS[peer]} left out: {error}", file=sys.stderr)
+            if isinstance(error, EOFError):
+                self.missing[peer] = "its process ended"
             return None
 
     def close(self) -> None:

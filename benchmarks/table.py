@@ -13,12 +13,12 @@ from benchmarks.peers import PEERS
 Record = dict[str, Any]
 
 METHOD = """\
-Ratio: PyTorch time / cnnref time, the median over paired rounds with its quartiles; the peers take turns, each
-in a process of its own. PyTorch: channels_last, `aten` calls in inference mode, the filters of float32 forward
-convolutions in oneDNN's blocked layout before the clock starts (small calls: `conv2d`). GFLOP/s count the
-formula's operations (padding included); GB/s each input and output once. The FMA peak comes from
-`benchmarks/peak.c` (independent chains of vector multiply-adds), the copy peak from memcpy of as many bytes as
-the row moves."""
+Ratio: PyTorch time / cnnref time, the median over paired rounds with its quartiles; the peers take turns,
+each in a process of its own. PyTorch: channels_last, `aten` calls in inference mode, the filters of float32
+forward convolutions in oneDNN's blocked layout before the clock starts (small calls: `conv2d`). GFLOP/s count
+the formula's operations (padding included); GB/s each input and output once. The FMA peak comes from
+`benchmarks/peak.c` (independent chains of vector multiply-adds), the copy peak from memcpy of as many bytes
+as the row moves."""
 
 
 def duration(seconds: float) -> str:
@@ -62,9 +62,9 @@ def _conditions(result: dict[str, Any]) -> list[str]:
     versions = ", ".join(f"{PEERS[peer]} {version}" for peer, version in result["versions"].items())
     before, after = machine["others_before"], machine["others_after"]
     lines = [
-        f"{machine['processor']}, {machine['processors']} processors; {versions}; Python {machine['python']}.",
-        f"{len(result['rows'])} rows in {result['seconds']:.0f} s. Other processes took {before:.2f} processors"
-        f" before the run and {after:.2f} after it.",
+        f"{machine['processor']}, {machine['processors']} processors; {versions};"
+        f" Python {machine['python']}. {len(result['rows'])} rows in {result['seconds']:.0f} s."
+        f" Other processes took {before:.2f} processors before the run and {after:.2f} after it.",
         "",
         METHOD,
     ]
