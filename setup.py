@@ -6,6 +6,8 @@ CNNREF_DEBUG=1
     Bounds checks on, optimisation low: for debugging.
 CNNREF_OPENMP=0
     Build without OpenMP even where the compiler has it.
+CNNREF_EXTENSIONS=0
+    Leave the extensions out: for an editable install beside ones that `build_ext --inplace` has built in parallel.
 CNNREF_CFLAGS, CNNREF_LDFLAGS
     Appended to every compiler and linker command (sanitizers, for example).
 """
@@ -141,4 +143,6 @@ class BuildPerInstructionSet(build_ext):
             self.build_temp = whole
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildPerInstructionSet})
+WANTED = os.environ.get("CNNREF_EXTENSIONS", "1") != "0"
+
+setup(ext_modules=extensions() if WANTED else [], cmdclass={"build_ext": BuildPerInstructionSet})
