@@ -1,10 +1,10 @@
 """A compiled CNN reference, forward and backward, whose every bit is defined.
 
-Images are NHWC arrays, filters (f, f, n_C_prev, n_C); a forward function returns its result and a cache for its
-backward function. The map:
+Images are NHWC arrays, filters (f, f, n_C_prev, n_C); a forward function returns its result and a cache for
+its backward function. The map:
 
-- ``conv``, ``pool``, ``affine``, ``activation``, ``softmax``, ``loss``, ``reorder``: the operations, each compiled
-  for several instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA`` forces another)
+- ``conv``, ``pool``, ``affine``, ``activation``, ``softmax``, ``loss``, ``reorder``: the operations, each
+  compiled for several instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA`` forces another)
 - ``affine_activation``, ``mask``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
 - ``caches``: the named tuples; ``_check``, ``_check_elements``, ``_arrays``: arguments and error texts

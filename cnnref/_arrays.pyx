@@ -169,8 +169,8 @@ cdef tuple _by_key(str function, str name, object mapping, tuple names, str expe
     for key in names:
         if key not in mapping:
             raise ValueError(
-                f"{function}: {name} must have the keys {', '.join(names)}, got {', '.join(map(str, mapping)) or 'none'}"
-                f" ({key} is missing)"
+                f"{function}: {name} must have the keys {', '.join(names)},"
+                f" got {', '.join(map(str, mapping)) or 'none'} ({key} is missing)"
             )
         values.append(mapping[key])
     if len(mapping) != len(names):

@@ -9,8 +9,8 @@ multiply-add, ``k ln2_low`` by another. ``e^r = 1 + (r + r^2 q(r))``, where the 
 ``(e^r - 1 - r) / r^2`` at Chebyshev points in 60 digits, rounded to the dtype; they leave a relative error of 2^-30
 (float32) and 2^-61 (float64).
 
-Method of ``log``: ``x = 2^k m`` with m around 1, ``log m = 2 atanh(s)``, ``s = (m - 1) / (m + 1)``, by the series of atanh
-as far as s^21; the quotient's and the sum's rounding errors are kept.
+Method of ``log``: ``x = 2^k m`` with m around 1, ``log m = 2 atanh(s)``, ``s = (m - 1) / (m + 1)``, by the series
+of atanh as far as s^21; the quotient's and the sum's rounding errors are kept.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -3,9 +3,10 @@
     sigmoid(z) = 1 / (1 + exp(-z))        sigmoid'(z) = exp(-|z|) / (1 + exp(-|z|))^2
     relu(z) = max(z, 0)                   relu'(z) = 0 for z <= 0, else 1
 
-The sigmoid is computed from ``t = exp(-|z|)``, which cannot overflow: ``1 / (1 + t)`` for ``z >= 0``, ``t / (1 + t)``
-below, and the gradient as ``dA * (t / ((1 + t) * (1 + t)))``, so that both keep their relative accuracy towards 0 (``s * (1 - s)``
-is 0 from z = 37 on). relu passes NaN, and its gradient passes where z is NaN, as PyTorch's does; ``relu(-0.0)`` is -0.0.
+The sigmoid is computed from ``t = exp(-|z|)``, which cannot overflow: ``1 / (1 + t)`` for ``z >= 0``,
+``t / (1 + t)`` below, and the gradient as ``dA * (t / ((1 + t) * (1 + t)))``, so that both keep their relative
+accuracy towards 0 (``s * (1 - s)`` is 0 from z = 37 on). relu passes NaN, and its gradient passes where z is NaN, as
+PyTorch's does; ``relu(-0.0)`` is -0.0.
 
 Source: "R for Deep Learning (IV)", ``sigmoid``, ``relu``, ``sigmoid_backward``, ``relu_backward``.
 """

@@ -2,7 +2,7 @@
 
 Names, arguments and caches are those of `cnnref`, and so are the kernels. What differs:
 
-- `conv_forward`, `conv_single_step`: the bias is inside the window's sum, so it is added ``f * f * n_C_prev`` times.
+- `conv_forward`, `conv_single_step`: the bias stands inside the window's sum, ``f * f * n_C_prev`` times.
 - `pool_backward`, `create_mask_from_window`: every maximum of a window gets all of the gradient.
 - `relu_backward` passes the gradient where ``Z == 0``; `sigmoid_backward` is ``dA * s * (1 - s)`` as written.
 - `affine_backward` divides dW and db by the number of rows.
@@ -10,7 +10,8 @@ Names, arguments and caches are those of `cnnref`, and so are the kernels. What 
 - `cross_entropy_cost` numbers the labels by their rank among the labels present.
 - `arr2col`, `col2arr` order features as R does: h fastest, then w, then c.
 
-Where the R code stops with an error (f = 1, a single channel, ...), the functions compute what the post's prose says.
+Where the R code stops with an error (f = 1, a single channel, ...), the functions compute what the post's
+prose says.
 
 Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scratch".
 """
@@ -124,8 +125,11 @@ __all__ = [
 ]
 
 # What stands here and not in `cnnref` says so, under its public name.
-for _name in __all__:
-    _function = globals()[_name]
-    if _function.__module__ == __name__ or _function.__name__ == f"post_{_name}" or _name.startswith("affine_act"):
+_OWN = {_name: _function for _name, _function in globals().items() if _name in __all__}
+for _name, _function in _OWN.items():
+    if _function.__name__.startswith("post_") or _function.__module__ in (
+        __name__,
+        "cnnref.affine_activation",
+    ):
         _function.__module__ = __name__
         _function.__name__ = _function.__qualname__ = _name

@@ -32,7 +32,9 @@ cdef enum:
 cdef object new_tuple = tuple.__new__
 
 
-cdef double chunk_loss(const real* al, const cnp.npy_intp* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n) noexcept nogil:
+cdef double chunk_loss(
+    const real* al, const cnp.npy_intp* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n
+) noexcept nogil:
     cdef double loss = 0
     cdef Py_ssize_t row
     for row in range(begin, end):
@@ -60,7 +62,9 @@ cdef double mean_loss(const real* al, const cnp.npy_intp* y, Py_ssize_t m, Py_ss
     return loss / m
 
 
-cdef void loss_gradient(const real* al, const cnp.npy_intp* index, real* dal, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+cdef void loss_gradient(
+    const real* al, const cnp.npy_intp* index, real* dal, Py_ssize_t m, Py_ssize_t n
+) noexcept nogil:
     cdef double share = -1.0 / <double>m
     cdef Py_ssize_t row, i
     for row in range(m):

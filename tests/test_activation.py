@@ -32,7 +32,9 @@ def ulps(got, exact, dtype):
 def test_sigmoid_is_accurate_everywhere(dtype):
     low = -103 if dtype == np.float32 else -745
     rng = np.random.default_rng(0)
-    z = np.concatenate([rng.normal(size=1000), rng.uniform(-40, 40, 1000), rng.uniform(low, -60, 1000)]).astype(dtype)
+    z = np.concatenate(
+        [rng.normal(size=1000), rng.uniform(-40, 40, 1000), rng.uniform(low, -60, 1000)]
+    ).astype(dtype)
     A, cache = cnnref.sigmoid(z)
     assert cache is z
     assert A.dtype == dtype
@@ -60,7 +62,9 @@ def test_relu_by_hand():
     dA = np.arange(1.0, 10.0)
     np.testing.assert_array_equal(cnnref.relu_backward(dA, z), [0, 0, 0, 4, 5, 6, 0, 8, 0])
     dA[:] = np.nan
-    np.testing.assert_array_equal(np.isnan(cnnref.relu_backward(dA, z)), cnnref.relu_backward(np.ones(9), z) == 1)
+    np.testing.assert_array_equal(
+        np.isnan(cnnref.relu_backward(dA, z)), cnnref.relu_backward(np.ones(9), z) == 1
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -73,7 +77,9 @@ def test_relu_is_that_of_torch(dtype):
     A, _ = cnnref.relu(values)
     np.testing.assert_array_equal(A, a.detach().numpy())
     np.testing.assert_array_equal(np.signbit(A), np.signbit(a.detach().numpy()))
-    np.testing.assert_array_equal(cnnref.relu_backward(np.arange(1.0, 46.0, dtype=dtype), values), z.grad.numpy())
+    np.testing.assert_array_equal(
+        cnnref.relu_backward(np.arange(1.0, 46.0, dtype=dtype), values), z.grad.numpy()
+    )
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "relu"])

@@ -33,7 +33,9 @@ def windows(x, f, stride):
 
 
 def loop_forward(x, f, stride, mode):
-    out = np.empty((len(x), (x.shape[1] - f) // stride + 1, (x.shape[2] - f) // stride + 1, x.shape[3]), x.dtype)
+    out = np.empty(
+        (len(x), (x.shape[1] - f) // stride + 1, (x.shape[2] - f) // stride + 1, x.shape[3]), x.dtype
+    )
     for i, j, (rows, columns) in windows(x, f, stride):
         window = x[:, rows, columns].astype(np.float64)
         out[:, i, j] = window.max((1, 2)) if mode == "max" else window.mean((1, 2))
@@ -108,11 +110,15 @@ def test_first_maximum_and_last_nan(channels):
         dx = cnnref.pool_backward(np.full(A.shape, 3.0), cache)
         expected = np.zeros(4)
         expected[position] = 3
-        np.testing.assert_array_equal(dx[0].reshape(4, channels), np.tile(expected[:, None], channels), err_msg=name)
+        np.testing.assert_array_equal(
+            dx[0].reshape(4, channels), np.tile(expected[:, None], channels), err_msg=name
+        )
 
 
 def test_average_of_nan_and_infinities():
-    x = np.array([1.0, np.nan, 2.0, 3.0, np.inf, 1.0, 1.0, np.inf, np.inf, 0.0, 0.0, -np.inf]).reshape(3, 2, 2, 1)
+    x = np.array([1.0, np.nan, 2.0, 3.0, np.inf, 1.0, 1.0, np.inf, np.inf, 0.0, 0.0, -np.inf]).reshape(
+        3, 2, 2, 1
+    )
     A, _ = cnnref.pool_forward(x, {"f": 2, "stride": 2}, "average")
     np.testing.assert_array_equal(A.ravel(), [np.nan, np.inf, np.nan])
 
@@ -126,9 +132,12 @@ def test_the_other_mode_answers_from_the_input():
     dA = rng.normal(size=A.shape)
     for mode in ("max", "average"):
         assert (
-            cnnref.pool_backward(dA, of_average, mode).tobytes() == cnnref.pool_backward(dA, of_max, mode).tobytes()
+            cnnref.pool_backward(dA, of_average, mode).tobytes()
+            == cnnref.pool_backward(dA, of_max, mode).tobytes()
         )
-    assert not np.array_equal(cnnref.pool_backward(dA, of_max, "max"), cnnref.pool_backward(dA, of_max, "average"))
+    assert not np.array_equal(
+        cnnref.pool_backward(dA, of_max, "max"), cnnref.pool_backward(dA, of_max, "average")
+    )
 
 
 def test_cache_is_the_plain_named_tuple():
@@ -145,7 +154,9 @@ def test_cache_is_the_plain_named_tuple():
     assert "argmax" not in repr(cache)
 
 
-@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, lambda cache: pickle.loads(pickle.dumps(cache))])
+@pytest.mark.parametrize(
+    "copier", [copy.copy, copy.deepcopy, lambda cache: pickle.loads(pickle.dumps(cache))]
+)
 def test_copies_of_the_cache(copier):
     rng = np.random.default_rng(4)
     x = rng.normal(size=(2, 6, 6, 3))
@@ -190,7 +201,10 @@ def test_gradient_of_another_dtype():
     dA = np.random.default_rng(8).normal(size=A.shape)
     dx = cnnref.pool_backward(dA, cache)
     assert dx.dtype == np.float64
-    assert dx.tobytes() == cnnref.pool_backward(dA, cnnref.pool_forward(x.astype(float), {"f": 2, "stride": 1})[1]).tobytes()
+    assert (
+        dx.tobytes()
+        == cnnref.pool_backward(dA, cnnref.pool_forward(x.astype(float), {"f": 2, "stride": 1})[1]).tobytes()
+    )
 
 
 @pytest.mark.parametrize("f", [256, 257])
@@ -238,7 +252,9 @@ def test_rows_of_one_image_divided_among_threads(f, mode):
 def test_mask_from_window():
     np.testing.assert_array_equal(cnnref.create_mask_from_window([[1.0, 3.0], [4.0, 2.0]]), [[0, 0], [1, 0]])
     np.testing.assert_array_equal(cnnref.create_mask_from_window([[4.0, 3.0], [4.0, 4.0]]), [[1, 0], [0, 0]])
-    np.testing.assert_array_equal(cnnref.create_mask_from_window([[np.nan, 3.0], [np.nan, 4.0]]), [[0, 0], [1, 0]])
+    np.testing.assert_array_equal(
+        cnnref.create_mask_from_window([[np.nan, 3.0], [np.nan, 4.0]]), [[0, 0], [1, 0]]
+    )
     assert cnnref.create_mask_from_window(np.ones((2, 2), np.float32)).dtype == np.float32
     assert cnnref.create_mask_from_window(np.empty((0, 3))).shape == (0, 3)
 

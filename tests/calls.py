@@ -1,0 +1,82 @@
+"""Good arguments for every function of the contract, for tests that spoil them one at a time."""
+
+from typing import Any
+
+import numpy as np
+
+import cnnref
+from conformance.operations import OPERATIONS
+
+
+def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Keyword arguments by function; arrays of `dtype`, no two extents equal where they need not be."""
+    rng = np.random.default_rng(seed)
+
+    def array(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(dtype)
+
+    image, conv, pool = array(2, 6, 7, 3), {"stride": 2, "pad": 1}, {"f": 2, "stride": 2}
+    filters, bias = array(3, 3, 3, 4), array(1, 1, 1, 4)
+    rows, weights, offsets = array(5, 6), array(6, 4), array(1, 4)
+    probabilities = np.abs(rows) + np.asarray(0.1, dtype)
+    labels = np.array([0, 5, 2, 2, 1])
+    Z, conv_cache = cnnref.conv_forward(image, filters, bias, conv)
+    A, pool_cache = cnnref.pool_forward(image, pool)
+    columns, _ = cnnref.arr2col(image)
+    _, affine_cache = cnnref.affine_forward(rows, weights, offsets)
+    _, activation_cache = cnnref.affine_activation_forward(rows, weights, offsets, "sigmoid")
+    _, entropy_cache = cnnref.cross_entropy_cost(probabilities, labels)
+    return {
+        "pad3d": {"input": image, "stride": 2},
+        "pad3d_backward": {"doutput": image, "stride": 2},
+        "conv_single_step": {"a_slice_prev": array(2, 2, 3), "W": array(2, 2, 3), "b": array(1)},
+        "conv_forward": {"A_prev": image, "W": filters, "b": bias, "hparameters": conv},
+        "conv_backward": {"dZ": array(*Z.shape), "cache": conv_cache},
+        "pool_forward": {"A_prev": image, "hparameters": pool, "mode": "max"},
+        "pool_backward": {"dA": array(*A.shape), "cache": pool_cache, "mode": "max"},
+        "create_mask_from_window": {"x": array(3, 4)},
+        "distribute_value": {"dz": array(1), "shape": (2, 3)},
+        "arr2col": {"X": image},
+        "col2arr": {"X": columns, "cache": image},
+        "affine_forward": {"A_prev": rows, "W": weights, "b": offsets},
+        "affine_backward": {"dZ": array(5, 4), "cache": affine_cache},
+        "affine_activation_forward": {"A_prev": rows, "W": weights, "b": offsets, "activation": "relu"},
+        "affine_activation_backward": {"dA": array(5, 4), "cache": activation_cache, "activation": "sigmoid"},
+        "sigmoid": {"Z": image},
+        "sigmoid_backward": {"dA": array(2, 6, 7, 3), "cache": image},
+        "relu": {"Z": image},
+        "relu_backward": {"dA": array(2, 6, 7, 3), "cache": image},
+        "softmax": {"X": rows},
+        "softmax_backward": {"dprobs": array(5, 6), "cache": rows},
+        "cross_entropy_cost": {"AL": probabilities, "Y": labels, "batch_size": 5},
+        "cross_entropy_backward": {"cache": entropy_cache},
+        "softmax_cross_entropy_backward": {"cache": entropy_cache},
+    }
+
+
+NAMES = tuple(OPERATIONS)
+CACHES = {
+    "conv_backward": ("A_prev", "W", "b", "hparameters"),
+    "pool_backward": ("A_prev", "hparameters"),
+    "affine_backward": ("A_prev", "W", "b"),
+    "affine_activation_backward": ("affine_cache", "activation_cache"),
+    "cross_entropy_backward": ("AL", "Y_index"),
+    "softmax_cross_entropy_backward": ("AL", "Y_index"),
+}
+
+#: Arguments that are arrays of numbers (caches with fields aside), by function.
+ARRAYS = {
+    name: [
+        key
+        for key, value in keywords.items()
+        if isinstance(value, np.ndarray) and key != "Y" and not (name == "col2arr" and key == "cache")
+    ]
+    for name, keywords in arguments().items()
+}
+
+
+def outputs(result: Any) -> list[np.ndarray]:
+    """The arrays of a result without its cache, and numbers as arrays."""
+    if isinstance(result, tuple) and len(result) == 2:
+        result = result[:1]
+    return [np.asarray(value) for value in (result if isinstance(result, tuple) else (result,))]

@@ -1,0 +1,42 @@
+"""The type stubs name what the package has, with the same arguments and defaults."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import cnnref
+from cnnref import blog
+
+STUBS = Path(cnnref.__file__).parent
+
+
+def stub(name):
+    return ast.parse((STUBS / name).read_text())
+
+
+def test_functions_of_the_package():
+    seen = set()
+    for node in stub("__init__.pyi").body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        seen.add(node.name)
+        parameters = inspect.signature(getattr(cnnref, node.name)).parameters
+        assert [argument.arg for argument in node.args.args] == list(parameters), node.name
+        if not node.decorator_list:  # an overload has the defaults of one way to call
+            defaults = [ast.literal_eval(value) for value in node.args.defaults]
+            assert defaults == [p.default for p in parameters.values() if p.default is not p.empty], node.name
+    public = {name for name in cnnref.__all__ if inspect.isroutine(getattr(cnnref, name))}
+    assert len(public) == 27
+    assert seen == public
+
+
+def test_caches():
+    for node in stub("__init__.pyi").body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name != "PoolCache":
+            fields = tuple(item.target.id for item in node.body)
+            assert fields == getattr(cnnref, node.name)._fields
+
+
+def test_functions_of_the_blog():
+    (imports,) = stub("blog.pyi").body
+    assert {alias.name for alias in imports.names} == set(blog.__all__)
