@@ -84,7 +84,7 @@ def test_run_writes_the_report_and_agrees(tmp_path, capsys):
     ]
     assert cli.main(arguments) == 0
     assert {p.name for p in (tmp_path / "r").iterdir()} == {
-        "results.jsonl", "summary.json", "report.html", "report.md", "junit.xml",
+        "results.jsonl", "summary.json", "report.html", "report.md", "junit.xml", "run.json",
     }  # fmt: skip
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     assert (summary["cases"], summary["passed"], summary["failed"], summary["absent"]) == (120, 120, 0, 0)
