@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 import cnnref
 
@@ -48,8 +47,10 @@ class _Layer(torch.autograd.Function):
         return _tensor(output)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, doutput: torch.Tensor) -> tuple[Any, ...]:
+        # With create_graph=True a constant would come back where a derivative was wanted.
+        if torch.is_grad_enabled():
+            raise RuntimeError("cnnref.torch: there are no second derivatives (create_graph=True)")
         tensors = ctx.saved_tensors
         gradients = ctx.backward_function(doutput.numpy(), ctx.cache)
         if not isinstance(gradients, tuple):
