@@ -43,12 +43,15 @@ class Worker:
             stdout=subprocess.PIPE,
             env=os.environ | limits | (environment or {}),
         )
-        self.threads = threads
+        self.peer, self.threads = peer, threads
         self.version = str(self._receive())
 
     def _receive(self) -> Any:
         assert self.process.stdout is not None
-        kind, value = pickle.load(self.process.stdout)
+        try:
+            kind, value = pickle.load(self.process.stdout)
+        except EOFError:
+            raise EOFError(f"the process of {self.peer} ended, status {self.process.wait(60)}") from None
         if kind == "error":
             raise RuntimeError(value)
         return value
