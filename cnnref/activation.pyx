@@ -17,7 +17,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
-from cnnref._elementary cimport exp, exp_nonpositive
+from cnnref._elementary cimport exp_nonpositive
 from cnnref._types cimport real
 from cnnref.threads cimport team_size
 
@@ -28,7 +28,6 @@ cdef enum Function:
     SIGMOID_GRADIENT
     RELU
     RELU_GRADIENT
-    POST_SIGMOID
     POST_SIGMOID_GRADIENT
     POST_RELU_GRADIENT
 
@@ -55,12 +54,10 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
     elif function == RELU_GRADIENT:
         for i in range(n):
             out[i] = <real>0 if z[i] <= 0 else da[i]
-    elif function == POST_SIGMOID:
-        for i in range(n):
-            out[i] = <real>1 / (<real>1 + exp(-z[i]))
     elif function == POST_SIGMOID_GRADIENT:
         for i in range(n):
-            s = <real>1 / (<real>1 + exp(-z[i]))
+            t = exp_nonpositive(-z[i] if z[i] > 0 else z[i])
+            s = (t if z[i] < 0 else <real>1) / (<real>1 + t)
             out[i] = da[i] * s * (<real>1 - s)
     else:
         for i in range(n):
@@ -217,11 +214,6 @@ def relu_backward(dA, cache):
     "R for Deep Learning (IV)", ``relu_backward``.
     """
     return backward(RELU_GRADIENT, "relu_backward", dA, cache)
-
-
-def post_sigmoid(Z):
-    """`sigmoid` as the post has it: ``exp(-Z)`` may overflow, which gives 0."""
-    return forward(POST_SIGMOID, "sigmoid", Z)
 
 
 def post_sigmoid_backward(dA, cache):

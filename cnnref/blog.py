@@ -6,7 +6,7 @@ Names, arguments and caches are those of `cnnref`, and so are the kernels. What 
 - `pool_backward`, `create_mask_from_window`: every maximum of a window gets all of the gradient.
 - `relu_backward` passes the gradient where ``Z == 0``; `sigmoid_backward` is ``dA * s * (1 - s)`` as written.
 - `affine_backward` divides dW and db by the number of rows.
-- `softmax` and `sigmoid` take ``exp`` directly.
+- `softmax` takes ``exp`` directly.
 - `cross_entropy_cost` numbers the labels by their rank among the labels present.
 - `arr2col`, `col2arr` order features as R does: h fastest, then w, then c.
 
@@ -41,7 +41,7 @@ pool_backward = _pool.post_pool_backward
 affine_forward = _affine.affine_forward
 relu = _activation.relu
 relu_backward = _activation.post_relu_backward
-sigmoid = _activation.post_sigmoid
+sigmoid = _activation.sigmoid
 sigmoid_backward = _activation.post_sigmoid_backward
 softmax = _softmax.post_softmax
 softmax_backward = _softmax.post_softmax_backward
