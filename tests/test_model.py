@@ -98,6 +98,13 @@ def test_caches_are_those_of_the_functions():
     assert isinstance(caches["affine1"], cnnref.AffineActivationCache)
 
 
+def test_backward_lets_go_of_the_caches():
+    model, (X, Y) = Model(**SMALL), batch()
+    probabilities, caches = model.forward(X)
+    model.backward(cnnref.cross_entropy_cost(probabilities, Y)[1], caches)
+    assert caches == []
+
+
 def test_he_initialisation():
     model = Model((32, 32, 3), 10, [ConvBlock(64, 5, 1, 2), ConvBlock(64)], [128], dtype="float64", seed=11)
     for name, W in model.parameters.items():
