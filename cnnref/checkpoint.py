@@ -84,14 +84,15 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     # Stored as they are, arrays cannot be larger than the file: no header makes anyone allocate more.
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+    if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{info.filename} is compressed")
-    stream = io.BytesIO(archive.read(info))  # checks the CRC
+    content = archive.read(info)  # checks the CRC
+    stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
         raise ValueError(f"{info.filename} has the .npy version {version}")
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{info.filename} does not hold what its header states")
     stream.seek(0)
     return np.lib.format.read_array(stream, allow_pickle=False)

@@ -44,7 +44,7 @@ class _Layer(torch.autograd.Function):
         ctx.backward_function = backward
         # The cache holds the same memory; PyTorch refuses to go back where someone overwrote it since.
         ctx.save_for_backward(*tensors)
-        return _tensor(output)
+        return torch.from_numpy(output)
 
     @staticmethod
     def backward(ctx: Any, doutput: torch.Tensor) -> tuple[Any, ...]:
@@ -56,7 +56,7 @@ class _Layer(torch.autograd.Function):
         if not isinstance(gradients, tuple):
             gradients = (gradients,)
         # float32 beside float64 computes in float64; a gradient has the dtype of its tensor.
-        given = (_tensor(g).to(t.dtype) for g, t in zip(gradients, tensors, strict=True))
+        given = (torch.from_numpy(g).to(t.dtype) for g, t in zip(gradients, tensors, strict=True))
         return None, None, None, *given
 
 
@@ -68,11 +68,6 @@ def _array(name: str, tensor: Any) -> np.ndarray:
     if tensor.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"cnnref.torch.{name}: expected float32 or float64 tensors, got {tensor.dtype}")
     return tensor.detach().numpy()
-
-
-def _tensor(array: Any) -> torch.Tensor:
-    # A view of an input (a stretch, say) must not alias it: autograd would not know.
-    return torch.from_numpy(array if array.flags.owndata else array.copy())
 
 
 def conv(

@@ -166,6 +166,14 @@ def test_a_label_that_training_lacks(folder):
     )
 
 
+def test_the_header_alone_shows_a_short_file(folder, arrays):
+    path = folder / IMAGES
+    assert idx.read_header(path, 3) == (60, 7, 5)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match="but only 2099 follow"):
+        idx.read_header(path, 3)
+
+
 def test_a_header_makes_nobody_allocate(folder):
     huge = bytes((0, 0, 8, 3)) + struct.pack(">3I", *[0xFFFFFFFF] * 3)
     (folder / NAMES["train", "labels"]).write_bytes(bytes((0, 0, 8, 1)) + struct.pack(">I", 0xFFFFFFFF))

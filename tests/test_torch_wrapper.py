@@ -107,6 +107,13 @@ def test_float32_and_strides():
     assert torch.equal(found, torch.relu(X))
 
 
+def test_no_result_shares_memory_with_an_argument():
+    """Autograd would not know of a view that it did not make."""
+    X = tensor(2, 3, 4, 5)
+    for found in (layers.arr2col(X), layers.pad3d(X, 0), layers.relu(X)):
+        assert found.untyped_storage().data_ptr() != X.untyped_storage().data_ptr()
+
+
 def test_mixed_dtypes_give_each_tensor_a_gradient_of_its_own():
     A, W, b = tensor(3, 5, dtype=torch.float32), tensor(5, 4), tensor(1, 4)
     Z = layers.affine(A, W, b)

@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import time
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -159,15 +160,26 @@ def test_every_damaged_byte_of_a_checkpoint(whole, tmp_path):
             Run.load(path)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_hostile_checkpoint_allocates_nothing(tmp_path, compression):
+def test_a_checkpoint_that_is_a_bomb(tmp_path):
+    path = tmp_path / CHECKPOINT
+    np.savez_compressed(path, run=np.zeros(1 << 23))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="is compressed"):
+            checkpoint.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_in_a_checkpoint_makes_nobody_allocate(tmp_path):
     path = tmp_path / CHECKPOINT
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }".ljust(117) + b"\n"
-    with zipfile.ZipFile(path, "w", compression) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(
             "run.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8)
         )
-    with pytest.raises(CheckpointError, match=r"does not hold what its header states|is compressed"):
+    with pytest.raises(CheckpointError, match="does not hold what its header states"):
         checkpoint.read(path)
 
 
