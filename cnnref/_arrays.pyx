@@ -156,12 +156,35 @@ cdef tuple fields(str function, object cache, tuple names):
     return _by_key(function, "cache", cache, names, "a cache of the forward function, a tuple or a mapping")
 
 
-cdef tuple entries(str function, object hparameters, tuple names):
-    """The values of `names` in `hparameters`, which has these keys and no other."""
-    return _by_key(function, "hparameters", hparameters, names, "a mapping")
+cdef tuple entries(str function, object hparameters, tuple names, tuple optional=(), tuple defaults=()):
+    """The values of `names` in `hparameters`, then those of `optional`, with `defaults` for what is not given.
+
+    `hparameters` has no other key.
+    """
+    cdef tuple required = _required(function, "hparameters", hparameters, names, "a mapping")
+    cdef list rest
+    cdef Py_ssize_t others = len(hparameters) - len(names)
+    cdef int j
+    if others == 0:
+        return required + defaults
+    rest = list(defaults)
+    for j in range(len(optional)):
+        if optional[j] in hparameters:
+            rest[j] = hparameters[optional[j]]
+            others -= 1
+    if others != 0:
+        raise _too_many(function, "hparameters", hparameters, names + optional)
+    return required + tuple(rest)
 
 
 cdef tuple _by_key(str function, str name, object mapping, tuple names, str expected):
+    cdef tuple values = _required(function, name, mapping, names, expected)
+    if len(mapping) != len(names):
+        raise _too_many(function, name, mapping, names)
+    return values
+
+
+cdef tuple _required(str function, str name, object mapping, tuple names, str expected):
     cdef str key
     cdef list values = []
     if not isinstance(mapping, (dict, Mapping)):
@@ -173,9 +196,11 @@ cdef tuple _by_key(str function, str name, object mapping, tuple names, str expe
                 f" got {', '.join(map(str, mapping)) or 'none'} ({key} is missing)"
             )
         values.append(mapping[key])
-    if len(mapping) != len(names):
-        raise ValueError(
-            f"{function}: {name} must have only the keys {', '.join(names)},"
-            f" got also {', '.join(str(key) for key in mapping if key not in names)}"
-        )
     return tuple(values)
+
+
+cdef object _too_many(str function, str name, object mapping, tuple names):
+    return ValueError(
+        f"{function}: {name} must have only the keys {', '.join(names)},"
+        f" got also {', '.join(str(key) for key in mapping if key not in names)}"
+    )
