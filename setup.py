@@ -7,7 +7,8 @@ CNNREF_DEBUG=1
 CNNREF_OPENMP=0
     Build without OpenMP even where the compiler has it.
 CNNREF_EXTENSIONS=0
-    Leave the extensions out: for an editable install beside ones that `build_ext --inplace` has built in parallel.
+    Leave the extensions out: for an editable install beside ones that `build_ext --inplace` has built in
+    parallel.
 CNNREF_CFLAGS, CNNREF_LDFLAGS
     Appended to every compiler and linker command (sanitizers, for example).
 """
@@ -89,6 +90,7 @@ def compiles(flags: list[str], source: str = "int main(void) { return 0; }") -> 
 
 
 def openmp_flags() -> list[str]:
+    """The flag that turns OpenMP on, if it is wanted and the compiler has it."""
     source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
     wanted = os.environ.get("CNNREF_OPENMP", "1") != "0"
     return ["-fopenmp"] if wanted and compiles(["-fopenmp"], source) else []
@@ -102,6 +104,7 @@ def instruction_sets() -> dict[str, list[str]]:
 
 
 def extensions() -> list[Extension]:
+    """The modules that stand once, and the kernels once for each instruction set."""
     optimise = [flag for flag in OPTIMISE if compiles([flag])]
     openmp = openmp_flags()
     compile_args = optimise + openmp + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
@@ -125,7 +128,9 @@ def extensions() -> list[Extension]:
         Extension(f"cnnref.{name}", translated[name], extra_compile_args=compile_args, **common)
         for name in SHARED
     ] + [
-        Extension(f"cnnref._{isa}.{name}", translated[name], extra_compile_args=compile_args + flags, **common)
+        Extension(
+            f"cnnref._{isa}.{name}", translated[name], extra_compile_args=compile_args + flags, **common
+        )
         for isa, flags in instruction_sets().items()
         for name in KERNELS
     ]
@@ -135,6 +140,7 @@ class BuildPerInstructionSet(build_ext):
     """Keep the objects of one source apart that is compiled for several instruction sets."""
 
     def build_extension(self, ext: Extension) -> None:
+        """Build one extension in a folder of its own."""
         whole = self.build_temp
         self.build_temp = os.path.join(whole, ext.name.rpartition(".")[0])
         try:

@@ -6,6 +6,43 @@ from numpy.typing import ArrayLike, NDArray
 
 from cnnref import blog as blog
 
+__all__ = [
+    "AffineActivationCache",
+    "AffineCache",
+    "ConvCache",
+    "CrossEntropyCache",
+    "PoolCache",
+    "__version__",
+    "affine_activation_backward",
+    "affine_activation_forward",
+    "affine_backward",
+    "affine_forward",
+    "arr2col",
+    "blog",
+    "col2arr",
+    "conv_backward",
+    "conv_forward",
+    "conv_single_step",
+    "create_mask_from_window",
+    "cross_entropy_backward",
+    "cross_entropy_cost",
+    "distribute_value",
+    "get_num_threads",
+    "pad3d",
+    "pad3d_backward",
+    "pool_backward",
+    "pool_forward",
+    "relu",
+    "relu_backward",
+    "set_num_threads",
+    "show_config",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy_backward",
+]
+
 Array = NDArray[np.floating[Any]]
 Mode = Literal["max", "average"]
 Activation = Literal["relu", "sigmoid", "NULL"] | None

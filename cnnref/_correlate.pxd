@@ -1,13 +1,15 @@
 """Windows of images times a packed matrix: conv forward, its `dA_prev`, and both affine products.
 
-Every output pixel is a window of `window_h` rows of ``window_w * channels`` contiguous values; its outputs are the chains
+Every output pixel is a window of `window_h` rows of ``window_w * channels`` contiguous values; its outputs are
+the chains
 
     out[j] = start[j] + sum over (row, column, channel of the window, in C order) of value * panels[step][j]
 
-with fused multiply-adds. What of a window lies outside the image is left out of the chain, so the image is read in place, without a
-padded copy. Work is split into blocks of output rows, or of whole small samples. Within a block the sum is cut into
-stretches whose panels stay in the cache. The output pixels of a block fall into boxes whose windows are cut off alike by the
-image's border (one large box inside, narrow ones along the border), and tiles run across all pixels of a box, whatever row or sample they are in.
+with fused multiply-adds. What of a window lies outside the image is left out of the chain, so the image is read
+in place, without a padded copy. Work is split into blocks of output rows, or of whole small samples. Within a
+block the sum is cut into stretches whose panels stay in the cache. The output pixels of a block fall into boxes
+whose windows are cut off alike by the image's border (one large box inside, narrow ones along the border), and
+tiles run across all pixels of a box, whatever row or sample they are in.
 """
 
 from cython.parallel cimport prange
@@ -246,8 +248,8 @@ cdef inline int correlate(
 ) noexcept nogil:
     """All outputs, with up to `team` threads; -1 where memory ran out.
 
-    `start` holds the first term of each column's chain, padded to the panels' width. Where `narrow`, the kernel is that of
-    ``_narrow.pxd`` and `panels` the plain transpose of the matrix: a row a column.
+    `start` holds the first term of each column's chain, padded to the panels' width. Where `narrow`, the kernel
+    is that of ``_narrow.pxd`` and `panels` the plain transpose of the matrix: a row a column.
     """
     cdef int member, failed = 0
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:

@@ -1,8 +1,9 @@
 """Correlations with few outputs a pixel: vectors run along the image instead of along the channels.
 
-With one or three columns (the gradient of a grey or colour image) a tile as wide as a vector would be mostly padding. So the
-image is taken apart into planes, one a channel, and a tile holds up to 3 columns of neighbouring pixels: the filters are the
-scalars and the planes the vectors. Each output is the same chain in the same order as in ``_correlate.pxd``.
+With one or three columns (the gradient of a grey or colour image) a tile as wide as a vector would be mostly
+padding. So the image is taken apart into planes, one a channel, and a tile holds up to 3 columns of
+neighbouring pixels: the filters are the scalars and the planes the vectors. Each output is the same chain in
+the same order as in ``_correlate.pxd``.
 """
 
 from libc.stdlib cimport free

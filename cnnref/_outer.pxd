@@ -2,9 +2,10 @@
 
 ``dW[tap, j] = sum over samples and output pixels of window[pixel, tap] * dZ[pixel, j]``, where a tap is one
 (row, column, channel) of the window. The pixels are cut into chunks, whole samples or whole output rows, of
-about `CHUNK` pixels: a cut that depends on the shapes alone. Within a chunk each element is one chain of fused multiply-adds in
-the order (sample, row, column), the padding left out (with fewer than 32 channels: taken as zeros); the chunks' sums are added in order. A gradient too small to keep threads busy is summed in `groups`
-of chunks first, and the groups' sums are added in order: the number of groups, too, depends on the shapes alone.
+about `CHUNK` pixels: a cut that depends on the shapes alone. Within a chunk each element is one chain of fused
+multiply-adds in the order (sample, row, column), the padding left out (with fewer than 32 channels: taken as
+zeros); the chunks' sums are added in order. A gradient too small to keep threads busy is summed in `groups` of
+chunks first, and the groups' sums are added in order: the number of groups, too, depends on the shapes alone.
 """
 
 from cython.parallel cimport prange

@@ -40,14 +40,14 @@ cdef inline inlined multiply_tile(
     cdef real sums[MOST_SUMS]
     cdef const real* source[MOST_ROWS]
     cdef real left
-    cdef Py_ssize_t step, offset = 0, rest = length
+    cdef Py_ssize_t _step, offset = 0, rest = length
     cdef int group, row, j
     for group in range(groups):
         for row in range(rows):
             source[group * rows + row] = a[group * rows + row]
             for j in range(columns):
                 sums[(group * rows + row) * columns + j] = start[group * rows + row][j]
-    for step in range(runs * length):
+    for _step in range(runs * length):
         for group in range(groups):
             for row in range(rows):
                 left = source[group * rows + row][offset]

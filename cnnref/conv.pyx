@@ -4,8 +4,10 @@
 
 Order of summation, the same for every thread count, batch and instruction set:
 
-- ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is left out.
-- ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over the filters.
+- ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is
+  left out.
+- ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over
+  the filters.
 - ``dW``, ``db``: see ``_outer.pxd``.
 
 Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``conv_backward``.

@@ -117,9 +117,7 @@ def _read(operation: Operation, body: str, text: str) -> Iterator[tuple[str, Val
     """Yield the parameters that `body` (``m2h9w7c3_f3k4_s2p1``) gives for `operation`."""
     groups = body.split("_")
     if len(groups) != len(operation.grammar):
-        raise ValueError(
-            f"case {text!r}: {body!r} has {len(groups)} groups, expected {_form(operation)}"
-        )
+        raise ValueError(f"case {text!r}: {body!r} has {len(groups)} groups, expected {_form(operation)}")
     for group, names in zip(groups, operation.grammar, strict=True):
         if names[0] in WORDS:
             if group not in WORDS[names[0]]:

@@ -188,9 +188,7 @@ def options(asked: argparse.Namespace, baseline: gate.Json | None = None) -> run
         raise UsageError(f"--seed: {seed}, expected 0 to 999999999")
     implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
     dtypes = tuple(d for d in DTYPES if d in chosen)
-    return runner.Options(
-        implementation, operations, dtypes, cases, seed, settings_options.settings(asked)
-    )
+    return runner.Options(implementation, operations, dtypes, cases, seed, settings_options.settings(asked))
 
 
 def _progress(stream: Iterable[list[Record]], total: int) -> Iterable[list[Record]]:

@@ -89,9 +89,7 @@ def find(implementation: Implementation, record: Record) -> Finding:
     if wrong is not None and wrong.picture is not None:
         pictures.append(wrong.picture)
     text = wrong.text if wrong is not None else _worst(trial, record)
-    return Finding(
-        record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures)
-    )
+    return Finding(record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures))
 
 
 def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:

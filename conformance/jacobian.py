@@ -80,9 +80,7 @@ def _linear(case: Case) -> bool:
     return case.word("activation") != "sigmoid"
 
 
-def entry(
-    implementation: Implementation, case: Case, output: str, seconds: float = PATIENCE
-) -> Entry | None:
+def entry(implementation: Implementation, case: Case, output: str, seconds: float = PATIENCE) -> Entry | None:
     """A wrong entry of the Jacobian of `output`, None if no single one is.
 
     Parameters

@@ -25,9 +25,7 @@ WHOLE = 64
 WORST, AROUND = 10, 2
 
 
-def show(
-    case: Case, spec: str, settings: Settings | None = None, script_path: Path | None = None
-) -> int:
+def show(case: Case, spec: str, settings: Settings | None = None, script_path: Path | None = None) -> int:
     """Run `case` on the implementation `spec`, print what came of it, return the exit status.
 
     Each failure is shrunk, and the smallest case shown with it. A script that shows the failure without

@@ -48,7 +48,7 @@ def unpack(text, dtype, shape):
 
 '''
 
-_TAIL = '''
+_TAIL = """
 wrong = 0
 for name, got, right, limit in checks:
     want = (right.shape, right.dtype)
@@ -71,7 +71,7 @@ for name, got, right, limit in checks:
         print(f"  {list(map(int, place))}: expected {exact[place]:.17g}, got {got[place]:.17g}")
     wrong = wrong or int(len(places) > 0)
 sys.exit(wrong)
-'''
+"""
 
 
 def write(trial: Trial, records: list[Record], spec: str) -> str:

@@ -69,7 +69,10 @@ LARGE = {
             "cross_entropy_backward",
             "softmax_cross_entropy_backward",
         ),
-        ("m5003n101", "m70n7001",),
+        (
+            "m5003n101",
+            "m70n7001",
+        ),
     ),
 }
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-KERNELS = '''
+KERNELS = """
 import numpy as np
 def relu(Z):
     return np.maximum(Z, 0), Z
 def relu_backward(dA, cache):
     return dA * (cache >= 0)
-'''
+"""
 
 
 def run(tmp_path, *arguments):

@@ -14,7 +14,7 @@ from conformance.implementation import load
 from conformance.judge import Trial
 from conformance.operations import OPERATIONS
 
-WRONG = '''
+WRONG = """
 import numpy as np
 def relu(Z):
     return np.maximum(Z, 0), Z
@@ -23,7 +23,7 @@ def relu_backward(dA, cache):
 def affine_backward(dZ, cache):
     A, W, b = cache
     return dZ @ W.T, A.T @ dZ / len(A), dZ.sum(0)
-'''
+"""
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from conformance.generate import generate
 from conformance.operations import OPERATIONS, select
 from conformance.search import Found, climb, table
 
-SLOPPY = '''
+SLOPPY = """
 import numpy as np
 def affine_forward(A_prev, W, b):
     half = A_prev.shape[1] // 2
     return (A_prev[:, half:] @ W[half:] + b) + A_prev[:, :half] @ W[:half], (A_prev, W, b)
-'''
-WRONG = '''
+"""
+WRONG = """
 import numpy as np
 def affine_forward(A_prev, W, b):
     return (A_prev @ W).astype(A_prev.dtype), (A_prev, W, b)
-'''
+"""
 
 
 @pytest.fixture

@@ -68,9 +68,7 @@ def page_environment() -> Environment:
         clip=text.clip,
         percent=lambda share: f"{100 * share:.1f} %".replace("100.0", "100"),
     )
-    jinja.globals.update(
-        repro=text.repro, counted=text.counted, description=family_description, drawn=_drawn
-    )
+    jinja.globals.update(repro=text.repro, counted=text.counted, description=family_description, drawn=_drawn)
     return jinja
 
 

@@ -38,9 +38,7 @@ def _upstream_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     {op: " ".join(o for o in v.split() if o not in ("dW", "db")) for op, v in _UPSTREAM.items()},
 )
 def _input_gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {
-        name: v / max(case["m"], 1) for name, v in base(case, a).items() if name not in ("dW", "db")
-    }
+    return {name: v / max(case["m"], 1) for name, v in base(case, a).items() if name not in ("dW", "db")}
 
 
 @slip("sign-flipped", "The sign is wrong.", _NEGATIVE)
@@ -119,9 +117,7 @@ def _first_sample_repeated(case: Case, a: Arrays, base: Base) -> Outputs:
     if not case["m"]:
         return {}
     return {
-        name: np.broadcast_to(v[:1], v.shape)
-        for name, v in base(case, a).items()
-        if name not in ("dW", "db")
+        name: np.broadcast_to(v[:1], v.shape) for name, v in base(case, a).items() if name not in ("dW", "db")
     }
 
 

@@ -9,9 +9,7 @@ from conformance.slips.catalogue import outputs_of, slip
 from conformance.slips.core import Array, Arrays, Base, Outputs
 
 _EXACT = ("pad3d", "pad3d_backward", "create_mask_from_window", "arr2col", "col2arr", "relu")
-_ARITHMETIC = {
-    op: outputs for op, outputs in outputs_of().items() if op not in (*_EXACT, "distribute_value")
-}
+_ARITHMETIC = {op: outputs for op, outputs in outputs_of().items() if op not in (*_EXACT, "distribute_value")}
 
 
 #: Where a subnormal input, or output, can occur at all: upstream gradients are not subnormal.
@@ -31,9 +29,7 @@ def significand(x: Array, bits: int, truncate: bool = False) -> Array:
 
 
 def _narrow(case: Case, a: Arrays, base: Base, bits: int, truncate: bool) -> Outputs:
-    return base(
-        case, {name: v if name == "Y" else significand(v, bits, truncate) for name, v in a.items()}
-    )
+    return base(case, {name: v if name == "Y" else significand(v, bits, truncate) for name, v in a.items()})
 
 
 @slip(
@@ -88,9 +84,7 @@ def _subnormals_flushed(case: Case, a: Arrays, base: Base, when: str) -> Outputs
     tiny = float(np.finfo(case.numpy_dtype).tiny)
 
     def flush(values: Arrays) -> Outputs:
-        return {
-            name: v if name == "Y" else np.where(np.abs(v) < tiny, 0.0, v) for name, v in values.items()
-        }
+        return {name: v if name == "Y" else np.where(np.abs(v) < tiny, 0.0, v) for name, v in values.items()}
 
     out = base(case, flush(a) if "inputs" in when else a)
     return flush(out) if "outputs" in when else out
