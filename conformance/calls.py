@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from conformance.case import Case
 from conformance.layout import image
 from conformance.operations import OPERATIONS
+from conformance.options import Value
 from conformance.signature import called
 
 Arrays = dict[str, NDArray[Any]]
@@ -80,12 +81,27 @@ def _cache(impl: Functions, forward: str, run: Callable[[], Any], by_hand: Calla
     return result[1] if len(result) == 2 else tuple(result[1:])
 
 
-def _conv_hyper(case: Case) -> dict[str, int]:
-    return {"stride": case["s"], "pad": case["p"]}
+#: How a word of an option is handed over.
+_WORDS: dict[str, Any] = {"floor": False, "ceil": True, "include": True, "exclude": False}
 
 
-def _pool_hyper(case: Case) -> dict[str, int]:
-    return {"f": case["f"], "stride": case["s"]}
+def hyper(case: Case) -> dict[str, Any]:
+    """The ``hparameters`` of a convolution or pool: the contract's keys, then those of the options given."""
+    named = {"f": "f", "s": "stride", "p": "pad"}
+    plain = ("s", "p") if case.op.startswith("conv") else ("f", "s")
+    found = {named[name]: _handed(case.value(name)) for name in plain}
+    for option in case.operation.options:
+        value = dict(case.params).get(option.name)
+        if option.key not in found and value is not None and option.name != "f":
+            found[option.key] = _handed(value)
+    return found
+
+
+def _handed(value: Value) -> Any:
+    """A value as ``hparameters`` have it."""
+    if isinstance(value, tuple) and len(value) == 4:
+        return (value[:2], value[2:])
+    return _WORDS.get(value, value) if isinstance(value, str) else value
 
 
 def _layer(a: Arrays) -> tuple[Any, Any, Any]:
@@ -93,11 +109,11 @@ def _layer(a: Arrays) -> tuple[Any, Any, Any]:
 
 
 def _conv_forward(impl: Functions, case: Case, a: Arrays) -> Any:
-    return called(impl.function("conv_forward"), _layer(a), _conv_hyper(case))
+    return called(impl.function("conv_forward"), _layer(a), hyper(case))
 
 
 def _pool_forward(impl: Functions, case: Case, a: Arrays) -> Any:
-    return called(impl.function("pool_forward"), (a["A_prev"],), _pool_hyper(case), case.word("mode"))
+    return called(impl.function("pool_forward"), (a["A_prev"],), hyper(case), case.word("mode"))
 
 
 def _activation_cache(case: Case, a: Arrays) -> _AffineActivation:
@@ -128,20 +144,20 @@ def _col2arr(impl: Functions, case: Case, a: Arrays) -> Any:
 
 
 def _conv_backward(impl: Functions, case: Case, a: Arrays) -> Any:
-    hyper = _conv_hyper(case)
+    given = hyper(case)
     cache = _cache(
-        impl, "conv_forward", lambda: _conv_forward(impl, case, a), lambda: _Conv(*_layer(a), hyper)
+        impl, "conv_forward", lambda: _conv_forward(impl, case, a), lambda: _Conv(*_layer(a), given)
     )
-    return called(impl.function("conv_backward"), (a["dZ"], cache), hyper, hand_hyper=False)
+    return called(impl.function("conv_backward"), (a["dZ"], cache), given, hand_hyper=False)
 
 
 def _pool_backward(impl: Functions, case: Case, a: Arrays) -> Any:
-    hyper = _pool_hyper(case)
+    given = hyper(case)
     cache = _cache(
-        impl, "pool_forward", lambda: _pool_forward(impl, case, a), lambda: _Pool(a["A_prev"], hyper)
+        impl, "pool_forward", lambda: _pool_forward(impl, case, a), lambda: _Pool(a["A_prev"], given)
     )
     function = impl.function("pool_backward")
-    return called(function, (a["dA"], cache), hyper, case.word("mode"), hand_hyper=False)
+    return called(function, (a["dA"], cache), given, case.word("mode"), hand_hyper=False)
 
 
 def _affine_backward(impl: Functions, case: Case, a: Arrays) -> Any:

@@ -1,26 +1,28 @@
 """A case: one line of text that names an operation, its parameters, the dtype, the data and the seed.
 
 ``conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:17`` reads: float32, 2 samples of 9x7 with 3 channels,
-4 filters of 3x3, stride 2, padding 1, data family ``normal``, seed 17. ``Case.parse(str(case)) == case``.
+4 filters of 3x3, stride 2, padding 1, data family ``normal``, seed 17. What goes beyond the contract's plain
+call follows as `conformance.options` says. ``Case.parse(str(case)) == case``, and ``str(Case.parse(text))``
+is the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from conformance.operations import OPERATIONS, WORDS, Operation
+from conformance.options import Value, shortest, written
 
 DTYPES: Mapping[str, type[np.floating]] = MappingProxyType({"f32": np.float32, "f64": np.float64})
 
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]*\Z")
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,8})\Z")
-
-Value = int | str
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Case:
         A function of the contract.
     dtype : {"f32", "f64"}
         The dtype of every floating array handed to the implementation.
-    params : tuple of (str, int or str)
-        The parameters of the operation, in the order of its grammar.
+    params : tuple of (str, Value)
+        The parameters of the operation, in the order of its grammar, then the options that have not their
+        default, in the order of the operation's options.
     family : str
         The data family (`conformance.families`).
     seed : int
@@ -47,16 +50,60 @@ class Case:
     family: str
     seed: int
 
+    @classmethod
+    def of(cls, op: str, dtype: str, values: Mapping[str, Value], family: str, seed: int) -> Case:
+        """The case with these parameters and options; an option that is left out has its default."""
+        operation = OPERATIONS[op]
+        values = {name: shortest(value) for name, value in values.items()}
+        given = [(option.name, values.get(option.name, option.default)) for option in operation.options]
+        options = [
+            (name, value)
+            for name, value in given
+            if value is not None
+            and name not in operation.parameters
+            and value != operation.option[name].default
+        ]
+        plain = [(name, values[name]) for name in operation.parameters]
+        return cls(op, dtype, (*plain, *options), family, seed)
+
+    def value(self, name: str) -> Value:
+        """The parameter or option `name`, in whatever form it has; an option not given has its default."""
+        values = dict(self.params)
+        if name in values:
+            return values[name]
+        option = self.operation.option.get(name)
+        if option is None or option.default is None:
+            raise KeyError(name)
+        return option.default
+
     def __getitem__(self, name: str) -> int:
         """The integer parameter `name` (``case["h"]``)."""
-        value = dict(self.params)[name]
-        if not isinstance(value, int):
+        value = self.value(name)
+        if isinstance(value, str):
             raise KeyError(f"{name} is a word, not a number: use case.word({name!r})")
+        if not isinstance(value, int):
+            raise KeyError(f"{name} is {written(value)}, not a whole number: use case.value({name!r})")
         return value
 
     def word(self, name: str) -> str:
         """The word parameter `name` (``case.word("mode")``)."""
-        return str(dict(self.params)[name])
+        return str(self.value(name))
+
+    @property
+    def levels(self) -> dict[str, str]:
+        """Of which kind each word and each option of the case is, by `Operation.factors`."""
+        values = dict(self.params)
+        options = self.operation.option
+        return {
+            name: options[name].kind_of(values) if name in options else str(values[name])
+            for name in self.operation.factors
+        }
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """The options in which the case goes beyond the contract's plain call, by their keys."""
+        values = dict(self.params)
+        return tuple(option.key for option in self.operation.options if not option.is_plain(values))
 
     @property
     def operation(self) -> Operation:
@@ -70,19 +117,28 @@ class Case:
 
     def replace(self, **changes: Value) -> Case:
         """The same case with some parameters, or ``op``, ``dtype``, ``family``, ``seed``, changed."""
-        fields = {name: changes.pop(name, getattr(self, name)) for name in ("op", "dtype", "family", "seed")}
-        params = tuple((name, changes.pop(name, value)) for name, value in self.params)
-        if changes:
-            raise ValueError(f"{self.op} has no parameter {', '.join(sorted(changes))}")
-        return Case(params=params, **fields)
+        fields: dict[str, Any] = {
+            name: changes.pop(name, getattr(self, name)) for name in ("op", "dtype", "family", "seed")
+        }
+        known = {*self.operation.parameters, *self.operation.option}
+        if not changes.keys() <= known:
+            raise ValueError(f"{self.op} has no parameter {', '.join(sorted(changes.keys() - known))}")
+        operation = OPERATIONS[fields["op"]]
+        values = {n: v for n, v in self.params if n in operation.parameters or n in operation.option}
+        return Case.of(values={**values, **changes}, **fields)
 
     def __str__(self) -> str:
         values = dict(self.params)
-        groups = (
-            "".join(str(values[n]) if n in WORDS else f"{n}{values[n]}" for n in group)
+        groups = [
+            "".join(str(values[n]) if n in WORDS else f"{n}{written(values[n])}" for n in group)
             for group in self.operation.grammar
-        )
-        return f"{self.op}:{self.dtype}:{'_'.join(groups)}:{self.family}:{self.seed}"
+        ]
+        tokens = [
+            option.token(values[option.name])
+            for option in self.operation.options
+            if option.name in values and option.name not in self.operation.parameters
+        ]
+        return f"{self.op}:{self.dtype}:{'_'.join([*groups, *tokens])}:{self.family}:{self.seed}"
 
     def __lt__(self, other: Case) -> bool:
         return str(self) < str(other)
@@ -116,9 +172,10 @@ class Case:
 def _read(operation: Operation, body: str, text: str) -> Iterator[tuple[str, Value]]:
     """Yield the parameters that `body` (``m2h9w7c3_f3k4_s2p1``) gives for `operation`."""
     groups = body.split("_")
-    if len(groups) != len(operation.grammar):
+    count = len(operation.grammar)
+    if len(groups) < count or (len(groups) > count and not _trailing(operation)):
         raise ValueError(f"case {text!r}: {body!r} has {len(groups)} groups, expected {_form(operation)}")
-    for group, names in zip(groups, operation.grammar, strict=True):
+    for group, names in zip(groups, operation.grammar, strict=False):
         if names[0] in WORDS:
             if group not in WORDS[names[0]]:
                 raise ValueError(
@@ -126,16 +183,66 @@ def _read(operation: Operation, body: str, text: str) -> Iterator[tuple[str, Val
                 )
             yield names[0], group
             continue
-        match = re.fullmatch("".join(f"{name}(0|[1-9][0-9]{{0,8}})" for name in names), group)
+        match = re.fullmatch("".join(f"{name}({_pattern(operation, name)})" for name in names), group)
         if match is None:
             raise ValueError(f"case {text!r}: {group!r} does not read as {_form(operation)}")
-        for name, digits in zip(names, match.groups(), strict=True):
-            yield name, int(digits)
+        for name, found in zip(names, match.groups(), strict=True):
+            yield name, _value(operation, name, found, text)
+    yield from _options(operation, groups[count:], text)
+
+
+def _options(operation: Operation, tokens: list[str], text: str) -> Iterator[tuple[str, Value]]:
+    """Yield the options that follow the groups, each at most once and in the operation's order."""
+    left = list(_trailing(operation))
+    for token in tokens:
+        matches = {
+            name: re.fullmatch(f"{'' if option.bare else name}({option.pattern()})", token)
+            for name, option in ((name, operation.option[name]) for name in left)
+        }
+        name, match = next(((name, match) for name, match in matches.items() if match), ("", None))
+        if match is None:
+            raise ValueError(
+                f"case {text!r}: {token!r} is none of the options that may stand there, in this order: "
+                f"{', '.join(_forms(operation, left)) or 'none'}"
+            )
+        value = _value(operation, name, match[1], text)
+        if value == operation.option[name].default:
+            raise ValueError(f"case {text!r}: {token!r} is the default, which is not written")
+        yield name, value
+        del left[: left.index(name) + 1]
+
+
+def _trailing(operation: Operation) -> tuple[str, ...]:
+    """The options that follow the groups."""
+    return tuple(o.name for o in operation.options if o.name not in operation.parameters)
+
+
+def _pattern(operation: Operation, name: str) -> str:
+    return operation.option[name].pattern() if name in operation.option else "0|[1-9][0-9]{0,8}"
+
+
+def _value(operation: Operation, name: str, found: str, text: str) -> Value:
+    if name not in operation.option:
+        return int(found)
+    try:
+        return operation.option[name].read(found)
+    except ValueError as error:
+        raise ValueError(f"case {text!r}: {error}") from None
 
 
 def _form(operation: Operation) -> str:
     """The grammar of an operation's parameters as a person would write it."""
-    return "_".join(
+    groups = (
         "|".join(WORDS[group[0]]) if group[0] in WORDS else "".join(f"{n}#" for n in group)
         for group in operation.grammar
     )
+    return "_".join(groups) + "".join(f"[_{form}]" for form in _forms(operation, _trailing(operation)))
+
+
+def _forms(operation: Operation, names: Iterable[str]) -> list[str]:
+    """How each of these options is written."""
+    options = [operation.option[name] for name in names]
+    return [
+        "|".join(written(v) for v in o.values() if v != o.default) if o.bare else f"{o.name}#"
+        for o in options
+    ]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from conformance.bounds import Bound
 from conformance.case import Case
+from conformance.slips.windows import patches, scatter
+from conformance.window import window_of
 
 Values = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -96,10 +97,10 @@ def _maximum(windows: Values, ties: str, nan: str, lowest: float) -> tuple[Value
 
 
 def _pooled(case: Case, arrays: Arrays, chosen: Chosen) -> tuple[Values, Values]:
-    f, s = case["f"], case["s"]
-    windows = sliding_window_view(arrays["A_prev"].astype(np.float64), (f, f), axis=(1, 2))[:, ::s, ::s]
+    window = window_of(case)
+    windows = patches(arrays["A_prev"].astype(np.float64), window, -np.inf)
     lowest = float(np.finfo(case.numpy_dtype).min)
-    windows = windows.reshape(*windows.shape[:4], f * f)
+    windows = np.moveaxis(windows.reshape(*windows.shape[:3], window.size, windows.shape[-1]), 3, 4)
     return _maximum(windows, chosen.get("pool-ties", "first"), chosen["pool-nan"], lowest)
 
 
@@ -122,16 +123,13 @@ def _pool_backward(
     if not _maximal(case):
         return {}
     shares, dA = _pooled(case, arrays, chosen)[1], arrays["dA"].astype(np.float64)
-    total, size, count = (np.zeros(arrays["A_prev"].shape) for _ in range(3))
-    f, s = case["f"], case["s"]
-    for i in range(f):
-        for j in range(f):
-            share = shares[..., i * f + j]
-            part = np.where(share != 0, share * dA, 0.0)
-            rows, columns = slice(i, i + s * dA.shape[1], s), slice(j, j + s * dA.shape[2], s)
-            total[:, rows, columns] += part
-            size[:, rows, columns] += np.abs(part)
-            count[:, rows, columns] += share != 0
+    window, shape = window_of(case), arrays["A_prev"].shape
+    shares = np.moveaxis(shares, 4, 3)
+    taps = (*shares.shape[:3], window.rows.f, window.columns.f, shares.shape[-1])
+    parts = np.where(shares != 0, shares * dA[:, :, :, None, :], 0.0).reshape(taps)
+    total, size, count = (
+        scatter(x, window, shape) for x in (parts, np.abs(parts), (shares != 0).reshape(taps))
+    )
     exact = _exact(limits["dA_prev"]) and chosen["pool-ties"] != "shared"
     limit = np.zeros_like(total) if exact else (count + 1) * (_u(case) * size + _w(case))
     return {"dA_prev": (total, _kept(total, limit, expected["dA_prev"], limits["dA_prev"]))}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from conformance.case import Case
 from conformance.families import FAMILIES
 from conformance.stream import Shape, Stream
+from conformance.window import pair, window_of
 
 #: What part an argument plays; a family says how each part is filled.
 ROLES: dict[str, str] = {
@@ -25,13 +26,6 @@ ROLES: dict[str, str] = {
     "AL": "al",
     "Y": "y",
 }
-
-
-def output_extents(case: Case) -> tuple[int, int]:
-    """Rows and columns that the windows of a conv or pool case give."""
-    pad = 0 if case.op.startswith("pool") else case["p"]
-    rows, columns = ((case[side] + 2 * pad - case["f"]) // case["s"] + 1 for side in "hw")
-    return rows, columns
 
 
 def array_shapes(case: Case) -> dict[str, Shape]:
@@ -95,9 +89,10 @@ def _shape(case: Case, name: str) -> Shape:
     if name == "doutput":
         return (case["m"], case["h"] + 2 * case["p"], case["w"] + 2 * case["p"], case["c"])
     if name == "W":
-        return (case["f"], case["f"], case["c"], case["k"])
+        groups = case["g"] if "g" in case.operation.option else 1
+        return (*pair(case.value("f")), case["c"] // groups, case["k"])
     if name == "b":
         return (1, 1, 1, case["k"])
     if op in ("conv_backward", "pool_backward") and name == case.operation.upstream:
-        return (case["m"], *output_extents(case), case["k" if op == "conv_backward" else "c"])
+        return (case["m"], *window_of(case).outputs, case["k" if op == "conv_backward" else "c"])
     return (case["m"], case["h"], case["w"], case["c"])

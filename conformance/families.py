@@ -12,6 +12,7 @@ from conformance import fills
 from conformance.case import Case
 from conformance.family import Family, maximum, no_zero_factor, not_squashed, several_classes, squashed
 from conformance.operations import OPERATIONS
+from conformance.window import divisors_of
 
 _CONV = ("conv_single_step", "conv_forward", "conv_backward")
 _AFFINE = ("affine_forward", "affine_backward")
@@ -51,13 +52,13 @@ def _exact(case: Case) -> bool:
         return False
     if case.op in _ACTIVATED:
         return case.word("activation") != "sigmoid"
-    window = 1
+    divisors = {1}
     if case.op in _POOL and case.word("mode") == "average":
-        window = case["f"] ** 2
+        divisors = divisors_of(case)
     elif case.op == _SHARE:
-        window = case["h"] * case["w"]
+        divisors = {case["h"] * case["w"]}
     # The units of `subnormal_integers` leave four bits, every other exact family more.
-    return window & (window - 1) == 0 and window <= 16
+    return all(divisor & (divisor - 1) == 0 and divisor <= 16 for divisor in divisors)
 
 
 def _sums(case: Case) -> bool:

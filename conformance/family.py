@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from conformance import fills
 from conformance.case import Case
 from conformance.fills import Fill
+from conformance.window import window_of
 
 _DEFAULT: Mapping[str, Fill] = {
     "x": fills.normal,
@@ -25,8 +26,15 @@ def always(case: Case) -> bool:
 
 
 def no_zero_factor(case: Case) -> bool:
-    """Nothing is multiplied by a zero: no padding, no gaps that fill up a strided gradient."""
-    return dict(case.params).get("p", 0) == 0 and (case.op != "conv_backward" or case["s"] == 1)
+    """Nothing is multiplied by a zero: no padding, no gaps that fill up a strided gradient or a filter, no
+    groups that fill up a filter.
+    """
+    if case.op not in ("conv_forward", "conv_backward"):
+        return case.op.startswith("pool") or dict(case.params).get("p", 0) == 0
+    window = window_of(case)
+    if window.padded or not window.dense or ("g" in case.operation.option and case["g"] > 1):
+        return False
+    return case.op != "conv_backward" or window.rows.s == window.columns.s == 1
 
 
 def maximum(case: Case) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from conformance import stream as draws
 from conformance.case import Case
 from conformance.stream import Shape, Stream
+from conformance.window import window_of
 
 Array = NDArray[Any]
 Drawn = Mapping[str, Array]
@@ -35,13 +36,16 @@ def longest_sum(case: Case) -> int:
     """The number of terms in the longest sum behind any output of `case`, the bias included."""
     op = case.op
     if op.startswith("conv"):
-        taps = case["f"] * case["f"]
+        if op == "conv_single_step":
+            return case["f"] ** 2 * case["c"] + 1
+        window = window_of(case)
+        forward = window.size * case["c"] + 1
         if op != "conv_backward":
-            return taps * case["c"] + 1
-        rows, columns = ((case[side] + 2 * case["p"] - case["f"]) // case["s"] + 1 for side in "hw")
-        return max(taps * case["c"] + 1, taps * case["k"], case["m"] * rows * columns)
+            return forward
+        rows, columns = window.outputs
+        return max(forward, window.size * case["k"], case["m"] * rows * columns)
     if op.startswith("pool"):
-        return case["f"] * case["f"]
+        return window_of(case).size
     if op.startswith("affine"):
         return max(case["i"] + 1, case["o"], case["m"])
     return 1

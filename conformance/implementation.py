@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -72,6 +73,14 @@ class Implementation:
     arithmetic: Arithmetic
     layout: str = "NHWC"
     settings: Settings = field(default_factory=Settings)
+    options: tuple[str, ...] = ()
+
+    def lacks(self, case: Case) -> str | None:
+        """The option of `case` that the implementation does not declare; None if it takes all of them."""
+        for key in case.beyond:
+            if not any(fnmatchcase(f"{case.op}.{key}", _dotted(pattern)) for pattern in self.options):
+                return key
+        return None
 
     def has(self, name: str) -> bool:
         """Whether there is a function of that name."""
@@ -84,6 +93,9 @@ class Implementation:
 
     def call(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Outcome:
         """Call the function of `case` on copies of `arrays`, the forward function first for its cache."""
+        lacking = self.lacks(case)
+        if lacking is not None:
+            return Outcome(absent=f"not implemented: declares no option {lacking}")
         given = inward(case, offered(arrays, self.settings), self.layout)
         copies = {name: array.copy() for name, array in given.items()}
         try:
@@ -104,6 +116,30 @@ class Implementation:
             return Outcome(outward(case, outputs, self.layout), changed=changed)
         except ValueError as error:
             return Outcome(error=str(error), changed=changed)
+
+
+def _options(declared: Any) -> tuple[str, ...]:
+    """The options that a module declares: ``options = ("dilation", "pool_*.ceil_mode")``, or ``"*"``.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no option of any operation.
+    """
+    patterns = (declared,) if isinstance(declared, str) else tuple(map(str, declared))
+    known = [f"{op.name}.{option.key}" for op in OPERATIONS.values() for option in op.options]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, _dotted(pattern)) for name in known):
+            keys = sorted({name.partition(".")[2] for name in known})
+            raise ValueError(
+                f"options has {pattern!r}, expected OPERATION.OPTION or some of {', '.join(keys)}"
+            )
+    return patterns
+
+
+def _dotted(pattern: str) -> str:
+    """An option alone is meant for every operation."""
+    return pattern if "." in pattern else f"*.{pattern}"
 
 
 def has(target: Any, name: str) -> bool:
@@ -155,6 +191,7 @@ def load(spec: str, settings: Settings | None = None) -> Implementation:
         layout = getattr(target, "layout", "NHWC")
         if layout not in LAYOUTS:
             raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
+        options = _options(getattr(target, "options", ()))
         declared = getattr(target, "conventions", {})
         conventions = {**parse(f"{n}={v}" for n, v in declared.items()), **settings.conventions}
         arithmetic = Arithmetic.declared(
@@ -164,7 +201,8 @@ def load(spec: str, settings: Settings | None = None) -> Implementation:
         raise
     except (ValueError, ProgramError) as error:
         raise LoadError(f"--impl {spec}: {error}") from error
-    return Implementation(spec, target, arithmetic, layout, replace(settings, conventions=conventions))
+    settings = replace(settings, conventions=conventions)
+    return Implementation(spec, target, arithmetic, layout, settings, options)
 
 
 def _found(spec: str) -> Any:

@@ -22,6 +22,7 @@ from conformance.implementation import Implementation
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
 from conformance.picture import Picture, taps
+from conformance.window import pair, window_of
 
 Arrays = dict[str, NDArray[Any]]
 Place = tuple[int, ...]
@@ -232,9 +233,9 @@ def tap_of(case: Case, output: str, index: Place, source: str, place: Place) -> 
     if output == "db" or source == "b":
         return None
     outer, inner = (index, place) if output in ("Z", "A") else (place, index)
-    pad = case["p"] if case.op.startswith("conv") else 0
-    row, column = (inner[axis] + pad - outer[axis] * case["s"] for axis in (1, 2))
-    return (row, column) if 0 <= row < case["f"] and 0 <= column < case["f"] else None
+    window = window_of(case)
+    row, column = window.rows.tap(outer[1], inner[1]), window.columns.tap(outer[2], inner[2])
+    return None if row is None or column is None else (row, column)
 
 
 def _picture(
@@ -242,8 +243,8 @@ def _picture(
 ) -> Picture | None:
     """The wrong taps of one element of the output."""
     found = [tap_of(case, output, index, source, place) for place in wrong]
-    if case.op.startswith(("conv_f", "conv_b", "pool")) and any(found) and case["f"] > 1:
-        mask = np.zeros((case["f"], case["f"]), np.bool_)
+    if case.op.startswith(("conv_f", "conv_b", "pool")) and any(found) and window_of(case).size > 1:
+        mask = np.zeros(pair(case.value("f")), np.bool_)
         for tap in found:
             if tap:
                 mask[tap] = True

@@ -6,8 +6,11 @@ written, which arrays are drawn, what is compared and which forward function mak
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from conformance.options import MEANINGS, Option
 
 #: Parameters written as words instead of a letter and a number, with the words allowed.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -30,9 +33,12 @@ PARAMETERS: dict[str, str] = {
     "n": "classes",
     "mode": "pooling mode: max or average",
     "activation": "relu, sigmoid or NULL",
+    **MEANINGS,
 }
 
 Group = tuple[str, ...]
+#: One kind of one factor.
+Level = tuple[str, str]
 
 _IMAGE: Group = ("m", "h", "w", "c")
 _CONV: tuple[Group, ...] = (_IMAGE, ("f", "k"), ("s", "p"))
@@ -60,6 +66,10 @@ class Operation:
         The upstream gradient among `arrays`, for a backward function.
     forward : str or None
         The function whose cache a backward function is given.
+    options : tuple of Option
+        What a case may say beyond the contract's plain call, in the order in which it is written.
+    apart : tuple of two (str, str)
+        Kinds of two options (or words) that do not go together: ``(("mode", "average"), ("d", "dilated"))``.
     """
 
     name: str
@@ -68,6 +78,19 @@ class Operation:
     outputs: tuple[str, ...]
     upstream: str | None = None
     forward: str | None = None
+    options: tuple[Option, ...] = ()
+    apart: tuple[tuple[Level, Level], ...] = ()
+
+    @property
+    def option(self) -> Mapping[str, Option]:
+        """The options by name."""
+        return {option.name: option for option in self.options}
+
+    @property
+    def factors(self) -> dict[str, tuple[str, ...]]:
+        """What a run has to cover in pairs: the words of a case and its options, each with its kinds."""
+        words = {name: WORDS[name] for name in self.parameters if name in WORDS}
+        return {**words, **{option.name: tuple(option.kinds) for option in self.options}}
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ on ones (the number of terms), on absolute values and on squares.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from conformance.case import Case
+from conformance.window import Window, window_of
 
 torch.set_num_threads(1)
 
@@ -101,27 +103,85 @@ def _single_step(case: Case, t: Tensors) -> Tensor:
 
 
 def _conv(case: Case, t: Tensors) -> Tensor:
-    f, s, p = case["f"], case["s"], case["p"]
     image, filters, bias = t["A_prev"], t["W"], t["b"]
+    window = window_of(case)
     if image.numel() == 0 or filters.numel() == 0:
         # torch drops the filters when there is no channel; the sum over no channel is the bias alone.
-        rows = (case["h"] + 2 * p - f) // s + 1
-        columns = (case["w"] + 2 * p - f) // s + 1
-        return bias.expand(case["m"], rows, columns, case["k"])
+        return bias.expand(case["m"], *window.outputs, case["k"])
     # Padding by hand: torch's own rule for the padding argument depends on the backend.
-    padded = functional.pad(_nchw(image), (p, p, p, p))
+    padded = functional.pad(_nchw(image), _sides(window))
+    weight = filters.permute(3, 2, 0, 1).contiguous()
+    groups = case["g"] if "g" in case.operation.option else 1
     return _nhwc(
-        functional.conv2d(padded, filters.permute(3, 2, 0, 1).contiguous(), bias.reshape(-1), stride=s)
+        functional.conv2d(padded, weight, bias.reshape(-1), _both(window, "s"), 0, _both(window, "d"), groups)
     )
 
 
+def _both(window: Window, field: str) -> tuple[int, int]:
+    """A field of the rows and of the columns."""
+    return getattr(window.rows, field), getattr(window.columns, field)
+
+
+def _sides(window: Window) -> tuple[int, int, int, int]:
+    """The padding as torch has it: left, right, top, bottom."""
+    rows, columns = window.rows, window.columns
+    return columns.before, columns.after, rows.before, rows.after
+
+
 def _pool(case: Case, t: Tensors) -> Tensor:
-    f, s, image = case["f"], case["s"], t["A_prev"]
+    image, window = t["A_prev"], window_of(case)
     if image.numel() == 0:  # torch refuses an image without channels
-        rows, columns = (case["h"] - f) // s + 1, (case["w"] - f) // s + 1
-        return image.sum().expand(case["m"], rows, columns, case["c"])
-    pool = functional.max_pool2d if case.word("mode") == "max" else functional.avg_pool2d
-    return _nhwc(pool(_nchw(image), f, s))
+        return image.sum().expand(case["m"], *window.outputs, case["c"])
+    option = case.operation.option
+    ceil = "rounding" in option and case.word("rounding") == "ceil"
+    counted = "border" not in option or case.word("border") == "include"
+    f, s, d = (_both(window, field) for field in "fsd")
+    before, after = _both(window, "before"), _both(window, "after")
+    if before == after and case.word("mode") == "max":
+        return _nhwc(functional.max_pool2d(_nchw(image), f, s, before, d, ceil))
+    if before == after:
+        return _nhwc(functional.avg_pool2d(_nchw(image), f, s, before, ceil, counted))
+    # torch pads both sides alike: one line more is pooled with, and what it adds is left out.
+    return _nhwc(_uneven(case, _nchw(image), window, counted))
+
+
+def _uneven(case: Case, image: Tensor, window: Window, counted: bool) -> Tensor:
+    """A pool with other padding on one side than on the other, from torch's even one.
+
+    The padding is part of the image here, and as many windows are taken as the rule gives. A maximum takes
+    nothing from it: where a whole window is -inf, the gradient goes to the first tap in the image.
+    """
+    f, s, d = (_both(window, field) for field in "fsd")
+    reach = [
+        max((axis.outputs - 1) * axis.s + axis.span - axis.before - axis.n, 0)
+        for axis in (window.rows, window.columns)
+    ]
+    sides = (window.columns.before, reach[1], window.rows.before, reach[0])
+    rows, columns = window.outputs
+    if case.word("mode") == "average":
+        total = functional.avg_pool2d(functional.pad(image, sides), f, s, divisor_override=1)
+        divisor = torch.from_numpy(window.counts(counted))
+        return total[:, :, :rows, :columns] / divisor
+    padded = functional.pad(image, sides, value=-math.inf)
+    with torch.no_grad():
+        _, index = functional.max_pool2d(padded, f, s, 0, d, return_indices=True)
+        index = index[:, :, :rows, :columns]
+        first = _first_inside(window, padded.shape[3])
+        width = padded.shape[3]
+        row, column = index // width - window.rows.before, index % width - window.columns.before
+        inside = (row >= 0) & (row < window.rows.n) & (column >= 0) & (column < window.columns.n)
+        index = torch.where(inside, index, first)
+    flat = padded.flatten(2).gather(2, index.flatten(2))
+    return flat.reshape(index.shape)
+
+
+def _first_inside(window: Window, width: int) -> Tensor:
+    """``(rows, columns)``: where in the padded image, `width` wide, the first tap in the image reads."""
+    places = []
+    for axis in (window.rows, window.columns):
+        first = axis.inside().argmax(1)
+        places.append(torch.from_numpy(axis.starts() + first * axis.d + axis.before))
+    return places[0][:, None] * width + places[1]
 
 
 def _mask(case: Case, t: Tensors) -> Tensor:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from conformance.case import DTYPES, Case, Value
+from conformance.case import DTYPES, Case
 from conformance.families import FAMILIES
 from conformance.operations import select
+from conformance.options import Value
 
 #: Cases of an operation and dtype that the climb starts from, and how many of the worst are climbed from.
 STARTS, BEST = 12, 3
@@ -152,16 +153,17 @@ def _changed(case: Case, random: Random) -> Case:
 
 def _affordable(case: Case) -> bool:
     """Whether there is such a case, and it takes no more than some milliseconds."""
-    from conformance.data import array_shapes, output_extents
+    from conformance.data import array_shapes
+    from conformance.window import possible, window_of
 
     if not FAMILIES[case.family].suits(case):
         return False
     products = 1
     if "s" in case.operation.parameters:
-        extents = output_extents(case)
-        if min(extents) < 1:
+        if not possible(case):
             return False
-        products = case["m"] * extents[0] * extents[1] * case["f"] ** 2 * case["c"]
+        window = window_of(case)
+        products = case["m"] * math.prod(window.outputs) * window.size * case["c"]
         products *= case["k"] if "k" in case.operation.parameters else 1
     largest = max(math.prod(shape) for shape in array_shapes(case).values())
     return largest <= _ELEMENTS and products <= _PRODUCTS

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from conformance.case import Case
-from conformance.data import draw, output_extents
+from conformance.data import draw
 from conformance.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED
 from conformance.families import FAMILIES
 from conformance.implementation import Implementation
@@ -22,6 +22,7 @@ from conformance.judge import Trial
 from conformance.record import Record
 from conformance.slips import CATALOGUE, Slip
 from conformance.slips.evidence import Evidence
+from conformance.window import possible
 
 #: Diagnoses of a call rather than of the values it gives.
 _CALLS = (BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED)
@@ -141,6 +142,7 @@ def shrink(
 
 def _smaller(case: Case) -> Iterator[Case]:
     """Cases a step smaller, the boldest steps first."""
+    yield from _plainer(case)
     numbers = {name: value for name, value in case.params if isinstance(value, int)}
     for bold in (True, False):
         for names in (*_TOGETHER, *((name,) for name in numbers)):
@@ -157,6 +159,23 @@ def _smaller(case: Case) -> Iterator[Case]:
         yield case.replace(seed=0)
 
 
+def _plainer(case: Case) -> Iterator[Case]:
+    """Cases with an option less, or with one number for rows and columns."""
+    for name, value in case.params:
+        option = case.operation.option.get(name)
+        if option is None:
+            continue
+        if option.default is not None:
+            yield case.replace(**{name: option.default})
+        if isinstance(value, tuple):
+            for one in sorted(set(value)):
+                yield case.replace(**{name: one})
+            if len(value) == 4:
+                yield case.replace(**{name: (value[0], value[2])})
+        elif isinstance(value, str) and name == "p":
+            yield case.replace(p=0)
+
+
 def _lower(name: str, value: int, bold: bool, step: int) -> int:
     """The least, the half; or, not `bold`, one and two less."""
     least = min(_LEAST.get(name, 1), value)
@@ -169,7 +188,7 @@ def _possible(case: Case) -> bool:
     """Whether there is such a case: a window that fits, a family that suits."""
     if not FAMILIES[case.family].suits(case):
         return False
-    if "s" in case.operation.parameters and min(output_extents(case)) < 1:
+    if "s" in case.operation.parameters and not possible(case):
         return False
     try:
         draw(case)

@@ -16,9 +16,16 @@ from typing import Any
 ALIASES: dict[str, tuple[str, ...]] = {
     "stride": ("stride", "strides", "s"),
     "pad": ("pad", "padding", "pads", "p"),
+    "dilation": ("dilation", "dilations", "dilation_rate", "d"),
+    "groups": ("groups", "feature_group_count", "group"),
+    "ceil_mode": ("ceil_mode",),
+    "count_include_pad": ("count_include_pad",),
     "f": ("f", "size", "kernel", "kernel_size", "ksize", "pool_size", "window", "window_size"),
     "mode": ("mode", "pool_mode", "kind"),
 }
+
+#: Values of the contract's keys that make no difference.
+NEUTRAL = {"stride": 1, "pad": 0}
 
 #: What stands for the whole mapping.
 WHOLE = ("hparameters", "hparams", "hyperparameters", "hyperparams", "params", "parameters", "conv_param")
@@ -31,7 +38,7 @@ class LackingError(NotImplementedError):
 def called(
     function: Callable[..., Any],
     arrays: tuple[Any, ...],
-    hyper: Mapping[str, int],
+    hyper: Mapping[str, Any],
     mode: str | None = None,
     hand_hyper: bool = True,
 ) -> Any:
@@ -43,7 +50,7 @@ def called(
         The implementation's.
     arrays : tuple
         What goes first, by position.
-    hyper : mapping of str to int
+    hyper : mapping of str to object
         The hyperparameters by the contract's names.
     mode : str, optional
         The mode of a pooling function.
@@ -70,8 +77,9 @@ def called(
     required = [p for p in free if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
     unknown = [p for p in required if p is not mode_parameter]
     if named and not (whole and hand_hyper):
-        for key, neutral in (("stride", 1), ("pad", 0)):
-            if hand_hyper and key not in named and hyper.get(key, neutral) != neutral:
+        for key, value in hyper.items() if hand_hyper else ():
+            # What is handed beyond the contract's keys never has its default.
+            if key not in named and key != "f" and value != NEUTRAL.get(key):
                 raise LackingError(f"takes no {key}")
         values = [(p, hyper[key]) for key, p in named.items()]
     elif not hand_hyper:

@@ -40,7 +40,7 @@ class Asked:
     def __getitem__(self, name):
         return self.params[name]
 
-    word = __getitem__
+    word = value = __getitem__
 
 
 def laid_out(array, layout):

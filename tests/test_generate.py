@@ -8,11 +8,12 @@ import pytest
 from conformance import generate as generate_module
 from conformance.case import Case
 from conformance.corners import CORNERS, corner_of, corners
-from conformance.data import draw, output_extents
+from conformance.data import draw
 from conformance.families import FAMILIES
 from conformance.generate import acceptable, generate
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
+from conformance.window import window_of
 
 COUNT = 130
 WINDOWED = ("conv_forward", "conv_backward", "pool_forward", "pool_backward")
@@ -87,7 +88,7 @@ def test_no_two_extents_of_a_drawn_case_are_equal(run):
         numbers = [value for _, value in case.params if isinstance(value, int)]
         assert len(set(numbers)) == len(numbers), case
         if case.op in WINDOWED:
-            rows, columns = output_extents(case)
+            rows, columns = window_of(case).outputs
             assert rows != columns, case
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from conformance.case import Case
-from conformance.data import draw, output_extents
+from conformance.data import draw
 from conformance.generate import generate
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
+from conformance.window import window_of
 
 BACKWARD = {
     "pad3d_backward": ("pad3d", {"dinput": "input"}),
@@ -57,7 +58,7 @@ def test_convolution_is_the_post_s_sum():
     case = Case.parse("conv_forward:f64:m2h7w6c3_f2k4_s3p5:small:1")
     arrays = draw(case)
     padded = np.pad(arrays["A_prev"], ((0, 0), (5, 5), (5, 5), (0, 0)))
-    rows, columns = output_extents(case)
+    rows, columns = window_of(case).outputs
     expected = np.empty((2, rows, columns, 4))
     for i, y, x, k in np.ndindex(expected.shape):
         window = padded[i, 3 * y : 3 * y + 2, 3 * x : 3 * x + 2]

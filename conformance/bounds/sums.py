@@ -49,25 +49,29 @@ class Terms:
     Q: Limit | None = None
 
 
-def ingredients(case: Case, arrays: Arrays, summed: tuple[str, ...], squares: bool) -> dict[str, Terms]:
+def ingredients(
+    case: Case, arrays: Arrays, summed: tuple[str, ...], squares: bool, divisor: Limit | None = None
+) -> dict[str, Terms]:
     """Run the oracle on masks, absolute values and, for the statistical tier, squares.
 
     `summed` names the arrays whose products are summed; the others (the input whose maxima
-    a pooling gradient follows) stay as they are.
+    a pooling gradient follows) stay as they are. What the operation divides the `summed` arrays by is
+    undone in the number of terms and done twice in the sum of squares.
     """
+    by = np.ones(()) if divisor is None else divisor
     data = {name: np.asarray(arrays[name], np.float64) for name in summed}
 
     def run(change: Any) -> dict[str, Limit]:
         return evaluate(case, {**arrays, **{name: change(x) for name, x in data.items()}})
 
-    n = run(lambda x: (x != 0).astype(np.float64))
+    n = run(lambda x: (x != 0) * by)
     S = run(np.abs)
-    Q = run(np.square) if squares else dict.fromkeys(S)
+    Q = run(lambda x: np.square(x) / by) if squares else dict.fromkeys(S)
     return {name: Terms(n[name], S[name], Q[name]) for name in S}
 
 
-def divided(terms: Terms, divisor: int) -> Terms:
-    """Undo the division by `divisor` in the number of terms, do it twice in the sum of squares."""
+def divided(terms: Terms, divisor: Limit) -> Terms:
+    """Undo the output's division by `divisor` in the number of terms, do it twice in the sum of squares."""
     return Terms(terms.n * divisor, terms.S, None if terms.Q is None else terms.Q / divisor)
 
 

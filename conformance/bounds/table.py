@@ -15,6 +15,7 @@ from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
 from conformance.case import Case
 from conformance.families import kind_of
+from conformance.window import divisors, divisors_of
 
 Arrays = Mapping[str, NDArray[Any]]
 Outputs = Mapping[str, Limit]
@@ -216,8 +217,12 @@ def _pool_backward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Ar
 
 def _average(case: Case, arrays: Arrays, summed: str) -> dict[str, Terms]:
     squares = kind_of(case) == "statistical"
+    if case.word("mode") == "max":
+        return sums.ingredients(case, arrays, (summed,), squares)
+    divisor = divisors(case)[..., None].astype(np.float64)
+    if summed == "dA":
+        return sums.ingredients(case, arrays, (summed,), squares, divisor)
     found = sums.ingredients(case, arrays, (summed,), squares)
-    divisor = case["f"] ** 2 if case.word("mode") == "average" else 1
     return {name: sums.divided(term, divisor) for name, term in found.items()}
 
 
@@ -225,11 +230,9 @@ def _pooled(
     case: Case, arrays: Arrays, expected: Outputs, term: Terms, name: str, summed: str, arithmetic: Arithmetic
 ) -> Bounds:
     average = case.word("mode") == "average"
-    divisor = case["f"] ** 2 if average else 1
-    # A quotient by anything but a power of two is rounded, so the terms have no common step.
-    power_of_two = divisor & (divisor - 1) == 0
-    exact = kind_of(case) == "exact" and power_of_two
-    steps = {name: sums.unit(arrays[summed]) / divisor if exact else 0.0}
+    # A quotient by anything but a power of two is rounded: `kind_of` calls no such case exact.
+    largest = max(divisors_of(case), default=1) if average else 1
+    steps = {name: sums.unit(arrays[summed]) / largest if kind_of(case) == "exact" else 0.0}
     extent = (arrays["dA"] if name == "dA_prev" else expected["A"]).shape[1:3]
     return _summed(
         case, expected, {name: term},

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds.arithmetic import Limit
 from conformance.case import Case
+from conformance.window import divisors, window_of
 
 Arrays = Mapping[str, NDArray[Any]]
 Index = tuple[NDArray[np.int64] | int, ...]
@@ -59,21 +60,22 @@ Picked = dict[str, tuple[NDArray[np.float64], Index]]
 
 def convolution(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
     """Terms of each output of conv_forward and conv_backward, with where they are added to."""
-    f, s, p = case["f"], case["s"], case["p"]
-    extents = (case["m"], rows, columns, f, f, case["c"], case["k"])
+    window, inputs = window_of(case), arrays["W"].shape[2]
+    extents = (case["m"], rows, columns, window.rows.f, window.columns.f, inputs, case["k"])
     if 0 in extents:
         return {}
     i, r, q, y, x, c, k = _spread(*extents)
-    h, w = r * s + y - p, q * s + x - p
+    h, w = window.rows.reads()[r, y], window.columns.reads()[q, x]
     inside = (h >= 0) & (h < case["h"]) & (w >= 0) & (w < case["w"])
     i, r, q, y, x, c, k, h, w = (index[inside] for index in (i, r, q, y, x, c, k, h, w))
-    a = np.asarray(arrays["A_prev"][i, h, w, c], np.float64)
+    channel = c + k // max(case["k"] * inputs // case["c"], 1) * inputs  # of the filter's group
+    a = np.asarray(arrays["A_prev"][i, h, w, channel], np.float64)
     weight = np.asarray(arrays["W"][y, x, c, k], np.float64)
     if "dZ" not in arrays:
         return {"Z": (a * weight, (i, r, q, k))}
     g = np.asarray(arrays["dZ"][i, r, q, k], np.float64)
     return {
-        "dA_prev": (g * weight, (i, h, w, c)),
+        "dA_prev": (g * weight, (i, h, w, channel)),
         "dW": (a * g, (y, x, c, k)),
         "db": (g, (0, 0, 0, k)),
     }
@@ -95,24 +97,25 @@ def affine(case: Case, arrays: Arrays, upstream: NDArray[Any] | None) -> Picked:
 
 def pooling(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
     """Terms of average pooling, and of the gradient of both modes."""
-    f, s, A_prev = case["f"], case["s"], arrays["A_prev"]
-    extents = (case["m"], rows, columns, case["c"], f, f)
+    window, A_prev = window_of(case), arrays["A_prev"]
+    down, across = window.rows.reads(), window.columns.reads()
+    extents = (case["m"], rows, columns, case["c"], window.rows.f, window.columns.f)
     if 0 in extents:
         return {}
     i, r, q, c, y, x = _spread(*extents)
+    share: NDArray[np.float64] | float = 1.0
     if case.word("mode") == "max":
-        taps = np.arange(f)
-        windows = A_prev[
-            i[:, None, None],
-            (r * s)[:, None, None] + taps[:, None],
-            (q * s)[:, None, None] + taps,
-            c[:, None, None],
-        ].reshape(len(i), -1)
-        y, x = np.divmod(windows.argmax(axis=1), f)
-        share = 1.0
+        h, w = down[r][:, :, None], across[q][:, None, :]
+        inside = (h >= 0) & (h < case["h"]) & (w >= 0) & (w < case["w"])
+        h, w = np.clip(h, 0, case["h"] - 1), np.clip(w, 0, case["w"] - 1)
+        windows = np.where(inside, A_prev[i[:, None, None], h, w, c[:, None, None]], -np.inf)
+        y, x = np.divmod(windows.reshape(len(i), -1).argmax(axis=1), window.columns.f)
     else:
-        share = 1.0 / (f * f)
-    h, w = r * s + y, q * s + x
+        share = 1.0 / divisors(case)[r, q]
+    h, w = down[r, y], across[q, x]
+    inside = (h >= 0) & (h < case["h"]) & (w >= 0) & (w < case["w"])
+    i, r, q, c, h, w = (index[inside] for index in (i, r, q, c, h, w))
+    share = share[inside] if isinstance(share, np.ndarray) else share
     if "dA" in arrays:
         return {"dA_prev": (np.asarray(arrays["dA"][i, r, q, c], np.float64) * share, (i, h, w, c))}
     return {"A": (np.asarray(A_prev[i, h, w, c], np.float64) * share, (i, r, q, c))}

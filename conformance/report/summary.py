@@ -10,6 +10,7 @@ from typing import Any
 from conformance.case import Case
 from conformance.operations import OPERATIONS, WORDS
 from conformance.record import STATUSES, Number, Record, case_status
+from conformance.window import window_of
 
 #: Below this share of single dropped terms a case could not have shown enough.
 SHARP = 0.95
@@ -175,8 +176,12 @@ def _kind(record: Record) -> Kind:
     case = Case.parse(record.case)
     names = case.operation.parameters
     words = " ".join(case.word(name) for name in WORDS if name in names)
-    window = (bool("p" in names and case["p"]), case["s"] > 1, case["s"] > case["f"]) if "s" in names else ()
-    return (f"{record.op}.{record.output}", words, record.dtype, *map(str, window))
+    geometry: tuple[bool, ...] = ()
+    if "s" in names:
+        window = window_of(case)
+        both = (window.rows, window.columns)
+        geometry = (window.padded, any(a.s > 1 for a in both), any(a.s > a.f for a in both))
+    return (f"{record.op}.{record.output}", words, record.dtype, *map(str, geometry))
 
 
 def _number(value: Number) -> float | None:

@@ -7,6 +7,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Arrays, Base, Outputs
+from conformance.window import window_of
 
 _PARAMETERS = {
     "conv_backward": "dW db",
@@ -98,7 +99,7 @@ def _bias_gradient_total(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_backward": "db"},
 )
 def _bias_gradient_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"db": base(case, a)["db"] * (case["f"] ** 2 * case["c"])}
+    return {"db": base(case, a)["db"] * (window_of(case).size * case["c"])}
 
 
 @slip(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from conformance.case import Case
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Array, Arrays, Base, Outputs
-from conformance.slips.windows import scatter, window_of
+from conformance.slips.windows import scatter
+from conformance.window import Window, window_of
 
 _FILTER = {"conv_forward": "Z", "conv_backward": "dA_prev dW"}
 _BIASED = {
@@ -20,6 +19,11 @@ _BIASED = {
 }
 
 
+def _taps(case: Case) -> int:
+    """Positions of the window."""
+    return case["f"] ** 2 if case.op == "conv_single_step" else window_of(case).size
+
+
 @slip(
     "conv-bias-per-tap",
     "The bias is inside the window sum, so it is added f*f*n_C_prev times instead of once.",
@@ -27,7 +31,7 @@ _BIASED = {
     post=True,
 )
 def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=case["f"] ** 2 * case["c"])
+    return base(case, a, bias_times=_taps(case) * case["c"])
 
 
 @slip(
@@ -36,7 +40,7 @@ def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_single_step": "Z", "conv_forward": "Z"},
 )
 def _conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=case["f"] ** 2)
+    return base(case, a, bias_times=_taps(case))
 
 
 @slip(
@@ -94,8 +98,8 @@ def _filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_forward": "Z", "conv_backward": "dA_prev"},
 )
 def _filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    f, c, k = case["f"], case["c"], case["k"]
-    return base(case, {**a, "W": a["W"].reshape(f, f, k, c).swapaxes(2, 3)})
+    f_h, f_w, c, k = a["W"].shape
+    return base(case, {**a, "W": a["W"].reshape(f_h, f_w, k, c).swapaxes(2, 3)})
 
 
 @slip(
@@ -104,8 +108,8 @@ def _filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_forward": "Z", "conv_backward": "dA_prev"},
 )
 def _filter_read_as_oihw(case: Case, a: Arrays, base: Base) -> Outputs:
-    f, c, k = case["f"], case["c"], case["k"]
-    return base(case, {**a, "W": a["W"].reshape(k, c, f, f).transpose(2, 3, 1, 0)})
+    f_h, f_w, c, k = a["W"].shape
+    return base(case, {**a, "W": a["W"].reshape(k, c, f_h, f_w).transpose(2, 3, 1, 0)})
 
 
 @slip(
@@ -120,13 +124,17 @@ def _weight_gradient_as_oihw(case: Case, a: Arrays, base: Base, shape: bool) -> 
     return {"dW": moved.reshape(right.shape) if shape else moved}
 
 
+def _all_but_last(extent: int) -> Array:
+    return np.arange(extent) < extent - 1
+
+
 @slip(
     "filter-last-row-missing",
     "The loop over the window's rows stops one short: the filter's last row is not used.",
     _FILTER,
 )
 def _filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = (np.arange(case["f"]) < case["f"] - 1).reshape(-1, 1, 1, 1)
+    keep = _all_but_last(len(a["W"])).reshape(-1, 1, 1, 1)
     out = base(case, {**a, "W": a["W"] * keep})
     return {name: value * keep if name == "dW" else value for name, value in out.items()}
 
@@ -137,7 +145,7 @@ def _filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     _FILTER,
 )
 def _filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = (np.arange(case["f"]) < case["f"] - 1).reshape(1, -1, 1, 1)
+    keep = _all_but_last(a["W"].shape[1]).reshape(1, -1, 1, 1)
     out = base(case, {**a, "W": a["W"] * keep})
     return {name: value * keep if name == "dW" else value for name, value in out.items()}
 
@@ -158,7 +166,7 @@ def _input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
     {**_FILTER, "pool_forward": "A", "pool_backward": "dA_prev"},
 )
 def _stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, window=replace(window_of(case), sh=1, sw=1))
+    return base(case, a, window=window_of(case).but(s=(1, 1)))
 
 
 @slip(
@@ -167,12 +175,12 @@ def _stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     {**_FILTER, "pad3d": "output", "pad3d_backward": "dinput"},
 )
 def _padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
-    p = case["p"]
     if case.op == "pad3d":
+        p = case["p"]
         return {"output": np.pad(a["input"], ((0, 0), (0, 2 * p), (0, 2 * p), (0, 0)))}
     if case.op == "pad3d_backward":
         return {"dinput": a["doutput"][:, : case["h"], : case["w"]]}
-    return base(case, a, window=replace(window_of(case), top=0, left=0))
+    return base(case, a, window=_unshifted(case))
 
 
 @slip(
@@ -214,7 +222,7 @@ def _padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
     variants=({"shape": "empty"}, {"shape": "zero"}),
 )
 def _crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -> Outputs:
-    if case["p"]:
+    if case["p"] if case.op == "pad3d_backward" else window_of(case).padded:
         return {}
     right = base(case, a)
     name = "dinput" if case.op == "pad3d_backward" else "dA_prev"
@@ -222,7 +230,11 @@ def _crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -
 
 
 def _padded_gradient(case: Case, a: Arrays) -> Array:
-    p = case["p"]
-    window = replace(window_of(case), top=0, left=0)
-    shape = (case["m"], case["h"] + 2 * p, case["w"] + 2 * p, case["c"])
-    return scatter(np.tensordot(a["dZ"], a["W"], ([3], [3])), window, shape)
+    window = window_of(case)
+    extents = (axis.n + axis.before + axis.after for axis in (window.rows, window.columns))
+    spread = np.tensordot(a["dZ"], a["W"], ([3], [3]))
+    return scatter(spread, _unshifted(case), (case["m"], *extents, case["c"]))
+
+
+def _unshifted(case: Case) -> Window:
+    return window_of(case).but(before=(0, 0))

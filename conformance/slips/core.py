@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
-from conformance.slips.windows import Window, patches, scatter, window_of
+from conformance.slips.windows import patches, scatter
+from conformance.window import Window, window_of
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -61,25 +62,35 @@ def _pool_forward(
     window: Window | None = None,
     start: float = -np.inf,
     mode: str = "",
-    divisor: float | None = None,
+    divisor: Array | float | None = None,
 ) -> Outputs:
     window = window or window_of(case)
-    taken = patches(a["A_prev"], window)
     if (mode or case.word("mode")) == "max":
-        return {"A": np.maximum(taken.max((3, 4)), start)}
-    return {"A": taken.sum((3, 4)) / (divisor or window.f**2)}
+        return {"A": np.maximum(patches(a["A_prev"], window, -np.inf).max((3, 4)), start)}
+    return {"A": patches(a["A_prev"], window).sum((3, 4)) / _divisor(case, window, divisor)}
 
 
-def chosen(values: Array, ties: str, nan: str = "last") -> Array:
+def _divisor(case: Case, window: Window, divisor: Array | float | None) -> Array:
+    """By what an average divides each output; ``(rows, columns, 1)``, or one number."""
+    if divisor is None:
+        counts_padding = "border" not in case.operation.option or case.word("border") == "include"
+        divisor = window.counts(counts_padding)[..., None]
+    return np.asarray(divisor, np.float64)
+
+
+def chosen(values: Array, ties: str, nan: str = "last", possible: Array | None = None) -> Array:
     """The share of the gradient that each entry of the last-but-one axis receives.
 
     Ties go to the ``first`` maximum, the ``last``, ``all`` of them in full or ``shared`` equally. Among
     NaN the ``last`` or the ``first`` gets all of it; or all shares are NaN (``spread``) or 0 (``none``).
+    Entries that are not `possible` get nothing.
     """
     is_nan = np.isnan(values)
     some = is_nan.any(-2, keepdims=True)
     number = np.where(is_nan, -np.inf, values)
     candidates = np.where(some, is_nan, number == number.max(-2, keepdims=True))
+    if possible is not None:
+        candidates = candidates & possible
     last = np.where(some, nan == "last", ties == "last")
     first_seen = (np.cumsum(candidates, -2) == 1) & candidates
     last_seen = (np.cumsum(candidates[..., ::-1, :], -2)[..., ::-1, :] == 1) & candidates
@@ -101,17 +112,20 @@ def _pool_backward(
     start: float = -np.inf,
     overwrite: bool = False,
     mode: str = "",
-    divisor: float | None = None,
+    divisor: Array | float | None = None,
 ) -> Outputs:
     window = window or window_of(case)
-    taken = patches(a["A_prev"], window)
-    flat = taken.reshape(*taken.shape[:3], window.f**2, taken.shape[-1])
+    taken = patches(a["A_prev"], window, -np.inf)
+    flat = taken.reshape(*taken.shape[:3], window.size, taken.shape[-1])
     upstream = a["dA"][:, :, :, None, :]
     if (mode or case.word("mode")) == "max":
-        share = chosen(flat, ties, nan) * ~(flat.max(-2, keepdims=True) < start)
+        # Of equals outside and inside the image, which only -inf can be, one inside is chosen.
+        inside = patches(np.ones_like(a["A_prev"]), window).reshape(flat.shape) > 0
+        share = chosen(flat, ties, nan, inside) * ~(flat.max(-2, keepdims=True) < start)
         given = np.where(share != 0, share * upstream, 0.0)
     else:
-        given = np.broadcast_to(upstream / (divisor or window.f**2), flat.shape)
+        upstream = (a["dA"] / _divisor(case, window, divisor))[:, :, :, None, :]
+        given = np.broadcast_to(upstream, flat.shape)
     return {"dA_prev": scatter(given.reshape(taken.shape), window, a["A_prev"].shape, overwrite)}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from conformance.case import Case, Value
+from conformance.case import Case
 from conformance.families import FAMILIES
-from conformance.operations import WORDS
+from conformance.options import Value
+from conformance.window import possible
 
 #: Extents to draw from: small, so that a further case costs nothing, and past the first vector widths.
 _POOLS: dict[str, tuple[int, ...]] = {
@@ -39,11 +40,14 @@ def further(case: Case, count: int) -> Iterator[Case]:
     made = 0
     for attempt in range(20 * count):
         values: dict[str, Value] = {
-            name: value if name in WORDS else random.choice(_POOLS[name]) for name, value in case.params
+            name: random.choice(_POOLS[name]) if isinstance(value, int) and name in _POOLS else value
+            for name, value in case.params
         }
         family = case.family if attempt % 2 == 0 or not others else others[attempt // 2 % len(others)]
-        more = Case(case.op, case.dtype, tuple(values.items()), family, random.randrange(10**6))
+        more = Case.of(case.op, case.dtype, values, family, random.randrange(10**6))
         extents = [v for name, v in values.items() if name not in ("f", "s", "p")]
+        if "s" in values and not possible(more):
+            continue
         if len(set(extents)) == len(extents) and FAMILIES[family].suits(more):
             made += 1
             yield more

@@ -7,7 +7,8 @@ import numpy as np
 from conformance.case import Case
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Arrays, Base, Outputs
-from conformance.slips.windows import patches, window_of
+from conformance.slips.windows import patches
+from conformance.window import pair, window_of
 
 _BACKWARD = {"pool_backward": "dA_prev"}
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
@@ -64,7 +65,7 @@ def _pool_max_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
         return {}
     if case.op == "pool_backward":
         return base(case, {**a, "A_prev": np.abs(a["A_prev"])})
-    taken = patches(a["A_prev"], window_of(case))
+    taken = patches(a["A_prev"], window_of(case), 0.0)
     flat = taken.reshape(*taken.shape[:3], -1, taken.shape[-1])
     place = np.argmax(np.abs(flat), axis=3)[:, :, :, None]
     return {"A": np.take_along_axis(flat, place, 3)[:, :, :, 0]}
@@ -115,7 +116,7 @@ def _average_not_divided(case: Case, a: Arrays, base: Base) -> Outputs:
     variants=({"extent": "h"}, {"extent": "w"}),
 )
 def _average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: str) -> Outputs:
-    return _average(case, a, base, case[extent] if case.op in _SPREAD else case["f"])
+    return _average(case, a, base, _extents(case)[extent == "w"])
 
 
 @slip(
@@ -124,7 +125,7 @@ def _average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: st
     {**_BOTH, **_SPREAD},
 )
 def _average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _average(case, a, base, case["h"] + case["w"] if case.op in _SPREAD else 2 * case["f"])
+    return _average(case, a, base, sum(_extents(case)))
 
 
 @slip(
@@ -133,7 +134,12 @@ def _average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Out
     _BOTH,
 )
 def _average_divided_by_channels_too(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _average(case, a, base, case["f"] ** 2 * case["c"])
+    return _average(case, a, base, window_of(case).size * case["c"])
+
+
+def _extents(case: Case) -> tuple[int, int]:
+    """The extents of the window, or of the array over which a value is spread."""
+    return (case["h"], case["w"]) if case.op in _SPREAD else pair(case.value("f"))
 
 
 def _average(case: Case, a: Arrays, base: Base, divisor: float) -> Outputs:

@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.slips.core import Array, Arrays, reference
-from conformance.slips.windows import window_of
+from conformance.window import window_of
 
 #: How many times the rounding error a slip has to differ from the right result to be told from it.
 APART = 4.0
@@ -97,11 +97,12 @@ def _terms(case: Case, output: str) -> int:
     op = case.op
     if op.startswith("conv"):
         if output in ("dW", "db"):
-            window = window_of(case)
-            return case["m"] * window.rows * window.cols + 1
-        return case["f"] ** 2 * case["k" if output == "dA_prev" else "c"] + 2
+            rows, columns = window_of(case).outputs
+            return case["m"] * rows * columns + 1
+        taps = case["f"] ** 2 if op == "conv_single_step" else window_of(case).size
+        return taps * case["k" if output == "dA_prev" else "c"] + 2
     if op.startswith("pool"):
-        return case["f"] ** 2 + 2
+        return window_of(case).size + 2
     if op.startswith("affine"):
         return case[{"dA_prev": "o", "dW": "m", "db": "m"}.get(output, "i")] + 2
     return case["m"] if op == "cross_entropy_cost" else 0

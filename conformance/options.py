@@ -1,0 +1,277 @@
+"""Options: what a case may say beyond the contract's plain calls, and the values a run draws for each.
+
+An option is one token of a case and is left out where it has its default, so that the line of a plain case
+never changes. Options that a convolution or a pool has in its plain form too (window, stride, padding) stand
+where they always stood and take more forms; the others follow the groups of the operation, in the order in
+which the operation lists them::
+
+    conv_forward:f32:m2h9w7c4_f3x5k8_s2x1p1.2.0.1_d2x1_g4:normal:17
+    pool_forward:f32:m2h9w7c3_f3s2_max_p1_ceil:ties:4
+
+A value is written ``3``, ``0.1``, ``3x5`` (rows, columns), ``1.2.0.1`` (top, bottom, left, right) or as a
+word, each after the letters of its option; a word may also stand alone. There is one way to write each
+value: ``3x3`` is refused, because it is 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+Value = int | float | str | tuple[int, ...]
+Params = Mapping[str, Value]
+
+_NATURAL = r"(?:0|[1-9][0-9]{0,8})"
+_FORMS = {
+    "number": rf"-?{_NATURAL}",
+    "decimal": rf"-?{_NATURAL}\.[0-9]{{0,3}}[1-9]",
+    "pair": rf"{_NATURAL}x{_NATURAL}",
+    "sides": rf"{_NATURAL}(?:\.{_NATURAL}){{3}}",
+}
+
+
+def form(value: Value) -> str:
+    """How a value is written: number, decimal, pair, sides or word."""
+    if isinstance(value, str):
+        return "word"
+    if isinstance(value, tuple):
+        return "pair" if len(value) == 2 else "sides"
+    return "number" if isinstance(value, int) else "decimal"
+
+
+def written(value: Value) -> str:
+    """The text of a value."""
+    if isinstance(value, str):
+        return value.replace("_", "-")
+    if isinstance(value, tuple):
+        return ("x" if len(value) == 2 else ".").join(map(str, value))
+    return str(value)
+
+
+def shortest(value: Value) -> Value:
+    """The shortest form of the same value: a pair of equals is a number, sides that are a pair one."""
+    if not isinstance(value, tuple):
+        return value
+    if len(value) == 4:
+        top, bottom, left, right = value
+        if (top, left) != (bottom, right):
+            return value
+        value = (top, left)
+    return value[0] if value[0] == value[1] else value
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """An option.
+
+    Attributes
+    ----------
+    name : str
+        What a case calls it: the letters before its value, or for an option of bare words any name.
+    key : str
+        What an implementation calls it: the key in ``hparameters``, or the argument.
+    text : str
+        What it is, for ``conformance list`` and the report.
+    kinds : mapping of str to tuple of Value
+        The kinds of values that a run has to cover, with the values it draws of each. A kind without values
+        is drawn as in a plain case, or by `draw`.
+    default : Value or None
+        What is not written; None for an option that stands in a group of the operation.
+    plain : int
+        How many of the first kinds are the contract's own.
+    bare : bool
+        Whether its words are written alone, without its name.
+    kind : callable, optional
+        The kind that the parameters of a case are of, where the form of the value does not decide it.
+    draw : callable, optional
+        ``draw(kind, parameters, number)`` gives the parameters that a value of `kind` changes, for an option
+        whose values depend on the others.
+    """
+
+    name: str
+    key: str
+    text: str
+    kinds: Mapping[str, tuple[Value, ...]]
+    default: Value | None = None
+    plain: int = 1
+    bare: bool = False
+    kind: Callable[[Params], str] | None = None
+    draw: Callable[[str, Params, int], dict[str, Value]] | None = None
+
+    def values(self) -> tuple[Value, ...]:
+        """Every value that a run draws."""
+        return tuple(value for values in self.kinds.values() for value in values)
+
+    def kind_of(self, params: Params) -> str:
+        """The kind that a case with these parameters is of."""
+        if self.kind is not None:
+            return self.kind(params)
+        value = params.get(self.name, self.default)
+        for kind, values in self.kinds.items():
+            if value in values:
+                return kind
+        like = [
+            k for k, values in self.kinds.items() if value is not None and form(value) in map(form, values)
+        ]
+        return like[-1] if like else next(iter(self.kinds))
+
+    def is_plain(self, params: Params) -> bool:
+        """Whether the contract has such a value."""
+        return self.kind_of(params) in list(self.kinds)[: self.plain]
+
+    def drawn(self, kind: str, params: Params, number: int) -> dict[str, Value]:
+        """The parameters that a value of `kind`, chosen by `number`, changes."""
+        if self.draw is not None:
+            return self.draw(kind, params, number)
+        values = self.kinds[kind]
+        return {self.name: values[number % len(values)]} if values else {}
+
+    def pattern(self) -> str:
+        """The regular expression of a value."""
+        words = sorted(
+            (re.escape(written(v)) for v in self.values() if isinstance(v, str)), key=len, reverse=True
+        )
+        forms = {form(value) for value in self.values()} | ({"number"} if self.default is None else set())
+        return "|".join([*(_FORMS[name] for name in _FORMS if name in forms), *words])
+
+    def token(self, value: Value) -> str:
+        """The token of a case that gives it `value`."""
+        return written(value) if self.bare else self.name + written(value)
+
+    def read(self, text: str) -> Value:
+        """The value that `text` writes, `text` being of its pattern.
+
+        Raises
+        ------
+        ValueError
+            If there is a shorter way to write it.
+        """
+        value: Value | None = next(
+            (v for v in self.values() if isinstance(v, str) and written(v) == text), None
+        )
+        if value is None:
+            value = number(text)
+        short = shortest(value)
+        if short != value or written(value) != text:
+            raise ValueError(f"{self.name} is {text}, which is written {written(short)}")
+        return value
+
+
+def number(text: str) -> Value:
+    """The number, decimal, pair or sides that `text` writes."""
+    if "x" in text:
+        return tuple(map(int, text.split("x")))
+    parts = text.split(".")
+    if len(parts) == 4:
+        return tuple(map(int, parts))
+    return float(text) if len(parts) == 2 else int(text)
+
+
+def _window_kind(params: Params) -> str:
+    f = params["f"]
+    if isinstance(f, tuple):
+        return "tall" if f[0] > f[1] else "wide"
+    return "square"
+
+
+def _group_kind(params: Params) -> str:
+    g, c, k = params.get("g", 1), params["c"], params["k"]
+    if g == 1:
+        return "one"
+    if g != c:
+        return "several"
+    return "depthwise" if k == c else "multiplied"
+
+
+def _draw_groups(kind: str, params: Params, number: int) -> dict[str, Value]:
+    if kind == "one":
+        return {"g": 1}
+    if kind == "several":
+        g = (2, 3, 4)[number % 3]
+        return {"g": g, "c": g * (2, 3, 4, 5)[number // 3 % 4], "k": g * (1, 2, 3, 7)[number // 12 % 4]}
+    c = (3, 5, 8, 16, 17, 24, 33)[number % 7]
+    return {"g": c, "c": c, "k": c if kind == "depthwise" else c * (2, 3)[number // 7 % 2]}
+
+
+_PAIRS: tuple[Value, ...] = ((2, 1), (1, 2), (3, 2))
+_SAME: dict[str, tuple[Value, ...]] = {
+    "same": ("same",),  # an odd pixel at the bottom and right
+    "same-lower": ("same_lower",),  # at the top and left
+    "valid": ("valid",),
+}
+
+WINDOW = Option(
+    "f",
+    "f",
+    "window: rows x columns",
+    {"square": (), "tall": ((5, 3), (3, 2), (4, 1)), "wide": ((2, 3), (3, 5), (1, 4))},
+    kind=_window_kind,
+)
+STRIDE = Option(
+    "s", "stride", "stride: rows x columns", {"one": (1,), "more": (2, 3), "pair": _PAIRS}, plain=2
+)
+PADDING = Option(
+    "p",
+    "pad",
+    "padding: rows x columns, or top.bottom.left.right, or a rule",
+    {
+        "none": (0,),
+        "even": (1, 2),
+        "pair": ((1, 2), (2, 0), (0, 1)),
+        "sides": ((1, 2, 0, 1), (0, 1, 2, 0)),
+        **_SAME,
+    },
+    plain=2,
+)
+POOL_PADDING = Option(
+    "p",
+    "pad",
+    PADDING.text,
+    {
+        "none": (0,),
+        "even": (1, 2),
+        "pair": ((1, 0), (0, 1), (1, 2)),
+        "sides": ((1, 0, 0, 1), (0, 1, 1, 0)),
+        **_SAME,
+    },
+    default=0,
+)
+DILATION = Option(
+    "d",
+    "dilation",
+    "dilation: rows x columns",
+    {"dense": (1,), "dilated": (2, 3), "pair": _PAIRS},
+    default=1,
+)
+GROUPS = Option(
+    "g",
+    "groups",
+    "groups of channels",
+    {"one": (), "several": (2, 3, 4), "depthwise": (), "multiplied": ()},
+    default=1,
+    kind=_group_kind,
+    draw=_draw_groups,
+)
+CEIL = Option(
+    "rounding",
+    "ceil_mode",
+    "rounding of the output's extents",
+    {"floor": ("floor",), "ceil": ("ceil",)},
+    default="floor",
+    bare=True,
+)
+BORDER = Option(
+    "border",
+    "count_include_pad",
+    "whether an average counts the padding",
+    {"include": ("include",), "exclude": ("exclude",)},
+    default="include",
+    bare=True,
+)
+
+#: The options by name, for the parameters that have no meaning of their own in `operations.PARAMETERS`.
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {option.name: option.text for option in (DILATION, GROUPS, CEIL, BORDER)}
+)
