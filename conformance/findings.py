@@ -20,6 +20,7 @@ import numpy as np
 from conformance import picture, where
 from conformance.case import Case
 from conformance.conventions import Settings
+from conformance.identities import vote
 from conformance.implementation import Implementation, load
 from conformance.jacobian import entry
 from conformance.judge import Trial
@@ -46,6 +47,8 @@ class Finding:
         Which elements of the case itself are wrong; empty if there is no array to compare.
     pictures : tuple of Picture
         The failing elements over the image plane, and the wrong taps.
+    identities : tuple of str
+        What the identities that need no oracle say of the function, the verdict first.
     """
 
     case: str
@@ -55,6 +58,7 @@ class Finding:
     entry: str
     rule: str = ""
     pictures: tuple[picture.Picture, ...] = ()
+    identities: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What ``summary.json`` holds."""
@@ -64,7 +68,7 @@ class Finding:
     def from_dict(cls, found: Mapping[str, Any]) -> Finding:
         """Read what `to_dict` wrote."""
         drawn = tuple(picture.Picture.from_dict(p) for p in found["pictures"])
-        return cls(**{**found, "pictures": drawn})
+        return cls(**{**found, "pictures": drawn, "identities": tuple(found["identities"])})
 
     def lines(self) -> list[str]:
         """The finding for a terminal."""
@@ -73,7 +77,9 @@ class Finding:
             found += drawn.text()
         if self.shrunk != self.case:
             found.append(f"smallest case: {self.shrunk}")
-        return [*found, f"there: {self.entry}"] if self.entry else found
+        if self.entry:
+            found.append(f"there: {self.entry}")
+        return [*found, *self.identities]
 
 
 def find(implementation: Implementation, record: Record) -> Finding:
@@ -89,7 +95,10 @@ def find(implementation: Implementation, record: Record) -> Finding:
     if wrong is not None and wrong.picture is not None:
         pictures.append(wrong.picture)
     text = wrong.text if wrong is not None else _worst(trial, record)
-    return Finding(record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures))
+    votes = tuple(vote(implementation, case).lines())
+    return Finding(
+        record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures), votes
+    )
 
 
 def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_platforms", "cpu")
+_config: Any = jax.config
+_config.update("jax_enable_x64", True)
+_config.update("jax_platforms", "cpu")
 
 #: Its documented choices.
 conventions = {"relu-nan-gradient": "0", "pool-nan": "scan"}

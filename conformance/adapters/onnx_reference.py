@@ -20,7 +20,8 @@ differs = {
 
 
 def _run(model: Any, arrays: dict[str, Array]) -> Array:
-    output: Array = ReferenceEvaluator(model).run(None, arrays)[0]
+    outputs: Any = ReferenceEvaluator(model).run(None, arrays)
+    output: Array = outputs[0]
     return output
 
 

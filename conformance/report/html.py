@@ -13,6 +13,7 @@ from conformance.report import plots, text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
 from conformance.report.environment import environment
+from conformance.report.found import by_group
 from conformance.report.verdict import Verdict
 
 _HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
         .render(
             summary=summary,
             digest=digest,
-            findings=_findings(summary),
+            findings=by_group(summary),
             verdict=verdict,
             matrix=_matrix(digest),
             dtypes=digest.dtypes,
@@ -75,14 +76,6 @@ def page_environment() -> Environment:
 def _svg(drawing: str | None) -> Markup | None:
     # Safe as it stands: matplotlib escapes the text it writes.
     return None if drawing is None else Markup(drawing)
-
-
-def _findings(summary: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """What was found out about the first failure of each group."""
-    return {
-        (found["case"].partition(":")[0], found["output"], found["diagnosis"]): found
-        for found in summary.get("findings", ())
-    }
 
 
 def _drawn(found: dict[str, Any]) -> Markup:

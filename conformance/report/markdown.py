@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.report.digest import Cell, Digest, Group
 from conformance.report.environment import environment
+from conformance.report.found import Finding, by_group
 from conformance.report.text import (
     NOTHING,
     clip,
@@ -74,8 +75,10 @@ def _failures(summary: dict[str, Any], digest: Digest, room: int) -> Iterator[st
     opening = ["", "### Failures"]
     yield from opening
     room -= _size(opening) + 200
+    findings = by_group(summary)
     for shown, group in enumerate(digest.groups.values()):
-        lines = list(_group(str(summary["implementation"]), group))
+        finding = findings.get((group.op, group.output, group.diagnosis))
+        lines = [*_group(str(summary["implementation"]), group), *_found(finding)]
         room -= _size(lines)
         if room < 0:
             yield ""
@@ -99,6 +102,19 @@ def _group(implementation: str, group: Group) -> Iterator[str]:
             expected, got = _text(value(row["expected"]), 40), _text(value(row["got"]), 40)
             yield f"index {_text(index(row['index']), 80)}, expected {expected}, got {got}. "
         yield _text(row["reason"], 300)
+
+
+def _found(finding: Finding | None) -> Iterator[str]:
+    """What was found out about the first failure of a group."""
+    if finding is None:
+        return
+    wrong = f"Wrong there: {finding['rule']}. " if finding["rule"] else ""
+    entry = f"The smallest case: {finding['entry']}. " if finding["entry"] else ""
+    said = "; ".join(line.strip() for line in finding.get("identities", ())[:4])
+    text = f"{wrong}{entry}{said}".strip()
+    if text:
+        yield ""
+        yield _text(text, 600)
 
 
 def _facts(summary: dict[str, Any]) -> Iterator[list[str]]:
