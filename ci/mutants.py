@@ -13,6 +13,8 @@ import json
 import multiprocessing
 import os
 import random
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mutation import Mutant, mutants
-from scratch_build import ROOT, BuildError, Tree
+from scratch_build import ROOT, BuildError, Tree, sanitized
 
 sys.path.insert(0, str(ROOT))
 
@@ -42,13 +44,19 @@ OPERATIONS = {
 NOT_NUMBERS = ("_arrays.*", "_check*", "_processor.*", "threads.*")
 EQUIVALENT = ROOT / "ci" / "mutants-equivalent.txt"
 TESTS = ("test_bits*.py", "test_cnnref*.py", "test_kernel*.py")
-PATIENCE = 30.0
+#: Seconds of the processor that the cases may take: so many times what they take without a change, and a few
+#: more. Other work on the machine does not count; a process that sleeps is ended after the last number.
+TIMES, MORE, PATIENCE = 4.0, 10.0, 300.0
+#: Where AddressSanitizer writes what it finds, before the process's number.
+ERRORS = ROOT / "build" / "mutants" / "errors"
 
 #: What is judged. The post's conventions fail on purpose in places; what fails without a change is known.
 IMPLEMENTATIONS = ("cnnref", "cnnref.blog")
 
 _prepared: dict[str, list[Any]] = {}
 _known: set[tuple[str, str, str]] = set()
+#: Seconds that the cases of some operations took without a change.
+_took: dict[str, float] = {}
 
 
 def prepare(op: str, count: int) -> None:
@@ -69,8 +77,10 @@ def prepare(op: str, count: int) -> None:
         found.append((case, arrays, expected, bounds(case, arrays, expected)))
 
 
-def _judge(tree: str, isa: str, ops: list[str], pipe: Any) -> None:
+def _judge(tree: str, isa: str, ops: list[str], pipe: Any, limit: float) -> None:
     """In a child: the failures that are not known. Unless none is known yet, it stops at the first."""
+    end = int(time.process_time() + limit) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (end, end))
     sys.path.insert(0, tree)
     os.environ["CNNREF_ISA"] = isa
     os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -79,15 +89,17 @@ def _judge(tree: str, isa: str, ops: list[str], pipe: Any) -> None:
     from conformance.judge import output_dtype
 
     found: list[tuple[str, str, str, str]] = []
+    took: Counter[str] = Counter()
     for spec in IMPLEMENTATIONS:
         try:
             implementation = load(spec)
         except Exception as error:
-            pipe.send([(spec, "", "", f"import: {error}")])
+            pipe.send(([(spec, "", "", f"import: {error}")], {}))
             return
         if not str(implementation.target.__file__).startswith(tree):
             raise AssertionError(f"judging {implementation.target.__file__}, not the copy in {tree}")
         for case, arrays, expected, limits in (entry for op in ops for entry in _prepared[op]):
+            started = time.process_time()
             dirty(expected, case.numpy_dtype, float("nan"))
             outcome = implementation.call(case, arrays)
             if outcome.error or outcome.changed:
@@ -96,34 +108,50 @@ def _judge(tree: str, isa: str, ops: list[str], pipe: Any) -> None:
                 verdict = compare(got, expected[name], limits[name], output_dtype(case, name))
                 if verdict.status != "passed":
                     found.append((spec, str(case), name, verdict.reason))
+            took[case.op] += time.process_time() - started
             if _known and any(failure[:3] not in _known for failure in found[-4:]):
                 break
-    pipe.send(found)
+    pipe.send((found, dict(took)))
 
 
 def judged(tree: Tree, ops: list[str], cases: int) -> str:
     """What shows that the built package is wrong; empty if nothing does."""
     for op in ops:
         prepare(op, cases)
+    # A change may make a loop endless.
+    limit = MORE + TIMES * sum(_took.get(op, PATIENCE) for op in ops)
     context = multiprocessing.get_context("fork")  # inherits the prepared cases; cnnref is loaded after it
     ours, theirs = context.Pipe(False)
-    child = context.Process(target=_judge, args=(str(tree.folder), tree.isa, ops, theirs), daemon=True)
+    child = context.Process(target=_judge, args=(str(tree.folder), tree.isa, ops, theirs, limit), daemon=True)
     child.start()
     theirs.close()
     try:
         if not ours.poll(PATIENCE):
-            return f"no answer within {PATIENCE:g} seconds"
-        failures = ours.recv()
+            return f"no answer within {PATIENCE:.0f} seconds"
+        failures, took = ours.recv()
         if not _known:  # the sources without a change: the post's conventions may fail, cnnref may not
             _known.update(f[:3] for f in failures if f[0] != IMPLEMENTATIONS[0])
+            _took.update(took)
         new = [" ".join(f) for f in failures if f[:3] not in _known]
         return new[0] if new else ""
     except EOFError:
         child.join(5)
-        return f"the process died ({child.exitcode})"
+        if child.exitcode in (-signal.SIGXCPU, -signal.SIGKILL):
+            return "does not end"
+        return _found_by_sanitizer(child.pid) or f"the process died ({child.exitcode})"
     finally:
         child.kill()
         child.join()
+
+
+def _found_by_sanitizer(pid: int | None) -> str:
+    """What AddressSanitizer found in a process, in one line; empty if nothing."""
+    log = ERRORS.with_name(f"{ERRORS.name}.{pid}")
+    if not log.exists():
+        return ""
+    lines = log.read_text(errors="replace").splitlines()
+    log.unlink()
+    return next((line for line in lines if line.startswith("SUMMARY")), lines[0])
 
 
 def tested(tree: Tree, files: list[Path]) -> str:
@@ -282,6 +310,6 @@ def _best_isa() -> str:
 
 
 if __name__ == "__main__":
-    if os.environ.get("MALLOC_PERTURB_") is None:  # the C library reads it when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "MALLOC_PERTURB_": "165"})
+    if "LD_PRELOAD" not in os.environ:  # the sanitizer has to be there when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **sanitized(ERRORS)})
     sys.exit(main())
