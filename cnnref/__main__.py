@@ -1,15 +1,17 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m cnnref``: train the post's classifier, and ask it what a picture shows."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import cnnref
 from cnnref.checkpoint import CheckpointError
@@ -36,7 +38,8 @@ _EXAMPLES = """examples:
   python -m cnnref train --seed 7 --out seed7 --optimizer sgd
   python -m cnnref train --agreement                   beside the same training in PyTorch
   python -m cnnref predict seven.png                   with the model just trained
-  python -m cnnref predict scans/ --model seed7"""
+  python -m cnnref predict scans/ --model seed7
+  eval "$(register-python-argcomplete cnnref)"         completion of `cnnref`, in bash or zsh"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,7 +103,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
-    asked = parser().parse_args(arguments)
+    line = parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks; the process ends in there
+        import argcomplete
+
+        argcomplete.autocomplete(line)
+    asked = line.parse_args(arguments)
     try:
         return {"train": _train, "predict": _predict}[asked.command](asked)
     except (DataError, CheckpointError, TrainingError, ValueError) as error:
@@ -149,10 +157,10 @@ def _train(asked: argparse.Namespace) -> int:
         agreement = comparison.compare(options, dataset, epochs, _say) if comparison else None
         training_report.write(report, run, dataset, probabilities, agreement)
     wrong = round((1 - accuracy) * len(dataset.test.labels))
-    print(f"test accuracy {accuracy:.2%} ({wrong} of {len(dataset.test.labels)} wrong)")
+    print(f"{_paint('test accuracy', 'green')} {accuracy:.2%} ({wrong} of {len(dataset.test.labels)} wrong)")
     print(f"{seconds:.1f} s of training; report: {report}")
     if agreement is not None and not agreement.holds:
-        print("cnnref train: does not agree with PyTorch as closely as it should", file=sys.stderr)
+        _refuse("train", "does not agree with PyTorch as closely as it should")
         return DISAGREES
     return DONE
 
@@ -204,8 +212,18 @@ def _bar(batches: Iterable[Any], count: int, label: str) -> Iterable[Any]:
 
 
 def _refuse(command: str, message: str) -> int:
-    print(f"cnnref {command}: {message}", file=sys.stderr)
+    print(f"{_paint(f'cnnref {command}:', 'red', sys.stderr)} {message}", file=sys.stderr)
     return UNUSABLE
+
+
+def _paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """`text` in a colour where `stream` (standard output) is a terminal that shows colours."""
+    try:
+        from termcolor import colored
+    except ModuleNotFoundError:  # NumPy alone is installed
+        return text
+    plain = stream is not None and not stream.isatty()
+    return colored(text, colour, attrs=["bold"], no_color=True if plain else None)
 
 
 def _list(numbers: Iterable[int]) -> str:

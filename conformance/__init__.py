@@ -13,7 +13,9 @@ Imports run one way, top to bottom:
 ``diagnose``, ``slips``       which known mistake explains a failure
 ``findings``, ``power``       where it is wrong, in the smallest case; what a run would have caught
 ``runner``, ``record``        case by case to one line per output
-``report``, ``gate``, ``cli``  what a person opens, what CI compares, the commands
+``report``, ``gate``          what a person opens, what CI compares
+``usage``, ``terminal``       exit statuses and errors; colour and completion
+``run_command``, ..., ``cli``  the commands, each with its options, and the command line
 """
 
 __version__ = "0.1.0"

@@ -1,8 +1,10 @@
-"""What ``conformance list`` prints."""
+"""``conformance list``: what the suite knows."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
+from typing import Any
 
 from conformance import adapters
 from conformance.conventions import BORDERS, CONVENTIONS
@@ -10,6 +12,29 @@ from conformance.corners import CORNERS
 from conformance.diagnose import catalogue
 from conformance.families import FAMILIES
 from conformance.operations import OPERATIONS, PARAMETERS
+from conformance.usage import AGREES, examples
+
+_EXAMPLES = examples(
+    "conformance list",
+    "conformance list | grep -A 30 Deviations",
+)
+
+
+def add_command(commands: Any) -> None:
+    """Add ``list`` to the command line."""
+    listed = commands.add_parser(
+        "list", help="operations, families, corner cases, adapters, deviations", epilog=_EXAMPLES
+    )
+    listed.description = (
+        "List operations and their parameters, data families, corner cases, adapters and known deviations."
+    )
+    listed.set_defaults(action=command)
+
+
+def command(asked: argparse.Namespace) -> int:
+    """Run ``conformance list``."""
+    print(text(), end="")
+    return AGREES
 
 
 def text() -> str:

@@ -7,28 +7,45 @@ from pathlib import Path
 from typing import Any
 
 from conformance import adapters, settings_options
-from conformance.conventions import ConventionError
 from conformance.operations import select
+from conformance.usage import (
+    AGREES,
+    DEFAULT_DIRECTORY,
+    DEFAULT_IMPLEMENTATION,
+    DISAGREES,
+    UNUSABLE,
+    UsageError,
+    examples,
+    split,
+)
+
+_EXAMPLES = examples(
+    "conformance matrix                                 cnnref and every adapter",
+    "conformance matrix --impl mykernels.py numpy_loops --ops 'pool_*' --cases 50",
+)
 
 
 def add_command(commands: Any) -> None:
     """Add ``matrix`` to the command line."""
-    command = commands.add_parser("matrix", help="several implementations side by side, on one page")
-    command.description = (
+    parser = commands.add_parser(
+        "matrix", help="several implementations side by side, on one page", epilog=_EXAMPLES
+    )
+    parser.description = (
         "Judge several implementations, each in child processes, and write matrix.html and matrix.json. "
         "What is not installed is named as such."
     )
     many: dict[str, Any] = {"action": "extend", "nargs": "+"}
-    command.add_argument("--impl", **many, metavar="M", help="as for run (default cnnref and every adapter)")
-    command.add_argument("--ops", **many, metavar="OP", help="operations or shell patterns (default all)")
-    command.add_argument(
+    parser.add_argument("--impl", **many, metavar="M", help="as for run (default cnnref and every adapter)")
+    parser.add_argument("--ops", **many, metavar="OP", help="operations or shell patterns (default all)")
+    parser.add_argument(
         "--cases", type=int, default=10, metavar="N", help="per operation, dtype (default 10)"
     )
-    command.add_argument("--seed", type=int, default=0, metavar="S", help="seeds shapes and data (default 0)")
-    command.add_argument(
-        "--out", type=Path, default=Path("conformance-report"), metavar="DIR", help="where the page goes"
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seeds shapes and data (default 0)")
+    parser.add_argument(
+        "--out", type=Path, default=Path(DEFAULT_DIRECTORY), metavar="DIR", help="where the page goes"
     )
-    settings_options.add(command)
+    settings_options.add(parser)
+    parser.set_defaults(action=command)
 
 
 def command(asked: argparse.Namespace) -> int:
@@ -38,12 +55,14 @@ def command(asked: argparse.Namespace) -> int:
     from conformance import matrix
 
     if asked.cases < 1 or not 0 <= asked.seed < 10**9:
-        raise ConventionError("--cases at least 1, --seed 0 to 999999999 expected")
+        raise UsageError(
+            f"--cases {asked.cases} --seed {asked.seed}: expected at least 1 case, a seed of 0 to 999999999"
+        )
     try:
-        operations = select([part for item in asked.ops or () for part in item.split(",") if part])
+        operations = select(split(asked.ops))
     except ValueError as error:
-        raise ConventionError(f"--ops: {error}") from error
-    specs = asked.impl or ["cnnref", *adapters.names()]
+        raise UsageError(f"--ops: {error}") from error
+    specs = asked.impl or [DEFAULT_IMPLEMENTATION, *adapters.names()]
     settings = settings_options.settings(asked)
     columns = []
     for spec in specs:
@@ -63,5 +82,5 @@ def command(asked: argparse.Namespace) -> int:
     page = matrix.write(columns, {"cases": asked.cases, "seed": asked.seed}, asked.out)
     print(f"Matrix: {page}")
     if all("unusable" in found for found in columns):
-        return 2
-    return int(any(found.get("failed") for found in columns))
+        return UNUSABLE
+    return DISAGREES if any(found.get("failed") for found in columns) else AGREES

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from conformance import report, runner
 from conformance.report.summary import Summary, problems
+from conformance.run_command import tell
 from conformance.sweep import SweepError, merged, shards
+from conformance.usage import AGREES, DISAGREES, examples
 
 #: What all shards of a run must agree on, or their records do not belong together.
 _SAME = ("implementation", "versions", "oracle", "seed", "arithmetic", "options")
 
 
+_EXAMPLES = examples(
+    "conformance run --shard 1/2 --out part1            on one machine",
+    "conformance run --shard 2/2 --out part2            on another",
+    "conformance merge part1 part2 --out whole",
+)
+
+
 def add_command(commands: Any) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("merge", help="put the shards of a run together")
-    command.description = (
+    parser = commands.add_parser("merge", help="put the shards of a run together", epilog=_EXAMPLES)
+    parser.description = (
         "Put the directories of `run --shard 1/n` .. `n/n` together: the results.jsonl and the report that "
         "one run would have written. A case that is missing, damaged or there twice ends it with status 2."
     )
-    command.add_argument("shards", metavar="DIR", type=Path, nargs="+", help="the directories of all shards")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the whole goes")
+    parser.add_argument("shards", metavar="DIR", type=Path, nargs="+", help="the directories of all shards")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the whole goes")
+    parser.set_defaults(action=command)
+
+
+def command(asked: argparse.Namespace) -> int:
+    """Run ``conformance merge``."""
+    result = merge(asked.shards, asked.out)
+    tell(result, asked.out)
+    return AGREES if result.agrees else DISAGREES
 
 
 def merge(directories: list[Path], out: Path) -> runner.Result:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance import run_options
 from conformance.case import Case
 from conformance.conventions import BORDERS, CONVENTIONS, Convention, Settings, adjusted, read
 from conformance.implementation import Implementation, load
+from conformance.usage import AGREES, DEFAULT_IMPLEMENTATION, examples
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -208,24 +210,30 @@ def lines(implementation: Implementation) -> list[str]:
     return shown
 
 
+_EXAMPLES = examples(
+    "conformance probe --impl mykernels.py",
+    "conformance probe --impl jax",
+)
+
+
 def add_command(commands: Any) -> None:
     """Add ``probe`` to the command line."""
-    command = commands.add_parser("probe", help="what it does where frameworks legitimately differ")
-    command.description = (
+    parser = commands.add_parser(
+        "probe", help="what it does where frameworks legitimately differ", epilog=_EXAMPLES
+    )
+    parser.description = (
         "Find by experiment what an implementation does where frameworks legitimately differ."
     )
-    command.add_argument(
-        "--impl", metavar="M", default="cnnref",
-        help="module, module:attribute, .py file, exec:COMMAND or an adapter's name (default cnnref)",
-    )  # fmt: skip
+    run_options.add_implementation(parser)
+    parser.set_defaults(action=command)
 
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance probe``."""
     # The module's own declaration is not asked: the experiments say what it does.
-    implementation = load(asked.impl)
+    implementation = load(asked.impl or DEFAULT_IMPLEMENTATION)
     plain = Implementation(
         implementation.name, implementation.target, implementation.arithmetic, implementation.layout
     )
     print("\n".join(lines(plain)))
-    return 0
+    return AGREES

@@ -20,6 +20,7 @@ from conformance.case import DTYPES, Case
 from conformance.families import FAMILIES
 from conformance.operations import select
 from conformance.options import Value
+from conformance.usage import AGREES, DEFAULT_IMPLEMENTATION, DISAGREES, UsageError, examples, split
 
 #: Cases of an operation and dtype that the climb starts from, and how many of the worst are climbed from.
 STARTS, BEST = 12, 3
@@ -208,9 +209,17 @@ def table(found: Sequence[Found]) -> list[str]:
     return lines
 
 
+_EXAMPLES = examples(
+    "conformance search --impl mykernels.py --ops conv_forward --seconds 60",
+    "conformance search --impl cnnref numpy_loops       ranked by their worst error",
+)
+
+
 def add_command(commands: Any) -> None:
-    """The options of ``conformance search``."""
-    parser = commands.add_parser("search", help="look for the largest error, rank implementations by it")
+    """Add ``search`` to the command line."""
+    parser = commands.add_parser(
+        "search", help="look for the largest error, rank implementations by it", epilog=_EXAMPLES
+    )
     parser.description = (
         "Climb over shapes and data for the largest error as a share of its bound, and rank the "
         "implementations: right ones first, then by accuracy."
@@ -221,21 +230,20 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--dtype", choices=[*DTYPES], action="append", help="default both")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each implementation (default 20)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seeds the climb (default 0)")
+    parser.set_defaults(action=command)
 
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance search``; 1 if an implementation is wrong somewhere."""
-    from conformance.cli import UsageError
-
     try:
-        operations = select([p for text in asked.ops or () for p in text.split(",") if p])
+        operations = select(split(asked.ops))
     except ValueError as error:
         raise UsageError(f"--ops: {error}") from error
     if not asked.seconds > 0:
         raise UsageError(f"--seconds: {asked.seconds:g}, expected more than 0")
     found = [
         climb(spec, operations, asked.dtype or list(DTYPES), asked.seconds, asked.seed)
-        for spec in asked.impl or ["cnnref"]
+        for spec in asked.impl or [DEFAULT_IMPLEMENTATION]
     ]
     print("\n".join(table(found)))
-    return int(any(one.failed for one in found))
+    return DISAGREES if any(one.failed for one in found) else AGREES

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conformance import cli
+from conformance import cli, run_options
 from conformance.families import FAMILIES
 from conformance.operations import OPERATIONS
 from conformance.slips import CATALOGUE
@@ -21,7 +21,7 @@ def relu_backward(dA, cache):
 
 
 def options(*arguments):
-    return cli.options(cli.parser().parse_args(["run", *arguments]))
+    return run_options.options(cli.parser().parse_args(["run", *arguments]))
 
 
 def test_defaults():

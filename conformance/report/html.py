@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.picture import Picture
-from conformance.report import plots, text
+from conformance.report import text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
 from conformance.report.environment import environment
@@ -27,6 +27,8 @@ REASON = 600
 
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
     """Return the page as text."""
+    from conformance.report import plots  # Matplotlib: half of what importing the command line would take
+
     return (
         page_environment()
         .get_template("template.html.j2")

@@ -1,0 +1,58 @@
+"""``conformance gate``: run, then hold the result against a baseline."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from conformance import gate, run_options, runner
+from conformance.run_command import progress, tell
+from conformance.terminal import BAD, GOOD, paint
+from conformance.usage import AGREES, DISAGREES, examples
+
+_EXAMPLES = examples(
+    "conformance gate --baseline baseline.json --impl mykernels.py --update      writes the baseline",
+    "conformance gate --baseline baseline.json                                   compares with it",
+)
+
+
+def add_command(commands: Any) -> None:
+    """Add ``gate`` to the command line."""
+    gated = commands.add_parser("gate", help="run, then compare with a baseline", epilog=_EXAMPLES)
+    gated.description = (
+        "As run, then against the baseline: a new failure, lost coverage, a grown error or a known "
+        "failure that passes is a failure. Options that are not given are taken from the baseline."
+    )
+    gated.add_argument("--baseline", metavar="FILE", type=Path, required=True, help="the baseline (JSON)")
+    gated.add_argument(
+        "--update", action="store_true", help="write the baseline instead of comparing with it"
+    )
+    run_options.add(gated)
+    gated.set_defaults(action=command)
+
+
+def command(asked: argparse.Namespace) -> int:
+    """Run ``conformance gate``."""
+    old = gate.read(asked.baseline) if asked.baseline.exists() or not asked.update else None
+    chosen = run_options.options(asked, old)
+    observed = gate.Observed()
+    result = runner.run(chosen, asked.out, progress, observed.add)
+    tell(result, asked.out)
+    if asked.update:
+        if result.problems:
+            return DISAGREES
+        new = observed.baseline(chosen, old)
+        gate.write(asked.baseline, new)
+        print(f"Baseline written: {asked.baseline}")
+        for group in new["known_failures"]:
+            if group["reason"] == gate.NO_REASON:
+                print(f"Write a reason for the failures of {group['output']} ({group['diagnosis']}) into it.")
+        return AGREES
+    assert old is not None
+    worse = [*result.problems, *gate.compare(old, observed, chosen)]
+    for sentence in worse:
+        print(f"{paint('gate:', BAD)} {sentence}")
+    verdict = paint(f"{len(worse)} problems", BAD) if worse else paint("passed", GOOD)
+    print(f"Gate: {verdict} against {asked.baseline}")
+    return DISAGREES if worse else AGREES
