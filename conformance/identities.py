@@ -20,12 +20,14 @@ import numpy as np
 
 from conformance.ballot import Ballot, Vote
 from conformance.case import Case
-from conformance.data import output_extents
 from conformance.implementation import Implementation
 from conformance.layers import LAYERS, Array, Arrays, Asked
+from conformance.window import window_of
 
 #: Draws of integers: a fault may keep an identity by chance, hardly on all of them.
 DRAWS = 3
+#: Dtypes in which the sums of small integers are exact.
+EXACT = ("f32", "f64")
 #: Seconds for one failure.
 PATIENCE = 1.5
 
@@ -50,7 +52,7 @@ def vote(implementation: Implementation, case: Case, seconds: float = PATIENCE) 
     """
     end, ballot = time.monotonic() + seconds, Ballot()
     layer = LAYERS.get(case.op)
-    if layer is None or not layer.linear(case):
+    if layer is None or not layer.linear(case) or case.dtype not in EXACT:
         return ballot
     for draw in range(DRAWS):
         asked = Asked(implementation, layer, case, draw)
@@ -149,41 +151,53 @@ def _compared(
 def _stride(asked: Asked) -> list[Vote] | None:
     """Every s-th output of stride 1."""
     case = asked.case
-    if asked.layer.forward not in ("conv_forward", "pool_forward") or case["s"] == 1:
+    if asked.layer.forward not in ("conv_forward", "pool_forward"):
         return None
-    s, other = case["s"], case.replace(s=1)
-    rows, columns = output_extents(case)
-    kept = (slice(None), slice(0, (rows - 1) * s + 1, s), slice(0, (columns - 1) * s + 1, s))
+    window, other = window_of(case), case.replace(s=1)
+    steps = window.rows.s, window.columns.s
+    reach = [(n - 1) * s + 1 for n, s in zip(window.outputs, steps, strict=True)]
+    wide = window_of(other)
+    sides = ((w.before, w.after) for w in (window.rows, window.columns))
+    # Padding by the rule "same" depends on the stride, and a rounded-up last window is none of stride 1.
+    if steps == (1, 1) or list(sides) != [(w.before, w.after) for w in (wide.rows, wide.columns)]:
+        return None
+    if any(need > there for need, there in zip(reach, wide.outputs, strict=True)):
+        return None
+    kept = (slice(None), *(slice(0, last, s) for last, s in zip(reach, steps, strict=True)))
 
     def spread(G: Array) -> Array:
-        wide = np.zeros((G.shape[0], *output_extents(other), G.shape[3]))
-        wide[kept] = G
-        return wide
+        whole = np.zeros((G.shape[0], *wide.outputs, G.shape[3]))
+        whole[kept] = G
+        return whole
 
-    text = f"that of stride 1 taken every {s} rows and columns"
+    text = f"that of stride 1 taken every {steps[0]} rows and {steps[1]} columns"
     return _compared(asked, "stride", text, other, dict, spread, lambda Z: Z[kept], lambda n, g: g)
 
 
 def _padding(asked: Asked) -> list[Vote] | None:
     """The same on an image that is padded beforehand; for pad3d, in two steps."""
     case, layer = asked.case, asked.layer
-    if layer.forward == "conv_forward" and case["p"] > 0:
-        width, rest, image = case["p"], 0, "A_prev"
+    if layer.forward == "conv_forward":
+        window, rest, image = window_of(case), 0, "A_prev"
+        edges = [(w.before, w.after) for w in (window.rows, window.columns)]
     elif layer.forward == "pad3d" and case["p"] > 1:
-        width, rest, image = 1, case["p"] - 1, "input"
+        rest, image, edges = case["p"] - 1, "input", [(1, 1), (1, 1)]
     else:
         return None
-    other = case.replace(h=case["h"] + 2 * width, w=case["w"] + 2 * width, p=rest)
-    inner = (slice(None), slice(width, -width), slice(width, -width))
+    other = case.replace(h=case["h"] + sum(edges[0]), w=case["w"] + sum(edges[1]), p=rest)
+    if not any(map(any, edges)):
+        return None
+    if layer.forward == "conv_forward" and window_of(other).outputs != window_of(case).outputs:
+        return None
+    inner = (slice(None), *(slice(low, -high or None) for low, high in edges))
 
     def padded(arrays: Arrays) -> Arrays:
-        edges = ((0, 0), (width, width), (width, width), (0, 0))
-        return {**arrays, image: np.pad(arrays[image], edges)}
+        return {**arrays, image: np.pad(arrays[image], ((0, 0), *edges, (0, 0)))}
 
     def cropped(name: str, gradient: Array) -> Array:
         return gradient[inner] if name == layer.gradients[image] else gradient
 
-    text = f"that of the image with {width} zeros around it and padding {rest}"
+    text = f"that of the image with its padding written out{f' and padding {rest}' if rest else ''}"
     return _compared(asked, "padding", text, other, padded, lambda G: G, lambda Z: Z, cropped)
 
 

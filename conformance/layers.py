@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from conformance.implementation import Implementation
 from conformance.judge import fitted
 from conformance.operations import OPERATIONS
 from conformance.stream import Stream
+from conformance.window import divisors_of
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -62,7 +64,8 @@ class Asked:
         shapes = array_shapes(self._of(layer.forward, case))
         upstream = array_shapes(self._of(layer.backward, case))[layer.upstream]
         stream = Stream(f"identities:{case}:{draw}")
-        self._averages = layer.forward == "pool_forward" and case.word("mode") == "average"
+        averages = layer.forward == "pool_forward" and case.word("mode") == "average"
+        self._divisors = divisors_of(case) if averages else {1}
         self.arrays = {name: self._integers(stream, shape) for name, shape in shapes.items()}
         self.upstream = self._integers(stream, upstream)
         #: Outputs that came without the right shape, so that nothing can be asked of them.
@@ -73,16 +76,17 @@ class Asked:
         return case.replace(op=op)
 
     def _integers(self, stream: Stream, shape: tuple[int, ...]) -> Array:
-        """+-1 to +-7; for means positive multiples of the window, so that nothing cancels."""
+        """+-1 to +-7; for means positive multiples of what they are divided by, so that nothing cancels."""
         values = stream.integers(1, 7, shape).astype(np.float64)
-        return values * self.case["f"] ** 2 if self._averages else values * stream.signs(shape)
+        multiple = math.lcm(*self._divisors)
+        return values * stream.signs(shape) if multiple == 1 else values * multiple
 
     @property
     def slack(self) -> float:
         """The relative rounding of one output: 0 but for means."""
-        terms = self.case["f"] ** 2 if self._averages else 1
         unit = float(np.finfo(self.case.numpy_dtype).eps)
-        return 0.0 if terms & (terms - 1) == 0 else (terms + 2) * unit
+        rounded = any(divisor & (divisor - 1) for divisor in self._divisors)
+        return (max(self._divisors) + 2) * unit if rounded else 0.0
 
     def forward(self, case: Case, arrays: Arrays) -> Array | None:
         """The forward function's output; None without one of the right shape."""
