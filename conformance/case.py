@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -66,11 +67,18 @@ class Case:
         plain = [(name, values[name]) for name in operation.parameters]
         return cls(op, dtype, (*plain, *options), family, seed)
 
+    @cached_property
+    def _values(self) -> dict[str, Value]:
+        return dict(self.params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what is worked out from them is worked out again in another process."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     def value(self, name: str) -> Value:
         """The parameter or option `name`, in whatever form it has; an option not given has its default."""
-        values = dict(self.params)
-        if name in values:
-            return values[name]
+        if name in self._values:
+            return self._values[name]
         option = self.operation.option.get(name)
         if option is None or option.default is None:
             raise KeyError(name)
@@ -92,18 +100,16 @@ class Case:
     @property
     def levels(self) -> dict[str, str]:
         """Of which kind each word and each option of the case is, by `Operation.factors`."""
-        values = dict(self.params)
         options = self.operation.option
         return {
-            name: options[name].kind_of(values) if name in options else str(values[name])
+            name: options[name].kind_of(self._values) if name in options else str(self._values[name])
             for name in self.operation.factors
         }
 
     @property
     def beyond(self) -> tuple[str, ...]:
         """The options in which the case goes beyond the contract's plain call, by their keys."""
-        values = dict(self.params)
-        return tuple(option.key for option in self.operation.options if not option.is_plain(values))
+        return tuple(option.key for option in self.operation.options if not option.is_plain(self._values))
 
     @property
     def operation(self) -> Operation:
@@ -127,8 +133,9 @@ class Case:
         values = {n: v for n, v in self.params if n in operation.parameters or n in operation.option}
         return Case.of(values={**values, **changes}, **fields)
 
-    def __str__(self) -> str:
-        values = dict(self.params)
+    @cached_property
+    def _text(self) -> str:
+        values = self._values
         groups = [
             "".join(str(values[n]) if n in WORDS else f"{n}{written(values[n])}" for n in group)
             for group in self.operation.grammar
@@ -139,6 +146,9 @@ class Case:
             if option.name in values and option.name not in self.operation.parameters
         ]
         return f"{self.op}:{self.dtype}:{'_'.join([*groups, *tokens])}:{self.family}:{self.seed}"
+
+    def __str__(self) -> str:
+        return self._text
 
     def __lt__(self, other: Case) -> bool:
         return str(self) < str(other)

@@ -49,12 +49,13 @@ def corners(op: str) -> tuple[Corner, ...]:
 
 def corner_of(case: Case) -> str | None:
     """The name of the corner that `case` is, in any dtype and with any seed."""
-    return _names().get(str(case.replace(dtype="f32", seed=0)))
+    return _names().get((case.op, case.params, case.family))
 
 
 @cache
-def _names() -> dict[str, str]:
-    return {str(corner.case("f32")): corner.name for corner in CORNERS}
+def _names() -> dict[tuple[object, ...], str]:
+    cases = ((corner.case("f32"), corner.name) for corner in CORNERS)
+    return {(case.op, case.params, case.family): name for case, name in cases}
 
 
 Row = tuple[str, str, str, str]

@@ -11,14 +11,16 @@ calls keep the rest.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+
+import numpy as np
 
 from conformance import covering
 from conformance.case import DTYPES, Case
 from conformance.corner_shapes import WIDTHS
-from conformance.corners import corners
+from conformance.corners import corner_of, corners
 from conformance.data import array_shapes
 from conformance.families import FAMILIES
 from conformance.family import Family
@@ -60,12 +62,27 @@ OPTIONS = 4
 #: The largest tensor and the largest number of products of a drawn case: a few tenths of a millisecond.
 _ELEMENTS, _PRODUCTS = 6000, 250_000
 
-#: A shape that meets the rules turns up within a handful of draws; this many without one is a defect.
+#: So many draws without a shape that meets the rules are a defect.
 _ATTEMPTS = 10_000
 
+#: Shapes drawn at a time.
+_AT_ONCE = 4
 
-def generate(operations: Iterable[Operation], dtypes: Iterable[str], count: int, seed: int) -> Iterator[Case]:
-    """Yield the cases of a run.
+#: How many data seeds a case can have.
+_SEEDS = 10**9
+
+
+def generate(
+    operations: Iterable[Operation],
+    dtypes: Iterable[str],
+    count: int,
+    seed: int,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[Case]:
+    """Yield the cases of a run, or those from number `start` to before `stop` of it.
+
+    Every case is drawn by its number alone, so that a part costs what its own cases cost.
 
     Parameters
     ----------
@@ -78,6 +95,8 @@ def generate(operations: Iterable[Operation], dtypes: Iterable[str], count: int,
         cover its options, some of them are taken.
     seed : int
         Seeds shapes and data; the corners are the same for every seed, their data are not.
+    start, stop : int, optional
+        Numbers of cases, counted through the run from 0.
 
     Yields
     ------
@@ -87,94 +106,126 @@ def generate(operations: Iterable[Operation], dtypes: Iterable[str], count: int,
     Raises
     ------
     ValueError
-        If `count` is below 1, `seed` is negative or too large for a case, or a dtype is unknown.
+        If `count` is not 1 to 10**9, `seed` is negative or too large for a case, or a dtype is unknown.
     """
     dtypes = list(dtypes)
-    if count < 1:
-        raise ValueError(f"generate: count is {count}, expected at least 1")
-    if not 0 <= seed < 10**9:
+    if not 1 <= count <= _SEEDS:
+        raise ValueError(f"generate: count is {count}, expected 1 to {_SEEDS}")
+    if not 0 <= seed < _SEEDS:
         raise ValueError(f"generate: seed is {seed}, expected 0 to 999999999")
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise ValueError(f"generate: dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
+    first = 0
     for operation in operations:
         for dtype in dtypes:
-            yield from _cases(operation, dtype, count, seed)
+            end = count if stop is None else min(stop - first, count)
+            if max(start - first, 0) < end:
+                yield from _cases(operation, dtype, count, seed, max(start - first, 0), end)
+            first += count
 
 
-def _cases(operation: Operation, dtype: str, count: int, seed: int) -> Iterator[Case]:
-    """`count` different cases of one operation in one dtype."""
-    known = [corner.case(dtype, seed) for corner in corners(operation.name)]
-    for turn, row in enumerate(covering.rows(operation.name)):
-        known.append(_draw_options(operation, dtype, seed, turn, row))
-    known = list(dict.fromkeys(known))
-    if count < len(known):
-        # A sample that does not depend on how the corners are ordered in their table.
-        chosen = set(sorted(known, key=lambda case: int(Stream(f"{case}:sample").raw((1,))[0]))[:count])
-        known = [case for case in known if case in chosen]
-    yield from known
-    seen = set(known)
-    for case in _further(operation, dtype, seed):
-        if len(seen) >= count:
-            return
-        if case not in seen:
-            seen.add(case)
-            yield case
+def _cases(operation: Operation, dtype: str, count: int, seed: int, start: int, stop: int) -> Iterator[Case]:
+    """Cases `start` to `stop` of the `count` different ones of one operation in one dtype."""
+    drawing = Drawing(operation, dtype, seed)
+    before = len(corners(operation.name)) + len(covering.rows(operation.name))
+    if start < before:
+        known = [corner.case(dtype, seed) for corner in corners(operation.name)]
+        known += map(drawing.covering, range(before - len(known)))
+        if count < before:
+            # A sample that does not depend on how the corners are ordered in their table.
+            chosen = set(sorted(known, key=lambda case: int(Stream(f"{case}:sample").raw((1,))[0]))[:count])
+            known = [case for case in known if case in chosen]
+        yield from known[start:stop]
+    yield from map(drawing.further, range(max(start - before, 0), stop - before))
 
 
-def _further(operation: Operation, dtype: str, seed: int) -> Iterator[Case]:
-    """Drawn cases without end: plain ones, and between them some with options."""
-    for turn in itertools.count():
-        yield _draw(operation, dtype, seed, turn)
-        if operation.options and turn % OPTIONS == OPTIONS - 1:
-            yield _draw_options(
-                operation, dtype, seed, turn, covering.chance(operation, Stream(f"{seed}:{turn}"))
-            )
+class Drawing:
+    """The drawn cases of one operation in one dtype: any number of different ones, each by its number.
+
+    No two are equal because no two have the same data seed.
+    """
+
+    def __init__(self, operation: Operation, dtype: str, seed: int) -> None:
+        self._operation, self._dtype, self._seed = operation, dtype, seed
+        self._text = f"{operation.name}:{dtype}:{seed}"
+        self._first = int(Stream(self._text).raw((1,))[0]) % _SEEDS
+        self._rows = covering.rows(operation.name)
+        self._pairs = _pairs(operation)
+        self._families = [family for family in FAMILIES.values() if operation.name in family.operations]
+
+    def covering(self, number: int) -> Case:
+        """The case of row `number` of those that cover the options."""
+        return self._with_options(number, self._rows[number], number)
+
+    def further(self, number: int) -> Case:
+        """One of the drawn cases without end: plain ones, and between them some with options."""
+        data = len(self._rows) + number
+        if not self._operation.options:
+            return self._plain(number, data)
+        block, place = divmod(number, OPTIONS + 1)
+        if place < OPTIONS:
+            return self._plain(block * OPTIONS + place, data)
+        turn = block * OPTIONS + OPTIONS - 1
+        row = covering.chance(self._operation, Stream(f"{self._seed}:{turn}"))
+        return self._with_options(turn, row, data)
+
+    def _plain(self, turn: int, data: int) -> Case:
+        """A plain case: families and words in turn, shape at random."""
+        family, words = self._pairs[turn % len(self._pairs)]
+        operation, stream = self._operation, Stream(f"{self._text}:{turn}")
+        for draws in _numbers(stream, len(operation.parameters)):
+            params = _extents(operation, draws, words)
+            if not _distinct([value for value in params.values() if isinstance(value, int)]):
+                continue
+            case = Case(operation.name, self._dtype, tuple(params.items()), family.name, self._data(data))
+            if acceptable(case) and family.suits(case) and not self._is_corner(case):
+                return case
+        raise AssertionError(f"no shape for {operation.name} {words} with family {family.name}")
+
+    def _with_options(self, turn: int, row: Mapping[str, str], data: int) -> Case:
+        """A case whose words and options are of the kinds of `row`; families in turn, the rest at random."""
+        operation, dtype = self._operation, self._dtype
+        first = turn % len(self._families)
+        families = self._families[first:] + self._families[:first]
+        words = {name: kind for name, kind in row.items() if name in WORDS}
+        stream = Stream(f"{self._text}:{turn}:options")
+        for attempt, draws in enumerate(_numbers(stream, len(operation.parameters) + len(operation.options))):
+            params = _extents(operation, draws, words)
+            for option, number in zip(operation.options, draws[len(params) :], strict=True):
+                params.update(option.drawn(row[option.name], params, number))
+            case = Case.of(operation.name, dtype, params, families[0].name, self._data(data))
+            if case.levels != row or not acceptable(case):
+                continue
+            # There may be no shape in which each of them makes a difference: padding none, border exclude.
+            if attempt < _ATTEMPTS // 10 and not _all_show(case):
+                continue
+            case = case.replace(family=next(family.name for family in families if family.suits(case)))
+            if not self._is_corner(case):
+                return case
+        raise AssertionError(f"no shape for {operation.name} {dict(row)}")
+
+    def _data(self, number: int) -> int:
+        return (self._first + number) % _SEEDS
+
+    def _is_corner(self, case: Case) -> bool:
+        return case.seed == self._seed and corner_of(case) is not None
 
 
-def _draw(operation: Operation, dtype: str, seed: int, turn: int) -> Case:
-    """The drawn plain case number `turn`: families and words in turn, shape and data seed at random."""
-    pairs = _pairs(operation)
-    family, words = pairs[turn % len(pairs)]
-    stream = Stream(f"{operation.name}:{dtype}:{seed}:{turn}")
-    for _ in range(_ATTEMPTS):
-        *draws, data = _numbers(stream, len(operation.parameters) + 1)
-        params = _extents(operation, draws, words)
-        case = Case(operation.name, dtype, tuple(params.items()), family.name, data % 10**6)
-        if acceptable(case) and family.suits(case):
-            return case
-    raise AssertionError(f"no shape for {operation.name} {words} with family {family.name}")
+def _numbers(stream: Stream, count: int) -> Iterator[list[int]]:
+    """`count` numbers for each attempt; a shape that meets the rules turns up within a handful."""
+    for _ in range(_ATTEMPTS // _AT_ONCE):
+        yield from (stream.raw((_AT_ONCE, count)) >> np.uint64(11)).tolist()
 
 
-def _draw_options(operation: Operation, dtype: str, seed: int, turn: int, row: Mapping[str, str]) -> Case:
-    """A case whose words and options are of the kinds of `row`; families in turn, the rest at random."""
-    families = [family for family in FAMILIES.values() if operation.name in family.operations]
-    families = families[turn % len(families) :] + families[: turn % len(families)]
-    words = {name: kind for name, kind in row.items() if name in WORDS}
-    stream = Stream(f"{operation.name}:{dtype}:{seed}:{turn}:options")
-    for attempt in range(_ATTEMPTS):
-        *draws, data = _numbers(stream, len(operation.parameters) + len(operation.options) + 1)
-        params = _extents(operation, draws, words)
-        for option, number in zip(operation.options, draws[len(params) :], strict=True):
-            params.update(option.drawn(row[option.name], params, number))
-        case = Case.of(operation.name, dtype, params, families[0].name, data % 10**6)
-        if case.levels != row or not acceptable(case):
-            continue
-        # There may be no shape in which each of them makes a difference: padding none, border exclude.
-        if attempt < _ATTEMPTS // 10 and not _all_show(case):
-            continue
-        suiting = (family.name for family in families if family.suits(case))
-        return case.replace(family=next(suiting))
-    raise AssertionError(f"no shape for {operation.name} {dict(row)}")
-
-
-def _numbers(stream: Stream, count: int) -> list[int]:
-    return [int(bits >> 11) for bits in stream.raw((count,))]
+@cache
+def _pools(op: str) -> Mapping[str, tuple[int, ...]]:
+    return {**_POOLS, **_OTHER_POOLS.get(op, {})}
 
 
 def _extents(operation: Operation, draws: list[int], words: Mapping[str, str]) -> dict[str, Value]:
     """The parameters of a plain case."""
-    pools = {**_POOLS, **_OTHER_POOLS.get(operation.name, {})}
+    pools = _pools(operation.name)
     return {
         name: words[name] if name in words else pools[name][draw % len(pools[name])]
         for name, draw in zip(operation.parameters, draws, strict=False)
@@ -212,8 +263,7 @@ def _pairs(operation: Operation) -> list[tuple[Family, dict[str, str]]]:
 
 def acceptable(case: Case) -> bool:
     """Whether a fault in one parameter of `case` could be taken for right: see the module's first lines."""
-    values = _extents_of(case)
-    if len(set(values)) < len(values):
+    if not _distinct(_extents_of(case)):
         return False
     if "s" in case.operation.parameters:
         window = window_of(case)
@@ -229,6 +279,10 @@ def acceptable(case: Case) -> bool:
         elif case["m"] * rows * columns * math.prod(array_shapes(case)["W"]) > _PRODUCTS:
             return False
     return all(math.prod(shape) <= _ELEMENTS for shape in array_shapes(case).values())
+
+
+def _distinct(values: list[int]) -> bool:
+    return len(set(values)) == len(values)
 
 
 def _extents_of(case: Case) -> list[int]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -82,9 +83,14 @@ class Implementation:
                 return key
         return None
 
+    @cached_property
+    def _direct(self) -> Direct | None:
+        """The target, if it is handed whole cases."""
+        return self.target if isinstance(self.target, Direct) else None
+
     def has(self, name: str) -> bool:
         """Whether there is a function of that name."""
-        return has(self.target, name)
+        return self._direct.has(name) if self._direct else callable(getattr(self.target, name, None))
 
     def function(self, name: str) -> Callable[..., Any]:
         """The function of that name."""
@@ -100,8 +106,8 @@ class Implementation:
         copies = {name: array.copy() for name, array in given.items()}
         try:
             with np.errstate(all="ignore"):
-                if isinstance(self.target, Direct):
-                    result: Any = self.target.answer(case, copies)
+                if self._direct is not None:
+                    result: Any = self._direct.answer(case, copies)
                 else:
                     result = CALLS[case.op](self, case, copies)
         except (KeyboardInterrupt, MemoryError):
@@ -112,7 +118,7 @@ class Implementation:
             return Outcome(error=f"raised {_one_line(error)}")
         changed = tuple(n for n, copy in copies.items() if copy.tobytes() != given[n].tobytes())
         try:
-            outputs = dict(result) if isinstance(self.target, Direct) else named(case, result)
+            outputs = dict(result) if self._direct is not None else named(case, result)
             return Outcome(outward(case, outputs, self.layout), changed=changed)
         except ValueError as error:
             return Outcome(error=str(error), changed=changed)

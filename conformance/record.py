@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.case import Case
@@ -16,6 +16,8 @@ STATUSES = ("passed", "failed", "absent")
 
 #: How the reason of an output begins that passed in another shape, under ``--lenient-shapes``.
 REMARK = "shape remark: "
+
+_ENCODE = json.JSONEncoder(allow_nan=False).encode
 
 Number = float | str | None
 
@@ -49,7 +51,7 @@ class Record:
 
     def line(self) -> str:
         """The record as one line of JSON, without the line feed."""
-        return json.dumps(asdict(self), allow_nan=False)
+        return _ENCODE(vars(self))
 
     def but(self, **changes: Any) -> Record:
         """The same record with some fields changed."""

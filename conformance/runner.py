@@ -42,10 +42,15 @@ class Options:
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
 
-    def generate(self) -> Iterator[Case]:
-        """The cases of the run, in the order of the records."""
+    @property
+    def groups(self) -> int:
+        """How many times `cases` there are."""
+        return len(self.operations) * len(self.dtypes)
+
+    def generate(self, start: int = 0, stop: int | None = None) -> Iterator[Case]:
+        """The cases of the run, in the order of the records, or those of some numbers."""
         chosen: list[Operation] = [OPERATIONS[name] for name in self.operations]
-        return generate(chosen, self.dtypes, self.cases, self.seed)
+        return generate(chosen, self.dtypes, self.cases, self.seed, start, stop)
 
 
 @dataclass(frozen=True)
@@ -109,14 +114,15 @@ def run(
     """
     sweep = sweep or Sweep()
     started = time.monotonic()
-    total = sweep.shard.size(len(options.operations) * len(options.dtypes), options.cases)
+    total = sweep.shard.size(options.groups, options.cases)
     count = max(1, min(sweep.workers or cores(), total))
     workers = Workers(options.implementation, count, settings=options.settings)
     remarks = 0
     summary, seen = Summary(), aftermath.Seen()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     begin(directory, {**_asked(options), "shard": shard}, sweep.resume)
-    stream: Iterable[list[Record]] = _records(workers, directory, sweep.shard.of(options.generate()))
+    queue = sweep.shard.of(options.groups, options.cases, options.generate)
+    stream: Iterable[list[Record]] = _records(workers, directory, queue)
     if progress is not None:
         stream = progress(stream, total)
     for records in stream:

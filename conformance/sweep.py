@@ -9,7 +9,7 @@ the rest again, so that the file ends with the same bytes as that of a run that 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ LONGEST_LINE = 1 << 16
 ASKED = "run.json"
 
 Batches = Iterator[list[Numbered]]
+Between = Callable[[int, int], Iterable[Case]]
 _FIELDS = tuple(field.name for field in fields(Record))
 _TEXTS = ("case", "op", "output", "dtype", "family", "kind", "status", "reason")
 
@@ -55,17 +56,25 @@ class Shard:
             raise ValueError(f"{text!r} is not a shard; expected i/n with 1 <= i <= n, 2/8 say")
         return cls(int(index), int(count))
 
-    def of(self, cases: Iterable[Case]) -> Batches:
-        """The batches of this shard."""
-        for number, batch in enumerate(batches(cases)):
-            if number % self.count == self.index - 1:
-                yield batch
+    def of(self, groups: int, cases: int, between: Between) -> Batches:
+        """The batches of this shard of `groups` operations and dtypes with `cases` each.
+
+        ``between(start, stop)`` are the cases of the run with those numbers.
+        """
+        each = -(-cases // BATCH)
+        for number in range(self.index - 1, groups * each, self.count):
+            group, part = divmod(number, each)
+            start = group * cases + part * BATCH
+            stop = min(start + BATCH, (group + 1) * cases)
+            yield list(enumerate(between(start, stop), start))
 
     def size(self, groups: int, cases: int) -> int:
-        """How many cases this shard has of `groups` operations and dtypes with `cases` each."""
+        """How many cases that is."""
         each = -(-cases // BATCH)
         mine = range(self.index - 1, groups * each, self.count)
-        return sum(cases - BATCH * (each - 1) if number % each == each - 1 else BATCH for number in mine)
+        short = range(each - 1, groups * each, each)  # the last batch of each group
+        missing = sum(number in mine for number in short) if cases % BATCH else 0
+        return len(mine) * BATCH - missing * (BATCH - cases % BATCH)
 
 
 def read_record(line: bytes) -> Record:

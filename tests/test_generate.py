@@ -31,11 +31,22 @@ def test_exactly_count_different_cases_for_each_operation_and_dtype(run):
     assert len({str(case) for case in run}) == len(run)
 
 
-def test_a_case_drawn_twice_is_in_the_run_once(monkeypatch):
-    draw_once = generate_module._draw
-    monkeypatch.setattr(generate_module, "_draw", lambda o, d, s, turn: draw_once(o, d, s, turn // 3))
-    cases = list(generate([OPERATIONS["distribute_value"]], ["f32"], 40, seed=0))
-    assert len(set(cases)) == len(cases) == 40
+def test_any_part_of_a_run_is_what_the_whole_has_there(run):
+    operations, dtypes = list(OPERATIONS.values()), ["f32", "f64"]
+    for start, stop in ((0, 1), (7, 7), (COUNT - 3, COUNT + 5), (4000, 4300), (len(run) - 2, len(run) + 9)):
+        assert list(generate(operations, dtypes, COUNT, 3, start, stop)) == run[start:stop]
+
+
+def test_a_drawn_case_is_never_a_corner_of_the_same_run(monkeypatch):
+    """Not even where its data seed is the run's."""
+    operation, seed = OPERATIONS["distribute_value"], 5
+    drawn = generate_module.Drawing(operation, "f32", seed)
+    turn = (seed - drawn._first) % 10**9
+    found = drawn.further(turn)
+    assert found.seed == seed
+    monkeypatch.setattr(generate_module, "corner_of", lambda case: case == found or None)
+    assert drawn.further(turn) != found
+    assert drawn.further(turn).seed == seed
 
 
 def test_every_case_reads_back_and_suits_its_family(run):

@@ -148,6 +148,9 @@ def test_plots_have_a_far_end_only_for_what_lies_there(report):
     ulp, share = written_in([record(), wrong])
     assert {"∞", "fails"} <= ulp
     assert {"&gt; 100", "fails", "bound"} <= share
+    ulp, _ = written_in([record("relu", 1, max_error_ulp=1.2e308), record("relu", 2, max_error_ulp="inf")])
+    assert "∞" in ulp
+    del crosses[-1]
     # Every mark has its colour written out; in a run that fails there are the crosses and their legend.
     written_in([record(), record("relu", 3), record("softmax", 4, "failed"), wrong])
     assert crosses[0][0] == 0 < crosses[1][0] < crosses[2][0]

@@ -17,7 +17,7 @@ from conformance.generate import generate
 from conformance.implementation import load
 from conformance.judge import Judge
 from conformance.merge import merge
-from conformance.operations import select
+from conformance.operations import OPERATIONS, select
 from conformance.runner import Options, Sweep, run
 from conformance.sweep import Shard, SweepError, begin, kept
 from conformance.workers import Workers, batches
@@ -159,12 +159,26 @@ def test_what_is_no_shard(text):
 
 
 def test_shards_have_every_case_once():
-    cases = list(OPTIONS.generate())
+    whole = list(batches(OPTIONS.generate()))
     for count in (1, 2, 3, 7):
-        found = [n for i in range(1, count + 1) for batch in Shard(i, count).of(cases) for n, _ in batch]
-        assert sorted(found) == list(range(len(cases)))
+        parts = [list(Shard(i, count).of(6, OPTIONS.cases, OPTIONS.generate)) for i in range(1, count + 1)]
+        assert [parts[n % count][n // count] for n in range(len(whole))] == whole
+        assert sum(map(len, parts)) == len(whole)
         sizes = [Shard(i, count).size(6, OPTIONS.cases) for i in range(1, count + 1)]
-        assert sizes == [sum(map(len, Shard(i, count).of(cases))) for i in range(1, count + 1)]
+        assert sizes == [sum(map(len, part)) for part in parts]
+
+
+def test_a_shard_far_into_a_run_of_a_thousand_million_cases_costs_its_own_cases():
+    """Nothing before it is listed, and nothing is kept of it."""
+    operations = [OPERATIONS[name] for name in ("conv_backward", "softmax")]
+    start = 1_999_999_990
+    cases = list(generate(operations, ("f32",), 10**9, 3, start, start + 20))
+    assert len(set(cases)) == 10  # the run ends there
+    assert {case.op for case in cases} == {"softmax"}
+    shard = Shard(1_000_000, 1_000_000)
+    assert shard.size(2, 10**9) == 2_000
+    first = next(shard.of(2, 10**9, lambda a, b: generate(operations, ("f32",), 10**9, 3, a, b)))
+    assert [number for number, _ in first] == list(range(49_999_950, 50_000_000))
 
 
 MISBEHAVE = """

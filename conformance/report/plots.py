@@ -52,6 +52,9 @@ _MARGIN = 1.15  # inches of legend, axis and its label
 #: Shares of the bound above this are all as wrong; the axis is for those that pass.
 _FAR = 100.0
 
+#: Larger errors stand with the infinite ones: an axis has no room beyond the largest float.
+_LARGEST = 1e300
+
 
 def error_in_ulps(digest: Digest) -> str | None:
     """Draw the worst and the median error of each output in ULPs; None where nothing was measured."""
@@ -81,7 +84,7 @@ def _draw(
     if not rows:
         return None
     worst = [spread.worst for _, errors in rows for spread in errors.values()]
-    near = [item for item in worst if item <= limit and math.isfinite(item)]
+    near = [item for item in worst if item <= min(limit, _LARGEST)]
     top = 10.0 ** math.ceil(math.log10(max([2.0, *near])))
     if limit < math.inf and len(near) < len(worst):
         top = limit
