@@ -29,7 +29,7 @@ from setuptools.command.build_ext import build_ext
 DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 
 #: Modules that stand once: checks, threads, the probe of the processor.
-SHARED = ("_arrays", "_hyper", "_check", "_check_elements", "mask", "threads", "_processor")
+SHARED = ("_arrays", "_hyper", "_check", "_check_conv", "_check_elements", "mask", "threads", "_processor")
 #: Modules with kernels, built once for each instruction set.
 KERNELS = ("conv", "pool", "affine", "activation", "softmax", "loss", "elementary", "reorder")
 

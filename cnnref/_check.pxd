@@ -1,8 +1,5 @@
 """The checks of the layers, for the operation modules."""
 
-cpdef tuple check_conv_single_step(object a_slice_prev, object W, object b)
-cpdef tuple check_conv_forward(object A_prev, object W, object b, object hparameters)
-cpdef tuple check_conv_backward(object dZ, object cache)
 cpdef tuple check_pool_forward(object A_prev, object hparameters, object mode)
 cpdef tuple check_pool_backward(object dA, object cache, object mode)
 cpdef tuple check_affine_forward(object A_prev, object W, object b, str function=*)

@@ -1,4 +1,4 @@
-"""Argument checks of the layers (convolution, pooling, affine), with their error texts.
+"""Argument checks of pooling and the affine layer, with their error texts; those of convolution are in `_check_conv`.
 
 Each returns its arguments made uniform: arrays C-contiguous, aligned, native and of one dtype (the argument
 itself where it is so already), extents and hyperparameters as integers. Nothing is computed before all
@@ -9,96 +9,13 @@ message names what the caller called.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, padded, plain, same_shape, single
+from cnnref._arrays cimport array, common, entries, fields, integer, plain, single
 from cnnref._window cimport output_extent
 
 cnp.import_array()
 
 cdef str IMAGE = "(m, n_H, n_W, n_C)"
 cdef str IMAGE_PREV = "(m, n_H_prev, n_W_prev, n_C_prev)"
-cdef str FILTERS = "(f, f, n_C_prev, n_C)"
-
-
-# ----------------------------------------------------------------------------------------- convolution
-
-
-cpdef tuple check_conv_single_step(object a_slice_prev, object W, object b):
-    """(a_slice_prev, W, b as a Python float).
-
-    A Python number for `b` has no dtype of its own; a NumPy scalar or array takes part in the promotion.
-    """
-    cdef str function = "conv_single_step"
-    cdef ndarray a = array(function, "a_slice_prev", a_slice_prev, 3, "(f, f, n_C_prev)")
-    cdef ndarray w = array(function, "W", W, 3, "(f, f, n_C_prev)")
-    cdef ndarray bias = array(function, "b", b, -1, "")
-    cdef int typenum = common(single(a) and single(w) and (single(bias) or type(b) is float or type(b) is int))
-    same_shape(function, "W", w, "a_slice_prev", a)
-    if cnp.PyArray_SIZE(bias) != 1:
-        raise ValueError(f"{function}: b must be a scalar or have one element, got shape {(<object>bias).shape}")
-    return plain(a, typenum), plain(w, typenum), float((<object>bias).item())
-
-
-cdef tuple _conv(str function, str prefix, object A_prev, object W, object b, object hparameters):
-    """(A_prev, W, b as ndarrays of any dtype, stride, pad, n_H, n_W)."""
-    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, IMAGE_PREV)
-    cdef ndarray w = array(function, prefix + "W", W, 4, FILTERS)
-    cdef ndarray bias = array(function, prefix + "b", b, 4, "(1, 1, 1, n_C)")
-    cdef tuple values = entries(function, hparameters, ("stride", "pad"))
-    cdef Py_ssize_t stride = integer(function, "hparameters['stride']", values[0], 1)
-    cdef Py_ssize_t pad = integer(function, "hparameters['pad']", values[1], 0)
-    cdef Py_ssize_t f = w.shape[0]
-    cdef Py_ssize_t[4] shape
-    if w.shape[1] != f or f < 1:
-        raise ValueError(
-            f"{function}: {prefix}W must hold square filters of at least 1x1 {FILTERS}, got shape {(<object>w).shape}"
-        )
-    if w.shape[2] != a.shape[3]:
-        raise ValueError(
-            f"{function}: {prefix}W has {w.shape[2]} input channels, {prefix}A_prev has {a.shape[3]}"
-        )
-    if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != w.shape[3]:
-        raise ValueError(
-            f"{function}: {prefix}b must have shape {(1, 1, 1, w.shape[3])}, got {(<object>bias).shape}"
-        )
-    shape[0], shape[3] = a.shape[0], w.shape[3]
-    shape[1] = padded(function, a.shape[1], pad, "hparameters['pad']")
-    shape[2] = padded(function, a.shape[2], pad, "hparameters['pad']")
-    if f > shape[1] or f > shape[2]:
-        raise ValueError(
-            f"{function}: {prefix}W has a window of {f}x{f}, larger than the padded {prefix}A_prev"
-            f" of {shape[1]}x{shape[2]}"
-        )
-    shape[1] = output_extent(a.shape[1], f, stride, pad)
-    shape[2] = output_extent(a.shape[2], f, stride, pad)
-    addressable(function, 4, shape, 8)
-    stride = min(stride, max(a.shape[1], a.shape[2]) + 2 * pad)  # beyond that a stride makes no difference
-    return a, w, bias, stride, pad, shape[1], shape[2]
-
-
-cpdef tuple check_conv_forward(object A_prev, object W, object b, object hparameters):
-    """(A_prev, W, b, stride, pad, n_H, n_W)."""
-    cdef ndarray a, w, bias
-    cdef int typenum
-    a, w, bias, stride, pad, n_h, n_w = _conv("conv_forward", "", A_prev, W, b, hparameters)
-    typenum = common(single(a) and single(w) and single(bias))
-    return plain(a, typenum), plain(w, typenum), plain(bias, typenum), stride, pad, n_h, n_w
-
-
-cpdef tuple check_conv_backward(object dZ, object cache):
-    """(dZ, A_prev, W, b, stride, pad)."""
-    cdef str function = "conv_backward"
-    cdef ndarray a, w, bias
-    cdef ndarray dz = array(function, "dZ", dZ, 4, IMAGE)
-    cdef tuple values = fields(function, cache, ("A_prev", "W", "b", "hparameters"))
-    cdef int typenum
-    a, w, bias, stride, pad, n_h, n_w = _conv(function, "cache.", values[0], values[1], values[2], values[3])
-    if dz.shape[0] != a.shape[0] or dz.shape[1] != n_h or dz.shape[2] != n_w or dz.shape[3] != w.shape[3]:
-        raise ValueError(
-            f"{function}: dZ must have the shape of the output, {(a.shape[0], n_h, n_w, w.shape[3])},"
-            f" got {(<object>dz).shape}"
-        )
-    typenum = common(single(a) and single(w) and single(bias) and single(dz))
-    return plain(dz, typenum), plain(a, typenum), plain(w, typenum), plain(bias, typenum), stride, pad
 
 
 # --------------------------------------------------------------------------------------------- pooling

@@ -1,7 +1,6 @@
 """Windows of images times a packed matrix: conv forward, its `dA_prev`, and both affine products.
 
-Every output pixel is a window of `window_h` rows of ``window_w * channels`` contiguous values; its outputs are
-the chains
+Every output pixel is a window of `window_h` rows of `window_w` taps of `channels` values; its outputs are the chains
 
     out[j] = start[j] + sum over (row, column, channel of the window, in C order) of value * panels[step][j]
 
@@ -18,7 +17,7 @@ from libc.string cimport memcpy, memset
 
 from cnnref._memory cimport allocate
 from cnnref._narrow cimport narrow_share
-from cnnref._plan cimport Correlation
+from cnnref._plan cimport Correlation, contiguous
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
 from cnnref._types cimport real
 
@@ -62,7 +61,7 @@ cdef inline Block cut_outputs(const Correlation* plan, int team, real kind) noex
     """Blocks small enough for the cache and for every thread to have work, large enough to fill tiles."""
     cdef Block block
     cdef Py_ssize_t row_bytes = (
-        plan.stride * plan.width * plan.channels + plan.n_W * plan.columns
+        plan.stride_h * plan.width * plan.channels + plan.n_W * plan.columns
     ) * <Py_ssize_t>sizeof(kind)
     cdef Py_ssize_t shared = (plan.n_H * plan.samples + 4 * team - 1) // (4 * team)
     cdef Py_ssize_t filled = (4 * MOST_ROWS + plan.n_W - 1) // plan.n_W
@@ -79,16 +78,22 @@ cdef inline Block cut_outputs(const Correlation* plan, int team, real kind) noex
 
 cdef inline Py_ssize_t alike(
     Py_ssize_t place, Py_ssize_t end, Py_ssize_t before, Py_ssize_t extent, Py_ssize_t window, Py_ssize_t stride,
-    Py_ssize_t* first, Py_ssize_t* last,
+    Py_ssize_t dilation, Py_ssize_t* first, Py_ssize_t* last,
 ) noexcept nogil:
     """The end of the run of outputs from `place` on, up to `end`, whose windows are cut off alike on one axis.
 
     `first` and `last` become the part of the window that lies in the image: empty where `last` is not above `first`.
     """
-    first[0] = max(before - place * stride, <Py_ssize_t>0)
-    last[0] = min(extent + before - place * stride, window)
+    cdef Py_ssize_t outside = before - place * stride
+    cdef Py_ssize_t left = extent + outside
+    if dilation == 1:
+        first[0] = max(outside, <Py_ssize_t>0)
+        last[0] = min(left, window)
+    else:
+        first[0] = (outside + dilation - 1) // dilation if outside > 0 else 0
+        last[0] = min((left - 1) // dilation + 1, window) if left > 0 else 0
     if first[0] == 0 and last[0] == window:
-        return min(end, (extent + before - window) // stride + 1)
+        return min(end, (extent + before - (window - 1) * dilation - 1) // stride + 1)
     return place + 1
 
 
@@ -101,18 +106,26 @@ cdef inline void multiply_box(
     cdef const real* starts[MOST_ROWS]
     cdef real* outs[MOST_ROWS]
     cdef real* wanted[MOST_ROWS]
-    cdef Py_ssize_t line = plan.width * plan.channels
+    cdef bint whole = contiguous(plan)
+    cdef Py_ssize_t line = plan.dilation_h * plan.width * plan.image_step
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t at = max(part.at, box.column * plan.channels)
     cdef Py_ssize_t length = min(part.end, box.end_column * plan.channels) - at
     cdef Py_ssize_t row = max(part.row, box.row)
     cdef Py_ssize_t end_row = min(part.end_row, box.end_row)
+    cdef Py_ssize_t offset = at
+    # The values that stand side by side in the image, and how many such stretches a window row has.
+    cdef Py_ssize_t side = length, stretches = 1
     cdef Py_ssize_t pixels = samples * (box.bottom - box.top) * (box.right - box.left)
-    cdef Py_ssize_t pixel, sample, y, x
+    cdef Py_ssize_t pixel, sample, y, x, window_row
     cdef int rows = tile_rows(width, <real>0)
     cdef int r, count
     cdef bint single, fresh
     if length > 0 and row < end_row:
+        if not whole:
+            offset = at // plan.channels * plan.dilation_w * plan.image_step + at % plan.channels
+            side = min(length, plan.channels)
+            stretches = length // side
         fresh = row == box.row and at == box.column * plan.channels
         pixel = 0
         sample = 0
@@ -127,9 +140,9 @@ cdef inline void multiply_box(
             for r in range(1 if single else rows):
                 if r < count:
                     a[r] = images + (
-                        (sample * plan.height + y * plan.stride - plan.top + row) * plan.width
-                        + x * plan.stride - plan.left
-                    ) * plan.channels + at
+                        (sample * plan.height + y * plan.stride_h - plan.top + row * plan.dilation_h) * plan.width
+                        + x * plan.stride_w - plan.left
+                    ) * plan.image_step + offset
                     wanted[r] = out + sample * plan.sample_step + y * plan.row_step + x * plan.pixel_step
                     x += 1
                     if x == box.right:
@@ -145,10 +158,20 @@ cdef inline void multiply_box(
                 starts[r] = start if fresh else outs[r]
                 if r < count and not fresh and valid < width:
                     memcpy(outs[r], wanted[r], valid * sizeof(real))
-            tile(
-                width, single, a, 1, line - length, panel + (row * run + at) * width, (run - length) * width,
-                end_row - row, length, starts, outs,
-            )
+            if whole:
+                tile(
+                    width, single, a, 1, line - length, panel + (row * run + at) * width, (run - length) * width,
+                    end_row - row, length, starts, outs,
+                )
+            else:
+                for window_row in range(row, end_row):
+                    tile(
+                        width, single, a, 1, plan.dilation_w * plan.image_step - side,
+                        panel + (window_row * run + at) * width, 0, stretches, side, starts, outs,
+                    )
+                    for r in range(1 if single else rows):
+                        a[r] += line
+                        starts[r] = outs[r]
             if valid < width:
                 for r in range(count):
                     memcpy(wanted[r], outs[r], valid * sizeof(real))
@@ -178,7 +201,7 @@ cdef inline void multiply_block(
     cdef Stretch part
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t depth = plan.window_h * run
-    cdef Py_ssize_t first, width
+    cdef Py_ssize_t first, width, tap
     part.row = part.at = 0
     while part.row < plan.window_h:
         # The next stretch of the sum: some whole window rows, or a part of one.
@@ -186,6 +209,10 @@ cdef inline void multiply_block(
         part.end = run
         if run > STRETCH:
             part.end = min(part.at + STRETCH, run)
+            if not contiguous(plan):
+                # Whole taps, or a part of one.
+                tap = part.at // plan.channels * plan.channels
+                part.end = min(part.end, tap + max(STRETCH // plan.channels, <Py_ssize_t>1) * plan.channels)
         elif run > 0:
             part.end_row = min(part.row + STRETCH // run, plan.window_h)
         first = 0
@@ -194,12 +221,13 @@ cdef inline void multiply_block(
             box.top = top
             while box.top < bottom:
                 box.bottom = alike(
-                    box.top, bottom, plan.top, plan.height, plan.window_h, plan.stride, &box.row, &box.end_row
+                    box.top, bottom, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h,
+                    &box.row, &box.end_row,
                 )
                 box.left = 0
                 while box.left < plan.n_W:
                     box.right = alike(
-                        box.left, plan.n_W, plan.left, plan.width, plan.window_w, plan.stride,
+                        box.left, plan.n_W, plan.left, plan.width, plan.window_w, plan.stride_w, plan.dilation_w,
                         &box.column, &box.end_column,
                     )
                     if box.row < box.end_row and box.column < box.end_column and run > 0:
@@ -234,7 +262,7 @@ cdef inline int correlate_share(
         top = task % block.row_blocks * block.rows
         multiply_block(
             plan, min(block.samples, plan.samples - sample), top, min(top + block.rows, plan.n_H),
-            images + sample * plan.height * plan.width * plan.channels, panels, start,
+            images + sample * plan.height * plan.width * plan.image_step, panels, start,
             out + sample * plan.sample_step, scratch,
         )
         task += team

@@ -30,7 +30,7 @@ cpdef Pair pair(str function, str name, object value, Py_ssize_t least) except *
     cdef Pair found
     if type(value) is not int and _is_sequence(value):
         if len(value) != 2:
-            raise ValueError(f"{function}: {name} must be an integer or a pair (h, w), got {value}")
+            raise TypeError(f"{function}: {name} must be an integer or a pair (h, w) of them, got {value}")
         found.h = integer(function, name + "[0]", value[0], least)
         found.w = integer(function, name + "[1]", value[1], least)
     else:
@@ -69,10 +69,10 @@ cdef int _read_pad(str function, object value, bint words, Window* window) excep
         return 0
     if type(value) is not int and _is_sequence(value):
         if len(value) != 2 or _is_sequence(value[0]) != _is_sequence(value[1]):
-            raise ValueError(f"{function}: hparameters['pad'] must be {forms}, got {value}")
+            raise TypeError(f"{function}: hparameters['pad'] must be {forms}, got {value}")
         if _is_sequence(value[0]):
             if len(value[0]) != 2 or len(value[1]) != 2:
-                raise ValueError(f"{function}: hparameters['pad'] must be {forms}, got {value}")
+                raise TypeError(f"{function}: hparameters['pad'] must be {forms}, got {value}")
             sides = pair(function, "hparameters['pad'][0]", value[0], 0)
             window.h.before, window.h.after = sides.h, sides.w
             sides = pair(function, "hparameters['pad'][1]", value[1], 0)

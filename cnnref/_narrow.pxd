@@ -10,7 +10,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from cnnref._memory cimport allocate
-from cnnref._plan cimport Correlation
+from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._tile cimport MOST_COLUMNS, row_of_widest, rows_of_widest, widest
 from cnnref._types cimport real
 
@@ -25,7 +25,7 @@ cdef enum:
 cdef inline bint is_narrow(const Correlation* plan) noexcept nogil:
     """Whether this module's kernel is the one for `plan`."""
     return (
-        plan.columns <= MOST_NARROW and plan.stride == 1
+        plan.columns <= MOST_NARROW and plan.stride_h == 1 and plan.stride_w == 1
         and plan.window_h * plan.window_w >= LEAST_TAPS
     )
 
@@ -44,11 +44,11 @@ cdef inline void take_apart(
     for row in range(rows):
         if top + row < 0 or top + row >= plan.height:
             continue
-        source = image + ((top + row) * plan.width - plan.left) * plan.channels
+        source = image + ((top + row) * plan.width - plan.left) * plan.image_step
         target = planes + row * line
         for channel in range(plan.channels):
             for column in range(first, last):
-                target[channel * plane + column] = source[column * plan.channels + channel]
+                target[channel * plane + column] = source[column * plan.image_step + channel]
 
 
 cdef inline void multiply_planes(
@@ -61,7 +61,7 @@ cdef inline void multiply_planes(
     cdef int width = widest(<real>0)
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t depth = plan.window_h * run
-    cdef Py_ssize_t b_skip = 1 - plan.channels * plane
+    cdef Py_ssize_t b_skip = plan.dilation_w - plan.channels * plane
     cdef Py_ssize_t place = 0, row = 0, column = 0, window_row, j
     cdef int r, c
     cdef real* target
@@ -76,12 +76,12 @@ cdef inline void multiply_planes(
                 a[r] = filters + min(r, <int>plan.columns - 1) * depth + window_row * run
             if plan.columns == 1:
                 row_of_widest(
-                    a, 1, 0, planes + place + window_row * line, plane, b_skip,
+                    a, 1, 0, planes + place + window_row * plan.dilation_h * line, plane, b_skip,
                     plan.window_w, plan.channels, <const real**>sums, sums,
                 )
             else:
                 rows_of_widest(
-                    a, 1, 0, planes + place + window_row * line, plane, b_skip,
+                    a, 1, 0, planes + place + window_row * plan.dilation_h * line, plane, b_skip,
                     plan.window_w, plan.channels, <const real**>sums, sums,
                 )
         # The ends of lines, where a window would run on into the next line, are no outputs.
@@ -102,12 +102,12 @@ cdef inline int narrow_share(
     int member, int team,
 ) noexcept nogil:
     """The blocks of thread `member` of `team`; -1 where its planes could not be allocated."""
-    cdef Py_ssize_t line = plan.n_W + plan.window_w - 1
+    cdef Py_ssize_t line = plan.n_W + span_w(plan) - 1
     cdef Py_ssize_t fitting = PLANES_BYTES // max(line * plan.channels * <Py_ssize_t>sizeof(real), <Py_ssize_t>1)
-    cdef Py_ssize_t rows = min(max(fitting - plan.window_h + 1, <Py_ssize_t>4), plan.n_H)
+    cdef Py_ssize_t rows = min(max(fitting - span_h(plan) + 1, <Py_ssize_t>4), plan.n_H)
     cdef Py_ssize_t blocks = (plan.n_H + rows - 1) // rows
     # The last tile reads up to a tile's width past the last window.
-    cdef Py_ssize_t plane = (rows + plan.window_h - 1) * line + plan.window_w + MOST_COLUMNS
+    cdef Py_ssize_t plane = (rows + span_h(plan) - 1) * line + span_w(plan) + MOST_COLUMNS
     cdef real* scratch = <real*>allocate(MOST_NARROW * MOST_COLUMNS + plan.channels * plane, sizeof(real))
     cdef Py_ssize_t task = member, sample, top, n_rows
     if scratch == NULL:
@@ -118,8 +118,8 @@ cdef inline int narrow_share(
         top = (task % blocks) * rows
         n_rows = min(rows, plan.n_H - top)
         take_apart(
-            plan, images + sample * plan.height * plan.width * plan.channels, top - plan.top,
-            n_rows + plan.window_h - 1, line, plane, scratch + MOST_NARROW * MOST_COLUMNS,
+            plan, images + sample * plan.height * plan.width * plan.image_step, top - plan.top,
+            n_rows + span_h(plan) - 1, line, plane, scratch + MOST_NARROW * MOST_COLUMNS,
         )
         multiply_planes(
             plan, scratch + MOST_NARROW * MOST_COLUMNS, plane, line, n_rows, filters, start,

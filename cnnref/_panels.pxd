@@ -39,9 +39,9 @@ cdef inline void pack_some_rows(
 
 
 cdef inline void pack_columns(
-    const real* matrix, Py_ssize_t depth, Py_ssize_t columns, real* panels, int team
+    const real* matrix, Py_ssize_t depth, Py_ssize_t columns, Py_ssize_t row_step, real* panels, int team
 ) noexcept nogil:
-    """Pack the contiguous ``matrix[k, j]``, with up to `team` threads."""
+    """Pack ``matrix[k, j]`` (rows `row_step` apart), with up to `team` threads."""
     cdef Py_ssize_t block, whole = columns - columns % widest(<real>0)
     cdef Py_ssize_t last = panel_width(columns - whole, <real>0)
     # Some rows at a time, so that the matrix is read nearly in order.
@@ -49,13 +49,13 @@ cdef inline void pack_columns(
         # The whole panels, then the last one: they differ in width, so in where row 8 * block is.
         if whole > 0:
             pack_some_rows(
-                matrix + 8 * block * columns, min(depth - 8 * block, <Py_ssize_t>8), whole, columns, depth,
+                matrix + 8 * block * row_step, min(depth - 8 * block, <Py_ssize_t>8), whole, row_step, depth,
                 panels + 8 * block * widest(<real>0),
             )
         if whole < columns:
             pack_some_rows(
-                matrix + 8 * block * columns + whole, min(depth - 8 * block, <Py_ssize_t>8), columns - whole,
-                columns, depth, panels + whole * depth + 8 * block * last,
+                matrix + 8 * block * row_step + whole, min(depth - 8 * block, <Py_ssize_t>8), columns - whole,
+                row_step, depth, panels + whole * depth + 8 * block * last,
             )
 
 

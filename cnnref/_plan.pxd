@@ -2,15 +2,19 @@
 
 
 cdef struct Correlation:
-    # The images: `samples` of height x width x channels.
+    # The images: `samples` of height x width pixels, `image_step` values apart, of which a window reads `channels`.
     Py_ssize_t samples
     Py_ssize_t height
     Py_ssize_t width
     Py_ssize_t channels
-    # Window (0, 0) starts at row -top, column -left; neighbours are `stride` apart.
+    Py_ssize_t image_step
+    # Window (0, 0) starts at row -top, column -left; neighbours are a stride apart, the taps of one a dilation.
     Py_ssize_t top
     Py_ssize_t left
-    Py_ssize_t stride
+    Py_ssize_t stride_h
+    Py_ssize_t stride_w
+    Py_ssize_t dilation_h
+    Py_ssize_t dilation_w
     Py_ssize_t window_h
     Py_ssize_t window_w
     # The outputs: n_H x n_W pixels of `columns` values, with their distances in memory.
@@ -22,12 +26,27 @@ cdef struct Correlation:
     Py_ssize_t pixel_step
 
 
+cdef inline Py_ssize_t span_h(const Correlation* plan) noexcept nogil:
+    """Rows from a window's first to its last."""
+    return (plan.window_h - 1) * plan.dilation_h + 1
+
+
+cdef inline Py_ssize_t span_w(const Correlation* plan) noexcept nogil:
+    """Columns from a window's first to its last."""
+    return (plan.window_w - 1) * plan.dilation_w + 1
+
+
+cdef inline bint contiguous(const Correlation* plan) noexcept nogil:
+    """Whether each row of a window is one stretch of memory."""
+    return plan.image_step == plan.channels and (plan.dilation_w == 1 or plan.window_w == 1)
+
+
 cdef inline bint in_place(const Correlation* plan) noexcept nogil:
     """Whether every window lies inside the image."""
     return (
         plan.top <= 0 and plan.left <= 0
-        and (plan.n_H - 1) * plan.stride - plan.top + plan.window_h <= plan.height
-        and (plan.n_W - 1) * plan.stride - plan.left + plan.window_w <= plan.width
+        and (plan.n_H - 1) * plan.stride_h - plan.top + span_h(plan) <= plan.height
+        and (plan.n_W - 1) * plan.stride_w - plan.left + span_w(plan) <= plan.width
     )
 
 

@@ -34,9 +34,9 @@ cdef Correlation product_plan(Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns
     plan.samples = 1
     plan.height = plan.n_H = m
     plan.width = plan.n_W = 1
-    plan.channels = inner
+    plan.channels = plan.image_step = inner
     plan.top = plan.left = 0
-    plan.stride = plan.window_h = plan.window_w = 1
+    plan.stride_h = plan.stride_w = plan.dilation_h = plan.dilation_w = plan.window_h = plan.window_w = 1
     plan.columns = columns
     plan.pixel_step = plan.row_step = columns
     plan.sample_step = m * columns
@@ -60,7 +60,7 @@ cdef int product(
     if transposed:
         pack_rows(weights, inner, columns, inner, inner, 0, start + padded, team_size(<double>inner * columns))
     else:
-        pack_columns(weights, inner, columns, start + padded, team_size(<double>inner * columns))
+        pack_columns(weights, inner, columns, columns, start + padded, team_size(<double>inner * columns))
     status = correlate(&plan, rows, start + padded, start, out, False, team_size(multiplications(&plan)))
     free(start)
     return status

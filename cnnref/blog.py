@@ -2,7 +2,8 @@
 
 Names, arguments and caches are those of `cnnref`, and so are the kernels. What differs:
 
-- `conv_forward`, `conv_single_step`: the bias stands inside the window's sum, ``f * f * n_C_prev`` times.
+- `conv_forward`, `conv_single_step`: the bias stands inside the window's sum, once for each of its terms:
+  ``f_h * f_w * n_C_prev / groups`` times, those over padding among them. Dilation adds no terms.
 - `pool_backward`, `create_mask_from_window`: every maximum of a window gets all of the gradient.
 - `relu_backward` passes the gradient where ``Z == 0``; `sigmoid_backward` is ``dA * s * (1 - s)`` as written.
 - `affine_backward` divides dW and db by the number of rows.
@@ -18,10 +19,9 @@ Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scrat
 
 import numpy as np
 
-from cnnref import _check, _check_elements
+from cnnref import _check_conv, _check_elements
 from cnnref._dispatch import load
 from cnnref.affine_activation import compose
-from cnnref.caches import ConvCache
 from cnnref.mask import distribute_value
 from cnnref.mask import post_create_mask_from_window as create_mask_from_window
 
@@ -35,6 +35,7 @@ _softmax = load("softmax")
 
 pad3d = _reorder.pad3d
 pad3d_backward = _reorder.pad3d_backward
+conv_forward = _conv.post_conv_forward
 conv_backward = _conv.conv_backward
 pool_forward = _pool.pool_forward
 pool_backward = _pool.post_pool_backward
@@ -50,17 +51,9 @@ softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
 
 
 def conv_single_step(a_slice_prev, W, b):
-    """`cnnref.conv_single_step` with the bias added at each of the ``f * f * n_C_prev`` products."""
-    a_slice_prev, W, b = _check.check_conv_single_step(a_slice_prev, W, b)
+    """`cnnref.conv_single_step` with the bias added at each of the ``f_h * f_w * n_C_prev`` products."""
+    a_slice_prev, W, b = _check_conv.check_conv_single_step(a_slice_prev, W, b)
     return _conv.conv_single_step(a_slice_prev, W, b * W.size)
-
-
-def conv_forward(A_prev, W, b, hparameters):
-    """`cnnref.conv_forward` with the bias added ``f * f * n_C_prev`` times; the cache holds `b` as given."""
-    A_prev, W, b, *_ = _check.check_conv_forward(A_prev, W, b, hparameters)
-    terms = W.shape[0] * W.shape[1] * W.shape[2]
-    Z, cache = _conv.conv_forward(A_prev, W, b * b.dtype.type(terms), hparameters)
-    return Z, ConvCache(A_prev, W, b, cache.hparameters)
 
 
 def affine_backward(dZ, cache):

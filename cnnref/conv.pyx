@@ -1,13 +1,21 @@
 """Convolution of NHWC images with HWIO filters (a cross-correlation, as everywhere in deep learning).
 
-    Z[i, y, x, j] = b[j] + sum over (r, q, c) of A_pad[i, y*stride + r, x*stride + q, c] * W[r, q, c, j]
+    Z[i, y, x, j] = b[j] + sum over (r, q, c) of
+        A_pad[i, y*stride_h + r*dilation_h, x*stride_w + q*dilation_w, c0(j) + c] * W[r, q, c, j]
 
-Order of summation, the same for every thread count, batch and instruction set:
+where ``c`` runs over the ``n_C_prev / groups`` input channels of the filter's group, which start at ``c0(j)``. Order of
+summation, the same for every thread count, batch and instruction set:
 
+<<<<<<< HEAD
 - ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is
   left out.
 - ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over
   the filters.
+=======
+- ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is left out.
+- ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over the filters
+  of its group.
+>>>>>>> 2f803a9 (conv: pairs, four-sided pads, same and valid, dilation, filters of any extents, groups)
 - ``dW``, ``db``: see ``_outer.pxd``.
 
 Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``conv_backward``.
@@ -16,28 +24,50 @@ Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``co
 cimport numpy as cnp
 
 from cnnref._arrays cimport empty
-from cnnref._check cimport check_conv_backward, check_conv_forward, check_conv_single_step
-from cnnref._window cimport output_extent
+from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
+from cnnref._hyper cimport Window, outputs
 
 from cnnref.caches import ConvCache
 
 cnp.import_array()
 
 
-cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, Py_ssize_t stride, Py_ssize_t pad):
+cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, const Window* window, Py_ssize_t groups):
     cdef Shape s
     s.m = A_prev.shape[0]
-    s.n_H_prev = A_prev.shape[1]
-    s.n_W_prev = A_prev.shape[2]
+    s.h = window.h
+    s.w = window.w
     s.n_C_prev = A_prev.shape[3]
-    s.f = W.shape[0]
     s.n_C = W.shape[3]
-    s.stride = stride
-    s.pad = pad
-    s.n_H = output_extent(s.n_H_prev, s.f, stride, pad)
-    s.n_W = output_extent(s.n_W_prev, s.f, stride, pad)
+    s.groups = groups
+    s.n_H = outputs(&window.h)
+    s.n_W = outputs(&window.w)
     return s
+
+
+cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.ndarray b):
+    """`Z` of checked arguments."""
+    cdef cnp.ndarray Z
+    cdef cnp.npy_intp shape[4]
+    cdef int status
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
+    Z = empty(A_prev, 4, shape)
+    if cnp.PyArray_TYPE(A_prev) == cnp.NPY_FLOAT:
+        with nogil:
+            status = forward(
+                s, <float*>cnp.PyArray_DATA(A_prev), <float*>cnp.PyArray_DATA(W), <float*>cnp.PyArray_DATA(b),
+                <float*>cnp.PyArray_DATA(Z),
+            )
+    else:
+        with nogil:
+            status = forward(
+                s, <double*>cnp.PyArray_DATA(A_prev), <double*>cnp.PyArray_DATA(W), <double*>cnp.PyArray_DATA(b),
+                <double*>cnp.PyArray_DATA(Z),
+            )
+    if status < 0:
+        raise MemoryError("conv_forward: no memory for the packed filters and the padded rows")
+    return Z
 
 
 def conv_single_step(a_slice_prev, W, b):
@@ -45,9 +75,9 @@ def conv_single_step(a_slice_prev, W, b):
 
     Parameters
     ----------
-    a_slice_prev : array_like, shape (f, f, n_C_prev)
+    a_slice_prev : array_like, shape (f_h, f_w, n_C_prev)
         A window of the padded input.
-    W : array_like, shape (f, f, n_C_prev)
+    W : array_like, shape (f_h, f_w, n_C_prev)
         One filter.
     b : array_like with one element
         Its bias.
@@ -88,25 +118,38 @@ def conv_forward(A_prev, W, b, hparameters):
     ----------
     A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
         The input, channels last.
-    W : array_like, shape (f, f, n_C_prev, n_C)
-        The filters.
+    W : array_like, shape (f_h, f_w, n_C_prev / groups, n_C)
+        The filters: ``n_C / groups`` of each group, one group after the other.
     b : array_like, shape (1, 1, 1, n_C)
         The biases, each added once to every output.
     hparameters : mapping
-        ``"stride"`` (at least 1) and ``"pad"`` (zeros on each side, at least 0), both in pixels.
+        In pixels, an integer for both axes or a pair ``(h, w)``:
+
+        ``"stride"``
+            The distance of neighbouring windows, at least 1.
+        ``"pad"``
+            Zeros on each side; also ``((top, bottom), (left, right))``, ``"valid"`` (none), ``"same"`` or
+            ``"same_lower"``: as many as give ``ceil(n_H_prev / stride)`` outputs, with the odd zero at the bottom
+            and right (TensorFlow, ONNX's SAME_UPPER, PyTorch) or at the top and left (ONNX's SAME_LOWER).
+        ``"dilation"``, optional
+            The distance of neighbouring taps of a window, 1 where not given.
+
+        And ``"groups"``, optional, an integer: the input channels are cut into so many groups and each filter sees those of
+        its own. With ``groups = n_C_prev`` the convolution is depthwise, with ``n_C / n_C_prev`` filters a channel.
 
     Returns
     -------
     Z : ndarray, shape (m, n_H, n_W, n_C)
-        With ``n_H = (n_H_prev + 2 * pad - f) // stride + 1``, in the promoted dtype of the arguments: float32 or
-        float64.
+        With ``n_H = (n_H_prev + top + bottom - dilation * (f_h - 1) - 1) // stride + 1``, in the promoted dtype of
+        the arguments: float32 or float64.
     cache : ConvCache
         ``(A_prev, W, b, hparameters)`` for `conv_backward`.
 
     Raises
     ------
     ValueError
-        If shapes do not fit together, a key is missing or unknown, or the window is larger than the padded input.
+        If shapes do not fit together, a key is missing or unknown, the channels do not divide into the groups, or the window
+        is larger than the padded input.
     TypeError
         If an argument has the wrong type.
     MemoryError
@@ -116,29 +159,25 @@ def conv_forward(A_prev, W, b, hparameters):
     ----------
     "R for Deep Learning (IV)", ``conv_forward``.
     """
-    cdef cnp.ndarray a, w, bias, Z
-    cdef cnp.npy_intp shape[4]
+    cdef cnp.ndarray a, w, bias
+    cdef Window window
+    cdef Py_ssize_t groups
     cdef Shape s
-    cdef int status
-    a, w, bias, stride, pad, _, _ = check_conv_forward(A_prev, W, b, hparameters)
-    s = shape_of(a, w, stride, pad)
-    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
-    Z = empty(a, 4, shape)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        with nogil:
-            status = forward(
-                &s, <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), <float*>cnp.PyArray_DATA(bias),
-                <float*>cnp.PyArray_DATA(Z),
-            )
-    else:
-        with nogil:
-            status = forward(
-                &s, <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w), <double*>cnp.PyArray_DATA(bias),
-                <double*>cnp.PyArray_DATA(Z),
-            )
-    if status < 0:
-        raise MemoryError("conv_forward: no memory for the packed filters and the padded rows")
-    return Z, ConvCache(a, w, bias, dict(hparameters))
+    a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
+    s = shape_of(a, w, &window, groups)
+    return scores(&s, a, w, bias), ConvCache(a, w, bias, dict(hparameters))
+
+
+def post_conv_forward(A_prev, W, b, hparameters):
+    """`cnnref.conv_forward` with the bias added once for each of the window's terms; the cache holds `b` as given."""
+    cdef cnp.ndarray a, w, bias
+    cdef Window window
+    cdef Py_ssize_t groups
+    cdef Shape s
+    a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
+    s = shape_of(a, w, &window, groups)
+    terms = (<object>bias).dtype.type(w.shape[0] * w.shape[1] * w.shape[2])
+    return scores(&s, a, w, bias * terms), ConvCache(a, w, bias, dict(hparameters))
 
 
 def conv_backward(dZ, cache):
@@ -154,7 +193,7 @@ def conv_backward(dZ, cache):
     Returns
     -------
     dA_prev : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
-    dW : ndarray, shape (f, f, n_C_prev, n_C)
+    dW : ndarray, shape (f_h, f_w, n_C_prev / groups, n_C)
         Summed over the batch.
     db : ndarray, shape (1, 1, 1, n_C)
         Summed over the batch and the pixels.
@@ -174,20 +213,22 @@ def conv_backward(dZ, cache):
     """
     cdef cnp.ndarray g, a, w, dA_prev, dW, db
     cdef cnp.npy_intp shape[4]
+    cdef Window window
+    cdef Py_ssize_t groups
     cdef Shape s
     cdef int status
-    g, a, w, _, stride, pad = check_conv_backward(dZ, cache)
-    s = shape_of(a, w, stride, pad)
-    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H_prev, s.n_W_prev, s.n_C_prev
+    g, a, w = check_conv_backward(dZ, cache, &window, &groups)
+    s = shape_of(a, w, &window, groups)
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
     dA_prev = empty(a, 4, shape)
-    shape[0], shape[1], shape[2], shape[3] = s.f, s.f, s.n_C_prev, s.n_C
+    shape[0], shape[1], shape[2], shape[3] = s.h.f, s.w.f, w.shape[2], s.n_C
     dW = empty(a, 4, shape)
     shape[0], shape[1], shape[2] = 1, 1, 1
     db = empty(a, 4, shape)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         with nogil:
             status = backward_input(
-                &s, <float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(w), <float*>cnp.PyArray_DATA(dA_prev)
+                &s, <float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(w), <float*>NULL, <float*>cnp.PyArray_DATA(dA_prev)
             )
             if status == 0:
                 status = backward_filters(
@@ -197,7 +238,7 @@ def conv_backward(dZ, cache):
     else:
         with nogil:
             status = backward_input(
-                &s, <double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(w), <double*>cnp.PyArray_DATA(dA_prev)
+                &s, <double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(w), <double*>NULL, <double*>cnp.PyArray_DATA(dA_prev)
             )
             if status == 0:
                 status = backward_filters(

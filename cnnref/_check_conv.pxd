@@ -1,0 +1,9 @@
+"""Argument checks of convolution and its transpose."""
+
+from cnnref._hyper cimport Window
+
+cpdef tuple check_conv_single_step(object a_slice_prev, object W, object b)
+cdef tuple check_conv_forward(
+    object A_prev, object W, object b, object hparameters, Window* window, Py_ssize_t* groups
+)
+cdef tuple check_conv_backward(object dZ, object cache, Window* window, Py_ssize_t* groups)
