@@ -24,8 +24,9 @@ from conformance.diagnose import UNEXPLAINED, explain
 from conformance.generate import generate
 from conformance.implementation import LoadError, load
 from conformance.operations import OPERATIONS, Operation
+from conformance.pool import in_order
 from conformance.record import Record, case_status
-from conformance.workers import Workers, cause, cores
+from conformance.workers import Workers, batches, cause, cores
 
 Json = dict[str, Any]
 
@@ -114,9 +115,9 @@ def column(
     cells = {operation.name: Cell() for operation in operations}
     workers = Workers(spec, max(1, min(cores(), len(cases))), settings=settings)
     try:
-        with closing(workers.judge(cases)) as judged:
-            for _, case, records in judged:
-                cells[case.op].add(records)
+        with closing(in_order(workers, batches(cases))) as judged:
+            for records in judged:
+                cells[records[0].op].add(records)
                 tell(1)
         hazards = [
             _hazard(spec, Case.parse(text), settings) for text in HAZARDS if text.split(":")[0] in cells

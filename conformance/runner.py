@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -20,11 +19,12 @@ from conformance.case import DTYPES, Case
 from conformance.conventions import Settings
 from conformance.generate import generate
 from conformance.operations import OPERATIONS, Operation
+from conformance.pool import Pool, in_order
 from conformance.record import REMARK, Record
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
-from conformance.sweep import Batches, Shard, begin, kept
-from conformance.workers import About, Workers, cores
+from conformance.sweep import Shard, begin, kept
+from conformance.workers import TIME_LIMIT, About, Batches, Workers, cores
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a run is carried out; no record depends on it.
+    """How a run is carried out; no record of a right answer depends on it.
 
     ``workers`` is the number of processes (0: one for each processor), ``resume`` keeps the records that
-    are there, ``shard`` is the part of the run to do.
+    are there, ``shard`` is the part of the run to do, ``isolate`` gives each case a process of its own,
+    ``time_limit`` is how many seconds a case may take, ``dask`` the address of a scheduler whose workers
+    judge instead of processes here.
     """
 
     workers: int = 0
     resume: bool = False
     shard: Shard = field(default_factory=Shard)
+    isolate: bool = False
+    time_limit: float = TIME_LIMIT
+    dask: str | None = None
 
 
 @dataclass
@@ -116,11 +121,12 @@ def run(
     started = time.monotonic()
     total = sweep.shard.size(options.groups, options.cases)
     count = max(1, min(sweep.workers or cores(), total))
-    workers = Workers(options.implementation, count, settings=options.settings)
+    workers = _pool(options, sweep, count)
     remarks = 0
     summary, seen = Summary(), aftermath.Seen()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
-    begin(directory, {**_asked(options), "shard": shard}, sweep.resume)
+    judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
+    begin(directory, {**_asked(options), **judged}, sweep.resume)
     queue = sweep.shard.of(options.groups, options.cases, options.generate)
     stream: Iterable[list[Record]] = _records(workers, directory, queue)
     if progress is not None:
@@ -166,13 +172,25 @@ def run(
     return result
 
 
+def _pool(options: Options, sweep: Sweep, count: int) -> Pool:
+    if sweep.dask is None:
+        return Workers(
+            options.implementation, count, sweep.time_limit, options.settings, isolate=sweep.isolate
+        )
+    from conformance.cluster import Cluster  # the extra `dask`
+
+    return Cluster(
+        sweep.dask, options.implementation, sweep.time_limit, options.settings, isolate=sweep.isolate
+    )
+
+
 def _asked(options: Options) -> dict[str, Any]:
     """What decides the records of a run, as JSON holds it."""
     found: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
     return found
 
 
-def _records(workers: Workers, directory: Path, queue: Batches) -> Generator[list[Record], None, None]:
+def _records(workers: Pool, directory: Path, queue: Batches) -> Generator[list[Record], None, None]:
     """The records of each case: those that are in ``results.jsonl``, then new ones, as they are written."""
     path = directory / "results.jsonl"
     left = yield from kept(path, queue)
@@ -183,26 +201,6 @@ def _records(workers: Workers, directory: Path, queue: Batches) -> Generator[lis
         for records in judged:
             results.write("".join(record.line() + "\n" for record in records))
             yield records
-
-
-def in_order(workers: Workers, queue: Batches) -> Generator[list[Record], None, None]:
-    """The records of each case, in the order of the cases, as soon as those before it are there."""
-    waiting: dict[int, list[Record]] = {}
-    due: deque[int] = deque()
-
-    def handed() -> Batches:
-        for batch in queue:
-            due.extend(number for number, _ in batch)
-            yield batch
-
-    # Closing ends the processes when the caller stops early.
-    with closing(workers.judge_batches(handed())) as judged:
-        for number, _, records in judged:
-            waiting[number] = records
-            while due and due[0] in waiting:
-                yield waiting.pop(due.popleft())
-    if due:
-        raise AssertionError(f"{len(due)} cases were handed out and not judged")
 
 
 def versions(implementation: str, about: About) -> dict[str, str]:

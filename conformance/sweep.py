@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from conformance.case import Case
 from conformance.record import STATUSES, Record
-from conformance.workers import BATCH, Numbered, batches
+from conformance.workers import BATCH, Batches, batches
 
 #: A record is some hundred bytes; a line longer than this is not read into memory.
 LONGEST_LINE = 1 << 16
@@ -25,7 +25,6 @@ LONGEST_LINE = 1 << 16
 #: The file that says what a directory's records belong to.
 ASKED = "run.json"
 
-Batches = Iterator[list[Numbered]]
 Between = Callable[[int, int], Iterable[Case]]
 _FIELDS = tuple(field.name for field in fields(Record))
 _TEXTS = ("case", "op", "output", "dtype", "family", "kind", "status", "reason")

@@ -6,6 +6,7 @@ import argparse
 
 from conformance.runner import Sweep
 from conformance.sweep import Shard
+from conformance.workers import TIME_LIMIT
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -21,10 +22,33 @@ def add(command: argparse.ArgumentParser) -> None:
         help="do part I of N; `conformance merge` puts the parts together",
     )  # fmt: skip
 
+    command.add_argument(
+        "--isolate", action="store_true",
+        help="a process of its own for each case: what one leaves behind cannot reach the next (slower)",
+    )  # fmt: skip
+    command.add_argument(
+        "--time-limit", type=_seconds, default=TIME_LIMIT, metavar="SECONDS",
+        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g})",
+    )  # fmt: skip
+    command.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="judge on the workers of this Dask scheduler, tcp://host:8786 say (extra `dask`)",
+    )  # fmt: skip
+
 
 def sweep(asked: argparse.Namespace) -> Sweep:
     """What the options say."""
-    return Sweep(asked.workers, asked.resume, asked.shard)
+    return Sweep(asked.workers, asked.resume, asked.shard, asked.isolate, asked.time_limit, asked.dask)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 0.1 to 86400 seconds")
+    return seconds
 
 
 def _processes(text: str) -> int:

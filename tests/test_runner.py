@@ -196,7 +196,7 @@ def test_a_call_that_hangs_is_one_failed_case(module):
         """
     )
     cases = [Case.parse(f"relu:f32:m2h3w4c{c}:small:0") for c in (5, 9, 8)]
-    found = {str(case): records[0] for _, case, records in Workers(path, 1, patience=8.0).judge(cases)}
+    found = {str(case): records[0] for _, case, records in Workers(path, 1, time_limit=8.0).judge(cases)}
     assert [found[str(case)].status for case in cases] == ["passed", "failed", "passed"]
     assert found[str(cases[1])].reason.startswith("no answer within 8 seconds")
 

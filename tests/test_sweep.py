@@ -5,19 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
-from conformance import runner
 from conformance.case import Case
+from conformance.cli import main
 from conformance.generate import generate
 from conformance.implementation import load
 from conformance.judge import Judge
 from conformance.merge import merge
 from conformance.operations import OPERATIONS, select
+from conformance.pool import in_order
 from conformance.runner import Options, Sweep, run
 from conformance.sweep import Shard, SweepError, begin, kept
 from conformance.workers import Workers, batches
@@ -184,43 +184,76 @@ def test_a_shard_far_into_a_run_of_a_thousand_million_cases_costs_its_own_cases(
 MISBEHAVE = """
 import ctypes, os, sys, time
 import numpy as np
+class Bad(np.ndarray):
+    def __array_finalize__(self, other): pass
+    def __repr__(self): raise SystemExit
+    def __eq__(self, other): raise SystemExit
 def relu(Z):
-    kind = {kind!r}
-    if Z.shape[0] == 3:
-        if kind == "hang": time.sleep(1000)
-        if kind == "exit": os._exit(0)
-        if kind == "sys.exit": sys.exit(7)
-        if kind == "segfault": ctypes.string_at(0)
-        if kind == "abort": os.abort()
-        if kind == "type": return object(), Z
-        if kind == "hostile":
-            class Bad(np.ndarray):
-                def __array_finalize__(self, other): pass
-                def __repr__(self): raise SystemExit
-                def __eq__(self, other): raise SystemExit
-            return Bad((1,)), Z
-        if kind == "print":
-            os.write(1, b"x" * 5_000_000)
-            print("y" * 5_000_000, file=sys.stderr)
-            raise ValueError("printed")
+    kind = KINDS.get(Z.shape[0])
+    if kind == "hang": time.sleep(1000)
+    if kind == "exit": os._exit(0)
+    if kind == "sys.exit": sys.exit(7)
+    if kind == "segfault": ctypes.string_at(0)
+    if kind == "abort": os.abort()
+    if kind == "kill": os.kill(os.getpid(), 9)
+    if kind == "type": return object(), Z
+    if kind == "hostile": return Bad((1,)), Z
+    if kind == "print":
+        os.write(1, b"x" * 5_000_000)
+        print("y" * 5_000_000, file=sys.stderr)
+        raise ValueError("printed")
     return np.maximum(Z, 0), Z
 """
+KINDS = ("hang", "exit", "sys.exit", "segfault", "abort", "kill", "type", "hostile", "print")
 
 
-@pytest.mark.parametrize(
-    "kind", ["hang", "exit", "sys.exit", "segfault", "abort", "type", "hostile", "print"]
-)
-def test_misbehaviour_is_one_failed_case(kind, tmp_path, capfd):
+@pytest.mark.parametrize("isolate", [False, True])
+def test_misbehaviour_is_one_failed_case(isolate, tmp_path, capfd):
     path = tmp_path / "bad.py"
-    path.write_text(textwrap.dedent(MISBEHAVE.format(kind=kind)))
-    texts = [f"relu:f32:m{m}h4w5c6:normal:{m}" for m in (1, 2, 3, 4, 5)]
-    judged = Workers(str(path), 1, patience=3.0).judge([Case.parse(text) for text in texts])
-    found = {str(case): records[0] for _, case, records in judged}
-    assert [found[text].status for text in texts] == ["passed", "passed", "failed", "passed", "passed"]
-    assert found[texts[2]].reason
-    assert len(found[texts[2]].line()) < 2000
+    wrong = {2 * i + 2: kind for i, kind in enumerate(KINDS)}
+    path.write_text(f"KINDS = {wrong!r}\n{MISBEHAVE}")
+    cases = [Case.parse(f"relu:f32:m{m}h4w5c6:normal:{m}") for m in range(1, 2 * len(KINDS) + 2)]
+    workers = Workers(str(path), 2, time_limit=3.0, isolate=isolate)
+    judged = list(workers.judge(cases))
+    assert sorted(number for number, _, _ in judged) == list(range(len(cases)))
+    found = {case["m"]: records[0] for _, case, records in judged}
+    failed = {m: record.reason for m, record in found.items() if record.status == "failed"}
+    assert failed.keys() == wrong.keys()
+    reasons = {wrong[m]: reason for m, reason in failed.items()}
+    assert reasons["hang"] == "no answer within 3 seconds from this case"
+    assert reasons["exit"] == "the process died of exit status 0 in this case"
+    assert "SIGSEGV" in reasons["segfault"]
+    assert "SIGABRT" in reasons["abort"]
+    assert "SIGKILL" in reasons["kill"]
+    assert all(reasons.values())
+    assert all(len(record.line()) < 2000 for record in found.values())
     out, err = capfd.readouterr()
     assert len(out) + len(err) < 2000
+
+
+def test_isolated_cases_do_not_see_what_others_leave_behind(tmp_path, capsys):
+    """An implementation that is right once in each process, at the command line."""
+    path = tmp_path / "once.py"
+    path.write_text(
+        "import numpy as np\nused = []\n"
+        "def relu(Z):\n"
+        "    used.append(Z.tobytes())\n"
+        "    return np.maximum(Z, 0) + (len(set(used)) > 1), Z\n"
+    )
+    asked = ["run", "--impl", str(path), "--ops", "relu", "--dtype", "f64", "--cases", "8"]
+    failures = []
+    for name, more in (("isolated", ["--isolate", "--time-limit", "30"]), ("together", ["--workers", "1"])):
+        out = tmp_path / name
+        assert main([*asked, *more, "--shard", "1/1", "--out", str(out)]) in (0, 1)
+        lines = (out / "results.jsonl").read_text().splitlines()
+        failures.append(sum(json.loads(line)["status"] == "failed" for line in lines))
+    assert failures[0] == 0
+    assert failures[1] >= 5
+    assert main([*asked, "--resume", "--out", str(tmp_path / "isolated")]) == 2
+    assert "holds another run" in capsys.readouterr().err
+    for seconds in ("0", "nan", "x", "-1"):
+        with pytest.raises(SystemExit):
+            main([*asked, "--time-limit", seconds])
 
 
 def test_the_list_of_cases_is_not_held_in_memory():
@@ -228,6 +261,8 @@ def test_the_list_of_cases_is_not_held_in_memory():
     handed = []
 
     class Slow:
+        ahead = 1000
+
         def judge_batches(self, queue):
             judge = Judge(load("numpy_loops"))
             for batch in queue:
@@ -236,7 +271,7 @@ def test_the_list_of_cases_is_not_held_in_memory():
                     yield number, case, judge(case)
 
     cases = generate(select(["relu"]), ("f32",), 150, 0)
-    stream = runner.in_order(Slow(), batches(cases))
+    stream = in_order(Slow(), batches(cases))
     next(stream)
     assert handed == [50]
     assert sum(1 for _ in stream) == 149

@@ -1,0 +1,49 @@
+"""What judges batches of cases, and its records in the order of the cases."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from contextlib import closing
+from typing import Protocol
+
+from conformance.record import Record
+from conformance.workers import About, Batches, Judged
+
+
+class Pool(Protocol):
+    """What judges batches of cases: processes here, or a cluster.
+
+    ``ahead`` is how many cases may be judged while one before them is not: they wait in memory.
+    """
+
+    ahead: int
+
+    @property
+    def about(self) -> About | None:
+        """What is known of the implementation, once there are records."""
+
+    def judge_batches(self, queue: Batches) -> Judged:
+        """Number, case and records of each case of `queue`, in the order in which they finish."""
+
+
+def in_order(workers: Pool, queue: Batches) -> Generator[list[Record], None, None]:
+    """The records of each case, in the order of the cases, as soon as those before it are there."""
+    waiting: dict[int, list[Record]] = {}
+    due: deque[int] = deque()
+
+    def handed() -> Batches:
+        for batch in queue:
+            while len(due) > workers.ahead:  # a case that hangs must not fill the memory with those behind it
+                yield []
+            due.extend(number for number, _ in batch)
+            yield batch
+
+    # Closing ends the processes when the caller stops early.
+    with closing(workers.judge_batches(handed())) as judged:
+        for number, _, records in judged:
+            waiting[number] = records
+            while due and due[0] in waiting:
+                yield waiting.pop(due.popleft())
+    if due:
+        raise AssertionError(f"{len(due)} cases were handed out and not judged")
