@@ -29,9 +29,33 @@ from setuptools.command.build_ext import build_ext
 DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 
 #: Modules that stand once: checks, threads, the probe of the processor.
-SHARED = ("_arrays", "_hyper", "_check", "_check_conv", "_check_elements", "mask", "threads", "_processor")
+SHARED = (
+    "_arrays",
+    "_hyper",
+    "_check",
+    "_check_conv",
+    "_check_elements",
+    "_check_norm",
+    "mask",
+    "threads",
+    "_processor",
+)
 #: Modules with kernels, built once for each instruction set.
-KERNELS = ("conv", "pool", "affine", "activation", "softmax", "loss", "elementary", "reorder")
+KERNELS = (
+    "conv",
+    "pool",
+    "global_average_pool",
+    "batch_norm",
+    "affine",
+    "activation",
+    "linear_units",
+    "tanh",
+    "softmax",
+    "log_softmax",
+    "loss",
+    "elementary",
+    "reorder",
+)
 
 #: The one table of Cython directives.
 DIRECTIVES = {

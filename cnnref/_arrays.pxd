@@ -10,6 +10,7 @@ cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) exc
 cdef ndarray empty(ndarray like, int ndim, npy_intp* shape)
 cdef ndarray zeros(ndarray like, int ndim, npy_intp* shape)
 cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) except -1
+cdef double real_number(str function, str name, object value) except? -1
 cdef Py_ssize_t padded(str function, Py_ssize_t n, Py_ssize_t pad, str name) except -1
 cdef int addressable(str function, int ndim, Py_ssize_t* shape, Py_ssize_t itemsize) except -1
 cdef tuple fields(str function, object cache, tuple names)

@@ -7,6 +7,7 @@ rather than rounded.
 """
 
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 
@@ -121,6 +122,17 @@ cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) 
     if n < least:
         raise ValueError(f"{function}: {name} must be at least {least}, got {n}")
     return n
+
+
+cdef double real_number(str function, str name, object value) except? -1:
+    """`value` as a finite double."""
+    cdef double x
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.number)):
+        raise TypeError(f"{function}: {name} must be a number, got {type(value).__name__}")
+    x = float(value)
+    if x - x != 0:
+        raise ValueError(f"{function}: {name} must be finite, got {x}")
+    return x
 
 
 cdef Py_ssize_t padded(str function, Py_ssize_t n, Py_ssize_t pad, str name) except -1:

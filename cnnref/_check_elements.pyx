@@ -120,18 +120,20 @@ cpdef tuple check_activation_backward(str function, object dA, object cache, str
 # ------------------------------------------------------------------------------------------------ loss
 
 
-cpdef object check_softmax(object X):
+cpdef object check_softmax(object X, str function="softmax"):
     """X."""
-    cdef ndarray x = array("softmax", "X", X, 2, "(m, n)")
+    cdef ndarray x = array(function, "X", X, 2, "(m, n)")
     return plain(x, common(single(x)))
 
 
-cpdef tuple check_softmax_backward(object dprobs, object cache):
+cpdef tuple check_softmax_backward(
+    object dprobs, object cache, str function="softmax_backward", str gradient="dprobs"
+):
     """(dprobs, X)."""
-    cdef ndarray dp = array("softmax_backward", "dprobs", dprobs, 2, "(m, n)")
-    cdef ndarray x = array("softmax_backward", "cache", cache, 2, "(m, n)")
+    cdef ndarray dp = array(function, gradient, dprobs, 2, "(m, n)")
+    cdef ndarray x = array(function, "cache", cache, 2, "(m, n)")
     cdef int typenum = common(single(dp) and single(x))
-    same_shape("softmax_backward", "dprobs", dp, "cache", x)
+    same_shape(function, gradient, dp, "cache", x)
     return plain(dp, typenum), plain(x, typenum)
 
 

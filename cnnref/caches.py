@@ -51,6 +51,22 @@ class AffineActivationCache(NamedTuple):
     activation_cache: Any
 
 
+class BatchNormCache(NamedTuple):
+    """Cache of `batch_norm_forward`: what it normalized with, and the running statistics for the next call.
+
+    `mean` and `variance` (biased) are those of the batch in training, and the running ones in inference. The running
+    statistics are new arrays in training where they were given, else what was given (arrays or None).
+    """
+
+    A_prev: Any
+    gamma: Any
+    mean: Any
+    variance: Any
+    running_mean: Any
+    running_var: Any
+    hparameters: Any
+
+
 class CrossEntropyCache(NamedTuple):
     """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0."""
 
@@ -58,5 +74,5 @@ class CrossEntropyCache(NamedTuple):
     Y_index: Any
 
 
-for _cache in (ConvCache, PoolCache, AffineCache, AffineActivationCache, CrossEntropyCache):
+for _cache in (ConvCache, PoolCache, AffineCache, AffineActivationCache, BatchNormCache, CrossEntropyCache):
     _cache.__module__ = "cnnref"

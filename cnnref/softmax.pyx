@@ -12,69 +12,18 @@ Source: "R for Deep Learning (IV)", ``softmax``; the gradient is not in the post
 
 cimport numpy as cnp
 from cython.parallel cimport prange
-from libc.math cimport INFINITY
 from libc.string cimport memset
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_softmax, check_softmax_backward
-from cnnref._elementary cimport exp, exp_nonpositive
+from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport team_size
 
 cnp.import_array()
 
-cdef enum:
-    LANES = 16
-    NARROW = 64  # rows up to this length are computed GROUP at a time, a lane for each
-    GROUP = 16
-
 cdef double EXP_WORK = 12  # operations for each element, as `team_size` counts them
-
-
-cdef inline double total(double* lanes) noexcept nogil:
-    cdef Py_ssize_t lane
-    for lane in range(8):
-        lanes[lane] += lanes[lane + 8]
-    for lane in range(4):
-        lanes[lane] += lanes[lane + 4]
-    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
-
-
-cdef inline real largest(const real* x, Py_ssize_t n) noexcept nogil:
-    """The largest of `n` values; NaN is passed over."""
-    cdef real[LANES] lanes
-    cdef real most = -INFINITY
-    cdef Py_ssize_t i, lane
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = -INFINITY
-        for i in range(n // LANES):
-            for lane in range(LANES):
-                lanes[lane] = x[i * LANES + lane] if x[i * LANES + lane] > lanes[lane] else lanes[lane]
-        for lane in range(LANES):
-            most = lanes[lane] if lanes[lane] > most else most
-    for i in range(n - n % LANES, n):
-        most = x[i] if x[i] > most else most
-    return most
-
-
-cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, real top, bint shift) noexcept nogil:
-    """``p = exp(x - top)``, or exp(x) without `shift`; returns the sum."""
-    cdef double[LANES] lanes
-    cdef Py_ssize_t i, lane, at
-    for lane in range(LANES):
-        lanes[lane] = 0
-    for i in range(n // LANES):
-        at = i * LANES
-        for lane in range(LANES):
-            p[at + lane] = exp_nonpositive(x[at + lane] - top) if shift else exp(x[at + lane])
-            lanes[lane] += p[at + lane]
-    at = n - n % LANES
-    for lane in range(n % LANES):
-        p[at + lane] = exp_nonpositive(x[at + lane] - top) if shift else exp(x[at + lane])
-        lanes[lane] += p[at + lane]
-    return total(lanes)
 
 
 cdef inline double dot_of_rows(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
@@ -110,30 +59,6 @@ cdef void softmax_row(const real* x, const real* dp, real* out, Py_ssize_t n, bi
             out[i] = <real>(out[i] * (dp[i] - dot))
 
 
-cdef inline void add_pairwise(double* sums) noexcept nogil:
-    """The tree of `total`, for GROUP sums at once: accumulator j of row r is ``sums[j * GROUP + r]``."""
-    cdef Py_ssize_t i
-    for i in range(8 * GROUP):
-        sums[i] += sums[i + 8 * GROUP]
-    for i in range(4 * GROUP):
-        sums[i] += sums[i + 4 * GROUP]
-    for i in range(2 * GROUP):
-        sums[i] += sums[i + 2 * GROUP]
-    for i in range(GROUP):
-        sums[i] += sums[i + GROUP]
-
-
-cdef inline void transpose(const real* rows, real* columns, Py_ssize_t count, Py_ssize_t n) noexcept nogil:
-    """`count` rows of n to n columns of GROUP; what is missing is 0."""
-    cdef Py_ssize_t row, j
-    for row in range(count):
-        for j in range(n):
-            columns[j * GROUP + row] = rows[row * n + j]
-    for row in range(count, GROUP):
-        for j in range(n):
-            columns[j * GROUP + row] = 0
-
-
 cdef void softmax_group(
     const real* x, const real* dp, real* out, Py_ssize_t count, Py_ssize_t n, bint shift
 ) noexcept nogil:
@@ -142,27 +67,9 @@ cdef void softmax_group(
     cdef real[NARROW * GROUP] gradient
     cdef double[LANES * GROUP] sums
     cdef real[GROUP] top
-    cdef Py_ssize_t i, j, row
+    cdef Py_ssize_t j, row
     transpose(x, p, count, n)
-    memset(sums, 0, sizeof(sums))
-    if shift:
-        for row in range(GROUP):
-            top[row] = -INFINITY
-        for j in range(n):
-            for row in range(GROUP):
-                top[row] = p[j * GROUP + row] if p[j * GROUP + row] > top[row] else top[row]
-        for j in range(n):
-            for row in range(GROUP):
-                p[j * GROUP + row] = p[j * GROUP + row] - top[row]
-        for i in range(n * GROUP):
-            p[i] = exp_nonpositive(p[i])
-    else:
-        for i in range(n * GROUP):
-            p[i] = exp(p[i])
-    for j in range(n):
-        for row in range(GROUP):
-            sums[j % LANES * GROUP + row] += p[j * GROUP + row]
-    add_pairwise(sums)
+    exp_group(p, top, sums, n, shift)
     for row in range(GROUP):
         top[row] = <real>sums[row]
     for j in range(n):

@@ -1,0 +1,44 @@
+"""Run a kernel over the elements of an array, each thread on a part of its own."""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty, single
+from cnnref.threads cimport team_size
+
+# ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
+ctypedef void (*kernel_f)(
+    int function, const float* z, const float* da, float* out, Py_ssize_t n, double option
+) noexcept nogil
+ctypedef void (*kernel_d)(
+    int function, const double* z, const double* da, double* out, Py_ssize_t n, double option
+) noexcept nogil
+
+
+cdef inline ndarray run(
+    kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work
+):
+    """A new array from `z`, and from `da` where given, at `work` operations for each element."""
+    cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
+    cdef Py_ssize_t part, begin
+    cdef int threads = team_size(n * work)
+    cdef void* z_data = cnp.PyArray_DATA(z)
+    cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(z)
+    with nogil:
+        for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+            begin = n * part // threads
+            if is_single:
+                in_single(
+                    function, <const float*>z_data + begin, <const float*>da_data + begin if da_data != NULL else NULL,
+                    <float*>out_data + begin, n * (part + 1) // threads - begin, option,
+                )
+            else:
+                in_double(
+                    function, <const double*>z_data + begin, <const double*>da_data + begin if da_data != NULL else NULL,
+                    <double*>out_data + begin, n * (part + 1) // threads - begin, option,
+                )
+    return out

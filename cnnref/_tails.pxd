@@ -1,0 +1,124 @@
+"""exp, the logistic function and the normal distribution far below zero, without a loss to underflow.
+
+A product such as ``z exp(z)`` is an ordinary number where its factor ``exp(z)`` is subnormal and has lost its digits.
+``exp_scaled`` keeps the factor normal; whoever multiplies with it unscales the product, as the last operation.
+
+The tail of the normal distribution is ``exp(-a^2/2) R(a)``, where the rounding error of ``a^2/2`` is kept and
+``R(a) (a + K)`` is a polynomial in ``1 - 2K / (a + K)``. Its coefficients interpolate ``exp(a^2/2) erfc(a / sqrt 2) / 2
+(a + K)`` at Chebyshev points in 60 digits, rounded to the dtype; they leave a relative error of 2^-31 (float32, K = 4,
+a <= 16) and 2^-60 (float64, K = 5, a <= 40). The substitution is that of Shepherd & Laframboise 1981, "Chebyshev
+approximation of (1 + 2x) exp(x^2) erfc x".
+"""
+
+from cnnref._elementary cimport exp_reduced, power_of_two, shifter
+from cnnref._types cimport multiply_add, real
+
+
+cdef inline real exp_scaled(real x) noexcept nogil:
+    """``e^x 2^96`` (float32, x from -150 to 0) or ``e^x 2^512`` (float64, x from -1000 to 0), never subnormal."""
+    cdef real shift = shifter(x)
+    cdef real shifted = multiply_add(x, <real>1.442695040888963407, shift)
+    if real is float:
+        return exp_reduced(x, shifted - shift) * power_of_two(shifted, 96)
+    else:
+        return exp_reduced(x, shifted - shift) * power_of_two(shifted, 512)
+
+
+cdef inline real unscale(real like) noexcept nogil:
+    """What undoes the scale of `exp_scaled`."""
+    if real is float:
+        return 1.262177448353619e-29  # 2^-96
+    else:
+        return 7.458340731200207e-155  # 2^-512
+
+
+cdef inline real farthest(real like) noexcept nogil:
+    """Down to minus this, `exp_scaled` is right and beyond it nothing is left of ``z exp(z)``, unscaled."""
+    if real is float:
+        return 150
+    else:
+        return 1000
+
+
+cdef inline real tail_end(real like) noexcept nogil:
+    """Beyond this many deviations nothing is left of the tail, times the deviations."""
+    if real is float:
+        return 16
+    else:
+        return 40
+
+
+cdef inline real density(real a) noexcept nogil:
+    """``exp(-a^2/2)``, scaled as by `exp_scaled`, for `a` from 0 to `tail_end`."""
+    cdef real half = <real>0.5 * a
+    cdef real square = half * a
+    cdef real power = exp_scaled(-square)
+    return multiply_add(-power, multiply_add(half, a, -square), power)
+
+
+cdef inline real ratio(real a) noexcept nogil:
+    """The tail beyond `a` deviations divided by ``exp(-a^2/2)``, for `a` from 0 to `tail_end`."""
+    cdef real inverse, t, p
+    if real is float:
+        inverse = <real>1 / (a + <real>4)
+        t = multiply_add(<real>-8, inverse, <real>1)
+        p = <real>1.5655059542041272e-05
+        p = multiply_add(p, t, <real>-1.3792911886412185e-05)
+        p = multiply_add(p, t, <real>-0.00021723620011471212)
+        p = multiply_add(p, t, <real>0.00014510292385239154)
+        p = multiply_add(p, t, <real>0.0016270691994577646)
+        p = multiply_add(p, t, <real>-0.0034837762359529734)
+        p = multiply_add(p, t, <real>-0.007539769634604454)
+        p = multiply_add(p, t, <real>0.06039716675877571)
+        p = multiply_add(p, t, <real>-0.18652187287807465)
+        p = multiply_add(p, t, <real>0.38713738322257996)
+        p = multiply_add(p, t, <real>-0.607896625995636)
+        p = multiply_add(p, t, <real>0.7552851438522339)
+    else:
+        inverse = <real>1 / (a + <real>5)
+        t = multiply_add(<real>-10, inverse, <real>1)
+        p = <real>-1.9750205117389054e-11
+        p = multiply_add(p, t, <real>-4.215048810150002e-10)
+        p = multiply_add(p, t, <real>-1.1003514880321343e-09)
+        p = multiply_add(p, t, <real>2.380938735908965e-09)
+        p = multiply_add(p, t, <real>1.0732670653455705e-08)
+        p = multiply_add(p, t, <real>-8.83395147619223e-09)
+        p = multiply_add(p, t, <real>-7.012796329386927e-08)
+        p = multiply_add(p, t, <real>4.0453499469914684e-08)
+        p = multiply_add(p, t, <real>4.3632213903968043e-07)
+        p = multiply_add(p, t, <real>-3.347456433999717e-07)
+        p = multiply_add(p, t, <real>-2.7707520210893634e-06)
+        p = multiply_add(p, t, <real>3.979875146352331e-06)
+        p = multiply_add(p, t, <real>1.6681654735816092e-05)
+        p = multiply_add(p, t, <real>-4.976247516686963e-05)
+        p = multiply_add(p, t, <real>-5.9375811494585084e-05)
+        p = multiply_add(p, t, <real>0.0005448989960971598)
+        p = multiply_add(p, t, <real>-0.0007978693886321235)
+        p = multiply_add(p, t, <real>-0.0029933767622323353)
+        p = multiply_add(p, t, <real>0.020795066799200485)
+        p = multiply_add(p, t, <real>-0.06911863870685579)
+        p = multiply_add(p, t, <real>0.16502036617040983)
+        p = multiply_add(p, t, <real>-0.3135331566712881)
+        p = multiply_add(p, t, <real>0.495305615969976)
+        p = multiply_add(p, t, <real>-0.6653825028900568)
+        p = multiply_add(p, t, <real>0.769193049750063)
+    return p * inverse
+
+
+cdef inline real gated(real z, real size, real power, real scale) noexcept nogil:
+    """``z sigmoid(w)`` from ``size = |z|`` (cut off where nothing is left) and ``power = exp_scaled(-|w|)``.
+
+    `w` has the sign of `z`; `scale` is `unscale`.
+    """
+    cdef real bottom = <real>1 + power * scale
+    cdef real below = -(size * power / bottom) * scale
+    return below if z < 0 else z / bottom
+
+
+cdef inline real gate_slope(real z, real rise, real power, real scale) noexcept nogil:
+    """Derivative of ``z sigmoid(w)``, from ``rise = |z| dw/dz``, and `power` and `scale` as for `gated`."""
+    cdef real t = power * scale
+    cdef real inverse = <real>1 / (<real>1 + t)
+    cdef real above = inverse * multiply_add(rise, t * inverse, <real>1)
+    cdef real below = (power * inverse * multiply_add(-rise, inverse, <real>1)) * scale
+    return below if z < 0 else above

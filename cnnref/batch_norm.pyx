@@ -1,0 +1,213 @@
+"""Batch normalization of NHWC images, over samples and pixels, and its gradients.
+
+    A = gamma (A_prev - mean) / sqrt(variance + epsilon) + beta, channel by channel
+
+With ``x = A_prev``, N = m n_H n_W values of a channel and ``r = 1 / sqrt(variance + epsilon)``:
+
+    training:   mean = 1/N sum x, variance = 1/N sum (x - mean)^2
+                dgamma = r S, S = sum dA (x - mean), dbeta = sum dA
+                dA_prev = gamma r (dA - dbeta/N - (x - mean) r^2 S/N)
+    inference:  mean = running_mean, variance = running_var
+                dgamma, dbeta the same, dA_prev = gamma r dA
+
+    running_mean' = (1 - momentum) running_mean + momentum mean
+    running_var' = (1 - momentum) running_var + momentum variance N/(N - 1)
+
+Sums are double for both dtypes, in the order that ``_moments.pxd`` states; the variance is the sum over chunks of
+``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once. Per element,
+in the dtype: ``((x - mean) - what rounding took from mean) (gamma r) + beta`` with a fused multiply-add. NaN and
+infinities spread as the formulas say.
+
+Source: Ioffe & Szegedy 2015, "Batch Normalization"; Chan, Golub & LeVeque 1983 for the variance.
+"""
+
+cimport numpy as cnp
+from libc.stdlib cimport free
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty, single
+from cnnref._batch_norm cimport backward_all, forward_all, updated
+from cnnref._check_norm cimport check_batch_norm_backward, check_batch_norm_forward
+from cnnref._memory cimport allocate
+from cnnref.threads cimport team_size
+
+from cnnref.caches import BatchNormCache
+
+cnp.import_array()
+
+cdef double WORK = 2  # operations for each element, as `team_size` counts them
+
+
+cdef double* working_memory(Py_ssize_t channels) except NULL:
+    cdef double* work = <double*>allocate(7 * channels + 1, sizeof(double))
+    if work == NULL:
+        raise MemoryError(f"batch_norm: no memory for {channels} channels")
+    return work
+
+
+def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparameters):
+    """Batch normalization over samples and pixels.
+
+    Parameters
+    ----------
+    A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        Images; float32 stays float32 if all arrays have it, everything else computes in float64. In training each
+        channel must have more than one value, or the batch be empty.
+    gamma, beta : array_like, shape (1, 1, 1, n_C_prev)
+        Scale and offset of each channel.
+    running_mean, running_var : array_like, shape (1, 1, 1, n_C_prev), or None
+        Running statistics, the variance unbiased; None in training if they are not kept. They are not modified:
+        the new ones are in the cache.
+    hparameters : mapping
+        ``training`` (bool): normalize with the statistics of the batch rather than the running ones; ``epsilon``
+        (default 1e-5), added to the variance; ``momentum`` (default 0.1), from 0 to 1, the weight of the batch in the
+        new running statistics.
+
+    Returns
+    -------
+    A : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        ``gamma (A_prev - mean) / sqrt(variance + epsilon) + beta``; in training with the biased variance.
+    cache : BatchNormCache
+        `A_prev`, `gamma`, the mean and variance used, the new running statistics (after an empty batch, the old
+        ones), and a copy of `hparameters`.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold float32, float64, integers or booleans, or a hyperparameter has a wrong type.
+    ValueError
+        If the shapes do not fit, a hyperparameter is missing or out of range, or a channel has a single value in
+        training.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, "Batch Normalization", 2015; conventions as in ``torch.nn.functional.batch_norm``.
+    """
+    cdef ndarray x, scale, offset, mean, variance, out, old_mean, old_variance, new_mean, new_variance
+    x, scale, offset, running_mean, running_var, epsilon, momentum, training = check_batch_norm_forward(
+        A_prev, gamma, beta, running_mean, running_var, hparameters
+    )
+    cdef bint kept = running_mean is not None, in_training = training, is_single = single(x)
+    old_mean, old_variance = (running_mean, running_var) if kept else (scale, scale)
+    out = empty(x, 4, cnp.PyArray_DIMS(x))
+    mean = empty(x, 4, cnp.PyArray_DIMS(scale))
+    variance = empty(x, 4, cnp.PyArray_DIMS(scale))
+    new_mean = empty(x, 4, cnp.PyArray_DIMS(scale))
+    new_variance = empty(x, 4, cnp.PyArray_DIMS(scale))
+    cdef Py_ssize_t channels = x.shape[3], rows = x.shape[0] * x.shape[1] * x.shape[2], c
+    cdef int threads = team_size(<double>rows * channels * WORK), failed
+    cdef double c_epsilon = epsilon, c_momentum = momentum
+    cdef double* work = working_memory(channels)
+    cdef void* x_data = cnp.PyArray_DATA(x)
+    cdef void* scale_data = cnp.PyArray_DATA(scale)
+    cdef void* offset_data = cnp.PyArray_DATA(offset)
+    cdef void* old_mean_data = cnp.PyArray_DATA(old_mean)
+    cdef void* old_variance_data = cnp.PyArray_DATA(old_variance)
+    cdef void* mean_data = cnp.PyArray_DATA(mean)
+    cdef void* variance_data = cnp.PyArray_DATA(variance)
+    cdef void* new_mean_data = cnp.PyArray_DATA(new_mean)
+    cdef void* new_variance_data = cnp.PyArray_DATA(new_variance)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    with nogil:
+        if is_single:
+            failed = forward_all(
+                <const float*>x_data, <const float*>scale_data, <const float*>offset_data,
+                <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>out_data, rows, channels,
+                c_epsilon, in_training, threads,
+            )
+            for c in range(channels):
+                (<float*>mean_data)[c], (<float*>variance_data)[c] = <float>work[c], <float>work[channels + c]
+            updated(
+                <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>new_mean_data,
+                <float*>new_variance_data, rows, channels, c_momentum,
+            )
+        else:
+            failed = forward_all(
+                <const double*>x_data, <const double*>scale_data, <const double*>offset_data,
+                <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>out_data, rows, channels,
+                c_epsilon, in_training, threads,
+            )
+            for c in range(channels):
+                (<double*>mean_data)[c], (<double*>variance_data)[c] = work[c], work[channels + c]
+            updated(
+                <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>new_mean_data,
+                <double*>new_variance_data, rows, channels, c_momentum,
+            )
+        free(work)
+    if failed:
+        raise MemoryError(f"batch_norm_forward: no memory for the sums of {channels} channels")
+    if not training or not kept:
+        return out, BatchNormCache(x, scale, mean, variance, running_mean, running_var, dict(hparameters))
+    return out, BatchNormCache(x, scale, mean, variance, new_mean, new_variance, dict(hparameters))
+
+
+def batch_norm_backward(dA, cache):
+    """Gradient of `batch_norm_forward`.
+
+    Parameters
+    ----------
+    dA : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        Gradient with respect to the output.
+    cache : BatchNormCache
+        As `batch_norm_forward` returned it; or a tuple or mapping with its fields. In training `mean` and `variance`
+        are taken for those of the batch.
+
+    Returns
+    -------
+    dA_prev : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        In training through the statistics of the batch too; in inference ``dA gamma / sqrt(variance + epsilon)``.
+    dgamma, dbeta : ndarray, shape (1, 1, 1, n_C_prev)
+        Sums over samples and pixels.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold float32, float64, integers or booleans, or `cache` or a hyperparameter has a wrong
+        type.
+    ValueError
+        If the shapes do not fit, a field is missing, a hyperparameter is missing or out of range, or a channel has a
+        single value in training.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, "Batch Normalization", 2015.
+    """
+    cdef ndarray g, x, scale, mean, variance, out, dgamma, dbeta
+    g, x, scale, mean, variance, epsilon, training = check_batch_norm_backward(dA, cache)
+    cdef bint in_training = training, is_single = single(x)
+    out = empty(x, 4, cnp.PyArray_DIMS(x))
+    dgamma = empty(x, 4, cnp.PyArray_DIMS(scale))
+    dbeta = empty(x, 4, cnp.PyArray_DIMS(scale))
+    cdef Py_ssize_t channels = x.shape[3], rows = x.shape[0] * x.shape[1] * x.shape[2]
+    cdef int threads = team_size(<double>rows * channels * WORK), failed
+    cdef double c_epsilon = epsilon
+    cdef double* work = working_memory(channels)
+    cdef void* x_data = cnp.PyArray_DATA(x)
+    cdef void* g_data = cnp.PyArray_DATA(g)
+    cdef void* scale_data = cnp.PyArray_DATA(scale)
+    cdef void* mean_data = cnp.PyArray_DATA(mean)
+    cdef void* variance_data = cnp.PyArray_DATA(variance)
+    cdef void* dgamma_data = cnp.PyArray_DATA(dgamma)
+    cdef void* dbeta_data = cnp.PyArray_DATA(dbeta)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    with nogil:
+        if is_single:
+            failed = backward_all(
+                <const float*>x_data, <const float*>g_data, <const float*>scale_data, <const float*>mean_data,
+                <const float*>variance_data, work, <float*>out_data, <float*>dgamma_data, <float*>dbeta_data, rows,
+                channels, c_epsilon, in_training, threads,
+            )
+        else:
+            failed = backward_all(
+                <const double*>x_data, <const double*>g_data, <const double*>scale_data, <const double*>mean_data,
+                <const double*>variance_data, work, <double*>out_data, <double*>dgamma_data, <double*>dbeta_data, rows,
+                channels, c_epsilon, in_training, threads,
+            )
+        free(work)
+    if failed:
+        raise MemoryError(f"batch_norm_backward: no memory for the sums of {channels} channels")
+    return out, dgamma, dbeta

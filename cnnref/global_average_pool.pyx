@@ -1,0 +1,140 @@
+"""Global average pooling: the mean of each channel of each image.
+
+    A[i, 0, 0, c] = 1/(n_H n_W) sum over (y, x) of A_prev[i, y, x, c]
+    dA_prev[i, y, x, c] = dA[i, 0, 0, c] / (n_H n_W)
+
+The sum is double for both dtypes, in the order that ``_moments.pxd`` states, the image as one chunk: the same for every
+thread count, batch and instruction set. The quotient is rounded once; so is each share of the gradient.
+
+Source: Lin, Chen & Yan 2013, "Network In Network", section 3.2.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty, single
+from cnnref._check_norm cimport check_global_average_pool_backward, check_global_average_pool_forward
+from cnnref._memory cimport allocate
+from cnnref._moments cimport VALUE, chunk_sums
+from cnnref._types cimport real
+from cnnref.threads cimport team_size
+
+cnp.import_array()
+
+cdef void mean_of_image(
+    const real* x, real* out, double* sums, Py_ssize_t pixels, Py_ssize_t channels
+) noexcept nogil:
+    cdef Py_ssize_t c
+    chunk_sums(VALUE, x, x, sums, pixels, channels, sums, sums)
+    for c in range(channels):
+        out[c] = <real>(sums[c] / pixels)
+
+
+cdef void share_of_image(const real* da, real* out, Py_ssize_t pixels, Py_ssize_t channels) noexcept nogil:
+    cdef Py_ssize_t c, pixel
+    cdef real count = <real>pixels
+    for c in range(channels):
+        out[c] = da[c] / count
+    for pixel in range(1, pixels):
+        memcpy(out + pixel * channels, out, channels * sizeof(real))
+
+
+cdef int all_images(
+    const real* x, real* out, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward, int threads
+) noexcept nogil:
+    """-1 if there is no memory."""
+    cdef Py_ssize_t i
+    cdef double* sums = <double*>allocate(samples * channels + 1 if forward else 1, sizeof(double))
+    if sums == NULL:
+        return -1
+    for i in prange(samples, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if forward:
+            mean_of_image(x + i * pixels * channels, out + i * channels, sums + i * channels, pixels, channels)
+        else:
+            share_of_image(x + i * channels, out + i * pixels * channels, pixels, channels)
+    free(sums)
+    return 0
+
+
+cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
+    cdef cnp.npy_intp[4] shape
+    cdef Py_ssize_t samples = x.shape[0]
+    cdef Py_ssize_t channels = x.shape[3]
+    cdef Py_ssize_t pixels = height * width
+    cdef int threads = team_size(<double>samples * pixels * channels)
+    cdef int failed
+    cdef ndarray out
+    cdef void* x_data = cnp.PyArray_DATA(x)
+    cdef void* out_data
+    cdef bint is_single = single(x)
+    shape[0], shape[1], shape[2], shape[3] = samples, 1 if forward else height, 1 if forward else width, channels
+    out = empty(x, 4, shape)
+    out_data = cnp.PyArray_DATA(out)
+    with nogil:
+        if is_single:
+            failed = all_images(<const float*>x_data, <float*>out_data, samples, pixels, channels, forward, threads)
+        else:
+            failed = all_images(<const double*>x_data, <double*>out_data, samples, pixels, channels, forward, threads)
+    if failed:
+        raise MemoryError(f"global_average_pool: no memory for {samples} x {channels} sums")
+    return out
+
+
+def global_average_pool_forward(A_prev):
+    """Mean over each channel of each image.
+
+    Parameters
+    ----------
+    A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        Images of at least one pixel; float32 stays float32, everything else computes in float64.
+
+    Returns
+    -------
+    A : ndarray, shape (m, 1, 1, n_C_prev)
+        The means.
+    cache : ndarray
+        `A_prev` itself (converted where it had to be).
+
+    Raises
+    ------
+    TypeError
+        If `A_prev` does not hold float32, float64, integers or booleans.
+    ValueError
+        If `A_prev` is not four-dimensional or has no pixels.
+
+    References
+    ----------
+    M. Lin, Q. Chen and S. Yan, "Network In Network", 2013.
+    """
+    cdef ndarray x = check_global_average_pool_forward(A_prev)
+    return run(x, x.shape[1], x.shape[2], True), x
+
+
+def global_average_pool_backward(dA, cache):
+    """Gradient of `global_average_pool_forward`: an equal share for each pixel.
+
+    Parameters
+    ----------
+    dA : array_like, shape (m, 1, 1, n_C_prev)
+        Gradient with respect to the means.
+    cache : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        ``A_prev`` as `global_average_pool_forward` returned it; its values do not matter.
+
+    Returns
+    -------
+    ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        ``dA_prev``.
+
+    Raises
+    ------
+    TypeError
+        If an argument does not hold float32, float64, integers or booleans.
+    ValueError
+        If the shapes do not fit.
+    """
+    cdef ndarray da
+    da, height, width = check_global_average_pool_backward(dA, cache)
+    return run(da, height, width, False)

@@ -1,0 +1,323 @@
+"""Linear units, element by element, on arrays of any shape: leaky ReLU, SiLU and GELU in both forms.
+
+    leaky_relu(z) = z for z > 0, else slope * z
+    silu(z) = z sigmoid(z)
+    gelu(z) = z Phi(z), Phi the distribution function of the normal distribution
+    gelu(z, "tanh") = z sigmoid(2 y), y = sqrt(2/pi) (z + 0.044715 z^3), which is 0.5 z (1 + tanh y)
+
+All keep their relative accuracy as far as they reach below zero: nothing is subtracted from 1 there, gelu is
+``max(z, 0) - |z| Phi(-|z|)``, and the rounding error of an exponent (``z^2/2``, ``2 y``) is made good. What a
+derivative cancels near its zero (z = -1.28, -0.75) it loses relative to 1, not to itself. NaN gives NaN; at -inf,
+silu and gelu have their limit, -0.0, and their derivative 0, where PyTorch has NaN.
+
+Sources: Maas, Hannun & Ng 2013 (leaky ReLU); Hendrycks & Gimpel 2016, "Gaussian Error Linear Units" (both forms, and
+SiLU); Elfwing, Uchibe & Doya 2017 (SiLU).
+"""
+
+cimport numpy as cnp
+from libc.math cimport fabs, fabsf
+from numpy cimport ndarray
+
+from cnnref._arrays cimport real_number
+from cnnref._check_elements cimport check_activation, check_activation_backward
+from cnnref._pointwise cimport run
+from cnnref._tails cimport density, exp_scaled, farthest, gate_slope, gated, ratio, tail_end, unscale
+from cnnref._types cimport multiply_add, real
+
+cnp.import_array()
+
+cdef enum Function:
+    LEAKY
+    LEAKY_GRADIENT
+    SILU
+    SILU_GRADIENT
+    GELU
+    GELU_GRADIENT
+    GELU_TANH
+    GELU_TANH_GRADIENT
+
+# Operations for each element, as `team_size` counts them.
+cdef double EXP_WORK = 10
+cdef double TAIL_WORK = 20
+
+
+cdef inline real size_of(real z, real most) noexcept nogil:
+    """|z|, at most `most`; NaN stays NaN."""
+    cdef real a
+    if real is float:
+        a = fabsf(z)
+    else:
+        a = fabs(z)
+    return most if a > most else a
+
+
+cdef inline real cubic_end(real like) noexcept nogil:
+    """As `tail_end`, for the tanh form of gelu."""
+    if real is float:
+        return 12
+    else:
+        return 22
+
+
+cdef inline real cubic_power(real a) noexcept nogil:
+    """``exp_scaled(-2 y)`` for y of the tanh form at `a`; what rounding leaves out of the exponent is made good."""
+    cdef real square = a * a
+    cdef real lost = multiply_add(a, a, -square)
+    cdef real cubic, constant, product, sum, added, exponent, power
+    if real is float:
+        cubic, constant = 0.07135481387376785, 1.5957691669464111
+        lost = multiply_add(cubic, lost, <real>2.398832e-09 * square) - <real>4.534068e-08
+    else:
+        cubic, constant = 0.07135481627260025, 1.5957691216057308
+        lost = multiply_add(cubic, lost, <real>-6.17515e-19 * square) - <real>9.96931e-17
+    product = cubic * square
+    lost = lost + multiply_add(cubic, square, -product)
+    sum = product + constant
+    added = sum - product
+    lost = lost + ((product - (sum - added)) + (constant - added))
+    exponent = a * sum
+    lost = multiply_add(a, lost, multiply_add(a, sum, -exponent))
+    power = exp_scaled(-exponent)
+    return multiply_add(-power, lost, power)
+
+
+cdef void apply(
+    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
+) noexcept nogil:
+    """``out = function(z)``, or ``da * function'(z)``; `option` is the slope of the leaky ReLU."""
+    cdef Py_ssize_t i
+    cdef real a, power, slope = <real>option, scale = unscale(<real>0), end = tail_end(<real>0)
+    cdef real far = farthest(<real>0), cubic = cubic_end(<real>0)
+    if function == LEAKY:
+        for i in range(n):
+            out[i] = z[i] if z[i] > 0 else slope * z[i]
+    elif function == LEAKY_GRADIENT:
+        for i in range(n):
+            out[i] = da[i] if z[i] > 0 else slope * da[i]
+    elif function == SILU:
+        for i in range(n):
+            a = size_of(z[i], far)
+            out[i] = gated(z[i], a, exp_scaled(-a), scale)
+    elif function == SILU_GRADIENT:
+        for i in range(n):
+            a = size_of(z[i], far)
+            out[i] = da[i] * gate_slope(z[i], a, exp_scaled(-a), scale)
+    elif function == GELU:
+        for i in range(n):
+            a = size_of(z[i], end)
+            a = (a * (density(a) * ratio(a))) * scale
+            out[i] = -a if z[i] < 0 else z[i] - a
+    elif function == GELU_GRADIENT:
+        for i in range(n):
+            a = size_of(z[i], end)
+            a = (density(a) * multiply_add(-a, <real>0.3989422804014327, ratio(a))) * scale
+            out[i] = da[i] * (a if z[i] < 0 else <real>1 - a)
+    elif function == GELU_TANH:
+        for i in range(n):
+            a = size_of(z[i], cubic)
+            out[i] = gated(z[i], a, cubic_power(a), scale)
+    else:
+        for i in range(n):
+            a = size_of(z[i], cubic)
+            power = cubic_power(a)
+            # a dw/dz with w = 2 y
+            a = a * multiply_add(a * a, <real>0.21406444881780073, <real>1.5957691216057308)
+            out[i] = da[i] * gate_slope(z[i], a, power, scale)
+
+
+cdef tuple forward(Function function, str name, object Z, double option, double work):
+    cdef ndarray z = check_activation(name, Z)
+    return run(apply[float], apply[double], function, z, None, option, work), z
+
+
+cdef ndarray backward(Function function, str name, object dA, object cache, double option, double work):
+    cdef ndarray da, z
+    da, z = check_activation_backward(name, dA, cache)
+    return run(apply[float], apply[double], function, z, da, option, work)
+
+
+cdef bint by_tanh(str function, object approximate) except -1:
+    if not isinstance(approximate, str):
+        raise TypeError(f"{function}: approximate must be 'none' or 'tanh', got {type(approximate).__name__}")
+    if approximate != "none" and approximate != "tanh":
+        raise ValueError(f"{function}: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return approximate == "tanh"
+
+
+def leaky_relu(Z, negative_slope=0.01):
+    """Leaky rectified linear unit: ``Z`` where it is above 0, else ``negative_slope * Z``.
+
+    Parameters
+    ----------
+    Z : array_like
+        Any shape; float32 stays float32, everything else computes in float64.
+    negative_slope : float, optional
+        Finite; rounded to the dtype of `Z`.
+
+    Returns
+    -------
+    A : ndarray
+        Shape and dtype of `Z`; NaN stays NaN.
+    cache : ndarray
+        `Z` itself (converted where it had to be).
+
+    Raises
+    ------
+    TypeError
+        If `Z` does not hold float32, float64, integers or booleans, or `negative_slope` is no number.
+    ValueError
+        If `negative_slope` is not finite.
+
+    References
+    ----------
+    A. Maas, A. Hannun and A. Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
+    """
+    cdef double slope = real_number("leaky_relu", "negative_slope", negative_slope)
+    return forward(LEAKY, "leaky_relu", Z, slope, 1)
+
+
+def leaky_relu_backward(dA, cache, negative_slope=0.01):
+    """Gradient of `leaky_relu`: `dA` where ``Z > 0``, else ``negative_slope * dA``, for NaN too, as in PyTorch.
+
+    Parameters
+    ----------
+    dA : array_like
+        Gradient with respect to the activation, any shape.
+    cache : array_like
+        ``Z`` as `leaky_relu` returned it, the shape of `dA`.
+    negative_slope : float, optional
+        As `leaky_relu` was given it.
+
+    Returns
+    -------
+    ndarray
+        ``dZ``, the shape of `dA`.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold float32, float64, integers or booleans, or `negative_slope` is no number.
+    ValueError
+        If the shapes differ, or `negative_slope` is not finite.
+    """
+    cdef double slope = real_number("leaky_relu_backward", "negative_slope", negative_slope)
+    return backward(LEAKY_GRADIENT, "leaky_relu_backward", dA, cache, slope, 1)
+
+
+def silu(Z):
+    """Sigmoid linear unit, or swish: ``Z sigmoid(Z)``.
+
+    Parameters
+    ----------
+    Z : array_like
+        Any shape; float32 stays float32, everything else computes in float64.
+
+    Returns
+    -------
+    A : ndarray
+        Shape and dtype of `Z`; within 3 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
+        (PyTorch: NaN); NaN stays NaN.
+    cache : ndarray
+        `Z` itself (converted where it had to be).
+
+    Raises
+    ------
+    TypeError
+        If `Z` does not hold float32, float64, integers or booleans.
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in
+    Reinforcement Learning", 2017.
+    """
+    return forward(SILU, "silu", Z, 0, EXP_WORK)
+
+
+def silu_backward(dA, cache):
+    """Gradient of `silu`.
+
+    Parameters
+    ----------
+    dA : array_like
+        Gradient with respect to the activation, any shape.
+    cache : array_like
+        ``Z`` as `silu` returned it, the shape of `dA`.
+
+    Returns
+    -------
+    ndarray
+        ``dZ = dA * s * (1 + Z * (1 - s))`` with ``s = sigmoid(Z)``: within 5 ULP, and near the derivative's zero
+        at -1.278 within half a unit roundoff of `dA`.
+
+    Raises
+    ------
+    TypeError
+        If an argument does not hold float32, float64, integers or booleans.
+    ValueError
+        If the shapes differ.
+    """
+    return backward(SILU_GRADIENT, "silu_backward", dA, cache, 0, EXP_WORK)
+
+
+def gelu(Z, approximate="none"):
+    """Gaussian error linear unit: ``Z Phi(Z)``, Phi the distribution function of the normal distribution.
+
+    Parameters
+    ----------
+    Z : array_like
+        Any shape; float32 stays float32, everything else computes in float64.
+    approximate : {"none", "tanh"}, optional
+        "tanh" for ``0.5 Z (1 + tanh(sqrt(2/pi) (Z + 0.044715 Z^3)))``.
+
+    Returns
+    -------
+    A : ndarray
+        Shape and dtype of `Z`; within 4 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
+        (PyTorch: NaN); NaN stays NaN.
+    cache : ndarray
+        `Z` itself (converted where it had to be).
+
+    Raises
+    ------
+    TypeError
+        If `Z` does not hold float32, float64, integers or booleans, or `approximate` is no string.
+    ValueError
+        If `approximate` is unknown.
+
+    References
+    ----------
+    D. Hendrycks and K. Gimpel, "Gaussian Error Linear Units (GELUs)", 2016.
+    """
+    cdef bint tanh = by_tanh("gelu", approximate)
+    return forward(GELU_TANH if tanh else GELU, "gelu", Z, 0, EXP_WORK if tanh else TAIL_WORK)
+
+
+def gelu_backward(dA, cache, approximate="none"):
+    """Gradient of `gelu`.
+
+    Parameters
+    ----------
+    dA : array_like
+        Gradient with respect to the activation, any shape.
+    cache : array_like
+        ``Z`` as `gelu` returned it, the shape of `dA`.
+    approximate : {"none", "tanh"}, optional
+        As `gelu` was given it.
+
+    Returns
+    -------
+    ndarray
+        ``dZ``: `dA` times ``Phi(Z) + Z phi(Z)`` (phi the density), or times the derivative of the tanh form. Within
+        6 ULP, and near the derivative's zero at -0.752 within a unit roundoff of `dA`.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold float32, float64, integers or booleans, or `approximate` is no string.
+    ValueError
+        If the shapes differ, or `approximate` is unknown.
+    """
+    cdef bint tanh = by_tanh("gelu_backward", approximate)
+    return backward(
+        GELU_TANH_GRADIENT if tanh else GELU_GRADIENT, "gelu_backward", dA, cache, 0, EXP_WORK if tanh else TAIL_WORK
+    )

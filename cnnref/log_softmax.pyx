@@ -1,0 +1,181 @@
+"""Logarithm of the softmax of rows and its gradient.
+
+    l[i, j] = x[i, j] - max_k x[i, k] - log(sum_k exp(x[i, k] - max_k x[i, k]))
+    dx[i, j] = dl[i, j] - exp(l[i, j]) sum_k dl[i, k]
+
+The sum of exponentials is that of `softmax`; its logarithm, the two differences and the gradient's sum, in the same 16
+accumulators, are computed in double for both dtypes, and rounded once. A row with NaN or +inf, or of nothing but
+-inf, gives NaN; a single -inf stays -inf; as in PyTorch.
+
+Source: Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp and softmax functions".
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.string cimport memset
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty, single
+from cnnref._check_elements cimport check_softmax, check_softmax_backward
+from cnnref._elementary cimport log
+from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
+from cnnref._types cimport multiply_add, real
+from cnnref.threads cimport team_size
+
+cnp.import_array()
+
+cdef double EXP_WORK = 12  # operations for each element, as `team_size` counts them
+
+
+cdef inline double sum_of_row(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef double[LANES] lanes
+    cdef Py_ssize_t i, lane
+    for lane in range(LANES):
+        lanes[lane] = 0
+    for i in range(n // LANES):
+        for lane in range(LANES):
+            lanes[lane] += x[i * LANES + lane]
+    for lane in range(n % LANES):
+        lanes[lane] += x[n - n % LANES + lane]
+    return total(lanes)
+
+
+cdef void row_alone(const real* x, const real* dl, real* out, Py_ssize_t n) noexcept nogil:
+    """The logarithms of one row, or the gradient where `dl` is given."""
+    cdef real top = largest(x, n)
+    cdef double sum = exp_row(x, out, n, top, True)
+    cdef real divisor = <real>sum
+    cdef Py_ssize_t i
+    if dl == NULL:
+        sum = log(sum)
+        for i in range(n):
+            out[i] = <real>((<double>x[i] - <double>top) - sum)
+    else:
+        sum = sum_of_row(dl, n)
+        for i in range(n):
+            out[i] = <real>multiply_add(-<double>(out[i] / divisor), sum, <double>dl[i])
+
+
+cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_ssize_t n) noexcept nogil:
+    """As `row_alone` for `count` rows at once, each in a lane of its own: the same operations."""
+    cdef real[NARROW * GROUP] p
+    cdef real[NARROW * GROUP] other
+    cdef double[LANES * GROUP] sums
+    cdef real[GROUP] top
+    cdef Py_ssize_t j, row
+    transpose(x, p, count, n)
+    exp_group(p, top, sums, n, True)
+    if dl == NULL:
+        transpose(x, other, count, n)
+        for row in range(count):
+            sums[row] = log(sums[row])
+        for j in range(n):
+            for row in range(GROUP):
+                p[j * GROUP + row] = <real>((<double>other[j * GROUP + row] - <double>top[row]) - sums[row])
+    else:
+        for row in range(GROUP):
+            top[row] = <real>sums[row]
+        transpose(dl, other, count, n)
+        memset(sums, 0, sizeof(sums))
+        for j in range(n):
+            for row in range(GROUP):
+                sums[j % LANES * GROUP + row] += other[j * GROUP + row]
+        add_pairwise(sums)
+        for j in range(n):
+            for row in range(GROUP):
+                p[j * GROUP + row] = <real>multiply_add(
+                    -<double>(p[j * GROUP + row] / top[row]), sums[row], <double>other[j * GROUP + row]
+                )
+    for row in range(count):
+        for j in range(n):
+            out[row * n + j] = p[j * GROUP + row]
+
+
+cdef void all_rows(
+    const real* x, const real* dl, real* out, Py_ssize_t rows, Py_ssize_t n, int threads
+) noexcept nogil:
+    cdef Py_ssize_t step = GROUP if n <= NARROW else 1
+    cdef Py_ssize_t at
+    for at in prange(0, rows, step, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if n <= NARROW:
+            group(
+                x + at * n, dl + at * n if dl != NULL else NULL, out + at * n,
+                GROUP if rows - at > GROUP else rows - at, n,
+            )
+        else:
+            row_alone(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, n)
+
+
+cdef ndarray run(ndarray x, ndarray dl):
+    cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
+    cdef Py_ssize_t rows = x.shape[0]
+    cdef Py_ssize_t n = x.shape[1]
+    cdef int threads = team_size(rows * n * EXP_WORK)
+    cdef void* x_data = cnp.PyArray_DATA(x)
+    cdef void* dl_data = NULL if dl is None else cnp.PyArray_DATA(dl)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(x)
+    with nogil:
+        if is_single:
+            all_rows(<const float*>x_data, <const float*>dl_data, <float*>out_data, rows, n, threads)
+        else:
+            all_rows(<const double*>x_data, <const double*>dl_data, <double*>out_data, rows, n, threads)
+    return out
+
+
+def log_softmax(X):
+    """Logarithm of the softmax of each row, which never overflows and never takes the logarithm of 0.
+
+    Parameters
+    ----------
+    X : array_like, shape (m, n)
+        Logits; float32 stays float32, everything else computes in float64.
+
+    Returns
+    -------
+    logp : ndarray, shape (m, n)
+        Logarithms of probabilities, at most 0; all NaN where the row holds NaN, +inf, or nothing but -inf. Off by at
+        most 1 ULP and what one unit roundoff is of 1.
+    cache : ndarray, shape (m, n)
+        `X` itself (converted where it had to be).
+
+    Raises
+    ------
+    TypeError
+        If `X` does not hold float32, float64, integers or booleans.
+    ValueError
+        If `X` is not two-dimensional.
+
+    References
+    ----------
+    P. Blanchard, D. Higham and N. Higham, "Accurately computing the log-sum-exp and softmax functions", 2021.
+    """
+    cdef ndarray x = check_softmax(X, "log_softmax")
+    return run(x, None), x
+
+
+def log_softmax_backward(dlogp, cache):
+    """Gradient of `log_softmax`.
+
+    Parameters
+    ----------
+    dlogp : array_like, shape (m, n)
+        Gradient with respect to the logarithms.
+    cache : array_like, shape (m, n)
+        ``X`` as `log_softmax` returned it.
+
+    Returns
+    -------
+    ndarray, shape (m, n)
+        ``dX = dlogp - softmax(X) * sum(dlogp)``, the sum over each row.
+
+    Raises
+    ------
+    TypeError
+        If an argument does not hold float32, float64, integers or booleans.
+    ValueError
+        If the shapes differ or are not two-dimensional.
+    """
+    cdef ndarray dl, x
+    dl, x = check_softmax_backward(dlogp, cache, "log_softmax_backward", "dlogp")
+    return run(x, dl)
