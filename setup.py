@@ -35,6 +35,7 @@ SHARED = (
     "_check",
     "_check_conv",
     "_check_elements",
+    "_check_loss",
     "_check_norm",
     "mask",
     "threads",

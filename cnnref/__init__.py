@@ -3,8 +3,9 @@
 Images are NHWC arrays, filters (f, f, n_C_prev, n_C); a forward function returns its result and a cache for
 its backward function. The map:
 
-- ``conv``, ``pool``, ``affine``, ``activation``, ``softmax``, ``loss``, ``reorder``: the operations, each
-  compiled for several instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA`` forces another)
+- ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``, ``activation``, ``linear_units``,
+  ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``: the operations, each compiled for several
+  instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA`` forces another)
 - ``affine_activation``, ``mask``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
 - ``caches``: the named tuples; ``_check``, ``_check_elements``, ``_arrays``: arguments and error texts
@@ -13,13 +14,23 @@ its backward function. The map:
 
 from cnnref._dispatch import load as _load
 from cnnref.affine_activation import compose as _compose
-from cnnref.caches import AffineActivationCache, AffineCache, ConvCache, CrossEntropyCache, PoolCache
+from cnnref.caches import (
+    AffineActivationCache,
+    AffineCache,
+    BatchNormCache,
+    ConvCache,
+    CrossEntropyCache,
+    PoolCache,
+)
 from cnnref.config import __version__, show_config
 from cnnref.mask import create_mask_from_window, distribute_value
 from cnnref.threads import get_num_threads, set_num_threads
 
 _activation, _affine, _conv, _loss, _pool, _reorder, _softmax = map(
     _load, ("activation", "affine", "conv", "loss", "pool", "reorder", "softmax")
+)
+_batch_norm, _global_average_pool, _linear_units, _log_softmax, _tanh = map(
+    _load, ("batch_norm", "global_average_pool", "linear_units", "log_softmax", "tanh")
 )
 
 pad3d = _reorder.pad3d
@@ -29,6 +40,10 @@ conv_forward = _conv.conv_forward
 conv_backward = _conv.conv_backward
 pool_forward = _pool.pool_forward
 pool_backward = _pool.pool_backward
+global_average_pool_forward = _global_average_pool.global_average_pool_forward
+global_average_pool_backward = _global_average_pool.global_average_pool_backward
+batch_norm_forward = _batch_norm.batch_norm_forward
+batch_norm_backward = _batch_norm.batch_norm_backward
 arr2col = _reorder.arr2col
 col2arr = _reorder.col2arr
 affine_forward = _affine.affine_forward
@@ -37,11 +52,21 @@ sigmoid = _activation.sigmoid
 relu = _activation.relu
 sigmoid_backward = _activation.sigmoid_backward
 relu_backward = _activation.relu_backward
+tanh = _tanh.tanh
+tanh_backward = _tanh.tanh_backward
+leaky_relu = _linear_units.leaky_relu
+leaky_relu_backward = _linear_units.leaky_relu_backward
+silu = _linear_units.silu
+silu_backward = _linear_units.silu_backward
+gelu = _linear_units.gelu
+gelu_backward = _linear_units.gelu_backward
 affine_activation_forward, affine_activation_backward = _compose(
     affine_forward, affine_backward, {"relu": (relu, relu_backward), "sigmoid": (sigmoid, sigmoid_backward)}
 )
 softmax = _softmax.softmax
 softmax_backward = _softmax.softmax_backward
+log_softmax = _log_softmax.log_softmax
+log_softmax_backward = _log_softmax.log_softmax_backward
 cross_entropy_cost = _loss.cross_entropy_cost
 cross_entropy_backward = _loss.cross_entropy_backward
 softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
@@ -49,6 +74,7 @@ softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
 __all__ = [
     "AffineActivationCache",
     "AffineCache",
+    "BatchNormCache",
     "ConvCache",
     "CrossEntropyCache",
     "PoolCache",
@@ -58,6 +84,8 @@ __all__ = [
     "affine_backward",
     "affine_forward",
     "arr2col",
+    "batch_norm_backward",
+    "batch_norm_forward",
     "blog",
     "col2arr",
     "conv_backward",
@@ -67,7 +95,15 @@ __all__ = [
     "cross_entropy_backward",
     "cross_entropy_cost",
     "distribute_value",
+    "gelu",
+    "gelu_backward",
     "get_num_threads",
+    "global_average_pool_backward",
+    "global_average_pool_forward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "pad3d",
     "pad3d_backward",
     "pool_backward",
@@ -78,9 +114,13 @@ __all__ = [
     "show_config",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "softmax_cross_entropy_backward",
+    "tanh",
+    "tanh_backward",
 ]
 
 for _name in __all__:

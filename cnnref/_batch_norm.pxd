@@ -181,7 +181,7 @@ cdef inline int backward_all(
     for c in range(channels):
         inverse = 1 / sqrt(variance[c] + epsilon)
         dbeta[c] = <real>sum[c]
-        dgamma[c] = <real>(product[c] * inverse)
+        dgamma[c] = <real>(product[c] * inverse) if rows > 0 else 0
         table[c] = center[c]
         table[channels + c] = product[c] * inverse * inverse / rows
         table[2 * channels + c] = gamma[c] * inverse

@@ -1,6 +1,6 @@
 """exp and log from correctly rounded operations alone, so that every build gives the same bits.
 
-``exp`` has no branch and calls nothing, so that the compiler vectorises the loops it stands in. Errors: exp below
+``exp`` and ``log`` have no branch and call nothing, so that the compiler vectorises their loops. Errors: exp below
 0.99 ULP in float32 (all floats were tried) and 0.97 ULP in float64, log below 0.53 ULP in float64 (both sampled);
 overflow, underflow and subnormal results are those of the exact value rounded within the same error.
 
@@ -13,6 +13,7 @@ Method of ``log``: ``x = 2^k m`` with m around 1, ``log m = 2 atanh(s)``, ``s = 
 of atanh as far as s^21; the quotient's and the sum's rounding errors are kept.
 """
 
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cnnref._types cimport multiply_add, real
@@ -109,19 +110,15 @@ cdef inline real exp_nonpositive(real x) noexcept nogil:
 
 cdef inline double log(double x) noexcept nogil:
     """Natural logarithm: -inf at 0, NaN below 0 and for NaN, inf at inf."""
-    cdef double k = 0, m, f, d, s, lost, z, series, high, total
+    cdef double k, m, f, d, s, lost, z, series, high, total
     cdef uint64_t bits
-    if not x > 0:
-        return -1 / (x * x) if x == 0 else (x - x) / (x - x)
-    if x - x != 0:
-        return x
-    if x < 2.2250738585072014e-308:  # subnormal
-        x = x * 18014398509481984.0  # 2^54
-        k = -54
+    cdef bint subnormal = x < 2.2250738585072014e-308
+    m = x * 18014398509481984.0 if subnormal else x  # 2^54
+    k = -54.0 if subnormal else 0.0
     # m between sqrt(1/2) and sqrt(2): 0x3fe6a09e667f3bcd are the bits of sqrt(1/2).
-    bits = cnnref_bits_d(x) - <uint64_t>0x3fe6a09e667f3bcd
+    bits = cnnref_bits_d(m) - <uint64_t>0x3fe6a09e667f3bcd
     k += <double>((<int64_t>bits) >> 52)
-    m = cnnref_float_d(cnnref_bits_d(x) - (bits & <uint64_t>0xfff0000000000000))
+    m = cnnref_float_d(cnnref_bits_d(m) - (bits & <uint64_t>0xfff0000000000000))
     f = m - 1
     d = f + 2
     s = f / d
@@ -141,4 +138,7 @@ cdef inline double log(double x) noexcept nogil:
     high = k * 0.693147180559663  # the upper 41 bits of ln 2: exact for every k
     total = high + 2 * s
     lost += 2 * s - (total - high)
-    return total + multiply_add(k, 2.8235290563031577e-13, lost)
+    total = total + multiply_add(k, 2.8235290563031577e-13, lost)
+    total = total if x < INFINITY else x  # inf and NaN
+    total = total if x > 0 else (-INFINITY if x == 0 else NAN)
+    return total

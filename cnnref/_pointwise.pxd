@@ -33,12 +33,14 @@ cdef inline ndarray run(
             begin = n * part // threads
             if is_single:
                 in_single(
-                    function, <const float*>z_data + begin, <const float*>da_data + begin if da_data != NULL else NULL,
+                    function, <const float*>z_data + begin,
+                    <const float*>da_data + begin if da_data != NULL else NULL,
                     <float*>out_data + begin, n * (part + 1) // threads - begin, option,
                 )
             else:
                 in_double(
-                    function, <const double*>z_data + begin, <const double*>da_data + begin if da_data != NULL else NULL,
+                    function, <const double*>z_data + begin,
+                    <const double*>da_data + begin if da_data != NULL else NULL,
                     <double*>out_data + begin, n * (part + 1) // threads - begin, option,
                 )
     return out

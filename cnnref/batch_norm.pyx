@@ -14,9 +14,9 @@ With ``x = A_prev``, N = m n_H n_W values of a channel and ``r = 1 / sqrt(varian
     running_var' = (1 - momentum) running_var + momentum variance N/(N - 1)
 
 Sums are double for both dtypes, in the order that ``_moments.pxd`` states; the variance is the sum over chunks of
-``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once. Per element,
-in the dtype: ``((x - mean) - what rounding took from mean) (gamma r) + beta`` with a fused multiply-add. NaN and
-infinities spread as the formulas say.
+``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once. Per
+element, in the dtype: ``((x - mean) - what rounding took from mean) (gamma r) + beta`` with a fused multiply-add. NaN
+and infinities spread as the formulas say.
 
 Source: Ioffe & Szegedy 2015, "Batch Normalization"; Chan, Golub & LeVeque 1983 for the variance.
 """

@@ -12,14 +12,14 @@ Names, arguments and caches are those of `cnnref`, and so are the kernels. What 
 - `arr2col`, `col2arr` order features as R does: h fastest, then w, then c.
 
 Where the R code stops with an error (f = 1, a single channel, ...), the functions compute what the post's
-prose says.
+prose says. What the post does not have (batch normalization, GELU, ...) is that of `cnnref`.
 
 Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scratch".
 """
 
 import numpy as np
 
-from cnnref import _check_conv, _check_elements
+from cnnref import _check_conv, _check_elements, _check_loss
 from cnnref._dispatch import load
 from cnnref.affine_activation import compose
 from cnnref.mask import distribute_value
@@ -27,11 +27,16 @@ from cnnref.mask import post_create_mask_from_window as create_mask_from_window
 
 _activation = load("activation")
 _affine = load("affine")
+_batch_norm = load("batch_norm")
 _conv = load("conv")
+_global_average_pool = load("global_average_pool")
+_linear_units = load("linear_units")
+_log_softmax = load("log_softmax")
 _loss = load("loss")
 _pool = load("pool")
 _reorder = load("reorder")
 _softmax = load("softmax")
+_tanh = load("tanh")
 
 pad3d = _reorder.pad3d
 pad3d_backward = _reorder.pad3d_backward
@@ -48,6 +53,20 @@ softmax = _softmax.post_softmax
 softmax_backward = _softmax.post_softmax_backward
 cross_entropy_backward = _loss.cross_entropy_backward
 softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
+leaky_relu = _linear_units.leaky_relu
+leaky_relu_backward = _linear_units.leaky_relu_backward
+silu = _linear_units.silu
+silu_backward = _linear_units.silu_backward
+gelu = _linear_units.gelu
+gelu_backward = _linear_units.gelu_backward
+tanh = _tanh.tanh
+tanh_backward = _tanh.tanh_backward
+log_softmax = _log_softmax.log_softmax
+log_softmax_backward = _log_softmax.log_softmax_backward
+global_average_pool_forward = _global_average_pool.global_average_pool_forward
+global_average_pool_backward = _global_average_pool.global_average_pool_backward
+batch_norm_forward = _batch_norm.batch_norm_forward
+batch_norm_backward = _batch_norm.batch_norm_backward
 
 
 def conv_single_step(a_slice_prev, W, b):
@@ -81,13 +100,14 @@ def col2arr(X, cache):
     return X.reshape(m, n_C, n_W, n_H).transpose(0, 3, 2, 1).copy()
 
 
-def cross_entropy_cost(AL, Y, batch_size=None):
+def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index=None):
     """`cnnref.cross_entropy_cost` with the rank of each label among those present as its column.
 
-    `Y` may therefore hold any integers; there may be no more distinct ones than columns.
+    `Y` may therefore hold any integers; there may be no more distinct ones than columns. Ignored labels have
+    no rank, and `ignore_index` must be none.
     """
-    AL, ranks = _check_elements.check_ranks(AL, Y)
-    return _loss.cross_entropy_cost(AL, ranks, batch_size)
+    AL, ranks = _check_loss.check_ranks(AL, Y, ignore_index)
+    return _loss.cross_entropy_cost(AL, ranks, batch_size, label_smoothing, ignore_index)
 
 
 __all__ = [
@@ -96,6 +116,8 @@ __all__ = [
     "affine_backward",
     "affine_forward",
     "arr2col",
+    "batch_norm_backward",
+    "batch_norm_forward",
     "col2arr",
     "conv_backward",
     "conv_forward",
@@ -104,6 +126,14 @@ __all__ = [
     "cross_entropy_backward",
     "cross_entropy_cost",
     "distribute_value",
+    "gelu",
+    "gelu_backward",
+    "global_average_pool_backward",
+    "global_average_pool_forward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "pad3d",
     "pad3d_backward",
     "pool_backward",
@@ -112,9 +142,13 @@ __all__ = [
     "relu_backward",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "softmax_cross_entropy_backward",
+    "tanh",
+    "tanh_backward",
 ]
 
 # What stands here and not in `cnnref` says so, under its public name.

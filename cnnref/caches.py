@@ -54,8 +54,8 @@ class AffineActivationCache(NamedTuple):
 class BatchNormCache(NamedTuple):
     """Cache of `batch_norm_forward`: what it normalized with, and the running statistics for the next call.
 
-    `mean` and `variance` (biased) are those of the batch in training, and the running ones in inference. The running
-    statistics are new arrays in training where they were given, else what was given (arrays or None).
+    `mean` and `variance` (biased) are those of the batch in training, and the running ones in inference. The
+    running statistics are new arrays in training where they were given, else what was given (arrays or None).
     """
 
     A_prev: Any

@@ -15,114 +15,20 @@ SiLU); Elfwing, Uchibe & Doya 2017 (SiLU).
 """
 
 cimport numpy as cnp
-from libc.math cimport fabs, fabsf
 from numpy cimport ndarray
 
 from cnnref._arrays cimport real_number
 from cnnref._check_elements cimport check_activation, check_activation_backward
+from cnnref._linear_units cimport (
+    GELU, GELU_GRADIENT, GELU_TANH, GELU_TANH_GRADIENT, LEAKY, LEAKY_GRADIENT, SILU, SILU_GRADIENT, Function, apply,
+)
 from cnnref._pointwise cimport run
-from cnnref._tails cimport density, exp_scaled, farthest, gate_slope, gated, ratio, tail_end, unscale
-from cnnref._types cimport multiply_add, real
 
 cnp.import_array()
-
-cdef enum Function:
-    LEAKY
-    LEAKY_GRADIENT
-    SILU
-    SILU_GRADIENT
-    GELU
-    GELU_GRADIENT
-    GELU_TANH
-    GELU_TANH_GRADIENT
 
 # Operations for each element, as `team_size` counts them.
 cdef double EXP_WORK = 10
 cdef double TAIL_WORK = 20
-
-
-cdef inline real size_of(real z, real most) noexcept nogil:
-    """|z|, at most `most`; NaN stays NaN."""
-    cdef real a
-    if real is float:
-        a = fabsf(z)
-    else:
-        a = fabs(z)
-    return most if a > most else a
-
-
-cdef inline real cubic_end(real like) noexcept nogil:
-    """As `tail_end`, for the tanh form of gelu."""
-    if real is float:
-        return 12
-    else:
-        return 22
-
-
-cdef inline real cubic_power(real a) noexcept nogil:
-    """``exp_scaled(-2 y)`` for y of the tanh form at `a`; what rounding leaves out of the exponent is made good."""
-    cdef real square = a * a
-    cdef real lost = multiply_add(a, a, -square)
-    cdef real cubic, constant, product, sum, added, exponent, power
-    if real is float:
-        cubic, constant = 0.07135481387376785, 1.5957691669464111
-        lost = multiply_add(cubic, lost, <real>2.398832e-09 * square) - <real>4.534068e-08
-    else:
-        cubic, constant = 0.07135481627260025, 1.5957691216057308
-        lost = multiply_add(cubic, lost, <real>-6.17515e-19 * square) - <real>9.96931e-17
-    product = cubic * square
-    lost = lost + multiply_add(cubic, square, -product)
-    sum = product + constant
-    added = sum - product
-    lost = lost + ((product - (sum - added)) + (constant - added))
-    exponent = a * sum
-    lost = multiply_add(a, lost, multiply_add(a, sum, -exponent))
-    power = exp_scaled(-exponent)
-    return multiply_add(-power, lost, power)
-
-
-cdef void apply(
-    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
-) noexcept nogil:
-    """``out = function(z)``, or ``da * function'(z)``; `option` is the slope of the leaky ReLU."""
-    cdef Py_ssize_t i
-    cdef real a, power, slope = <real>option, scale = unscale(<real>0), end = tail_end(<real>0)
-    cdef real far = farthest(<real>0), cubic = cubic_end(<real>0)
-    if function == LEAKY:
-        for i in range(n):
-            out[i] = z[i] if z[i] > 0 else slope * z[i]
-    elif function == LEAKY_GRADIENT:
-        for i in range(n):
-            out[i] = da[i] if z[i] > 0 else slope * da[i]
-    elif function == SILU:
-        for i in range(n):
-            a = size_of(z[i], far)
-            out[i] = gated(z[i], a, exp_scaled(-a), scale)
-    elif function == SILU_GRADIENT:
-        for i in range(n):
-            a = size_of(z[i], far)
-            out[i] = da[i] * gate_slope(z[i], a, exp_scaled(-a), scale)
-    elif function == GELU:
-        for i in range(n):
-            a = size_of(z[i], end)
-            a = (a * (density(a) * ratio(a))) * scale
-            out[i] = -a if z[i] < 0 else z[i] - a
-    elif function == GELU_GRADIENT:
-        for i in range(n):
-            a = size_of(z[i], end)
-            a = (density(a) * multiply_add(-a, <real>0.3989422804014327, ratio(a))) * scale
-            out[i] = da[i] * (a if z[i] < 0 else <real>1 - a)
-    elif function == GELU_TANH:
-        for i in range(n):
-            a = size_of(z[i], cubic)
-            out[i] = gated(z[i], a, cubic_power(a), scale)
-    else:
-        for i in range(n):
-            a = size_of(z[i], cubic)
-            power = cubic_power(a)
-            # a dw/dz with w = 2 y
-            a = a * multiply_add(a * a, <real>0.21406444881780073, <real>1.5957691216057308)
-            out[i] = da[i] * gate_slope(z[i], a, power, scale)
 
 
 cdef tuple forward(Function function, str name, object Z, double option, double work):
@@ -215,7 +121,7 @@ def silu(Z):
     Returns
     -------
     A : ndarray
-        Shape and dtype of `Z`; within 3 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
+        Shape and dtype of `Z`; within 4 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
         (PyTorch: NaN); NaN stays NaN.
     cache : ndarray
         `Z` itself (converted where it had to be).
@@ -246,8 +152,8 @@ def silu_backward(dA, cache):
     Returns
     -------
     ndarray
-        ``dZ = dA * s * (1 + Z * (1 - s))`` with ``s = sigmoid(Z)``: within 5 ULP, and near the derivative's zero
-        at -1.278 within half a unit roundoff of `dA`.
+        ``dZ = dA * (s + Z * s * (1 - s))`` with ``s = sigmoid(Z)``: within 5 ULP of the larger of the two terms,
+        which cancel at -1.278.
 
     Raises
     ------
@@ -272,7 +178,7 @@ def gelu(Z, approximate="none"):
     Returns
     -------
     A : ndarray
-        Shape and dtype of `Z`; within 4 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
+        Shape and dtype of `Z`; within 6 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
         (PyTorch: NaN); NaN stays NaN.
     cache : ndarray
         `Z` itself (converted where it had to be).
@@ -308,7 +214,7 @@ def gelu_backward(dA, cache, approximate="none"):
     -------
     ndarray
         ``dZ``: `dA` times ``Phi(Z) + Z phi(Z)`` (phi the density), or times the derivative of the tanh form. Within
-        6 ULP, and near the derivative's zero at -0.752 within a unit roundoff of `dA`.
+        5 ULP of the larger of the two terms, which cancel at -0.752.
 
     Raises
     ------

@@ -4,88 +4,46 @@
     dAL[i, y_i] = (-1/m) / AL[i, y_i], and 0 elsewhere
     dx = (p - onehot(y)) / m, the gradient through a softmax
 
-The loss is a double sum over chunks of 256 rows, in order within and between them, whatever the dtype of AL, of the
-logarithm of the probability as a double. Its order is the same for every thread count and instruction set.
+With label smoothing e, the target of row i is ``t = (1 - e) onehot(y_i) + e/n`` instead of onehot(y_i), of n classes:
 
-Source: "R for Deep Learning (IV)", ``cross_entropy_cost``; the gradients are not in the post.
+    loss = -(1/m) sum_i ((1 - e) log(AL[i, y_i]) + e/n sum_k log(AL[i, k]))
+    dAL = (-1/m) t / AL, dx = (p - t) / m
+
+Rows of an ignored label are left out of the sums and of m, the number of rows; their gradients are 0.
+
+The loss is a double sum over chunks of 256 rows, in order within and between them, whatever the dtype of AL, of the
+logarithm of the probability as a double; the sum over classes runs in 16 accumulators, class k in accumulator
+``k % 16``, which are then added in order. The order is the same for every thread count and instruction set.
+
+Sources: "R for Deep Learning (IV)", ``cross_entropy_cost``; Szegedy et al. 2015, "Rethinking the Inception
+Architecture", section 7, for the smoothing; ``torch.nn.CrossEntropyLoss``. The gradients are not in the post.
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
-from libc.stdlib cimport free
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single, zeros
-from cnnref._check_elements cimport check_cross_entropy_cache, check_cross_entropy_cost
-from cnnref._elementary cimport log
-from cnnref._memory cimport allocate
-from cnnref._types cimport real
+from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
+from cnnref._cross_entropy cimport Labels, logit_gradient, loss_gradient, mean_loss
 from cnnref.threads cimport team_size
 
 from cnnref.caches import CrossEntropyCache
 
 cnp.import_array()
 
-cdef enum:
-    CHUNK = 256  # rows whose losses are added up first
-
 cdef object new_tuple = tuple.__new__
 
 
-cdef double chunk_loss(
-    const real* al, const cnp.npy_intp* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n
-) noexcept nogil:
-    cdef double loss = 0
-    cdef Py_ssize_t row
-    for row in range(begin, end):
-        loss -= log(al[row * n + y[row]])
-    return loss
+cdef Labels labels_of(ndarray index, double smoothing, bint ignoring, Py_ssize_t ignored):
+    """From Y, or from the pairs of Y_index."""
+    cdef Labels y
+    y.step = cnp.PyArray_NDIM(index)
+    y.columns = <const cnp.npy_intp*>cnp.PyArray_DATA(index) + y.step - 1
+    y.smoothing, y.ignoring, y.ignored = smoothing, ignoring, ignored
+    return y
 
 
-cdef double mean_loss(const real* al, const cnp.npy_intp* y, Py_ssize_t m, Py_ssize_t n, int threads) noexcept nogil:
-    cdef Py_ssize_t chunks = (m + CHUNK - 1) // CHUNK
-    cdef Py_ssize_t chunk
-    cdef double loss = 0
-    cdef double* partial
-    if threads == 1:
-        for chunk in range(chunks):
-            loss += chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
-        return loss / m
-    partial = <double*>allocate(chunks, sizeof(double))
-    if partial == NULL:
-        return mean_loss(al, y, m, n, 1)
-    for chunk in prange(chunks, num_threads=threads, schedule="static"):
-        partial[chunk] = chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
-    for chunk in range(chunks):
-        loss += partial[chunk]
-    free(partial)
-    return loss / m
-
-
-cdef void loss_gradient(
-    const real* al, const cnp.npy_intp* index, real* dal, Py_ssize_t m, Py_ssize_t n
-) noexcept nogil:
-    cdef double share = -1.0 / <double>m
-    cdef Py_ssize_t row, i
-    for row in range(m):
-        i = row * n + index[2 * row + 1]
-        dal[i] = <real>(share / al[i])
-
-
-cdef void logit_gradient(
-    const real* al, const cnp.npy_intp* index, real* dx, Py_ssize_t m, Py_ssize_t n, int threads
-) noexcept nogil:
-    cdef Py_ssize_t part, begin, end, i
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        begin = m * part // threads
-        end = m * (part + 1) // threads
-        for i in range(begin * n, end * n):
-            dx[i] = al[i] / <real>m
-        for i in range(begin, end):
-            dx[i * n + index[2 * i + 1]] = (al[i * n + index[2 * i + 1]] - <real>1) / <real>m
-
-
-def cross_entropy_cost(AL, Y, batch_size=None):
+def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index=None):
     """Mean cross entropy of probabilities and class indices.
 
     Parameters
@@ -96,20 +54,28 @@ def cross_entropy_cost(AL, Y, batch_size=None):
         Class indices from 0 to n - 1.
     batch_size : int, optional
         The number of rows m, where given.
+    label_smoothing : float, optional
+        The part of each target, from 0 to 1, that all classes share equally.
+    ignore_index : int, optional
+        A label, a class or any other integer, whose rows do not count.
 
     Returns
     -------
     loss : float
-        ``-(1/m) sum_i log(AL[i, Y[i]])``; inf where a probability is 0, NaN for an empty batch.
+        The mean over the rows that count: without smoothing, of ``-log(AL[i, Y[i]])``; inf where a probability is 0,
+        NaN if no row counts, as in PyTorch.
     cache : CrossEntropyCache
-        `AL` and `Y_index`, an (m, 2) array of (row, column).
+        `AL` and `Y_index`, an (m, 2) array of (row, label). It does not hold the options: the backward functions are
+        given them again.
 
     Raises
     ------
     TypeError
-        If `AL` does not hold float32, float64, integers or booleans, or `Y` or `batch_size` no integers.
+        If `AL` does not hold float32, float64, integers or booleans, `Y`, `batch_size` or `ignore_index` no integers,
+        or `label_smoothing` is no number.
     ValueError
-        If a shape is wrong, a class index is out of range, or `batch_size` is not the number of rows.
+        If a shape is wrong, a class index or `label_smoothing` is out of range, or `batch_size` is not the number of
+        rows.
 
     References
     ----------
@@ -124,97 +90,111 @@ def cross_entropy_cost(AL, Y, batch_size=None):
     cdef bint is_single
     cdef int threads
     cdef double loss
-    al, y = check_cross_entropy_cost(AL, Y, batch_size)
+    cdef Labels labels
+    al, y, smoothing, ignoring, ignored = check_cross_entropy_cost(
+        AL, Y, batch_size, label_smoothing, ignore_index
+    )
+    labels = labels_of(y.reshape(-1) if cnp.PyArray_NDIM(y) > 1 else y, smoothing, ignoring, ignored)
     shape[0], shape[1], n = al.shape[0], 2, al.shape[1]
     index = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INTP, 0)
     pairs = <cnp.npy_intp*>cnp.PyArray_DATA(index)
     columns = <cnp.npy_intp*>cnp.PyArray_DATA(y)
     al_data = cnp.PyArray_DATA(al)
     is_single = single(al)
-    threads = team_size(shape[0] * 40.0)
+    threads = team_size(shape[0] * (20.0 * (n if labels.smoothing > 0 else 1) + 20))
     with nogil:
         for row in range(shape[0]):
             pairs[2 * row] = row
             pairs[2 * row + 1] = columns[row]
         if is_single:
-            loss = mean_loss(<const float*>al_data, columns, shape[0], n, threads)
+            loss = mean_loss(<const float*>al_data, &labels, shape[0], n, threads)
         else:
-            loss = mean_loss(<const double*>al_data, columns, shape[0], n, threads)
+            loss = mean_loss(<const double*>al_data, &labels, shape[0], n, threads)
     return loss, new_tuple(CrossEntropyCache, (al, index))
 
 
-def cross_entropy_backward(cache):
+def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
     """Gradient of `cross_entropy_cost` with respect to the probabilities.
 
     Parameters
     ----------
     cache : CrossEntropyCache
         As `cross_entropy_cost` returned it; or a tuple or mapping with its fields.
+    label_smoothing, ignore_index : optional
+        As `cross_entropy_cost` was given them.
 
     Returns
     -------
     ndarray, shape (m, n)
-        ``dAL``: ``(-1/m) / AL`` at each label (computed in double, then rounded), 0 elsewhere.
+        ``dAL``: ``(-1/m) / AL`` at each label (computed in double, then rounded), 0 elsewhere; with smoothing
+        ``(-1/m) t / AL``, t the smoothed target, and m the number of rows that count. 0 in the other rows.
 
     Raises
     ------
     TypeError
-        If `cache` is no such cache, or holds arrays of a wrong type.
+        If `cache` is no such cache, or holds arrays of a wrong type, or an option has a wrong type.
     ValueError
-        If a field is missing or has a wrong shape, or `Y_index` does not hold each row in order with a column
-        in range.
+        If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
+        (or the ignored label), or `label_smoothing` is out of range.
     """
     cdef ndarray al, index, out
-    al, index = check_cross_entropy_cache("cross_entropy_backward", cache)
+    al, index, smoothing, ignoring, ignored = check_cross_entropy_cache(
+        "cross_entropy_backward", cache, label_smoothing, ignore_index
+    )
     out = zeros(al, 2, cnp.PyArray_DIMS(al))
     cdef Py_ssize_t m = al.shape[0]
     cdef Py_ssize_t n = al.shape[1]
-    cdef const cnp.npy_intp* pairs = <cnp.npy_intp*>cnp.PyArray_DATA(index)
+    cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
     cdef void* al_data = cnp.PyArray_DATA(al)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(al)
     with nogil:
         if is_single:
-            loss_gradient(<const float*>al_data, pairs, <float*>out_data, m, n)
+            loss_gradient(<const float*>al_data, &labels, <float*>out_data, m, n)
         else:
-            loss_gradient(<const double*>al_data, pairs, <double*>out_data, m, n)
+            loss_gradient(<const double*>al_data, &labels, <double*>out_data, m, n)
     return out
 
 
-def softmax_cross_entropy_backward(cache):
+def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
     """Gradient of `cross_entropy_cost` of `softmax` with respect to the logits.
 
     Parameters
     ----------
     cache : CrossEntropyCache
         As `cross_entropy_cost` returned it for the output of `softmax`; or a tuple or mapping with its fields.
+    label_smoothing, ignore_index : optional
+        As `cross_entropy_cost` was given them.
 
     Returns
     -------
     ndarray, shape (m, n)
-        ``dX = (probs - onehot) / m``.
+        ``dX = (probs - onehot) / m``, with the smoothed target for onehot, and m the number of rows that count. 0 in
+        the other rows.
 
     Raises
     ------
     TypeError
-        If `cache` is no such cache, or holds arrays of a wrong type.
+        If `cache` is no such cache, or holds arrays of a wrong type, or an option has a wrong type.
     ValueError
-        If a field is missing or has a wrong shape, or `Y_index` does not hold each row in order with a column
-        in range.
+        If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
+        (or the ignored label), or `label_smoothing` is out of range.
     """
     cdef ndarray al, index, out
-    al, index = check_cross_entropy_cache("softmax_cross_entropy_backward", cache)
+    al, index, smoothing, ignoring, ignored = check_cross_entropy_cache(
+        "softmax_cross_entropy_backward", cache, label_smoothing, ignore_index
+    )
     out = empty(al, 2, cnp.PyArray_DIMS(al))
     cdef Py_ssize_t m = al.shape[0]
     cdef Py_ssize_t n = al.shape[1]
     cdef int threads = team_size(<double>m * n)
-    cdef const cnp.npy_intp* pairs = <cnp.npy_intp*>cnp.PyArray_DATA(index)
+    cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
     cdef void* al_data = cnp.PyArray_DATA(al)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(al)
     with nogil:
         if is_single:
-            logit_gradient(<const float*>al_data, pairs, <float*>out_data, m, n, threads)
+            logit_gradient(<const float*>al_data, &labels, <float*>out_data, m, n, threads)
         else:
-            logit_gradient(<const double*>al_data, pairs, <double*>out_data, m, n, threads)
+            logit_gradient(<const double*>al_data, &labels, <double*>out_data, m, n, threads)
     return out

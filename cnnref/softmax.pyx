@@ -16,7 +16,7 @@ from libc.string cimport memset
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
-from cnnref._check_elements cimport check_softmax, check_softmax_backward
+from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport team_size

@@ -43,7 +43,7 @@ cdef inline real with_sign(real size, real z) noexcept nogil:
 
 
 cdef inline real near_zero(real z) noexcept nogil:
-    """tanh(z) for |z| up to 5/8."""
+    """tanh(z) for z from 0 to 5/8."""
     cdef real s = z * z
     cdef real p
     if real is float:
@@ -80,8 +80,8 @@ cdef void apply(
         for i in range(n):
             a = size_of(z[i])
             t = exp_nonpositive(<real>-2 * a)
-            s = with_sign(<real>1 - <real>2 * t / (<real>1 + t), z[i])
-            out[i] = near_zero(z[i]) if a < <real>0.625 else s
+            s = <real>1 - <real>2 * t / (<real>1 + t)
+            out[i] = with_sign(near_zero(a) if a < <real>0.625 else s, z[i])
     else:
         for i in range(n):
             t = exp_nonpositive(<real>-2 * size_of(z[i]))
@@ -130,7 +130,7 @@ def tanh_backward(dA, cache):
     Returns
     -------
     ndarray
-        ``dZ = dA * (1 - tanh(Z)^2)``, without its cancellation: within 4 ULP.
+        ``dZ = dA * (1 - tanh(Z)^2)``, without its cancellation: within 5 ULP.
 
     Raises
     ------

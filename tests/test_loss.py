@@ -135,3 +135,102 @@ def test_gradients_chain(n):
         slope = cnnref.cross_entropy_cost(cnnref.softmax(up)[0], Y)[0]
         slope -= cnnref.cross_entropy_cost(cnnref.softmax(down)[0], Y)[0]
         assert slope / (2 * h) == pytest.approx(fused[i, j], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 200])
+def test_log_softmax_and_its_gradient_are_accurate(n, dtype):
+    rng = np.random.default_rng(n)
+    x = (rng.normal(size=(3, n)) * 6).astype(dtype)
+    dl = rng.normal(size=(3, n)).astype(dtype)
+    logp, cache = cnnref.log_softmax(x)
+    dx = cnnref.log_softmax_backward(dl, cache)
+    assert cache is x
+    assert logp.dtype == dx.dtype == dtype
+    u = float(np.finfo(dtype).eps) / 2
+    for i in range(3):
+        exact = exact_softmax(x[i])
+        total = mpmath.fsum(mpmath.mpf(float(d)) for d in dl[i])
+        spread = float(x[i].max() - x[i].min())
+        for j in range(n):
+            truth = mpmath.log(exact[j])
+            assert abs(float(logp[i, j]) - truth) <= 2 * u * abs(truth) + 8 * u, (i, j)
+            truth = mpmath.mpf(float(dl[i, j])) - exact[j] * total
+            size = abs(truth) + (8 + 2 * spread) * exact[j] * float(np.abs(dl[i]).sum())
+            assert abs(float(dx[i, j]) - truth) <= 2 * u * size, (i, j)
+
+
+def test_log_softmax_of_special_rows():
+    x = np.array([[-np.inf] * 3, [0, -np.inf, 1], [0, np.inf, 1], [0, np.nan, 1], [1e4, 1e4, -1e4]])
+    logp = cnnref.log_softmax(x)[0]
+    assert np.isnan(logp[[0, 2, 3]]).all()
+    np.testing.assert_allclose(logp[1], [-1.3132616875182228, -np.inf, -0.3132616875182228], rtol=1e-15)
+    np.testing.assert_allclose(logp[4], [-np.log(2), -np.log(2), -2e4 - np.log(2)], rtol=1e-15)
+    with pytest.raises(ValueError, match=r"log_softmax: X must have 2 dimensions \(m, n\)"):
+        cnnref.log_softmax(np.ones(3))
+    with pytest.raises(ValueError, match="log_softmax_backward: dlogp must have the shape of cache"):
+        cnnref.log_softmax_backward(np.ones((2, 3)), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("ignored", [None, -100, 2])
+def test_smoothed_and_ignored_labels(smoothing, ignored):
+    rng = np.random.default_rng(7)
+    m, n = 600, 21
+    x = rng.normal(size=(m, n))
+    y = rng.integers(0, n, m)
+    if ignored is not None:
+        y[::3] = ignored
+    counts = np.ones(m, bool) if ignored is None else y != ignored
+    p = cnnref.softmax(x)[0]
+    target = np.full((m, n), smoothing / n)
+    target[counts, y[counts]] += 1 - smoothing
+    target[~counts] = 0
+    loss, cache = cnnref.cross_entropy_cost(p, y, m, smoothing, ignored)
+    assert type(cache) is cnnref.CrossEntropyCache
+    assert loss == pytest.approx(-(target * np.log(p)).sum() / counts.sum(), rel=1e-13)
+    for given in (cache, tuple(cache), cache._asdict()):
+        dAL = cnnref.cross_entropy_backward(given, label_smoothing=smoothing, ignore_index=ignored)
+        np.testing.assert_allclose(dAL, -target / p / counts.sum(), rtol=1e-13)
+        dX = cnnref.softmax_cross_entropy_backward(given, label_smoothing=smoothing, ignore_index=ignored)
+        truth = np.where(counts[:, None], p - target, 0) / counts.sum()
+        np.testing.assert_allclose(dX, truth, rtol=1e-12, atol=1e-18)
+        np.testing.assert_allclose(cnnref.softmax_backward(dAL, x), dX, rtol=1e-10, atol=1e-16)
+
+
+def test_options_of_the_loss_at_the_edges():
+    p = np.array([[0.5, 0.5], [1.0, 0.0]])
+    assert math.isnan(cnnref.cross_entropy_cost(p, [-1, -1], ignore_index=-1)[0])
+    _, cache = cnnref.cross_entropy_cost(p, [-1, -1], ignore_index=-1)
+    assert not cnnref.cross_entropy_backward(cache, ignore_index=-1).any()
+    assert not cnnref.softmax_cross_entropy_backward(cache, ignore_index=-1).any()
+    assert cnnref.cross_entropy_cost(p, [0, 0], label_smoothing=0.1)[0] == np.inf
+    assert cnnref.cross_entropy_cost(p, [0, 0], label_smoothing=0)[0] == pytest.approx(math.log(2) / 2)
+    blog, _ = cnnref.blog.cross_entropy_cost(p, [70, -1], ignore_index=-1)
+    assert blog == pytest.approx(math.log(2))
+    with pytest.raises(ValueError, match="ignore_index must be no rank of a label, 0 to 1, got 1"):
+        cnnref.blog.cross_entropy_cost(p, [5, 9], ignore_index=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"label_smoothing": 1.5}, ValueError, "label_smoothing must be from 0 to 1, got 1.5"),
+        ({"label_smoothing": "0.1"}, TypeError, "label_smoothing must be a number, got str"),
+        ({"ignore_index": 0.5}, TypeError, "ignore_index must be an integer or None, got float"),
+        ({"ignore_index": True}, TypeError, "ignore_index must be an integer or None, got bool"),
+        ({"ignore_index": 2**70}, ValueError, "ignore_index is out of range"),
+    ],
+)
+def test_bad_options_of_the_loss_are_named(options, error, message):
+    p = np.array([[0.5, 0.5], [1.0, 0.0]])
+    _, cache = cnnref.cross_entropy_cost(p, [0, 1])
+    with pytest.raises(error, match=f"^cross_entropy_cost: {message}"):
+        cnnref.cross_entropy_cost(p, [0, 1], **options)
+    for name in ("cross_entropy_backward", "softmax_cross_entropy_backward"):
+        with pytest.raises(error, match=f"^{name}: {message}"):
+            getattr(cnnref, name)(cache, **options)
+    with pytest.raises(ValueError, match="Y must hold class indices from 0 to 1 or -100, got 2 in row 1"):
+        cnnref.cross_entropy_cost(p, [-100, 2], ignore_index=-100)
+    with pytest.raises(ValueError, match=r"Y_index must hold \(1, a column from 0 to 1 or -100\) in row 1"):
+        cnnref.cross_entropy_backward((p, [[0, 1], [1, 7]]), ignore_index=-100)

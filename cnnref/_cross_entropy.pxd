@@ -1,0 +1,119 @@
+"""Cross entropy with smoothed and ignored labels: the mean over rows and the gradients.
+
+The plain loss is that of no smoothing and nothing ignored, by the same operations.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdlib cimport free
+
+from cnnref._elementary cimport log
+from cnnref._memory cimport allocate
+from cnnref._types cimport real
+
+cdef enum:
+    CHUNK = 256  # rows whose losses are added up first
+
+
+cdef struct Labels:
+    # Row i has class ``columns[i * step]``; it is left out if that is `ignored` and labels are ignored.
+    const cnp.npy_intp* columns
+    Py_ssize_t step
+    bint ignoring
+    cnp.npy_intp ignored
+    # What the label's class loses to all of them in equal parts.
+    double smoothing
+
+
+cdef inline bint left_out(const Labels* y, Py_ssize_t row) noexcept nogil:
+    return y.ignoring and y.columns[row * y.step] == y.ignored
+
+
+cdef inline Py_ssize_t counted(const Labels* y, Py_ssize_t m) noexcept nogil:
+    """The number of rows that are not left out."""
+    cdef Py_ssize_t count = m, row
+    if y.ignoring:
+        for row in range(m):
+            count -= left_out(y, row)
+    return count
+
+
+cdef inline double chunk_loss(
+    const real* al, const Labels* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n
+) noexcept nogil:
+    cdef double loss = 0, all_classes
+    cdef double[16] lanes
+    cdef Py_ssize_t row, k, lane
+    for row in range(begin, end):
+        if left_out(y, row):
+            continue
+        if y.smoothing < 1:
+            loss -= (1 - y.smoothing) * log(al[row * n + y.columns[row * y.step]])
+        if y.smoothing > 0:
+            for lane in range(16):
+                lanes[lane] = 0
+            for k in range(n // 16):
+                for lane in range(16):
+                    lanes[lane] += log(al[row * n + k * 16 + lane])
+            for k in range(n - n % 16, n):
+                lanes[k % 16] += log(al[row * n + k])
+            all_classes = 0
+            for lane in range(16):
+                all_classes += lanes[lane]
+            loss -= y.smoothing / n * all_classes
+    return loss
+
+
+cdef inline double mean_loss(
+    const real* al, const Labels* y, Py_ssize_t m, Py_ssize_t n, int threads
+) noexcept nogil:
+    cdef Py_ssize_t chunks = (m + CHUNK - 1) // CHUNK
+    cdef Py_ssize_t chunk
+    cdef double loss = 0
+    cdef double* partial = NULL
+    if threads > 1:
+        partial = <double*>allocate(chunks, sizeof(double))
+    if partial == NULL:
+        for chunk in range(chunks):
+            loss += chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
+        return loss / counted(y, m)
+    for chunk in prange(chunks, num_threads=threads, schedule="static"):
+        partial[chunk] = chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
+    for chunk in range(chunks):
+        loss += partial[chunk]
+    free(partial)
+    return loss / counted(y, m)
+
+
+cdef inline void loss_gradient(const real* al, const Labels* y, real* dal, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+    """What it does not write is 0 already."""
+    cdef double share = -1.0 / <double>counted(y, m), spread = y.smoothing / n * share
+    cdef double own = (1 - y.smoothing) * share + spread
+    cdef Py_ssize_t row, k, label
+    for row in range(m):
+        if left_out(y, row):
+            continue
+        label = y.columns[row * y.step]
+        if y.smoothing > 0:
+            for k in range(n):
+                dal[row * n + k] = <real>(spread / al[row * n + k])
+        dal[row * n + label] = <real>(own / al[row * n + label])
+
+
+cdef inline void logit_gradient(
+    const real* al, const Labels* y, real* dx, Py_ssize_t m, Py_ssize_t n, int threads
+) noexcept nogil:
+    cdef Py_ssize_t part, begin, end, row, k
+    cdef real count = <real>counted(y, m)
+    cdef real spread = <real>(y.smoothing / n), own = <real>((1 - y.smoothing) + y.smoothing / n)
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        begin, end = m * part // threads, m * (part + 1) // threads
+        for k in range(begin * n, end * n):
+            dx[k] = (al[k] - spread) / count
+        for row in range(begin, end):
+            if left_out(y, row):
+                for k in range(row * n, (row + 1) * n):
+                    dx[k] = 0
+            else:
+                k = row * n + y.columns[row * y.step]
+                dx[k] = (al[k] - own) / count
