@@ -20,6 +20,7 @@ from cnnref._narrow cimport narrow_share
 from cnnref._plan cimport Correlation, contiguous
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
 from cnnref._types cimport real
+from cnnref.threads cimport stopped, watch
 
 cdef enum:
     # Steps of the sum whose panel (64 floats wide: 96 KiB) stays in a 512 KiB to 1 MiB second-level cache.
@@ -194,9 +195,9 @@ cdef inline void fill_box(
 
 cdef inline void multiply_block(
     const Correlation* plan, Py_ssize_t samples, Py_ssize_t top, Py_ssize_t bottom, const real* images,
-    const real* panels, const real* start, real* out, real* scratch,
+    const real* panels, const real* start, real* out, real* scratch, const int* watched,
 ) noexcept nogil:
-    """All outputs of output rows [top, bottom) of some samples."""
+    """All outputs of output rows [top, bottom) of some samples, unless `stopped`."""
     cdef Box box
     cdef Stretch part
     cdef Py_ssize_t run = plan.window_w * plan.channels
@@ -217,6 +218,8 @@ cdef inline void multiply_block(
             part.end_row = min(part.row + STRETCH // run, plan.window_h)
         first = 0
         while first < plan.columns:
+            if stopped(watched):
+                return
             width = panel_width(plan.columns - first, <real>0)
             box.top = top
             while box.top < bottom:
@@ -248,9 +251,9 @@ cdef inline void multiply_block(
 
 cdef inline int correlate_share(
     const Correlation* plan, const real* images, const real* panels, const real* start, real* out,
-    int member, int team,
+    int member, int team, const int* watched,
 ) noexcept nogil:
-    """The blocks of thread `member` of `team`; -1 where its memory could not be allocated."""
+    """The blocks of thread `member` of `team`; -1 where its memory could not be allocated or the call is stopped."""
     cdef Block block = cut_outputs(plan, team, <real>0)
     cdef Py_ssize_t task = member, sample, top
     cdef real* scratch = <real*>allocate(MOST_ROWS * MOST_COLUMNS, sizeof(real))
@@ -263,30 +266,33 @@ cdef inline int correlate_share(
         multiply_block(
             plan, min(block.samples, plan.samples - sample), top, min(top + block.rows, plan.n_H),
             images + sample * plan.height * plan.width * plan.image_step, panels, start,
-            out + sample * plan.sample_step, scratch,
+            out + sample * plan.sample_step, scratch, watched,
         )
+        if stopped(watched):
+            break
         task += team
     free(scratch)
-    return 0
+    return -1 if task < block.count else 0
 
 
 cdef inline int correlate(
     const Correlation* plan, const real* images, const real* panels, const real* start, real* out,
     bint narrow, int team,
 ) noexcept nogil:
-    """All outputs, with up to `team` threads; -1 where memory ran out.
+    """All outputs, with up to `team` threads; -1 where memory ran out or the call is stopped.
 
     `start` holds the first term of each column's chain, padded to the panels' width. Where `narrow`, the kernel
     is that of ``_narrow.pxd`` and `panels` the plain transpose of the matrix: a row a column.
     """
     cdef int member, failed = 0
+    cdef const int* watched = watch()
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
         return 0
     for member in prange(
         team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1
     ):
         if narrow:
-            failed += -narrow_share(plan, images, panels, start, out, member, team)
+            failed += -narrow_share(plan, images, panels, start, out, member, team, watched)
         else:
-            failed += -correlate_share(plan, images, panels, start, out, member, team)
+            failed += -correlate_share(plan, images, panels, start, out, member, team, watched)
     return -1 if failed else 0

@@ -13,6 +13,7 @@ from cnnref._memory cimport allocate
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._tile cimport MOST_COLUMNS, row_of_widest, rows_of_widest, widest
 from cnnref._types cimport real
+from cnnref.threads cimport stopped
 
 cdef enum:
     MOST_NARROW = 3
@@ -99,9 +100,9 @@ cdef inline void multiply_planes(
 
 cdef inline int narrow_share(
     const Correlation* plan, const real* images, const real* filters, const real* start, real* out,
-    int member, int team,
+    int member, int team, const int* watched,
 ) noexcept nogil:
-    """The blocks of thread `member` of `team`; -1 where its planes could not be allocated."""
+    """The blocks of thread `member` of `team`; -1 where its planes could not be allocated or the call is stopped."""
     cdef Py_ssize_t line = plan.n_W + span_w(plan) - 1
     cdef Py_ssize_t fitting = PLANES_BYTES // max(line * plan.channels * <Py_ssize_t>sizeof(real), <Py_ssize_t>1)
     cdef Py_ssize_t rows = min(max(fitting - span_h(plan) + 1, <Py_ssize_t>4), plan.n_H)
@@ -125,6 +126,8 @@ cdef inline int narrow_share(
             plan, scratch + MOST_NARROW * MOST_COLUMNS, plane, line, n_rows, filters, start,
             out + sample * plan.sample_step + top * plan.row_step, scratch,
         )
+        if stopped(watched):
+            break
         task += team
     free(scratch)
-    return 0
+    return -1 if task < plan.samples * blocks else 0

@@ -18,6 +18,7 @@ from cnnref._plan cimport Correlation, in_place, span_h, span_w
 from cnnref._rows cimport copy_padded
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
 from cnnref._types cimport real
+from cnnref.threads cimport stopped, watch
 
 cdef enum:
     CHUNK = 512
@@ -74,9 +75,9 @@ cdef inline void reach(
 cdef inline void multiply_chunk(
     const Correlation* plan, const real** bases, Py_ssize_t pieces, Py_ssize_t image_step, Py_ssize_t line,
     Py_ssize_t chunk_top, Py_ssize_t n_rows, const real* panels, bint fresh, Py_ssize_t from_tap, Py_ssize_t to_tap,
-    real* dW, Py_ssize_t dW_step, real* scratch,
+    real* dW, Py_ssize_t dW_step, real* scratch, const int* watched,
 ) noexcept nogil:
-    """Add one chunk's sums for taps `from_tap` to `to_tap` to `dW`, or set them where `fresh`.
+    """Add one chunk's sums for taps `from_tap` to `to_tap` to `dW`, or set them where `fresh`, unless `stopped`.
 
     `bases` are the first windows of the chunk's samples, their pixels `image_step` and their rows `line` values apart;
     `panels` is its packed `dZ`. The taps of `dW` are `dW_step` values apart.
@@ -98,6 +99,8 @@ cdef inline void multiply_chunk(
     for r in range(MOST_ROWS):
         sums[r] = scratch + (r + 1) * MOST_COLUMNS
     while first < plan.columns:
+        if stopped(watched):
+            return
         width = panel_width(plan.columns - first, <real>0)
         valid = min(width, plan.columns - first)
         rows = tile_rows(<int>width, <real>0)
@@ -170,10 +173,11 @@ cdef inline void add_columns(
 cdef inline int outer_sums(
     const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
     Py_ssize_t group, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* db,
+    const int* watched,
 ) noexcept nogil:
     """The sums of one group of chunks, for taps `from_tap` to `to_tap`; `db` too unless NULL.
 
-    -1 where working memory could not be allocated.
+    -1 where working memory could not be allocated or the call is stopped.
     """
     cdef bint direct = in_place(plan) or tap_by_tap(plan)
     cdef Py_ssize_t buffer_w = (plan.n_W - 1) * plan.stride_w + span_w(plan)
@@ -222,12 +226,15 @@ cdef inline int outer_sums(
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
             pack_some_rows(chunk_dZ, pixels, plan.columns, plan.pixel_step, pixels, panels)
             multiply_chunk(
-                plan, bases, pieces, image_step, line, top, n_rows, panels, fresh, from_tap, to_tap, dW, dW_step, memory
+                plan, bases, pieces, image_step, line, top, n_rows, panels, fresh, from_tap, to_tap, dW, dW_step, memory,
+                watched,
             )
             if db != NULL:
                 add_columns(chunk_dZ, pixels, plan.columns, plan.pixel_step, fresh, db, partial)
             fresh = False
-        status = 0
+            if stopped(watched):
+                break
+        status = -1 if stopped(watched) else 0
     free(bases)
     free(memory)
     return status
@@ -236,7 +243,7 @@ cdef inline int outer_sums(
 cdef inline int outer_product(
     const Correlation* plan, const real* images, const real* dZ, real* dW, real* db, int team
 ) noexcept nogil:
-    """`dW` and `db` of the whole batch with up to `team` threads; -1 where memory ran out.
+    """`dW` and `db` of the whole batch with up to `team` threads; -1 where memory ran out or the call is stopped.
 
     The pixels of `dZ`, and so the taps of `dW`, are `pixel_step` values apart: the columns of a grouped convolution are a
     part of all.
@@ -247,6 +254,7 @@ cdef inline int outer_product(
     cdef Py_ssize_t parts = min((team + cut.groups - 1) // cut.groups, max(taps // MOST_ROWS, <Py_ssize_t>1))
     cdef Py_ssize_t task, group, part, j
     cdef int failed = 0
+    cdef const int* watched = watch()
     # Group 0 sums in the outputs themselves; the others in memory of their own.
     cdef real* sums = NULL
     if cut.chunks == 0:
@@ -268,8 +276,9 @@ cdef inline int outer_product(
             dW if group == 0 else sums + (group - 1) * (size + plan.columns),
             plan.pixel_step if group == 0 else plan.columns,
             NULL if part > 0 else (db if group == 0 else sums + (group - 1) * (size + plan.columns) + size),
+            watched,
         )
-    for group in range(1, cut.groups):
+    for group in range(1, cut.groups if failed == 0 else 1):
         for task in range(taps):
             for j in range(plan.columns):
                 dW[task * plan.pixel_step + j] += sums[(group - 1) * (size + plan.columns) + task * plan.columns + j]

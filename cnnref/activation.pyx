@@ -19,7 +19,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
 from cnnref._types cimport real
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -30,6 +30,10 @@ cdef enum Function:
     RELU_GRADIENT
     POST_SIGMOID_GRADIENT
     POST_RELU_GRADIENT
+
+cdef enum:
+    # Elements between looks at whether the call is to stop.
+    PIECE = 262144
 
 # Operations for each element, as `team_size` counts them.
 cdef double EXP_WORK = 8
@@ -64,16 +68,31 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
             out[i] = <real>0 if z[i] < 0 else da[i]
 
 
-cdef void apply_all(
+cdef int apply_part(
+    Function function, const real* z, const real* da, real* out, Py_ssize_t begin, Py_ssize_t end, const int* watched
+) noexcept nogil:
+    """`apply` to the elements from `begin` to `end`; -1 where the call is to stop."""
+    cdef Py_ssize_t count
+    while begin < end:
+        if stopped(watched):
+            return -1
+        count = min(end - begin, <Py_ssize_t>PIECE)
+        apply(function, z + begin, da + begin if da != NULL else NULL, out + begin, count)
+        begin += count
+    return 0
+
+
+cdef int apply_all(
     Function function, const real* z, const real* da, real* out, Py_ssize_t n, int threads
 ) noexcept nogil:
-    cdef Py_ssize_t part, begin
+    cdef Py_ssize_t part
+    cdef int failed = 0
+    cdef const int* watched = watch()
     if threads == 1:
-        apply(function, z, da, out, n)
-        return
+        return apply_part(function, z, da, out, 0, n, watched)
     for part in prange(threads, num_threads=threads, schedule="static"):
-        begin = n * part // threads
-        apply(function, z + begin, da + begin if da != NULL else NULL, out + begin, n * (part + 1) // threads - begin)
+        failed += apply_part(function, z, da, out, n * part // threads, n * (part + 1) // threads, watched)
+    return failed
 
 
 cdef ndarray run(Function function, ndarray z, ndarray da):
@@ -85,11 +104,14 @@ cdef ndarray run(Function function, ndarray z, ndarray da):
     cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
+    cdef int status
     with nogil:
         if is_single:
-            apply_all(function, <const float*>z_data, <const float*>da_data, <float*>out_data, n, threads)
+            status = apply_all(function, <const float*>z_data, <const float*>da_data, <float*>out_data, n, threads)
         else:
-            apply_all(function, <const double*>z_data, <const double*>da_data, <double*>out_data, n, threads)
+            status = apply_all(function, <const double*>z_data, <const double*>da_data, <double*>out_data, n, threads)
+    if status < 0:
+        fail("interrupted")
     return out
 
 

@@ -21,7 +21,7 @@ from cnnref._outer cimport outer_product
 from cnnref._panels cimport pack_columns, pack_rows, padded_columns
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._types cimport real
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, team_size
 
 from cnnref.caches import AffineCache
 
@@ -133,7 +133,7 @@ def affine_forward(A_prev, W, b):
                 <double*>cnp.PyArray_DATA(bias), <double*>cnp.PyArray_DATA(Z),
             )
     if status < 0:
-        raise MemoryError("affine_forward: no memory for the packed weights")
+        fail("affine_forward: no memory for the packed weights")
     return Z, AffineCache(a, w, bias)
 
 
@@ -193,5 +193,5 @@ def affine_backward(dZ, cache):
                 <double*>cnp.PyArray_DATA(dW), <double*>cnp.PyArray_DATA(db),
             )
     if status < 0:
-        raise MemoryError("affine_backward: no memory for the packed weights")
+        fail("affine_backward: no memory for the packed weights")
     return dA_prev, dW, db

@@ -27,6 +27,7 @@ from cnnref._arrays cimport empty
 from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
 from cnnref._hyper cimport Window, outputs
+from cnnref.threads cimport fail
 
 from cnnref.caches import ConvCache
 
@@ -66,7 +67,7 @@ cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.n
                 <double*>cnp.PyArray_DATA(Z),
             )
     if status < 0:
-        raise MemoryError("conv_forward: no memory for the packed filters and the padded rows")
+        fail("conv_forward: no memory for the packed filters and the padded rows")
     return Z
 
 
@@ -246,5 +247,5 @@ def conv_backward(dZ, cache):
                     <double*>cnp.PyArray_DATA(dW), <double*>cnp.PyArray_DATA(db),
                 )
     if status < 0:
-        raise MemoryError("conv_backward: no memory for the packed filters and the padded rows")
+        fail("conv_backward: no memory for the packed filters and the padded rows")
     return dA_prev, dW, db

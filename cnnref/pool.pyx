@@ -23,7 +23,7 @@ from cnnref._pooling cimport Pooling, pool_lines, tap
 from cnnref._types cimport real
 from cnnref._unpooling cimport unpool_maxima, unpool_means
 from cnnref._window cimport end_window, first_window
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, stopped, team_size, watch
 
 from cnnref.caches import PoolCache
 
@@ -47,13 +47,55 @@ cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride):
     return p
 
 
+cdef Py_ssize_t piece(const Pooling* p) noexcept nogil:
+    """Rows between looks at whether the call is to stop: some tenths of a millisecond."""
+    cdef double row = <double>max(p.width, <Py_ssize_t>1) * max(p.channels, <Py_ssize_t>1) * p.f * p.f
+    return 1 + <Py_ssize_t>(1e6 / row)
+
+
+cdef int pool_part(
+    const Pooling* p, const real* x, real* out, tap* argmax, bint is_max, Py_ssize_t begin, Py_ssize_t end,
+    const int* watched,
+) noexcept nogil:
+    """`pool_lines`, unless the call is to stop; then and without memory -1."""
+    cdef Py_ssize_t last
+    while begin < end:
+        last = min(begin + piece(p), end)
+        if stopped(watched) or pool_lines(p, x, out, argmax, is_max, begin, last) < 0:
+            return -1
+        begin = last
+    return 0
+
+
+cdef int unpool_part(
+    const Pooling* p, const real* da, const tap* argmax, real* out, Py_ssize_t begin, Py_ssize_t end,
+    const int* watched,
+) noexcept nogil:
+    """`unpool_maxima`, or `unpool_means` where `argmax` is NULL, in the same way."""
+    cdef Py_ssize_t last = begin
+    cdef int status = 0
+    while begin < end and status == 0:
+        if stopped(watched):
+            status = -1
+        elif argmax == NULL:
+            last = min(begin + piece(p), end)
+            status = unpool_means(p, da, out, begin, last)
+        else:
+            # Windows that reach over the end of a piece are looked at twice: so pieces of several windows.
+            last = min(begin + max(piece(p), 4 * p.f), end)
+            status = unpool_maxima(p, da, argmax, out, begin, last)
+        begin = last
+    return status
+
+
 cdef int pool_all(const Pooling* p, const real* x, real* out, tap* argmax, bint is_max) noexcept nogil:
     cdef Py_ssize_t lines = p.m * p.n_H, part
     cdef int threads = team_size(<double>lines * p.n_W * p.channels * p.f * p.f)
     cdef int failures = 0
+    cdef const int* watched = watch()
     for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        failures += pool_lines(
-            p, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads
+        failures += pool_part(
+            p, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads, watched
         )
     return failures
 
@@ -63,11 +105,11 @@ cdef int unpool_all(const Pooling* p, const real* da, const tap* argmax, real* o
     cdef Py_ssize_t lines = p.m * p.height, part
     cdef int threads = team_size(<double>lines * p.width * p.channels)
     cdef int failures = 0
+    cdef const int* watched = watch()
     for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        if argmax == NULL:
-            failures += unpool_means(p, da, out, lines * part // threads, lines * (part + 1) // threads)
-        else:
-            failures += unpool_maxima(p, da, argmax, out, lines * part // threads, lines * (part + 1) // threads)
+        failures += unpool_part(
+            p, da, argmax, out, lines * part // threads, lines * (part + 1) // threads, watched
+        )
     return failures
 
 
@@ -105,7 +147,7 @@ cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
         else:
             failures = pool_taps(p, <const double*>x, <double*>out, positions, taps, is_max)
     if failures:
-        raise MemoryError("pool_forward: no memory for a row of windows")
+        fail("pool_forward: no memory for a row of windows")
     return A, argmax
 
 
@@ -252,7 +294,7 @@ def pool_backward(dA, cache, mode="max"):
         else:
             failures = unpool_taps(&p, <const double*>da_data, positions, taps, <double*>out_data)
     if failures:
-        raise MemoryError("pool_backward: no memory for a row of pixels")
+        fail("pool_backward: no memory for a row of pixels")
     return out
 
 

@@ -1,3 +1,7 @@
-"""The thread count, for kernels."""
+"""The thread count, for kernels, and whether the call in progress is to stop."""
 
 cdef int team_size(double work) noexcept nogil
+
+cdef const int* watch() noexcept nogil
+cdef bint stopped(const int* watched) noexcept nogil
+cdef int fail(str message) except -1

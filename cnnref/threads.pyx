@@ -5,9 +5,14 @@ The count starts as the number of processors this process may use: its affinity,
 does, lowers it for the calling thread; a call from inside a parallel region runs on one thread. No result
 depends on any of this. After ``fork()`` a child runs on one thread, because the OpenMP runtime's team does not
 survive the fork.
+
+A kernel that may run for long asks between pieces of work whether its call is to stop. In the main thread that lets
+Python's signal handlers run, ten times a second; Ctrl-C then ends the call with KeyboardInterrupt and no result. Calls
+from other threads are not stopped, as signals are the main thread's.
 """
 
 import os
+import threading
 
 from cnnref._limits import processors
 from cnnref._processor import openmp
@@ -20,9 +25,29 @@ cdef extern from *:
     static int omp_get_max_threads(void) { return 1; }
     static int omp_in_parallel(void) { return 0; }
     #endif
+    #include <time.h>
+    #include <pythread.h>
+    #ifdef CLOCK_MONOTONIC_COARSE
+    #define CNNREF_CLOCK CLOCK_MONOTONIC_COARSE
+    #else
+    #define CNNREF_CLOCK CLOCK_MONOTONIC
+    #endif
+    static long long milliseconds(void) {
+        struct timespec now;
+        clock_gettime(CNNREF_CLOCK, &now);
+        return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+    }
+    static int read_flag(const int *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
+    static void write_flag(int *flag, int value) { __atomic_store_n(flag, value, __ATOMIC_RELAXED); }
     """
     int omp_get_max_threads() noexcept nogil
     int omp_in_parallel() noexcept nogil
+    long long milliseconds() noexcept nogil
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+    int read_flag(const int* flag) noexcept nogil
+    void write_flag(int* flag, int value) noexcept nogil
+    int PyErr_CheckSignals()
+    void* PyErr_Occurred()
 
 # Starting and joining a team costs a few microseconds; below this many operations (multiply-adds, or
 # elements moved) one thread is done sooner.
@@ -51,6 +76,52 @@ cdef int team_size(double work) noexcept nogil:
         return 1
     limit = _limit()
     return <int>most if most < limit else limit
+
+
+cdef enum:
+    # Milliseconds between looks for signals: the wait for the interpreter's lock is then lost in them.
+    LOOK = 100
+
+cdef unsigned long _main = 0
+cdef int _stop = 0
+cdef int _never = 0
+cdef long long _next_look = 0
+
+
+cdef const int* watch() noexcept nogil:
+    """What `stopped` is to be asked with during a call; taken by the thread that was called.
+
+    Of all calls in progress at most one is the main thread's, so that one flag is enough.
+    """
+    if PyThread_get_thread_ident() != _main:
+        return &_never
+    write_flag(&_stop, 0)
+    return &_stop
+
+
+cdef bint stopped(const int* watched) noexcept nogil:
+    """Whether the call is to stop; its function then answers -1 and ends in `fail`. A few nanoseconds."""
+    if watched == &_never:
+        return False
+    if read_flag(&_stop) == 0 and PyThread_get_thread_ident() == _main and milliseconds() >= _next_look:
+        look()
+    return read_flag(&_stop) != 0
+
+
+cdef void look() noexcept nogil:
+    """Run the handlers of signals that have come; the exception of one stays set, for `fail`."""
+    global _next_look
+    with gil:
+        if PyErr_CheckSignals() < 0:
+            write_flag(&_stop, 1)
+    _next_look = milliseconds() + LOOK
+
+
+cdef int fail(str message) except -1:
+    """Raise why a kernel answered -1: what a signal's handler raised, or MemoryError."""
+    if PyErr_Occurred() != NULL:
+        return -1
+    raise MemoryError(message)
 
 
 def get_num_threads():
@@ -90,10 +161,12 @@ def set_num_threads(n):
 
 
 def _after_fork():
-    global _forked
+    global _forked, _main
     _forked = 1
+    _main = PyThread_get_thread_ident()
 
 
 _num_threads = processors() if openmp() else 1
+_main = threading.main_thread().ident
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
