@@ -18,11 +18,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance import adapters
+from conformance import adapters, differences
 from conformance.bounds import Arithmetic
 from conformance.calls import CALLS, named
 from conformance.case import Case
 from conformance.conventions import Settings, offered, parse
+from conformance.differences import Declared
 from conformance.layout import LAYOUTS, inward, outward
 from conformance.operations import OPERATIONS
 from conformance.subprocess_adapter import Program, ProgramError
@@ -75,6 +76,7 @@ class Implementation:
     layout: str = "NHWC"
     settings: Settings = field(default_factory=Settings)
     options: tuple[str, ...] = ()
+    differs: Declared = field(default_factory=dict)
 
     def lacks(self, case: Case) -> str | None:
         """The option of `case` that the implementation does not declare; None if it takes all of them."""
@@ -198,6 +200,7 @@ def load(spec: str, settings: Settings | None = None) -> Implementation:
         if layout not in LAYOUTS:
             raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
         options = _options(getattr(target, "options", ()))
+        differs = differences.read(getattr(target, "differs", {}))
         declared = getattr(target, "conventions", {})
         conventions = {**parse(f"{n}={v}" for n, v in declared.items()), **settings.conventions}
         arithmetic = Arithmetic.declared(
@@ -208,7 +211,7 @@ def load(spec: str, settings: Settings | None = None) -> Implementation:
     except (ValueError, ProgramError) as error:
         raise LoadError(f"--impl {spec}: {error}") from error
     settings = replace(settings, conventions=conventions)
-    return Implementation(spec, target, arithmetic, layout, settings, options)
+    return Implementation(spec, target, arithmetic, layout, settings, options, differs)
 
 
 def _found(spec: str) -> Any:

@@ -18,6 +18,7 @@ from conformance.compare import Verdict, compare
 from conformance.conventions import adjusted, read
 from conformance.corners import corner_of
 from conformance.data import draw
+from conformance.differences import marked
 from conformance.implementation import Implementation, Outcome, dirty
 from conformance.oracle import evaluate
 from conformance.record import REMARK, Record, blank, from_verdict
@@ -61,7 +62,10 @@ class Judge:
             reason = f"the implementation has no {case.op}"
             corner = corner_of(case)
             return [blank(case, output, "absent", corner, reason) for output in case.operation.outputs]
-        return Trial(self._implementation, case).records(self.diagnoser)
+        trial = Trial(self._implementation, case)
+        records = trial.records(self.diagnoser)
+        declared = self._implementation.differs
+        return [marked(declared, r, trial) if declared and r.status == "failed" else r for r in records]
 
     def _rerun(self, case: Case) -> Mapping[str, NDArray[Any]]:
         outcome = self._implementation.call(case, draw(case))
@@ -94,6 +98,10 @@ class Trial:
     def _call(self, fill: float) -> Outcome:
         dirty(self.expected, self.case.numpy_dtype, fill)
         return self.implementation.call(self.case, self.arrays)
+
+    def dtype(self, output: str) -> np.dtype[Any] | None:
+        """The dtype that an output must have; None for a Python float."""
+        return output_dtype(self.case, output)
 
     def records(self, diagnoser: diagnose.Diagnoser | None) -> list[Record]:
         """The records of the case; failures are diagnosed if there is a diagnoser."""

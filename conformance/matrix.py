@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -21,6 +21,7 @@ from typing import Any
 from conformance.case import Case
 from conformance.conventions import Settings
 from conformance.diagnose import UNEXPLAINED, explain
+from conformance.differences import DECLARED, marked, sentence_of
 from conformance.generate import generate
 from conformance.implementation import LoadError, load
 from conformance.operations import OPERATIONS, Operation
@@ -40,6 +41,10 @@ ATTEMPTS = 2
 PATIENCE = 60.0
 
 
+#: How the reason of a case begins whose process died or hung.
+_DEATHS = ("the process died", "no answer within")
+
+
 @dataclass
 class Cell:
     """One operation of one implementation: cases by status, the worst error of what passed."""
@@ -47,53 +52,72 @@ class Cell:
     statuses: Counter[str] = field(default_factory=Counter)
     max_error_ulp: float = 0.0
     max_bound_fraction: float = 0.0
+    #: Why it fails, by how many outputs: as the implementation declares, and otherwise.
+    declared: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    #: The first failing case, of those that are not declared if there is one.
     example: str = ""
+    declared_example: str = ""
     absent: str = ""
-    crashed: list[str] = field(default_factory=list)
+    deaths: dict[str, Record] = field(default_factory=dict)
 
     def add(self, records: list[Record]) -> None:
         """Count the records of one case."""
-        status = case_status(records)
-        self.statuses[status] += 1
+        self.statuses[case_status(records)] += 1
         for record in records:
-            if record.status == "failed":
-                self.example = self.example or record.case
-                known = record.diagnosis not in (None, UNEXPLAINED)
-                self.reasons[_sentence(record) if known else f"{record.output}: {record.reason}"] += 1
-                if record.reason.startswith(("the process died", "no answer within")):
-                    self.crashed = (
-                        self.crashed if record.case in self.crashed else [*self.crashed, record.case]
-                    )
+            if record.status == "failed" and record.reason.startswith(_DEATHS):
+                # Whether that is declared is not known here; see `settle`.
+                self.deaths.setdefault(record.case, record)
+            elif record.status == "failed":
+                self._fail(record)
             elif record.status == "absent":
                 self.absent = self.absent or record.reason
             else:
                 self.max_error_ulp = max(self.max_error_ulp, float(record.max_error_ulp or 0))
                 self.max_bound_fraction = max(self.max_bound_fraction, float(record.max_bound_fraction or 0))
 
+    def settle(self, sentences: Mapping[str, str]) -> None:
+        """Count the deaths, with what the implementation declares of each of their cases."""
+        for case, record in self.deaths.items():
+            self._fail(record.but(reason=f"{DECLARED}{sentences[case]}") if sentences.get(case) else record)
+
+    def _fail(self, record: Record) -> None:
+        sentence = sentence_of(record)
+        if sentence:
+            self.declared[sentence] += 1
+            self.declared_example = self.declared_example or record.case
+            return
+        known = record.diagnosis not in (None, UNEXPLAINED)
+        self.reasons[_sentence(record) if known else f"{record.output}: {record.reason}"] += 1
+        self.example = self.example or record.case
+
     @property
     def status(self) -> str:
-        """The one word of the cell."""
-        order = ("failed", "passed", "absent")
-        return next((status for status in order if self.statuses[status]), "absent")
+        """The one word of the cell; ``differs`` if everything that fails is declared."""
+        if self.statuses["failed"]:
+            return "failed" if self.reasons else "differs"
+        return next((status for status in ("passed", "absent") if self.statuses[status]), "absent")
 
-    def to_dict(self, known: str | None) -> Json:
-        """The cell for ``matrix.json``; `known` is what the adapter says of where it differs."""
+    def to_dict(self) -> Json:
+        """The cell for ``matrix.json``."""
         most = self.reasons.most_common(1)
-        why = known or (most[0][0] if most else "")
-        if self.crashed:
+        why = [most[0][0]] if most else []
+        if self.deaths:
             # Heap corruption shows as one signal here and another there; the cell names the first case.
-            killed = f"{len(self.crashed)} cases killed the process, the first {self.crashed[0]}."
-            why = f"{killed} {known or ''}".strip()
+            why.insert(
+                0, f"{len(self.deaths)} cases killed the process, the first {next(iter(self.deaths))}."
+            )
+        why += [sentence for sentence, _ in self.declared.most_common()]
         return {
             "status": self.status,
             **{status: self.statuses[status] for status in ("passed", "failed", "absent")},
             "max_error_ulp": self.max_error_ulp,
             "max_bound_fraction": self.max_bound_fraction,
-            "differs": why if self.status == "failed" else "",
+            "differs": " ".join(why),
+            "declared": dict(self.declared),
             "reason": most[0][0] if most else "",
-            "example": self.example,
-            "crashed": self.crashed,
+            "example": self.example or self.declared_example,
+            "crashed": list(self.deaths),
             "absent_because": self.absent,
         }
 
@@ -127,7 +151,10 @@ def column(
     seconds = time.monotonic() - started
     for records in hazards:
         cells[records[0].op].add(records)
-    known = _declared(spec)
+    deaths = [record for cell in cells.values() for record in cell.deaths.values()]
+    known = _declared(spec, deaths)
+    for cell in cells.values():
+        cell.settle(known["deaths"])
     every = sum((cell.statuses for cell in cells.values()), Counter[str]())
     about = workers.about
     return {
@@ -136,10 +163,11 @@ def column(
         "arithmetic": about.arithmetic if about else "ieee",
         "conventions": known["conventions"],
         **{status: every[status] for status in ("passed", "failed", "absent")},
-        "crashed": sorted({case for cell in cells.values() for case in cell.crashed}),
+        "undeclared": sum(cell.status == "failed" for cell in cells.values()),
+        "crashed": sorted({case for cell in cells.values() for case in cell.deaths}),
         "seconds": round(seconds, 1),
         "cases_per_second": round((every["passed"] + every["failed"]) / max(seconds, 1e-3), 1),
-        "operations": {op: cell.to_dict(known["differs"].get(op)) for op, cell in cells.items()},
+        "operations": {op: cell.to_dict() for op, cell in cells.items()},
     }
 
 
@@ -175,27 +203,23 @@ def _alone(connection: Any, spec: str, case: Case, settings: Settings) -> None:
     connection.close()
 
 
-def _declare(connection: Any, spec: str) -> None:
+def _declare(connection: Any, spec: str, deaths: list[Record]) -> None:
     implementation = load(spec)
-    connection.send(
-        {
-            "differs": dict(getattr(implementation.target, "differs", {})),
-            "conventions": dict(implementation.settings.conventions),
-        }
-    )
+    sentences = {r.case: sentence_of(marked(implementation.differs, r)) for r in deaths}
+    connection.send({"deaths": sentences, "conventions": dict(implementation.settings.conventions)})
 
 
-def _declared(spec: str) -> Json:
-    """What a module says of itself, asked in a child: a peer is never imported here."""
+def _declared(spec: str, deaths: list[Record]) -> Json:
+    """What a module says of itself and of the cases it died of, asked in a child of its own."""
     context: Any = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_declare, args=(theirs, spec))
+    process = context.Process(target=_declare, args=(theirs, spec, deaths))
     process.start()
     theirs.close()
     try:
         answer: Json = ours.recv()
     except EOFError:
-        answer = {"differs": {}, "conventions": {}}
+        answer = {"deaths": {}, "conventions": {}}
     process.join()
     return answer
 

@@ -78,7 +78,8 @@ def command(asked: argparse.Namespace) -> int:
         )
         for op, cell in found["operations"].items():
             if cell["failed"]:
-                print(f"  {op}: {cell['failed']} failed: {cell['differs']}")
+                word = "differ as declared" if cell["status"] == "differs" else "failed"
+                print(f"  {op}: {cell['failed']} {word}: {cell['differs']}")
     page = matrix.write(columns, {"cases": asked.cases, "seed": asked.seed}, asked.out)
     print(f"Matrix: {page}")
     if all("unusable" in found for found in columns):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from conformance.adapters._onnx_nodes import Array, Functions
+from conformance.differences import Seen
 
 _OPTIONS = onnxruntime.SessionOptions()
 _OPTIONS.intra_op_num_threads = 1
@@ -17,16 +19,30 @@ _LOGISTIC = (
     "Its sigmoid is a rational approximation that is clamped far from zero: accurate to an absolute and not "
     "to a relative error, so that small values lose their digits or become 0."
 )
+
+
+def _absolute(seen: Seen) -> Any:
+    """Within one unit in the last place of 1."""
+    if seen.got is None or seen.expected is None:
+        return False
+    if seen.case.op != "sigmoid" and seen.case.word("activation") != "sigmoid":
+        return False
+    return np.abs(seen.got - seen.expected) <= float(np.finfo(seen.case.numpy_dtype).eps)
+
+
 #: Where it is known to differ, one sentence each.
 differs = {
-    "pool_forward": "Its max pooling skips NaN, in float32 otherwise than in float64, and it refuses images "
-    "without channels.",
-    "sigmoid": _LOGISTIC,
-    "affine_activation_forward": _LOGISTIC,
+    "pool_forward": {
+        "pool-nan=ignored-lowest": "Its max pooling skips NaN and starts from the lowest number."
+    },
+    "sigmoid": {_absolute: _LOGISTIC},
+    "affine_activation_forward": {_absolute: _LOGISTIC},
 }
 
 
 def _run(model: Any, arrays: dict[str, Array]) -> Array:
+    if "Pool" in model.graph.node[0].op_type and 0 in arrays["A"].shape[1:]:
+        raise NotImplementedError("ONNX Runtime refuses to pool an image without channels")
     try:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), _OPTIONS, providers=["CPUExecutionProvider"]
