@@ -13,6 +13,7 @@ CNNREF_CFLAGS, CNNREF_LDFLAGS
     Appended to every compiler and linker command (sanitizers, for example).
 """
 
+import copy
 import os
 import platform
 import shlex
@@ -164,14 +165,18 @@ def extensions() -> list[Extension]:
 class BuildPerInstructionSet(build_ext):
     """Keep the objects of one source apart that is compiled for several instruction sets."""
 
+    def finalize_options(self) -> None:
+        """Build as many at a time as there are processors, unless told otherwise."""
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count()
+
     def build_extension(self, ext: Extension) -> None:
         """Build one extension in a folder of its own."""
-        whole = self.build_temp
-        self.build_temp = os.path.join(whole, ext.name.rpartition(".")[0])
-        try:
-            super().build_extension(ext)
-        finally:
-            self.build_temp = whole
+        # A copy, because several threads are in here at a time.
+        command = copy.copy(self)
+        command.build_temp = os.path.join(self.build_temp, ext.name.rpartition(".")[0])
+        build_ext.build_extension(command, ext)
 
 
 WANTED = os.environ.get("CNNREF_EXTENSIONS", "1") != "0"

@@ -1,0 +1,8 @@
+"""Which tests there are without the source tree: ci/wheel has tests, examples and the installed package."""
+
+from pathlib import Path
+
+#: Tests of what is not installed: the benchmark, the commands in ci/, the documents.
+OF_THE_TREE = ["test_bench.py", "test_mutants.py"]
+
+collect_ignore = [] if (Path(__file__).parents[1] / "setup.py").exists() else OF_THE_TREE
