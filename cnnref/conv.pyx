@@ -6,16 +6,10 @@
 where ``c`` runs over the ``n_C_prev / groups`` input channels of the filter's group, which start at ``c0(j)``. Order of
 summation, the same for every thread count, batch and instruction set:
 
-<<<<<<< HEAD
 - ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is
   left out.
 - ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over
-  the filters.
-=======
-- ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is left out.
-- ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over the filters
-  of its group.
->>>>>>> 2f803a9 (conv: pairs, four-sided pads, same and valid, dilation, filters of any extents, groups)
+  the filters of its group.
 - ``dW``, ``db``: see ``_outer.pxd``.
 
 Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``conv_backward``.
