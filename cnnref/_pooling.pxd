@@ -12,12 +12,12 @@ maximum stays, and the last NaN. A sum of taps is divided by their number, round
 """
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from cnnref._memory cimport allocate
-from cnnref._types cimport real
+from cnnref._types cimport inlined, real
 
 ctypedef fused tap:
     # The position of a maximum in its window, row * f + column; the first type that holds f * f values.
@@ -43,15 +43,16 @@ cdef struct Pooling:
 
 cdef inline bint by_phase(const Pooling* p) noexcept nogil:
     """Whether the lanes of a run are pixels of one phase rather than the channels of a pixel."""
-    return p.channels < LANES
+    return p.channels < 8
 
 
-cdef inline void max_lanes(
-    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out, tap* argmax
+cdef inline inlined max_lanes(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out, real* where,
+    tap* argmax,
 ) noexcept nogil:
-    """`lanes` (a constant, at most LANES) outputs of a run; see `max_run`."""
+    """`lanes` (a constant, at most LANES) outputs of a run; see `pool_runs`."""
     cdef real[LANES] best
-    cdef real[LANES] where
+    cdef real[LANES] at
     cdef int64_t[LANES] far  # a float32 does not count far enough for the largest windows
     cdef Py_ssize_t row, column
     cdef int lane
@@ -60,7 +61,7 @@ cdef inline void max_lanes(
     cdef bint take
     for lane in range(lanes):
         best[lane] = -INFINITY
-        where[lane] = 0
+        at[lane] = 0
         far[lane] = 0
     for row in range(f):
         for column in range(f):
@@ -72,19 +73,19 @@ cdef inline void max_lanes(
                 if tap is uint64_t:
                     far[lane] = row * f + column if take else far[lane]
                 else:
-                    where[lane] = <real>(row * f + column) if take else where[lane]
+                    at[lane] = <real>(row * f + column) if take else at[lane]
     for lane in range(lanes):
         out[lane] = best[lane]
         if tap is uint64_t:
             argmax[lane] = <uint64_t>far[lane]
         else:
-            argmax[lane] = <tap>where[lane]
+            where[lane] = at[lane]
 
 
-cdef inline void mean_lanes(
+cdef inline inlined mean_lanes(
     const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out
 ) noexcept nogil:
-    """`lanes` (a constant, at most LANES) outputs of a run; see `mean_run`."""
+    """`lanes` (a constant, at most LANES) outputs of a run; see `pool_runs`."""
     cdef real[LANES] sums
     cdef Py_ssize_t row, column
     cdef int lane
@@ -100,58 +101,47 @@ cdef inline void mean_lanes(
         out[lane] = sums[lane] / <real>(f * f)
 
 
-cdef inline void max_run(
-    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t n, real* out, tap* argmax
+cdef inline inlined lanes_of_run(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, bint is_max, real* out,
+    real* where, tap* argmax,
 ) noexcept nogil:
-    """`n` outputs side by side; tap (row, column) of output i is ``x[row * pitch + columns[column] + i]``.
+    if is_max:
+        max_lanes(x, pitch, columns, f, lanes, out, where, argmax)
+    else:
+        mean_lanes(x, pitch, columns, f, lanes, out)
 
-    The last lanes are computed twice where `n` is no multiple of LANES.
+
+cdef inline inlined pool_runs(
+    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t runs, Py_ssize_t step,
+    Py_ssize_t n, bint is_max, real* out, real* where, tap* argmax,
+) noexcept nogil:
+    """`runs` runs of `n` outputs; tap (row, column) of output i of run j is ``x[j * step + row * pitch + columns[column] + i]``.
+
+    The last lanes are computed twice where `n` is no multiple of LANES. Positions go to `where`, those of uint64
+    to `argmax`. `f`, where it is 2 or 3, and `is_max` are constants.
     """
-    cdef Py_ssize_t i = 0, at
-    while i < n:
-        if n >= LANES:
-            at = min(i, n - LANES)
-            if f == 2:
-                max_lanes(x + at, pitch, columns, 2, LANES, out + at, argmax + at)
-            elif f == 3:
-                max_lanes(x + at, pitch, columns, 3, LANES, out + at, argmax + at)
+    cdef Py_ssize_t i, j, at
+    for j in range(runs):
+        i = 0
+        while i < n:
+            if n >= LANES:
+                at = min(i, n - LANES)
+                lanes_of_run(x + at, pitch, columns, f, LANES, is_max, out + at, where + at, argmax + at)
+                i += LANES
+            elif n >= 8:
+                at = min(i, n - 8)
+                lanes_of_run(x + at, pitch, columns, f, 8, is_max, out + at, where + at, argmax + at)
+                i += 8
             else:
-                max_lanes(x + at, pitch, columns, f, LANES, out + at, argmax + at)
-            i += LANES
-        elif n >= 4:
-            at = min(i, n - 4)
-            max_lanes(x + at, pitch, columns, f, 4, out + at, argmax + at)
-            i += 4
-        else:
-            max_lanes(x + i, pitch, columns, f, 1, out + i, argmax + i)
-            i += 1
+                lanes_of_run(x + i, pitch, columns, f, 1, is_max, out + i, where + i, argmax + i)
+                i += 1
+        x += step
+        out += n
+        where += n
+        argmax += n
 
 
-cdef inline void mean_run(
-    const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t n, real* out
-) noexcept nogil:
-    """As `max_run`, for the mean."""
-    cdef Py_ssize_t i = 0, at
-    while i < n:
-        if n >= LANES:
-            at = min(i, n - LANES)
-            if f == 2:
-                mean_lanes(x + at, pitch, columns, 2, LANES, out + at)
-            elif f == 3:
-                mean_lanes(x + at, pitch, columns, 3, LANES, out + at)
-            else:
-                mean_lanes(x + at, pitch, columns, f, LANES, out + at)
-            i += LANES
-        elif n >= 4:
-            at = min(i, n - 4)
-            mean_lanes(x + at, pitch, columns, f, 4, out + at)
-            i += 4
-        else:
-            mean_lanes(x + i, pitch, columns, f, 1, out + i)
-            i += 1
-
-
-cdef inline void split_pixels(
+cdef inline inlined split_pixels(
     const real* row, Py_ssize_t count, Py_ssize_t step, Py_ssize_t channels, real* out
 ) noexcept nogil:
     """Every `step`-th of the pixels from `row` on, side by side; inlined with constants."""
@@ -176,10 +166,14 @@ cdef inline void split_phases(const Pooling* p, const real* row, Py_ssize_t phas
             split_pixels(start, count, p.stride, 1, phase)
         elif c == 3:
             split_pixels(start, count, p.stride, 3, phase)
-        elif c == 8:
-            split_pixels(start, count, p.stride, 8, phase)
         else:
             split_pixels(start, count, p.stride, c, phase)
+
+
+cdef inline void narrow_row(const real* where, Py_ssize_t n, tap* argmax) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        argmax[i] = <tap><int32_t>where[i]
 
 
 cdef inline int pool_lines(
@@ -189,28 +183,30 @@ cdef inline int pool_lines(
     cdef Py_ssize_t c = p.channels, line_length = p.n_W * c, pitch = p.width * c
     cdef Py_ssize_t phase_length = (p.n_W + (p.f - 1) // p.stride) * c
     cdef bint split = by_phase(p) and p.stride > 1 and p.n_W > 1
+    cdef bint short = split and line_length < LANES
     cdef Py_ssize_t line, row, j, run, runs, step
     cdef const real* start
+    cdef real* result
+    cdef tap* positions
     cdef real* buffer = NULL
     cdef real[LANES] short_out
     cdef tap[LANES] short_argmax
     cdef Py_ssize_t* columns = <Py_ssize_t*>allocate(p.f, sizeof(Py_ssize_t))
-    if columns == NULL:
-        return -1
+    cdef real* where = <real*>allocate(line_length + LANES if is_max else 0, sizeof(real))
     if split:
         pitch = min(p.f, p.stride) * phase_length
         buffer = <real*>allocate(p.f * pitch + LANES, sizeof(real))
-        if buffer == NULL:
-            free(columns)
-            return -1
+    if columns == NULL or where == NULL or (split and buffer == NULL):
+        free(columns)
+        free(where)
+        free(buffer)
+        return -1
+    for j in range(p.f):
+        columns[j] = j % p.stride * phase_length + j // p.stride * c if split else j * c
+    if split:
         memset(buffer, 0, (p.f * pitch + LANES) * sizeof(real))
-        for j in range(p.f):
-            columns[j] = j % p.stride * phase_length + j // p.stride * c
-    else:
-        for j in range(p.f):
-            columns[j] = j * c
     if split or p.stride == 1:
-        runs, run, step = 1, line_length, 0
+        runs, run, step = 1, LANES if short else line_length, 0
     else:
         runs, run, step = p.n_W, c, p.stride * c
     for line in range(begin, end):
@@ -219,23 +215,29 @@ cdef inline int pool_lines(
             for row in range(p.f):
                 split_phases(p, start + row * p.width * c, phase_length, buffer + row * pitch)
             start = buffer
-        if split and line_length < LANES:
-            # All lanes at once, with what happens to stand behind the row in the buffer.
-            if is_max:
-                max_run(start, pitch, columns, p.f, LANES, short_out, short_argmax)
-                memcpy(argmax + line * line_length, short_argmax, line_length * sizeof(tap))
+        result, positions = out + line * line_length, argmax + line * line_length
+        if short:  # all lanes at once, with what happens to stand behind the row in the buffer
+            result, positions = short_out, short_argmax
+        if not is_max:
+            if p.f == 2:
+                pool_runs(start, pitch, columns, 2, runs, step, run, False, result, where, positions)
+            elif p.f == 3:
+                pool_runs(start, pitch, columns, 3, runs, step, run, False, result, where, positions)
             else:
-                mean_run(start, pitch, columns, p.f, LANES, short_out)
+                pool_runs(start, pitch, columns, p.f, runs, step, run, False, result, where, positions)
+        elif p.f == 2:
+            pool_runs(start, pitch, columns, 2, runs, step, run, True, result, where, positions)
+        elif p.f == 3:
+            pool_runs(start, pitch, columns, 3, runs, step, run, True, result, where, positions)
+        else:
+            pool_runs(start, pitch, columns, p.f, runs, step, run, True, result, where, positions)
+        if is_max and tap is not uint64_t:
+            narrow_row(where, line_length, argmax + line * line_length)
+        elif is_max and short:
+            memcpy(argmax + line * line_length, short_argmax, line_length * sizeof(tap))
+        if short:
             memcpy(out + line * line_length, short_out, line_length * sizeof(real))
-            continue
-        for j in range(runs):
-            if is_max:
-                max_run(
-                    start + j * step, pitch, columns, p.f, run,
-                    out + line * line_length + j * run, argmax + line * line_length + j * run,
-                )
-            else:
-                mean_run(start + j * step, pitch, columns, p.f, run, out + line * line_length + j * run)
     free(buffer)
+    free(where)
     free(columns)
     return 0

@@ -1,66 +1,163 @@
 """Pooling backward: a pixel's gradient is the sum over the windows that contain it, in (row, column) order.
 
-A window gives all of its gradient to the position of its maximum, or ``dA / (f * f)``, rounded once, to each pixel.
-The input rows are divided among the threads, so that no two add to one element; a window on the border between two
-is looked at by both. The order of a sum does not depend on that.
+A window gives all of its gradient to the position of its maximum and 0 to the others, or ``dA / (f * f)``, rounded
+once, to each pixel. The input rows are divided among the threads, so that no two add to one element; a window on
+the border between two is looked at by both. The order of a sum does not depend on that.
 
-Maxima are scattered: each window, in order, adds to one pixel. Averages are gathered: as in `cnnref._pooling`,
-the lanes are the channels of a pixel or, with few channels, the pixels of one phase, which have the same
-position in their windows, so that a row of windows adds to a row of pixels.
+The windows are taken in order; each adds to its pixels, LANES channels at once. With few channels the lanes are, as
+in `cnnref._pooling`, the pixels of one phase, which have the same position in their windows, so that a row
+of windows adds to a row of pixels.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from cnnref._memory cimport allocate
 from cnnref._pooling cimport LANES, Pooling, by_phase, tap
-from cnnref._types cimport real
+from cnnref._types cimport inlined, real
 from cnnref._window cimport end_window, first_window
 
 
-cdef inline void add_shares(real* sums, const real* da, real area, Py_ssize_t n) noexcept nogil:
+cdef inline inlined spread_lanes(
+    const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t f, Py_ssize_t begin,
+    Py_ssize_t end, Py_ssize_t length, Py_ssize_t c, int lanes, bint alone, real* out,
+) noexcept nogil:
+    """`lanes` channels of one window, from row `begin` of it to `end`; `f`, `lanes`, `is_max`, `alone` are constants.
+
+    `out` is the window's first pixel. With `alone` no other window has this one's pixels: they need not be 0 before.
+    """
+    cdef real[LANES] value
+    cdef real[LANES] mark
+    cdef Py_ssize_t row, column
+    cdef int lane
+    cdef real* pixel
+    cdef real share
+    cdef bint hit
+    for lane in range(lanes):
+        value[lane] = shares[lane]
+        mark[lane] = where[lane]
+    for row in range(begin, end):
+        for column in range(f):
+            pixel = out + row * length + column * c
+            for lane in range(lanes):
+                share = value[lane]
+                if is_max:
+                    if tap is uint64_t:  # more positions than a float32 tells apart
+                        hit = argmax[lane] == <uint64_t>(row * f + column)
+                    else:
+                        hit = mark[lane] == <real>(row * f + column)
+                    share = share if hit else <real>0
+                pixel[lane] = <real>0 + share if alone else pixel[lane] + share
+
+
+cdef inline inlined spread_channels(
+    const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t f, Py_ssize_t begin,
+    Py_ssize_t end, Py_ssize_t length, Py_ssize_t c, bint alone, real* out,
+) noexcept nogil:
+    """All channels of one window; see `spread_lanes`."""
+    cdef Py_ssize_t i = 0
+    while i + LANES <= c:
+        spread_lanes(shares + i, where + i, argmax + i, is_max, f, begin, end, length, c, LANES, alone, out + i)
+        i += LANES
+    if i + 8 <= c:
+        spread_lanes(shares + i, where + i, argmax + i, is_max, f, begin, end, length, c, 8, alone, out + i)
+        i += 8
+    while i < c:
+        spread_lanes(shares + i, where + i, argmax + i, is_max, f, begin, end, length, c, 1, alone, out + i)
+        i += 1
+
+
+cdef inline inlined spread_windows(
+    const Pooling* p, const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t begin,
+    Py_ssize_t end, real* out,
+) noexcept nogil:
+    """A row of windows, from row `begin` of the windows to `end`."""
+    cdef Py_ssize_t c = p.channels, length = p.width * p.channels, f = p.f, step = p.stride * p.channels
+    cdef Py_ssize_t j, at
+    cdef bint whole = begin == 0 and end == f
+    for j in range(p.n_W):
+        at = j * c
+        if f == 2 and p.stride == 2 and whole:
+            spread_channels(
+                shares + at, where + at, argmax + at, is_max, 2, 0, 2, length, c, True, out + j * step
+            )
+        elif f == p.stride:
+            spread_channels(
+                shares + at, where + at, argmax + at, is_max, f, begin, end, length, c, True, out + j * step
+            )
+        elif f == 3 and whole:
+            spread_channels(
+                shares + at, where + at, argmax + at, is_max, 3, 0, 3, length, c, False, out + j * step
+            )
+        else:
+            spread_channels(
+                shares + at, where + at, argmax + at, is_max, f, begin, end, length, c, False, out + j * step
+            )
+
+
+cdef inline void widen_row(const tap* argmax, Py_ssize_t n, real* where) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        sums[i] += da[i] / area
+        where[i] = <real>argmax[i]
 
 
-cdef inline void gather_lanes(
-    const Pooling* p, const real* da, Py_ssize_t rows, Py_ssize_t columns, real* out
+cdef inline void divide_row(const real* da, real area, Py_ssize_t n, real* shares) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        shares[i] = da[i] / area
+
+
+cdef inline void clear_lines(const Pooling* p, real* image, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    """Set to 0 what `spread_windows` will add to, or leave as it is, in the image's rows from `begin` to `end`."""
+    cdef Py_ssize_t length = p.width * p.channels, y, covered
+    for y in range(begin, end):
+        covered = p.n_W * p.f * p.channels if p.f == p.stride and y < p.n_H * p.f else 0
+        memset(image + y * length + covered, 0, (length - covered) * sizeof(real))
+
+
+cdef inline void unpool_rows(
+    const Pooling* p, const real* da, const tap* argmax, bint is_max, real* buffer, real* image, Py_ssize_t begin,
+    Py_ssize_t end,
 ) noexcept nogil:
-    """LANES channels of one pixel; `da` starts at the first of `rows` x `columns` windows that contain it."""
-    cdef real[LANES] sums
-    cdef Py_ssize_t i, j, at
-    cdef real area = <real>(p.f * p.f)
-    cdef int lane
-    for lane in range(LANES):
-        sums[lane] = 0
-    for i in range(rows):
-        for j in range(columns):
-            at = (i * p.n_W + j) * p.channels
-            for lane in range(LANES):
-                sums[lane] += da[at + lane] / area
-    for lane in range(LANES):
-        out[lane] = sums[lane]
+    """The rows of one image from `begin` to `end`; `buffer` has room for a row of windows."""
+    cdef Py_ssize_t length = p.width * p.channels, windows = p.n_W * p.channels
+    cdef Py_ssize_t clear = begin, ready, i, top, first, last
+    for i in range(first_window(begin, p.f, p.stride), end_window(end - 1, p.stride, p.n_H)):
+        top = i * p.stride
+        first, last = max(begin - top, <Py_ssize_t>0), min(end - top, p.f)
+        ready = top + last
+        if clear < ready:
+            clear_lines(p, image, clear, ready)
+            clear = ready
+        if is_max:
+            widen_row(argmax + i * windows, windows, buffer)
+            spread_windows(
+                p, da + i * windows, buffer, argmax + i * windows, True, first, last, image + top * length
+            )
+        else:
+            divide_row(da + i * windows, <real>(p.f * p.f), windows, buffer)
+            spread_windows(p, buffer, buffer, argmax, False, first, last, image + top * length)
+    clear_lines(p, image, clear, end)
 
 
-cdef inline void unpool_pixels(const Pooling* p, const real* da, Py_ssize_t rows, real* out) noexcept nogil:
-    """One input row, pixel by pixel; `da` starts at the first of `rows` rows of windows."""
-    cdef Py_ssize_t x, c, at, first = 0, end = 0
-    for x in range(p.width):
-        while first * p.stride + p.f <= x:
-            first += 1
-        while end < p.n_W and end * p.stride <= x:
-            end += 1
-        if first >= end:
-            memset(out + x * p.channels, 0, p.channels * sizeof(real))
-            continue
-        for c in range((p.channels + LANES - 1) // LANES):
-            at = min(c * LANES, p.channels - LANES)
-            gather_lanes(p, da + first * p.channels + at, rows, end - first, out + x * p.channels + at)
+cdef inline void add_row(
+    const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t position, Py_ssize_t n, real* sums
+) noexcept nogil:
+    """Add to `n` pixels side by side, each at `position` in its window."""
+    cdef Py_ssize_t i
+    if not is_max:
+        for i in range(n):
+            sums[i] += shares[i]
+    elif tap is uint64_t:
+        for i in range(n):
+            sums[i] += shares[i] if argmax[i] == <uint64_t>position else <real>0
+    else:
+        for i in range(n):
+            sums[i] += shares[i] if where[i] == <real>position else <real>0
 
 
-cdef inline void join_pixels(
+cdef inline inlined join_pixels(
     const real* phase, Py_ssize_t count, Py_ssize_t step, Py_ssize_t channels, real* out
 ) noexcept nogil:
     """Pixels side by side to every `step`-th pixel from `out` on; inlined with constants."""
@@ -71,115 +168,76 @@ cdef inline void join_pixels(
 
 
 cdef inline void unpool_phases(
-    const Pooling* p, const real* da, Py_ssize_t rows, real* sums, real* out
+    const Pooling* p, const real* da, const tap* argmax, bint is_max, Py_ssize_t y, real* buffer, real* sums, real* out
 ) noexcept nogil:
-    """As `unpool_pixels`, phase by phase; `sums` has room for the pixels of one phase."""
-    cdef Py_ssize_t c = p.channels, q, i, back, count, windows
-    cdef real* phase
-    for q in range(min(p.stride, p.width)):
-        count = (p.width - q + p.stride - 1) // p.stride
-        phase = out if p.stride == 1 else sums
-        memset(phase, 0, count * c * sizeof(real))
-        if q < p.f:
-            for i in range(rows):
-                for back in range((p.f - 1 - q) // p.stride, -1, -1):
-                    # Pixel k of the phase is at column q + stride * back of window k - back.
-                    windows = min(p.n_W, count - back)
-                    if windows > 0:
-                        add_shares(phase + back * c, da + i * p.n_W * c, <real>(p.f * p.f), windows * c)
-        if p.stride == 1:
-            continue
-        if c == 1 and p.stride == 2:
-            join_pixels(phase, count, 2, 1, out + q)
-        elif c == 1:
-            join_pixels(phase, count, p.stride, 1, out + q)
-        elif c == 3:
-            join_pixels(phase, count, p.stride, 3, out + q * 3)
-        elif c == 8:
-            join_pixels(phase, count, p.stride, 8, out + q * 8)
+    """Row `y` of an image; `buffer` has room for a row of windows, `sums` for the pixels of all phases."""
+    cdef Py_ssize_t c = p.channels, phases = min(p.stride, p.width), windows = p.n_W * p.channels
+    cdef Py_ssize_t room = (p.width // p.stride + 1) * c
+    cdef Py_ssize_t q, i, back, count
+    cdef const real* shares
+    if p.stride == 1:
+        sums = out
+    memset(sums, 0, (p.width * c if p.stride == 1 else phases * room) * sizeof(real))
+    for i in range(first_window(y, p.f, p.stride), end_window(y, p.stride, p.n_H)):
+        if is_max:
+            widen_row(argmax + i * windows, windows, buffer)
+            shares = da + i * windows
         else:
-            join_pixels(phase, count, p.stride, c, out + q * c)
+            divide_row(da + i * windows, <real>(p.f * p.f), windows, buffer)
+            shares = buffer
+        for q in range(min(phases, p.f)):
+            count = (p.width - q + p.stride - 1) // p.stride
+            for back in range((p.f - 1 - q) // p.stride, -1, -1):
+                # Pixel k of the phase is at column q + stride * back of window k - back.
+                if back < count:
+                    add_row(
+                        shares, buffer, argmax + i * windows, is_max,
+                        (y - i * p.stride) * p.f + q + p.stride * back, min(p.n_W, count - back) * c,
+                        sums + q * room + back * c,
+                    )
+    if p.stride == 1:
+        return
+    for q in range(phases):
+        count = (p.width - q + p.stride - 1) // p.stride
+        if c == 1 and p.stride == 2:
+            join_pixels(sums + q * room, count, 2, 1, out + q)
+        elif c == 1:
+            join_pixels(sums + q * room, count, p.stride, 1, out + q)
+        elif c == 3:
+            join_pixels(sums + q * room, count, p.stride, 3, out + q * 3)
+        else:
+            join_pixels(sums + q * room, count, p.stride, c, out + q * c)
 
 
-cdef inline int unpool_means(
-    const Pooling* p, const real* da, real* out, Py_ssize_t begin, Py_ssize_t end
+cdef inline int unpool_lines(
+    const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out, Py_ssize_t begin, Py_ssize_t end
 ) noexcept nogil:
     """Input rows from `begin` to `end`, counted through the batch; -1 if memory runs out."""
-    cdef Py_ssize_t line, y, first, rows, length = p.width * p.channels
-    cdef const real* start
+    cdef Py_ssize_t length = p.width * p.channels, windows = p.n_H * p.n_W * p.channels
+    cdef Py_ssize_t line = begin, y, last, sample
+    cdef real* buffer = <real*>allocate(p.n_W * p.channels, sizeof(real))
     cdef real* sums = NULL
     if by_phase(p) and p.stride > 1:
-        sums = <real*>allocate((p.width // p.stride + 1) * p.channels, sizeof(real))
-        if sums == NULL:
-            return -1
-    for line in range(begin, end):
-        y = line % p.height
-        first = first_window(y, p.f, p.stride)
-        rows = end_window(y, p.stride, p.n_H) - first
-        start = da + (line // p.height * p.n_H + first) * p.n_W * p.channels
-        if rows <= 0:
-            memset(out + line * length, 0, length * sizeof(real))
-        elif by_phase(p):
-            unpool_phases(p, start, rows, sums, out + line * length)
-        else:
-            unpool_pixels(p, start, rows, out + line * length)
-    free(sums)
-    return 0
-
-
-cdef inline void scatter(
-    const real* da, const tap* argmax, Py_ssize_t n, const Py_ssize_t* offsets, Py_ssize_t taps, real* out
-) noexcept nogil:
-    """Add each of `n` gradients at the offset of its position; a position that is none counts as the first."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if tap is uint8_t:
-            out[i + offsets[argmax[i]]] += da[i]
-        else:
-            out[i + offsets[argmax[i] if <uint64_t>argmax[i] < <uint64_t>taps else 0]] += da[i]
-
-
-cdef inline void scatter_within(
-    const real* da, const tap* argmax, Py_ssize_t n, const Py_ssize_t* offsets, Py_ssize_t taps, real* out,
-    Py_ssize_t least, Py_ssize_t end,
-) noexcept nogil:
-    """As `scatter`, where the offset is at least `least` and below `end`."""
-    cdef Py_ssize_t i, at
-    for i in range(n):
-        at = offsets[argmax[i] if <uint64_t>argmax[i] < <uint64_t>taps else 0]
-        if least <= at < end:
-            out[i + at] += da[i]
-
-
-cdef inline int unpool_maxima(
-    const Pooling* p, const real* da, const tap* argmax, real* out, Py_ssize_t begin, Py_ssize_t end
-) noexcept nogil:
-    """As `unpool_means`, for the positions that `argmax` holds."""
-    cdef Py_ssize_t c = p.channels, length = p.width * c, taps = p.f * p.f
-    cdef Py_ssize_t line = begin, last, y, i, j, at, top
-    # A table for every value that a uint8 has.
-    cdef Py_ssize_t* offsets = <Py_ssize_t*>allocate(max(taps, <Py_ssize_t>256), sizeof(Py_ssize_t))
-    if offsets == NULL:
+        sums = <real*>allocate(min(p.stride, p.width) * (p.width // p.stride + 1) * p.channels, sizeof(real))
+    if buffer == NULL or (by_phase(p) and p.stride > 1 and sums == NULL):
+        free(buffer)
+        free(sums)
         return -1
-    for i in range(max(taps, <Py_ssize_t>256)):
-        offsets[i] = i // p.f * length + i % p.f * c if i < taps else 0
     while line < end:  # one sample, or the part of it that lies between begin and end
-        y = line % p.height
+        sample, y = line // p.height, line % p.height
         last = min(p.height, y + end - line)
-        memset(out + line * length, 0, (last - y) * length * sizeof(real))
-        for i in range(first_window(y, p.f, p.stride), end_window(last - 1, p.stride, p.n_H)):
-            top = i * p.stride
-            for j in range(p.n_W):
-                at = ((line // p.height * p.n_H + i) * p.n_W + j) * c
-                if y <= top and top + p.f <= last:
-                    scatter(
-                        da + at, argmax + at, c, offsets, taps, out + (line - y + top) * length + j * p.stride * c
-                    )
-                else:
-                    scatter_within(
-                        da + at, argmax + at, c, offsets, taps, out + (line - y + top) * length + j * p.stride * c,
-                        (y - top) * length, (last - top) * length,
-                    )
         line += last - y
-    free(offsets)
+        if by_phase(p):
+            for y in range(y, last):
+                unpool_phases(
+                    p, da + sample * windows, argmax + sample * windows, is_max, y, buffer, sums,
+                    out + (sample * p.height + y) * length,
+                )
+        else:
+            unpool_rows(
+                p, da + sample * windows, argmax + sample * windows, is_max, buffer,
+                out + sample * p.height * length, y, last,
+            )
+    free(sums)
+    free(buffer)
     return 0

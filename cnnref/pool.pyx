@@ -21,7 +21,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check cimport check_pool_backward, check_pool_forward
 from cnnref._pooling cimport Pooling, pool_lines, tap
 from cnnref._types cimport real
-from cnnref._unpooling cimport unpool_maxima, unpool_means
+from cnnref._unpooling cimport unpool_lines
 from cnnref._window cimport end_window, first_window
 from cnnref.threads cimport fail, stopped, team_size, watch
 
@@ -68,24 +68,18 @@ cdef int pool_part(
 
 
 cdef int unpool_part(
-    const Pooling* p, const real* da, const tap* argmax, real* out, Py_ssize_t begin, Py_ssize_t end,
+    const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out, Py_ssize_t begin, Py_ssize_t end,
     const int* watched,
 ) noexcept nogil:
-    """`unpool_maxima`, or `unpool_means` where `argmax` is NULL, in the same way."""
-    cdef Py_ssize_t last = begin
-    cdef int status = 0
-    while begin < end and status == 0:
-        if stopped(watched):
-            status = -1
-        elif argmax == NULL:
-            last = min(begin + piece(p), end)
-            status = unpool_means(p, da, out, begin, last)
-        else:
-            # Windows that reach over the end of a piece are looked at twice: so pieces of several windows.
-            last = min(begin + max(piece(p), 4 * p.f), end)
-            status = unpool_maxima(p, da, argmax, out, begin, last)
+    """`unpool_lines` in the same way."""
+    cdef Py_ssize_t last
+    while begin < end:
+        # Windows that reach over the end of a piece are looked at twice: so pieces of several windows.
+        last = min(begin + max(piece(p), 4 * p.f), end)
+        if stopped(watched) or unpool_lines(p, da, argmax, is_max, out, begin, last) < 0:
+            return -1
         begin = last
-    return status
+    return 0
 
 
 cdef int pool_all(const Pooling* p, const real* x, real* out, tap* argmax, bint is_max) noexcept nogil:
@@ -93,22 +87,25 @@ cdef int pool_all(const Pooling* p, const real* x, real* out, tap* argmax, bint 
     cdef int threads = team_size(<double>lines * p.n_W * p.channels * p.f * p.f)
     cdef int failures = 0
     cdef const int* watched = watch()
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    if threads == 1:
+        return pool_part(p, x, out, argmax, is_max, 0, lines, watched)
+    for part in prange(threads, num_threads=threads, schedule="static"):
         failures += pool_part(
             p, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads, watched
         )
     return failures
 
 
-cdef int unpool_all(const Pooling* p, const real* da, const tap* argmax, real* out) noexcept nogil:
-    """The gradient of a maximum, or of an average where `argmax` is NULL."""
+cdef int unpool_all(const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out) noexcept nogil:
     cdef Py_ssize_t lines = p.m * p.height, part
     cdef int threads = team_size(<double>lines * p.width * p.channels)
     cdef int failures = 0
     cdef const int* watched = watch()
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    if threads == 1:
+        return unpool_part(p, da, argmax, is_max, out, 0, lines, watched)
+    for part in prange(threads, num_threads=threads, schedule="static"):
         failures += unpool_part(
-            p, da, argmax, out, lines * part // threads, lines * (part + 1) // threads, watched
+            p, da, argmax, is_max, out, lines * part // threads, lines * (part + 1) // threads, watched
         )
     return failures
 
@@ -122,11 +119,14 @@ cdef int pool_taps(const Pooling* p, const real* x, real* out, void* argmax, int
 
 
 cdef int unpool_taps(const Pooling* p, const real* da, void* argmax, int taps, real* out) noexcept nogil:
+    """The gradient of a maximum, or of an average where `argmax` is NULL."""
+    if argmax == NULL:
+        return unpool_all(p, da, <const uint8_t*>argmax, False, out)
     if taps == cnp.NPY_UINT8:
-        return unpool_all(p, da, <const uint8_t*>argmax, out)
+        return unpool_all(p, da, <const uint8_t*>argmax, True, out)
     if taps == cnp.NPY_UINT16:
-        return unpool_all(p, da, <const uint16_t*>argmax, out)
-    return unpool_all(p, da, <const uint64_t*>argmax, out)
+        return unpool_all(p, da, <const uint16_t*>argmax, True, out)
+    return unpool_all(p, da, <const uint64_t*>argmax, True, out)
 
 
 cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
