@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from conformance.options import MEANINGS, Option
 
@@ -81,18 +82,18 @@ class Operation:
     options: tuple[Option, ...] = ()
     apart: tuple[tuple[Level, Level], ...] = ()
 
-    @property
+    @cached_property
     def option(self) -> Mapping[str, Option]:
         """The options by name."""
         return {option.name: option for option in self.options}
 
-    @property
+    @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:
         """What a run has to cover in pairs: the words of a case and its options, each with its kinds."""
         words = {name: WORDS[name] for name in self.parameters if name in WORDS}
         return {**words, **{option.name: tuple(option.kinds) for option in self.options}}
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[str, ...]:
         """All parameters of a case in order."""
         return tuple(name for group in self.grammar for name in group)

@@ -70,7 +70,8 @@ def from_verdict(
     case: Case, output: str, verdict: Verdict, detectability: float | None, corner: str | None
 ) -> Record:
     """The record of a comparison."""
-    return blank(case, output, verdict.status, corner, verdict.reason).but(
+    return Record(
+        str(case), case.op, output, case.dtype, case.family, FAMILIES[case.family].kind, verdict.status,
         tier=verdict.tier,
         max_error_ulp=plain(verdict.max_error_ulp),
         max_bound_fraction=plain(verdict.max_bound_fraction),
@@ -78,7 +79,9 @@ def from_verdict(
         expected=plain(verdict.expected),
         got=plain(verdict.got),
         detectability=detectability,
-    )
+        corner=corner,
+        reason=verdict.reason,
+    )  # fmt: skip
 
 
 def plain(value: float | None) -> Number:

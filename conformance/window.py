@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +158,7 @@ def _padding(pad: Value, side: int, axis: Axis) -> tuple[int, int]:
     return (pair(pad)[side],) * 2
 
 
+@lru_cache(maxsize=8)  # asked for again and again while one case is judged
 def window_of(case: Case) -> Window:
     """The window of a convolution or pooling case."""
     axes = []

@@ -1,0 +1,96 @@
+"""Where the time of a sweep goes, case by case in one process: ``python -m benchmarks.sweep [CASES]``.
+
+The oracle's time is that of every call of it, those for the bounds included; the implementation's that of its
+calls; the suite's own is the rest: listing, drawing, bounds, comparing, recording. Processor time, so that
+other work on the machine counts little.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from conformance import calls, generate, judge
+from conformance.bounds import affine_activation, sums
+from conformance.implementation import Implementation, load
+from conformance.operations import OPERATIONS
+from conformance.record import Record
+
+#: Name, and where the function is looked up that takes the time.
+_PARTS: tuple[tuple[str, Any, str], ...] = (
+    ("oracle", judge, "evaluate"),
+    ("oracle, for bounds", sums, "evaluate"),
+    ("oracle, for bounds", affine_activation, "evaluate"),
+    ("drawing", judge, "draw"),
+    ("bounds", judge, "bounds"),
+    ("comparing", judge, "compare"),
+    ("recording", judge, "from_verdict"),
+    ("recording", Record, "line"),
+    ("calling", Implementation, "call"),
+    ("calling", judge, "dirty"),
+)
+_THEIRS = ("oracle", "oracle, for bounds", "implementation")
+
+
+class Clock:
+    """Processor time by part; a part's time does not hold that of the parts it calls."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._inner: list[float] = []
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, its time counted as `name`."""
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            started = time.process_time()
+            self._inner.append(0.0)
+            try:
+                return function(*arguments, **named)
+            finally:
+                taken, inner = time.process_time() - started, self._inner.pop()
+                self.spent[name] = self.spent.get(name, 0.0) + taken - inner
+                if self._inner:
+                    self._inner[-1] += taken
+
+        return run
+
+
+def main(count: int = 100) -> None:
+    """Print one line for each part."""
+    warnings.simplefilter("ignore")
+    clock, judged = Clock(), judge.Judge(load("cnnref"))
+    for case in generate.generate(OPERATIONS.values(), ("f32", "f64"), 4, 1):
+        judged(case)  # what is done once
+    for name, place, attribute in _PARTS:
+        setattr(place, attribute, clock.timed(name, getattr(place, attribute)))
+    calls.CALLS.update({op: clock.timed("implementation", call) for op, call in calls.CALLS.items()})
+
+    def listed() -> Iterator[Any]:
+        cases = generate.generate(OPERATIONS.values(), ("f32", "f64"), count, 0)
+        draw = clock.timed("listing", lambda: next(cases, None))
+        while (case := draw()) is not None:
+            yield case
+
+    def everything() -> tuple[int, int]:
+        cases = size = 0
+        for case in listed():
+            cases += 1
+            size += sum(len(record.line()) + 1 for record in judged(case))
+        return cases, size
+
+    cases, size = clock.timed("the rest", everything)()
+    total = sum(clock.spent.values())
+    oracle = clock.spent["oracle"] + clock.spent["oracle, for bounds"]
+    for name, spent in sorted(clock.spent.items(), key=lambda item: -item[1]):
+        print(f"{name:<20}{spent / cases * 1e6:8.1f} us a case {spent / total:7.1%}")
+    own = total - sum(clock.spent[name] for name in _THEIRS)
+    print(f"{cases} cases, {cases / total:.0f} a second of one processor, {size / cases:.0f} bytes a case")
+    print(f"The suite's own work is {own / oracle:.2f} times the oracle's")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))
