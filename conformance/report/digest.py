@@ -79,7 +79,7 @@ class Spread:
         if item > self.worst:
             self.worst, self.worst_case = item, case
         exact = item <= 0 or math.isinf(item)
-        self.bins[item if exact else 2.0 ** (round(math.log2(item) * _STEPS) / _STEPS)] += 1
+        self.bins[item if exact else 2.0 ** min(round(math.log2(item) * _STEPS) / _STEPS, 1023.0)] += 1
 
     @property
     def median(self) -> float:
