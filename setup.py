@@ -46,6 +46,7 @@ SHARED = (
 KERNELS = (
     "conv",
     "pool",
+    "window_pool",
     "global_average_pool",
     "batch_norm",
     "affine",

@@ -9,13 +9,21 @@ message names what the caller called.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport array, common, entries, fields, integer, plain, single
+from cnnref._arrays cimport addressable, array, common, entries, fields, integer, plain, single
+from cnnref._hyper cimport Axis, Pair, Window, outputs, padded_extent, pair, read_window, span
+from cnnref._pool_window cimport PoolWindow, inner_tap, outer_tap, pool_outputs, window_start
 from cnnref._window cimport output_extent
+
+import numpy as np
 
 cnp.import_array()
 
 cdef str IMAGE = "(m, n_H, n_W, n_C)"
 cdef str IMAGE_PREV = "(m, n_H_prev, n_W_prev, n_C_prev)"
+cdef tuple POOL_OPTIONS = ("pad", "dilation", "ceil_mode", "count_include_pad")
+cdef tuple POOL_DEFAULTS = (0, 1, False, True)
+cdef tuple SEQUENCE = (tuple, list, np.ndarray)
+cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 
 # --------------------------------------------------------------------------------------------- pooling
@@ -31,45 +39,112 @@ cdef bint _is_max(str function, object mode) except -1:
     return False
 
 
-cdef tuple _pool(str function, str prefix, object A_prev, object hparameters):
-    """(A_prev as an ndarray of any dtype, f, stride, n_H, n_W)."""
-    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, IMAGE_PREV)
-    cdef tuple values = entries(function, hparameters, ("f", "stride"))
-    cdef Py_ssize_t f = integer(function, "hparameters['f']", values[0], 1)
-    cdef Py_ssize_t stride = integer(function, "hparameters['stride']", values[1], 1)
-    if f > a.shape[1] or f > a.shape[2]:
+cdef bint _flag(str function, str name, object value) except -1:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{function}: {name} must be True or False, got {type(value).__name__}")
+    return value
+
+
+cdef int _pool_axis(str function, str prefix, str name, const Axis* axis, bint same, bint ceil, Py_ssize_t* n) except -1:
+    """Set `n` to the number of windows along an axis, each of which has a tap in the image."""
+    cdef Py_ssize_t window, start
+    if not same and max(axis.before, axis.after) > axis.f // 2:
         raise ValueError(
-            f"{function}: hparameters['f'] makes a window of {f}x{f}, larger than {prefix}A_prev"
-            f" of {a.shape[1]}x{a.shape[2]}"
+            f"{function}: hparameters['pad'] must be at most half of the window's {axis.f} {name},"
+            f" got {max(axis.before, axis.after)}"
         )
-    stride = min(stride, max(a.shape[1], a.shape[2]))  # beyond that a stride makes no difference
-    return a, f, stride, output_extent(a.shape[1], f, stride, 0), output_extent(a.shape[2], f, stride, 0)
+    n[0] = pool_outputs(axis, ceil)
+    if n[0] < 1:
+        raise ValueError(
+            f"{function}: hparameters['f'] makes a window of {span(axis)} {name}, larger than {prefix}A_prev"
+            f" of {axis.n} {name}" + (f" padded to {padded_extent(axis)}" if padded_extent(axis) > axis.n else "")
+        )
+    # Only a window that starts in the padding can pass over a small image between two taps.
+    for window in range(min(n[0], (axis.before - 1) // axis.stride + 1 if axis.before else 0)):
+        start = window_start(axis, window)
+        if inner_tap(axis, start) >= outer_tap(axis, start):
+            raise ValueError(
+                f"{function}: hparameters['dilation'] leaves a window without a tap in {prefix}A_prev of"
+                f" {axis.n} {name}, got {axis.dilation}"
+            )
+    return 0
+
+
+cdef tuple _pool(str function, str prefix, object A_prev, object hparameters, bint is_max):
+    """(A_prev as an ndarray of any dtype, f, stride, n_H, n_W, None).
+
+    What is more than a dense square window without padding comes as a `PoolWindow` in the place of None.
+    """
+    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, IMAGE_PREV)
+    cdef tuple values = entries(function, hparameters, ("f", "stride"), POOL_OPTIONS, POOL_DEFAULTS)
+    cdef Py_ssize_t f, stride
+    cdef PoolWindow p
+    cdef Window window
+    cdef bint ceil
+    if len(hparameters) == 2 and not isinstance(values[0], SEQUENCE) and not isinstance(values[1], SEQUENCE):
+        f = integer(function, "hparameters['f']", values[0], 1)
+        stride = integer(function, "hparameters['stride']", values[1], 1)
+        if f > a.shape[1] or f > a.shape[2]:
+            raise ValueError(
+                f"{function}: hparameters['f'] makes a window of {f}x{f}, larger than {prefix}A_prev"
+                f" of {a.shape[1]}x{a.shape[2]}"
+            )
+        stride = min(stride, max(a.shape[1], a.shape[2]))  # beyond that a stride makes no difference
+        return a, f, stride, output_extent(a.shape[1], f, stride, 0), output_extent(a.shape[2], f, stride, 0), None
+    cdef Pair taps = pair(function, "hparameters['f']", values[0], 1)
+    read_window(function, a.shape[1], a.shape[2], taps, values[1], values[2], values[3], True, &window)
+    p.h, p.w = window.h, window.w
+    # A window may be larger than the input where its extent is rounded up: that takes the stride as it came.
+    cdef Pair steps = pair(function, "hparameters['stride']", values[1], 1)
+    p.h.stride = min(steps.h, max(padded_extent(&p.h), span(&p.h)))
+    p.w.stride = min(steps.w, max(padded_extent(&p.w), span(&p.w)))
+    ceil = _flag(function, "hparameters['ceil_mode']", values[4])
+    p.counted = _flag(function, "hparameters['count_include_pad']", values[5])
+    if is_max and not p.counted:
+        raise ValueError(
+            f"{function}: hparameters['count_include_pad'] must be True in mode 'max', which divides by nothing, got False"
+        )
+    if not is_max and (p.h.dilation > 1 or p.w.dilation > 1):
+        raise ValueError(f"{function}: hparameters['dilation'] must be 1 in mode 'average', got {values[3]}")
+    _pool_axis(function, prefix, "rows", &p.h, isinstance(values[2], str), ceil, &p.n_H)
+    _pool_axis(function, prefix, "columns", &p.w, isinstance(values[2], str), ceil, &p.n_W)
+    if p.h.f > LARGEST // p.w.f:
+        raise ValueError(f"{function}: hparameters['f'] is too large to address, got {values[0]}")
+    cdef Py_ssize_t[4] shape = [a.shape[0], p.n_H, p.n_W, a.shape[3]]
+    addressable(function, 4, shape, 8)
+    if (
+        taps.h == taps.w and p.h.dilation == p.w.dilation == 1
+        and p.h.before == p.h.after == p.w.before == p.w.after == 0
+        and p.h.stride == p.w.stride and p.n_H == outputs(&p.h) and p.n_W == outputs(&p.w)
+    ):
+        return a, taps.h, p.h.stride, p.n_H, p.n_W, None
+    return a, taps.h, p.h.stride, p.n_H, p.n_W, p
 
 
 cpdef tuple check_pool_forward(object A_prev, object hparameters, object mode):
-    """(A_prev, f, stride, n_H, n_W, whether mode is max)."""
+    """(A_prev, f, stride, n_H, n_W, whether mode is max, None or a PoolWindow): see `_pool`."""
     cdef ndarray a
     cdef bint is_max = _is_max("pool_forward", mode)
-    a, f, stride, n_h, n_w = _pool("pool_forward", "", A_prev, hparameters)
-    return plain(a, common(single(a))), f, stride, n_h, n_w, is_max
+    a, f, stride, n_h, n_w, window = _pool("pool_forward", "", A_prev, hparameters, is_max)
+    return plain(a, common(single(a))), f, stride, n_h, n_w, is_max, window
 
 
 cpdef tuple check_pool_backward(object dA, object cache, object mode):
-    """(dA, A_prev, f, stride, whether mode is max)."""
+    """(dA, A_prev, f, stride, whether mode is max, None or a PoolWindow): see `_pool`."""
     cdef str function = "pool_backward"
     cdef bint is_max = _is_max(function, mode)
     cdef ndarray a
     cdef ndarray da = array(function, "dA", dA, 4, IMAGE)
     cdef tuple values = fields(function, cache, ("A_prev", "hparameters"))
     cdef int typenum
-    a, f, stride, n_h, n_w = _pool(function, "cache.", values[0], values[1])
+    a, f, stride, n_h, n_w, window = _pool(function, "cache.", values[0], values[1], is_max)
     if da.shape[0] != a.shape[0] or da.shape[1] != n_h or da.shape[2] != n_w or da.shape[3] != a.shape[3]:
         raise ValueError(
             f"{function}: dA must have the shape of the output, {(a.shape[0], n_h, n_w, a.shape[3])},"
             f" got {(<object>da).shape}"
         )
     typenum = common(single(a) and single(da))
-    return plain(da, typenum), plain(a, typenum), f, stride, is_max
+    return plain(da, typenum), plain(a, typenum), f, stride, is_max, window
 
 
 # ---------------------------------------------------------------------------------------------- affine

@@ -110,6 +110,9 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     return _loss.cross_entropy_cost(AL, ranks, batch_size, label_smoothing, ignore_index)
 
 
+#: As `cnnref.options`.
+options = ("pool_*.*",)
+
 __all__ = [
     "affine_activation_backward",
     "affine_activation_forward",

@@ -1,4 +1,4 @@
-"""Max and average pooling of NHWC images without padding.
+"""Max and average pooling of NHWC images; dense square windows without padding here, others in `window_pool`.
 
     max:      A[i, y, x, c] = max over (r, q) in (f, f) of A_prev[i, y*stride + r, x*stride + q, c]
     average:  A[i, y, x, c] = 1/(f*f) sum over (r, q) of the same
@@ -19,15 +19,18 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check cimport check_pool_backward, check_pool_forward
+from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport Pooling, pool_lines, tap
 from cnnref._types cimport real
 from cnnref._unpooling cimport unpool_lines
-from cnnref._window cimport end_window, first_window
 from cnnref.threads cimport fail, stopped, team_size, watch
 
+from cnnref._dispatch import load
 from cnnref.caches import PoolCache
 
 cnp.import_array()
+
+window_pool = load("window_pool")
 
 cdef object new_tuple = tuple.__new__
 
@@ -151,36 +154,6 @@ cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
     return A, argmax
 
 
-cdef void unpool_ties(
-    const Pooling* p, const real* x, const real* a, const real* da, real* out, Py_ssize_t begin, Py_ssize_t end
-) noexcept nogil:
-    """The post's gradient of max pooling: every maximum takes all of it, a window with NaN spreads NaN."""
-    cdef Py_ssize_t line, column, i, j, c, row, at
-    cdef const real* value
-    cdef real* sums
-    cdef real marked
-    for line in range(begin, end):
-        row = line % p.height
-        for column in range(p.width):
-            value = x + (line * p.width + column) * p.channels
-            sums = out + (line * p.width + column) * p.channels
-            for c in range(p.channels):
-                sums[c] = 0
-            for i in range(first_window(row, p.f, p.stride), end_window(row, p.stride, p.n_H)):
-                for j in range(first_window(column, p.f, p.stride), end_window(column, p.stride, p.n_W)):
-                    at = ((line // p.height * p.n_H + i) * p.n_W + j) * p.channels
-                    for c in range(p.channels):
-                        marked = <real>(value[c] == a[at + c]) if a[at + c] == a[at + c] else a[at + c]
-                        sums[c] += marked * da[at + c]
-
-
-cdef void unpool_all_ties(const Pooling* p, const real* x, const real* a, const real* da, real* out) noexcept nogil:
-    cdef Py_ssize_t lines = p.m * p.height, part
-    cdef int threads = team_size(<double>lines * p.width * p.channels)
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        unpool_ties(p, x, a, da, out, lines * part // threads, lines * (part + 1) // threads)
-
-
 cdef bint usable(object argmax, ndarray dA, const Pooling* p):
     """Whether `argmax` is what `pool_forward` left for these extents."""
     if type(argmax) is not tuple or len(<tuple>argmax) != 3:
@@ -196,22 +169,51 @@ cdef bint usable(object argmax, ndarray dA, const Pooling* p):
     )
 
 
+cdef object positions_of(object kept, ndarray dA, ndarray A_prev, object window):
+    """What `pool_forward` left for this window, or the same from `A_prev`."""
+    if type(kept) is tuple and len(<tuple>kept) == 2 and (<tuple>kept)[1] == window:
+        if window_pool.usable((<tuple>kept)[0], dA, window):
+            return (<tuple>kept)[0]
+    return window_pool.pooled(A_prev, window, True)[1]
+
+
+cdef PoolWindow dense_window(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride):
+    """A square window without padding as `window_pool` takes it."""
+    cdef PoolWindow p
+    p.h.n, p.w.n = A_prev.shape[1], A_prev.shape[2]
+    p.h.f = p.w.f = f
+    p.h.stride = p.w.stride = stride
+    p.h.dilation = p.w.dilation = 1
+    p.h.before = p.h.after = p.w.before = p.w.after = 0
+    p.n_H, p.n_W, p.counted = (p.h.n - f) // stride + 1, (p.w.n - f) // stride + 1, True
+    return p
+
+
 def pool_forward(A_prev, hparameters, mode="max"):
-    """Pool images with a square window.
+    """Pool images.
 
     Parameters
     ----------
     A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C)
         Images; float32 stays float32, everything else computes in float64.
     hparameters : mapping
-        ``{"f": window size, "stride": stride}``, both at least 1.
+        ``{"f": window size, "stride": stride}``, both at least 1, an integer or a pair (h, w); and, as in PyTorch:
+
+        pad : int, (h, w), ((top, bottom), (left, right)), "same", "same_lower" or "valid"; default 0
+            As a number at most half of `f` on each side. The words are those of `conv_forward`.
+        dilation : int or (h, w), default 1
+            Distance between two taps; 1 in mode "average".
+        ceil_mode : bool, default False
+            Round n_H and n_W up. A last window starts inside the image or the padding before it.
+        count_include_pad : bool, default True
+            Whether an average counts the padding; True in mode "max". What lies beyond the padding is never counted.
     mode : {"max", "average"}, optional
         Maximum or mean of each window.
 
     Returns
     -------
     A : ndarray, shape (m, n_H, n_W, n_C)
-        ``n_H = (n_H_prev - f) // stride + 1``, and n_W alike.
+        ``n_H = (n_H_prev + top + bottom - dilation * (f - 1) - 1) // stride + 1``, and n_W alike.
     cache : PoolCache
         `A_prev` and `hparameters`, for `pool_backward`.
 
@@ -221,8 +223,8 @@ def pool_forward(A_prev, hparameters, mode="max"):
         If `A_prev` does not hold float32, float64, integers or booleans, `hparameters` is no mapping of
         integers, or `mode` no string.
     ValueError
-        If `A_prev` is not four-dimensional, the window is larger than the image, a key of `hparameters` is
-        missing or unknown, or a value is out of range.
+        If `A_prev` is not four-dimensional, the window is larger than the padded image, a key of `hparameters` is
+        missing or unknown, a value is out of range or does not go with `mode`.
     MemoryError
         If the result cannot be allocated.
 
@@ -233,12 +235,18 @@ def pool_forward(A_prev, hparameters, mode="max"):
     cdef ndarray a
     cdef Py_ssize_t f, stride
     cdef bint is_max
-    a, f, stride, _, _, is_max = check_pool_forward(A_prev, hparameters, mode)
-    cdef Pooling p = extents(a, f, stride)
-    A, argmax = pooled(a, &p, is_max)
+    a, f, stride, _, _, is_max, window = check_pool_forward(A_prev, hparameters, mode)
+    cdef Pooling p
+    if window is None:
+        p = extents(a, f, stride)
+        A, argmax = pooled(a, &p, is_max)
+        kept = (argmax, f, stride)
+    else:
+        A, argmax = window_pool.pooled(a, window, is_max)
+        kept = (argmax, window)
     cache = new_tuple(PoolCache, (a, dict(hparameters)))
     if is_max:
-        cache._argmax = (argmax, f, stride)
+        cache._argmax = kept
     return A, cache
 
 
@@ -275,12 +283,15 @@ def pool_backward(dA, cache, mode="max"):
     cdef ndarray da, a, out
     cdef Py_ssize_t f, stride
     cdef bint is_max
-    da, a, f, stride, is_max = check_pool_backward(dA, cache, mode)
-    cdef Pooling p = extents(a, f, stride)
+    da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
     cdef object kept = None
-    cdef int taps = tap_type(f)
     if is_max:
         kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
+    if window is not None:
+        return window_pool.unpooled(da, a, window, positions_of(kept, da, a, window) if is_max else None)
+    cdef Pooling p = extents(a, f, stride)
+    cdef int taps = tap_type(f)
+    if is_max:
         kept = kept[0] if usable(kept, da, &p) else pooled(a, &p, True)[1]
     out = empty(a, 4, cnp.PyArray_DIMS(a))
     cdef void* positions = cnp.PyArray_DATA(<ndarray>kept) if is_max else NULL
@@ -300,23 +311,7 @@ def pool_backward(dA, cache, mode="max"):
 
 def post_pool_backward(dA, cache, mode="max"):
     """`pool_backward` as the post has it: every maximum of a window takes all of the window's gradient."""
-    cdef ndarray da, a, out, maxima
-    cdef Py_ssize_t f, stride
-    cdef bint is_max
-    da, a, f, stride, is_max = check_pool_backward(dA, cache, mode)
-    if not is_max:
-        return pool_backward(da, (a, {"f": f, "stride": stride}), mode)
-    cdef Pooling p = extents(a, f, stride)
-    maxima = pooled(a, &p, True)[0]
-    out = empty(a, 4, cnp.PyArray_DIMS(a))
-    cdef void* x = cnp.PyArray_DATA(a)
-    cdef void* tops = cnp.PyArray_DATA(maxima)
-    cdef void* da_data = cnp.PyArray_DATA(da)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(a)
-    with nogil:
-        if is_single:
-            unpool_all_ties(&p, <const float*>x, <const float*>tops, <const float*>da_data, <float*>out_data)
-        else:
-            unpool_all_ties(&p, <const double*>x, <const double*>tops, <const double*>da_data, <double*>out_data)
-    return out
+    da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
+    if is_max:
+        return window_pool.post_unpooled(da, a, window or dense_window(a, f, stride))
+    return pool_backward(dA, cache, mode)

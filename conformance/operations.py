@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from conformance.options import MEANINGS, Option
+from conformance.options import (
+    BORDER,
+    CEIL,
+    DILATION,
+    MEANINGS,
+    POOL_PADDING,
+    STRIDE,
+    WINDOW,
+    Option,
+)
 
 #: Parameters written as words instead of a letter and a number, with the words allowed.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -99,6 +108,13 @@ class Operation:
         return tuple(name for group in self.grammar for name in group)
 
 
+_POOL_OPTIONS = (WINDOW, STRIDE, POOL_PADDING, DILATION, CEIL, BORDER)
+#: PyTorch has no dilated average, and a maximum divides by nothing.
+_POOL_APART: tuple[tuple[Level, Level], ...] = (
+    (("mode", "average"), ("d", "dilated")),
+    (("mode", "average"), ("d", "pair")),
+    (("mode", "max"), ("border", "exclude")),
+)
 _AFFINE_ACTIVATION: tuple[Group, ...] = (_AFFINE, ("activation",))
 _AWB = ("A_prev", "W", "b")
 _GRADIENTS = ("dA_prev", "dW", "db")
@@ -109,8 +125,24 @@ _TABLE = (
     Operation("conv_single_step", (("f", "c"),), ("a_slice_prev", "W", "b"), ("Z",)),
     Operation("conv_forward", _CONV, _AWB, ("Z",)),
     Operation("conv_backward", _CONV, (*_AWB, "dZ"), _GRADIENTS, "dZ", "conv_forward"),
-    Operation("pool_forward", _POOL, ("A_prev",), ("A",)),
-    Operation("pool_backward", _POOL, ("A_prev", "dA"), ("dA_prev",), "dA", "pool_forward"),
+    Operation(
+        "pool_forward",
+        _POOL,
+        ("A_prev",),
+        ("A",),
+        options=_POOL_OPTIONS,
+        apart=_POOL_APART,
+    ),
+    Operation(
+        "pool_backward",
+        _POOL,
+        ("A_prev", "dA"),
+        ("dA_prev",),
+        "dA",
+        "pool_forward",
+        _POOL_OPTIONS,
+        _POOL_APART,
+    ),
     Operation("create_mask_from_window", (("h", "w"),), ("x",), ("mask",)),
     Operation("distribute_value", (("h", "w"),), ("dz",), ("a",)),
     Operation("arr2col", (_IMAGE,), ("X",), ("output",)),

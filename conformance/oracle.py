@@ -137,16 +137,15 @@ def _pool(case: Case, t: Tensors) -> Tensor:
     counted = "border" not in option or case.word("border") == "include"
     f, s, d = (_both(window, field) for field in "fsd")
     before, after = _both(window, "before"), _both(window, "after")
-    if before == after and case.word("mode") == "max":
+    if before != after or any(2 * pad > taps for pad, taps in zip(before, f, strict=True)):
+        return _nhwc(_padded_pool(case, _nchw(image), window, counted))
+    if case.word("mode") == "max":
         return _nhwc(functional.max_pool2d(_nchw(image), f, s, before, d, ceil))
-    if before == after:
-        return _nhwc(functional.avg_pool2d(_nchw(image), f, s, before, ceil, counted))
-    # torch pads both sides alike: one line more is pooled with, and what it adds is left out.
-    return _nhwc(_uneven(case, _nchw(image), window, counted))
+    return _nhwc(functional.avg_pool2d(_nchw(image), f, s, before, ceil, counted))
 
 
-def _uneven(case: Case, image: Tensor, window: Window, counted: bool) -> Tensor:
-    """A pool with other padding on one side than on the other, from torch's even one.
+def _padded_pool(case: Case, image: Tensor, window: Window, counted: bool) -> Tensor:
+    """A pool with padding that torch does not take: more on one side than on the other, or more than half.
 
     The padding is part of the image here, and as many windows are taken as the rule gives. A maximum takes
     nothing from it: where a whole window is -inf, the gradient goes to the first tap in the image.

@@ -191,15 +191,16 @@ def divisors_of(case: Case) -> set[int]:
 def possible(case: Case) -> bool:
     """Whether there is such a convolution or pool: a window fits, groups divide the channels.
 
-    Pools hold to PyTorch's limits: no side is padded by more than half of the window, every window has a
-    tap inside the image, and averages are dense.
+    Pools hold to PyTorch's limits: no side is padded by more than half of the window's taps, except by a rule
+    that PyTorch has not; every window has a tap inside the image; and averages are dense.
     """
     window = window_of(case)
     if min(window.outputs) < 1:
         return False
     if case.op.startswith("pool"):
         axes = (window.rows, window.columns)
-        if any(2 * max(axis.before, axis.after) > axis.span for axis in axes):
+        by_rule = isinstance(_value(case, "p", 0), str)
+        if not by_rule and any(2 * max(axis.before, axis.after) > axis.f for axis in axes):
             return False
         if case.word("mode") == "average" and not window.dense:
             return False

@@ -1,0 +1,151 @@
+"""Pooling with the options that the post has not: `pool` hands over what is no dense square window without padding.
+
+    max:      A[i, y, x, c] = max over (r, q) of A_prev[i, y*s_h - top + r*d_h, x*s_w - left + q*d_w, c]
+    average:  A[i, y, x, c] = 1/D[y, x] sum over (r, q) of the same, with d_h = d_w = 1
+
+over the taps (r, q) in (f_h, f_w) that lie in the image. D counts the taps in the image and in its padding, or those in
+the image alone (``count_include_pad``); what a last window that ``ceil_mode`` adds covers beyond the padding is never
+counted. Extents and D are PyTorch's.
+
+Ties and NaN are those of `pool`; a window of -inf gives its gradient to its first tap in the image. So is the order of
+summation: the taps of an average in (row, column) order, then one division; a pixel's gradient from 0 over the windows
+that read it in (row, column) order, each term of an average's gradient divided by its D first.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from numpy cimport ndarray
+
+from cnnref._arrays cimport empty, single
+from cnnref._pool_window cimport PoolWindow
+from cnnref._pooling cimport tap
+from cnnref._types cimport real
+from cnnref._window_pooling cimport pool_rows, unpool_rows, unpool_ties
+from cnnref.threads cimport team_size
+
+cnp.import_array()
+
+
+cdef int tap_type(const PoolWindow* p) noexcept:
+    """The smallest unsigned type for a position in a window."""
+    cdef Py_ssize_t size = p.h.f * p.w.f
+    if size <= 256:
+        return cnp.NPY_UINT8
+    return cnp.NPY_UINT16 if size <= 65536 else cnp.NPY_UINT64
+
+
+cdef void pool_all(
+    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, real* out, tap* argmax, bint is_max
+) noexcept nogil:
+    cdef Py_ssize_t lines = m * p.n_H, part
+    cdef int threads = team_size(<double>lines * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        pool_rows(p, c, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads)
+
+
+cdef void unpool_all(
+    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* da, const tap* argmax, real* out
+) noexcept nogil:
+    cdef Py_ssize_t lines = m * p.h.n, part
+    cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        unpool_rows(p, c, da, argmax, out, lines * part // threads, lines * (part + 1) // threads)
+
+
+cdef void unpool_all_ties(
+    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, const real* a, const real* da, real* out
+) noexcept nogil:
+    cdef Py_ssize_t lines = m * p.h.n, part
+    cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
+    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        unpool_ties(p, c, x, a, da, out, lines * part // threads, lines * (part + 1) // threads)
+
+
+cdef void pool_taps(
+    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, real* out, void* argmax, int taps, bint is_max
+) noexcept nogil:
+    if taps == cnp.NPY_UINT8:
+        pool_all(p, m, c, x, out, <uint8_t*>argmax, is_max)
+    elif taps == cnp.NPY_UINT16:
+        pool_all(p, m, c, x, out, <uint16_t*>argmax, is_max)
+    else:
+        pool_all(p, m, c, x, out, <uint64_t*>argmax, is_max)
+
+
+cdef void unpool_taps(
+    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* da, void* argmax, int taps, real* out
+) noexcept nogil:
+    if taps == cnp.NPY_UINT8:
+        unpool_all(p, m, c, da, <const uint8_t*>argmax, out)
+    elif taps == cnp.NPY_UINT16:
+        unpool_all(p, m, c, da, <const uint16_t*>argmax, out)
+    else:
+        unpool_all(p, m, c, da, <const uint64_t*>argmax, out)
+
+
+def pooled(ndarray A_prev, PoolWindow window, bint is_max):
+    """(A, the position of each maximum or None); the arguments as `_check` gives them."""
+    cdef cnp.npy_intp[4] shape
+    cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
+    shape[0], shape[1], shape[2], shape[3] = m, window.n_H, window.n_W, c
+    cdef ndarray A = empty(A_prev, 4, shape)
+    cdef int taps = tap_type(&window)
+    cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
+    cdef void* x = cnp.PyArray_DATA(A_prev)
+    cdef void* out = cnp.PyArray_DATA(A)
+    cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
+    cdef bint is_single = single(A_prev)
+    with nogil:
+        if is_single:
+            pool_taps(&window, m, c, <const float*>x, <float*>out, positions, taps, is_max)
+        else:
+            pool_taps(&window, m, c, <const double*>x, <double*>out, positions, taps, is_max)
+    return A, argmax
+
+
+def usable(object argmax, ndarray dA, PoolWindow window):
+    """Whether `argmax` holds positions that `pooled` left for an output of this shape."""
+    return (
+        type(argmax) is ndarray
+        and cnp.PyArray_TYPE(<ndarray>argmax) == tap_type(&window)
+        and cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>argmax)
+        and cnp.PyArray_SAMESHAPE(<ndarray>argmax, dA)
+    )
+
+
+def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax):
+    """``dA_prev`` from the positions that `pooled` gave, or of an average where there are none."""
+    cdef ndarray out = empty(A_prev, 4, cnp.PyArray_DIMS(A_prev))
+    cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
+    cdef int taps = tap_type(&window)
+    cdef void* positions = NULL if argmax is None else cnp.PyArray_DATA(<ndarray>argmax)
+    cdef void* da = cnp.PyArray_DATA(dA)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(A_prev)
+    with nogil:
+        if is_single:
+            unpool_taps(&window, m, c, <const float*>da, positions, taps, <float*>out_data)
+        else:
+            unpool_taps(&window, m, c, <const double*>da, positions, taps, <double*>out_data)
+    return out
+
+
+def post_unpooled(ndarray dA, ndarray A_prev, PoolWindow window):
+    """``dA_prev`` of a maximum as the post has it: every maximum of a window takes all of its gradient."""
+    cdef ndarray out = empty(A_prev, 4, cnp.PyArray_DIMS(A_prev))
+    cdef ndarray maxima = pooled(A_prev, window, True)[0]
+    cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
+    cdef void* x = cnp.PyArray_DATA(A_prev)
+    cdef void* tops = cnp.PyArray_DATA(maxima)
+    cdef void* da = cnp.PyArray_DATA(dA)
+    cdef void* out_data = cnp.PyArray_DATA(out)
+    cdef bint is_single = single(A_prev)
+    with nogil:
+        if is_single:
+            unpool_all_ties(&window, m, c, <const float*>x, <const float*>tops, <const float*>da, <float*>out_data)
+        else:
+            unpool_all_ties(
+                &window, m, c, <const double*>x, <const double*>tops, <const double*>da, <double*>out_data
+            )
+    return out
