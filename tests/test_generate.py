@@ -96,7 +96,11 @@ def test_no_two_extents_of_a_drawn_case_are_equal(run):
     drawn = [case for case in run if corner_of(case) is None]
     assert len(drawn) > len(run) // 3
     for case in drawn:
-        numbers = [value for _, value in case.params if isinstance(value, int)]
+        numbers = [
+            value
+            for name, value in case.params
+            if isinstance(value, int) and (not case.beyond or name in "mhwck")
+        ]
         assert len(set(numbers)) == len(numbers), case
         if case.op in WINDOWED:
             rows, columns = window_of(case).outputs

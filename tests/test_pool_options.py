@@ -166,7 +166,7 @@ def test_a_window_of_minus_infinity_gives_its_gradient_to_its_first_tap_in_the_i
         ({"dilation": 3, "pad": "same", "f": 2, "stride": 3}, "max", None),
         ({"dilation": 2}, "average", "hparameters['dilation'] must be 1 in mode 'average', got 2"),
         ({"count_include_pad": False}, "max", "hparameters['count_include_pad'] must be True in mode 'max'"),
-        ({"f": (3, 3, 3)}, "max", "hparameters['f'] must be an integer or a pair (h, w), got (3, 3, 3)"),
+        ({"f": (3, 3, 3)}, "max", "hparameters['f'] must be an integer or a pair (h, w) of them, got"),
         ({"f": (6, 3)}, "max", "hparameters['f'] makes a window of 6 rows, larger than A_prev of 5 rows"),
         ({"f": 10**30}, "max", "hparameters['f'] is out of range"),
         ({"padding": 1}, "max", "hparameters must have only the keys f, stride, pad, dilation, ceil_mode"),
@@ -179,11 +179,11 @@ def test_what_does_not_go_together_is_refused_by_name(changes, mode, message):
         cnnref.pool_forward(x, hyper, mode)
         return
     for module in (cnnref, blog):
-        with pytest.raises(ValueError) as caught:  # noqa: PT011  (the text is compared below)
+        with pytest.raises((TypeError, ValueError)) as caught:  # the text is compared below
             module.pool_forward(x, hyper, mode)
         assert str(caught.value).startswith("pool_forward: ")
         assert message in str(caught.value)
-        with pytest.raises(ValueError) as caught:  # noqa: PT011
+        with pytest.raises((TypeError, ValueError)) as caught:
             module.pool_backward(x, (x, hyper), mode)
         assert str(caught.value).startswith("pool_backward: ")
 
