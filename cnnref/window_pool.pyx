@@ -22,7 +22,7 @@ from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport tap
 from cnnref._types cimport real
 from cnnref._window_pooling cimport pool_rows, unpool_rows, unpool_ties
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -35,53 +35,117 @@ cdef int tap_type(const PoolWindow* p) noexcept:
     return cnp.NPY_UINT16 if size <= 65536 else cnp.NPY_UINT64
 
 
-cdef void pool_all(
+cdef Py_ssize_t piece(const PoolWindow* p, Py_ssize_t c) noexcept nogil:
+    """Rows between looks at whether the call is to stop: some tenths of a millisecond."""
+    cdef double row = <double>max(p.n_W, p.w.n) * max(c, <Py_ssize_t>1) * min(p.h.f, p.h.n) * min(p.w.f, p.w.n)
+    return 1 + <Py_ssize_t>(1e6 / (row + 1))
+
+
+cdef int pool_part(
+    const PoolWindow* p, Py_ssize_t c, const real* x, real* out, tap* argmax, bint is_max, Py_ssize_t begin,
+    Py_ssize_t end, const int* watched,
+) noexcept nogil:
+    """`pool_rows`, unless the call is to stop; then -1."""
+    cdef Py_ssize_t last
+    while begin < end:
+        if stopped(watched):
+            return -1
+        last = min(begin + piece(p, c), end)
+        pool_rows(p, c, x, out, argmax, is_max, begin, last)
+        begin = last
+    return 0
+
+
+cdef int unpool_part(
+    const PoolWindow* p, Py_ssize_t c, const real* da, const tap* argmax, real* out, Py_ssize_t begin, Py_ssize_t end,
+    const int* watched,
+) noexcept nogil:
+    """`unpool_rows` in the same way."""
+    cdef Py_ssize_t last
+    while begin < end:
+        if stopped(watched):
+            return -1
+        last = min(begin + piece(p, c), end)
+        unpool_rows(p, c, da, argmax, out, begin, last)
+        begin = last
+    return 0
+
+
+cdef int pool_all(
     const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, real* out, tap* argmax, bint is_max
 ) noexcept nogil:
     cdef Py_ssize_t lines = m * p.n_H, part
     cdef int threads = team_size(<double>lines * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
+    cdef int failures = 0
+    cdef const int* watched = watch()
     for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        pool_rows(p, c, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads)
+        failures += pool_part(
+            p, c, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads, watched
+        )
+    return failures
 
 
-cdef void unpool_all(
+cdef int unpool_all(
     const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* da, const tap* argmax, real* out
 ) noexcept nogil:
     cdef Py_ssize_t lines = m * p.h.n, part
     cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
+    cdef int failures = 0
+    cdef const int* watched = watch()
     for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        unpool_rows(p, c, da, argmax, out, lines * part // threads, lines * (part + 1) // threads)
+        failures += unpool_part(
+            p, c, da, argmax, out, lines * part // threads, lines * (part + 1) // threads, watched
+        )
+    return failures
 
 
-cdef void unpool_all_ties(
+cdef int ties_part(
+    const PoolWindow* p, Py_ssize_t c, const real* x, const real* a, const real* da, real* out, Py_ssize_t begin,
+    Py_ssize_t end, const int* watched,
+) noexcept nogil:
+    """`unpool_ties` in the same way."""
+    cdef Py_ssize_t last
+    while begin < end:
+        if stopped(watched):
+            return -1
+        last = min(begin + piece(p, c), end)
+        unpool_ties(p, c, x, a, da, out, begin, last)
+        begin = last
+    return 0
+
+
+cdef int unpool_all_ties(
     const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, const real* a, const real* da, real* out
 ) noexcept nogil:
     cdef Py_ssize_t lines = m * p.h.n, part
     cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
+    cdef int failures = 0
+    cdef const int* watched = watch()
     for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        unpool_ties(p, c, x, a, da, out, lines * part // threads, lines * (part + 1) // threads)
+        failures += ties_part(
+            p, c, x, a, da, out, lines * part // threads, lines * (part + 1) // threads, watched
+        )
+    return failures
 
 
-cdef void pool_taps(
+cdef int pool_taps(
     const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, real* out, void* argmax, int taps, bint is_max
 ) noexcept nogil:
     if taps == cnp.NPY_UINT8:
-        pool_all(p, m, c, x, out, <uint8_t*>argmax, is_max)
-    elif taps == cnp.NPY_UINT16:
-        pool_all(p, m, c, x, out, <uint16_t*>argmax, is_max)
-    else:
-        pool_all(p, m, c, x, out, <uint64_t*>argmax, is_max)
+        return pool_all(p, m, c, x, out, <uint8_t*>argmax, is_max)
+    if taps == cnp.NPY_UINT16:
+        return pool_all(p, m, c, x, out, <uint16_t*>argmax, is_max)
+    return pool_all(p, m, c, x, out, <uint64_t*>argmax, is_max)
 
 
-cdef void unpool_taps(
+cdef int unpool_taps(
     const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* da, void* argmax, int taps, real* out
 ) noexcept nogil:
     if taps == cnp.NPY_UINT8:
-        unpool_all(p, m, c, da, <const uint8_t*>argmax, out)
-    elif taps == cnp.NPY_UINT16:
-        unpool_all(p, m, c, da, <const uint16_t*>argmax, out)
-    else:
-        unpool_all(p, m, c, da, <const uint64_t*>argmax, out)
+        return unpool_all(p, m, c, da, <const uint8_t*>argmax, out)
+    if taps == cnp.NPY_UINT16:
+        return unpool_all(p, m, c, da, <const uint16_t*>argmax, out)
+    return unpool_all(p, m, c, da, <const uint64_t*>argmax, out)
 
 
 def pooled(ndarray A_prev, PoolWindow window, bint is_max):
@@ -96,11 +160,14 @@ def pooled(ndarray A_prev, PoolWindow window, bint is_max):
     cdef void* out = cnp.PyArray_DATA(A)
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
     cdef bint is_single = single(A_prev)
+    cdef int failures
     with nogil:
         if is_single:
-            pool_taps(&window, m, c, <const float*>x, <float*>out, positions, taps, is_max)
+            failures = pool_taps(&window, m, c, <const float*>x, <float*>out, positions, taps, is_max)
         else:
-            pool_taps(&window, m, c, <const double*>x, <double*>out, positions, taps, is_max)
+            failures = pool_taps(&window, m, c, <const double*>x, <double*>out, positions, taps, is_max)
+    if failures:
+        fail("pool_forward: stopped")
     return A, argmax
 
 
@@ -123,11 +190,14 @@ def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax):
     cdef void* da = cnp.PyArray_DATA(dA)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(A_prev)
+    cdef int failures
     with nogil:
         if is_single:
-            unpool_taps(&window, m, c, <const float*>da, positions, taps, <float*>out_data)
+            failures = unpool_taps(&window, m, c, <const float*>da, positions, taps, <float*>out_data)
         else:
-            unpool_taps(&window, m, c, <const double*>da, positions, taps, <double*>out_data)
+            failures = unpool_taps(&window, m, c, <const double*>da, positions, taps, <double*>out_data)
+    if failures:
+        fail("pool_backward: stopped")
     return out
 
 
@@ -141,11 +211,14 @@ def post_unpooled(ndarray dA, ndarray A_prev, PoolWindow window):
     cdef void* da = cnp.PyArray_DATA(dA)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(A_prev)
+    cdef int failures
     with nogil:
         if is_single:
-            unpool_all_ties(&window, m, c, <const float*>x, <const float*>tops, <const float*>da, <float*>out_data)
+            failures = unpool_all_ties(&window, m, c, <const float*>x, <const float*>tops, <const float*>da, <float*>out_data)
         else:
-            unpool_all_ties(
+            failures = unpool_all_ties(
                 &window, m, c, <const double*>x, <const double*>tops, <const double*>da, <double*>out_data
             )
+    if failures:
+        fail("pool_backward: stopped")
     return out

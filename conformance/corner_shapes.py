@@ -109,6 +109,24 @@ POOL = (
     ("one-pixel", POST, "m3h1w1c5_f1s1"),
     ("one-sample", "the first sample must be the only one", "m1h6w7c3_f2s2"),
 )
+#: (name, source, image and window, mode, options) of a pool with options.
+POOL_OPTIONS = (
+    ("padded", "pytorch #188344, #107201: averages of a padded NHWC image", "m2h8w7c3_f2s1", "average", "p1"),
+    ("padded", "pytorch #188344: averages of a padded NHWC image", "m2h8w11c5_f2s2", "average", "p1"),
+    ("padded-gaps", "composable_kernel #105: gaps must be zero", "m2h8w11c4_f2s3", "average", "p1"),
+    ("padded-resnet", "the pool of a residual network's stem", "m2h9w11c17_f3s2", "max", "p1"),
+    ("padded-half", "mxnet #6191, Knet #182: the lowest number leaks", "m3h5w7c4_f4s1", "max", "p2"),
+    ("border-not-counted", "TensorFlow SAME, ONNX default", "m2h9w7c5_f4s2", "average", "p2_exclude"),
+    ("window-2x4", "pytorch #36820: rows and columns exchanged", "m2h9w7c3_f2x4s1x2", "average", ""),
+    ("window-3x2", "pytorch #36820: rows and columns exchanged", "m2h8w11c5_f3x2s2x1", "max", "p0x1"),
+    ("dilated", "taps apart from each other", "m2h9w11c5_f3s1", "max", "d2x3"),
+    ("ceil-last-outside", "pytorch #45357, #88144; Paddle #51542", "m2h4w7c3_f2s5", "max", "p1_ceil"),
+    ("ceil-overhang-divisor", "coremltools #2844, rten #1456", "m2h6w9c4_f4s3", "average", "ceil"),
+    ("ceil-padded-divisor", "torch-mlir #4144, xla #746", "m2h6w8c3_f4s3", "average", "p1_ceil"),
+    ("ceil-window-above-input", "pytorch #88464: a size below zero", "m3h2w5c4_f3s2", "max", "ceil"),
+    ("sides", "padding below and to the right alone", "m2h5w8c4_f2s2", "average", "p0.1.0.1"),
+    ("same-even-window", "ONNX SAME_UPPER against SAME_LOWER", "m2h7w5c3_f4s2", "max", "psame-lower"),
+)
 POOL_EMPTY = (
     ("empty-batch", EMPTY, "m0h5w7c3_f2s2"),
     ("no-channels", "torch refuses an image without channels", "m2h5w7c0_f2s2"),

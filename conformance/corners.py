@@ -96,6 +96,12 @@ def _pool_table(exact: str) -> Iterator[Row]:
             yield name, source, f"{params}_{mode}", "normal"
         yield "inexact-divisor", "1/9 is rounded", f"m2h7w5c4_f3s2_{mode}", "normal"
         yield "infinity", "inf - inf within one window", f"m2h5w4c3_f2s1_{mode}", "infinity"
+    for name, source, params, mode, options in shapes.POOL_OPTIONS:
+        yield name, source, "_".join(filter(None, (params, mode, options))), exact
+    for params in ("m2h6w7c9_f3s2_max_p1", "m3h5w7c17_f3s1_max_p1.0.0.1"):
+        for family in ("negative", "lowest"):
+            source = "pytorch #33384, #41294: padding must not win, nor take the gradient"
+            yield f"padded-{family}", source, params, family
     for c in WIDTHS:
         yield (
             f"nan-lanes-{c}",

@@ -65,6 +65,9 @@ _ELEMENTS, _PRODUCTS = 6000, 250_000
 #: So many draws without a shape that meets the rules are a defect.
 _ATTEMPTS = 10_000
 
+#: So many draws look for a shape in which each option makes a difference.
+_PREFERRED = 100
+
 #: Shapes drawn at a time.
 _AT_ONCE = 4
 
@@ -198,7 +201,7 @@ class Drawing:
             if case.levels != row or not acceptable(case):
                 continue
             # There may be no shape in which each of them makes a difference: padding none, border exclude.
-            if attempt < _ATTEMPTS // 10 and not _all_show(case):
+            if attempt < _PREFERRED and not _all_show(case):
                 continue
             case = case.replace(family=next(family.name for family in families if family.suits(case)))
             if not self._is_corner(case):
