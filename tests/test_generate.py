@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from conformance import covering
 from conformance import generate as generate_module
 from conformance.case import Case
 from conformance.corners import CORNERS, corner_of, corners
@@ -137,8 +138,10 @@ def test_the_issue_s_shapes_are_reached(run):
 
 
 def _drawn(op: str, number: int = 6) -> list[Case]:
-    cases = generate([OPERATIONS[op]], ["f64"], len(corners(op)) + 70, seed=11)
-    return [c for c in cases if corner_of(c) is None and not c.beyond and c.family in ("normal", "probabilities")][:number]
+    count = len(corners(op)) + len(covering.rows(op)) + 40
+    cases = generate([OPERATIONS[op]], ["f64"], count, seed=11)
+    plain = (c for c in cases if corner_of(c) is None and not c.beyond)
+    return [c for c in plain if c.family in ("normal", "probabilities")][:number]
 
 
 def _differs(case: Case, changed: Case, arrays: dict[str, np.ndarray]) -> bool:
