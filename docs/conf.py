@@ -16,14 +16,15 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "generated",
+    "mathml",
     "pictures",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "extension", "_generated/*.md", "bench.md"]
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "cnnref and conformance"
 html_static_path = ["_static"]

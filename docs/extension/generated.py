@@ -1,4 +1,4 @@
-"""What the pages show of the code itself: functions, commands and what the suite knows, so that no page lists them."""
+"""What the pages show of the code itself: functions, commands, what the suite knows. No page lists them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _write(app: Any) -> None:
 
 def _functions() -> str:
     names = [name for name in cnnref.__all__ if inspect.isroutine(getattr(cnnref, name))]
-    # One heading a function, in the order of the package, which is that of a network.
-    order = list(vars(cnnref))
+    # One heading a function, in the order of the suite; then what computes nothing.
+    order = [*OPERATIONS, *names]
     return "\n".join(
         f"## {name}\n\n```{{eval-rst}}\n.. autofunction:: cnnref.{name}\n```\n"
         for name in sorted(names, key=order.index)
@@ -62,8 +62,8 @@ def _commands() -> str:
 
 def _operations() -> str:
     rows = [
-        f"| `{o.name}` | {_code(o.parameters)} | {_code(option.name for option in o.options)} | {_code(o.outputs)} |"
-        for o in OPERATIONS.values()
+        f"| `{one.name}` | {_code(one.parameters)} | {_code(one.option)} | {_code(one.outputs)} |"
+        for one in OPERATIONS.values()
     ]
     head = "| operation | parameters of a case | options | outputs |\n|---|---|---|---|\n"
     return head + "\n".join(rows) + "\n"
@@ -92,5 +92,3 @@ def _bench(source: Path) -> str:
     if measured.exists():
         return measured.read_text()
     return "The table is not in this build: `ci/bench` measures it, and docs/bench.md holds it.\n"
-
-

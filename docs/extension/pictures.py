@@ -34,16 +34,24 @@ def _draw(app: Any) -> None:
     for name, draw in _PICTURES.items():
         with plt.rc_context(style):
             figure = draw()
-            figure.savefig(place / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight", facecolor="white")
+            figure.savefig(
+                place / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight", facecolor="white"
+            )
             plt.close(figure)
 
 
-def _cells(axes: Axes, grid: np.ndarray, left: float, top: float, colours: Any = None, form: str = "g") -> None:
+def _cells(
+    axes: Axes, grid: np.ndarray, left: float, top: float, colours: Any = None, form: str = "g"
+) -> None:
     """A small array, its values in squares."""
     for (row, column), value in np.ndenumerate(grid):
         colour = "white" if colours is None else colours[row, column]
-        axes.add_patch(Rectangle((left + column, top - row - 1), 1, 1, facecolor=colour, edgecolor=INK, lw=0.7))
-        axes.text(left + column + 0.5, top - row - 0.5, f"{value:{form}}", ha="center", va="center", color=INK)
+        axes.add_patch(
+            Rectangle((left + column, top - row - 1), 1, 1, facecolor=colour, edgecolor=INK, lw=0.7)
+        )
+        axes.text(
+            left + column + 0.5, top - row - 0.5, f"{value:{form}}", ha="center", va="center", color=INK
+        )
 
 
 def _plain(axes: Axes, width: float, height: float) -> None:
@@ -64,8 +72,10 @@ def window() -> Any:
     for cell in range(-pad, n + pad):
         inside = 0 <= cell < n
         axes.add_patch(
-            Rectangle((cell, 0), 1, 1, facecolor="#dfe8f3" if inside else "white", edgecolor=INK if inside else GREY,
-                      ls="-" if inside else ":", lw=0.8)
+            Rectangle(
+                (cell, 0), 1, 1, facecolor="#dfe8f3" if inside else "white",
+                edgecolor=INK if inside else GREY, ls="-" if inside else ":", lw=0.8,
+            )
         )  # fmt: skip
         axes.text(cell + 0.5, 0.5, cell if inside else "·", ha="center", va="center", color=INK)
     for i, taps in enumerate(outputs):
@@ -84,18 +94,16 @@ def tile() -> Any:
     rows, columns = 4, 8
     for r in range(rows):
         axes.add_patch(Rectangle((0, rows - r - 1), 1, 1, facecolor="#fbe6c8", edgecolor=INK, lw=0.7))
-        axes.text(0.5, rows - r - 0.5, f"$a_{r}[k]$", ha="center", va="center")
+        axes.text(0.5, rows - r - 0.5, f"$a_{r}$", ha="center", va="center")
         for c in range(columns):
-            axes.add_patch(
-                Rectangle((2 + c, rows - r - 1), 1, 1, facecolor="#dfe8f3", edgecolor=INK, lw=0.7)
-            )
+            axes.add_patch(Rectangle((2 + c, rows - r - 1), 1, 1, facecolor="#dfe8f3", edgecolor=INK, lw=0.7))
             axes.text(2.5 + c, rows - r - 0.5, f"$s_{{{r}{c}}}$", ha="center", va="center", color=BLUE)
     for c in range(columns):
         axes.add_patch(Rectangle((2 + c, rows + 0.6), 1, 1, facecolor="#dcefdd", edgecolor=INK, lw=0.7))
-        axes.text(2.5 + c, rows + 1.1, f"$b_{c}[k]$", ha="center", va="center")
+        axes.text(2.5 + c, rows + 1.1, f"$b_{c}$", ha="center", va="center")
     axes.text(10.3, rows + 1.1, "one vector of a packed panel", va="center")
-    axes.text(10.3, rows / 2, "sums stay in registers:\n$s_{rc} = $ fma$(a_r[k], b_c[k], s_{rc})$\nfor k = 0, 1, 2, …",
-              va="center")  # fmt: skip
+    step = "sums stay in registers:\n$s_{rc} = $ fma$(a_r[k], b_c[k], s_{rc})$\nfor k = 0, 1, 2, …"
+    axes.text(10.3, rows / 2, step, va="center")
     axes.text(0, -0.5, "a scalar from\neach pixel", va="top")
     axes.set_xlim(-0.3, 17)
     axes.set_ylim(-1.6, rows + 2)
@@ -104,7 +112,7 @@ def tile() -> Any:
 
 
 def rounding() -> Any:
-    """The error of a float32 convolution by the number of terms, against the bound and the statistical limit."""
+    """The error of a float32 sum by its number of terms, against the bound and the statistical limit."""
     rng = np.random.default_rng(0)
     depths = np.unique(np.logspace(0.5, 4.5, 25).astype(int))
     u, seen, bound, limit = 2.0**-24, [], [], []
@@ -114,13 +122,15 @@ def rounding() -> Any:
         z = cnnref.affine_forward(a, w, np.zeros((1, 1), np.float32))[0][:, 0]
         products = a.astype(np.float64) * w[:, 0]
         error = np.abs(z - products.sum(1))
-        seen.append(error.max())
-        bound.append((n * u * np.abs(products).sum(1)).min())
-        limit.append((8 * u * np.sqrt(n + 1) * np.sqrt((products**2).sum(1))).min())
+        allowed = n * u * np.abs(products).sum(1)
+        worst = (error / allowed).argmax()
+        seen.append(error[worst])
+        bound.append(allowed[worst])
+        limit.append(8 * u * np.sqrt(n + 1) * np.sqrt((products[worst] ** 2).sum()))
     figure, axes = plt.subplots(figsize=(6, 3.4))
-    axes.loglog(depths, bound, color=RED, label="bound: $n\\,u\\,\\Sigma|a||b|$ (smallest of 256)")
-    axes.loglog(depths, limit, color=GREEN, ls="--", label="statistical: $8u\\sqrt{n+1}\\sqrt{Q}$ (smallest of 256)")
-    axes.loglog(depths, seen, "o", ms=3, color=BLUE, label="cnnref.affine_forward, largest of 256 errors")
+    axes.loglog(depths, bound, color=RED, label="bound: $n\\,u\\,\\Sigma|a||b|$")
+    axes.loglog(depths, limit, color=GREEN, ls="--", label="statistical: $8u\\sqrt{n+1}\\sqrt{Q}$")
+    axes.loglog(depths, seen, "o", ms=3, color=BLUE, label="cnnref.affine_forward, the worst of 256 sums")
     axes.set_xlabel("terms in the sum")
     axes.set_ylabel("error, float32")
     axes.grid(alpha=0.25)
@@ -158,10 +168,9 @@ def tiers() -> Any:
         ("bound", "any data: $n\\,u\\,\\Sigma|a||b|$", RED),
     )
     for i, (name, text, colour) in enumerate(shelves):
-        width = 2.2 + 1.6 * i
-        axes.add_patch(Rectangle((0, 3 - i), width, 0.7, facecolor=colour, alpha=0.25, edgecolor=colour))
+        axes.add_patch(Rectangle((0, 3 - i), 2.6, 0.7, facecolor=colour, alpha=0.25, edgecolor=colour))
         axes.text(0.15, 3.35 - i, name, va="center", color=INK, weight="bold")
-        axes.text(max(width, 2.2) + 0.2, 3.35 - i, text, va="center", color=INK)
+        axes.text(2.8, 3.35 - i, text, va="center", color=INK)
     axes.set_xlim(-0.1, 15)
     axes.set_ylim(-0.2, 3.9)
     axes.axis("off")
