@@ -1,5 +1,6 @@
 """An affine layer with a mistake in it."""
 
+
 def affine_forward(A_prev, W, b):
     return A_prev @ W + b, (A_prev, W, b)
 
