@@ -109,7 +109,7 @@ def work(
             settings,
         )
         # Loading torch may take longer than the measuring.
-        slips = ours.recv() if ours.poll(allowed + 60.0) else None
+        slips = ours.recv() if ours.poll(10 * allowed + 60.0) else None
     except EOFError:
         slips = None
     finally:

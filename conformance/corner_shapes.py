@@ -16,6 +16,7 @@ PADDING = "benchdnn conv/shapes_regression_padding (DNNL-796, 982, 1074), xmos a
 UNREAD = "torch7-distro #20, backpack #30, opacus #245"
 EMPTY = "NNlib.jl #763, tensorflow #14657, pytorch #12013"
 ONEDNN = "oneDNN #6035"
+LARGE = "more than a block of rows, columns or samples, and more than one thread's share"
 POST = "the post's R code stops or answers otherwise"
 
 
@@ -73,6 +74,9 @@ CONV = (
     ("one-sample", "the first sample must be the only one", "m1h7w6c3_f3k4_s2p1"),
     ("many-samples", "pytorch #1947, rocm-libraries #8025: lost updates in dW", "m19h4w5c3_f2k6_s1p0"),
     ("digits-28", "the first layer of the post's model", "m1h28w13c3_f5k6_s1p2"),
+    ("large", LARGE, "m2h19w23c20_f3k40_s1p1"),
+    ("large-narrow", LARGE, "m2h61w70c2_f5k9_s2p3"),
+    ("large-1x1", LARGE, "m3h24w25c70_f1k50_s1p0"),
 )
 
 CONV_EMPTY = (
@@ -108,6 +112,8 @@ POOL = (
     ("one-row", POST, "m3h1w6c4_f1s1"),
     ("one-pixel", POST, "m3h1w1c5_f1s1"),
     ("one-sample", "the first sample must be the only one", "m1h6w7c3_f2s2"),
+    ("large", LARGE, "m2h61w67c20_f2s1"),
+    ("large-one-channel", LARGE, "m2h150w151c1_f2s2"),
 )
 #: (name, source, image and window, mode, options) of a pool with options.
 POOL_OPTIONS = (

@@ -11,7 +11,7 @@ from functools import cache
 
 from conformance import corner_shapes as shapes
 from conformance.case import Case
-from conformance.corner_shapes import EMPTY, PADDING, POST, TAILS, WIDTHS
+from conformance.corner_shapes import EMPTY, LARGE, PADDING, POST, TAILS, WIDTHS
 from conformance.operations import OPERATIONS
 
 
@@ -67,7 +67,7 @@ def _table(op: str) -> Iterator[Row]:
     if op in ("conv_forward", "conv_backward"):
         for name, source, params in shapes.CONV:
             yield name, source, params, exact
-            if not name.startswith(("channels", "1x1-stride-2", "width")):
+            if not name.startswith(("channels", "1x1-stride-2", "width", "large")):
                 yield name, source, params, "normal"
         for name, source, params in shapes.CONV_EMPTY:
             yield name, source, params, "normal"
@@ -129,6 +129,7 @@ def _affine_table(op: str, exact: str) -> Iterator[Row]:
         ("one-sample", "a vector times a matrix", "m1i7o5"),
         ("many-samples", "more samples than a block holds", "m67i3o5"),
         ("one-weight", "a scalar times a scalar", "m1i1o1"),
+        ("large", LARGE, "m150i260o70"),
         ("empty-batch", EMPTY, "m0i7o5"),
     ]
     for word in words:
@@ -155,6 +156,8 @@ def _rows_table(op: str) -> Iterator[Row]:
     for m in (1, 31, 32, 33):
         yield f"rows-{m}", "tt-metal #53209: rows that are no multiple of 32", f"m{m}n10", families[0]
     yield "empty-batch", "pytorch #70348, #116349: the mean of no rows", "m0n5", families[0]
+    for params in ("m9000n3", "m60n700"):
+        yield "large", LARGE, params, families[0]
 
 
 def _plain_table(op: str) -> Iterator[Row]:
@@ -191,6 +194,7 @@ def _plain_table(op: str) -> Iterator[Row]:
                 yield f"lanes-{c}", lanes, f"m1h1w1c{c}{pad}", family
         for name, shape in (("one-row", "m2h1w5c3"), ("one-column", "m2h5w1c3"), ("one-sample", "m1h4w5c3")):
             yield name, POST, shape + pad, families[0]
+        yield "large", LARGE, f"m3h60w61c9{pad}", families[0]
         yield "empty-batch", EMPTY, f"m0h4w5c3{pad}", "normal"
         yield "no-channels", "nothing in, nothing out", f"m2h4w5c0{pad}", "normal"
         for p in (0, 2, 7) if pad else ():

@@ -40,6 +40,7 @@ class Seen:
     arrays: Arrays | None = None
     expected: NDArray[np.float64] | None = None
     got: NDArray[np.float64] | None = None
+    limit: NDArray[np.float64] | None = None
 
 
 #: Which elements are accounted for, or whether the whole output is.
@@ -132,10 +133,11 @@ def _accounted(explains: Explains, case: Case, output: str, trial: Tried | None)
     got, expected = trial.outcome.outputs.get(output), trial.expected[output]
     if not isinstance(got, (float, np.ndarray)) or np.shape(got) != expected.shape:
         return False
-    seen = Seen(case, output, trial.arrays, expected, np.asarray(got, np.float64))
+    limit = np.asarray(trial.limits[output].limit, np.float64)
+    seen = Seen(case, output, trial.arrays, expected, np.asarray(got, np.float64), limit)
     with np.errstate(all="ignore"):
         mask = np.asarray(explains(seen), np.bool_)
-    wrong = where.failing(np.asarray(got), expected, trial.limits[output].limit)
+    wrong = where.failing(np.asarray(got), expected, limit)
     return bool(wrong.any()) and bool(np.broadcast_to(mask, wrong.shape)[wrong].all())
 
 

@@ -69,7 +69,7 @@ def measure(cases: Iterable[Case], seconds: float) -> Power:
     cases : iterable of Case
         The cases of a run.
     seconds : float
-        When to stop.
+        When to stop, in seconds of the processor: what else runs does not decide what is found.
     """
     queues: dict[str, list[Case]] = {}
     for case in cases:
@@ -84,8 +84,8 @@ def measure(cases: Iterable[Case], seconds: float) -> Power:
         for output in queue[0].operation.outputs
     }
     total, used = sum(map(len, left.values())), 0
-    end = time.monotonic() + seconds
-    while any(queues.values()) and time.monotonic() < end:
+    end = time.process_time() + seconds
+    while any(queues.values()) and time.process_time() < end:
         for op, queue in queues.items():
             if not queue:
                 continue
@@ -95,7 +95,7 @@ def measure(cases: Iterable[Case], seconds: float) -> Power:
                 continue
             used += 1
             _plant(case, left)
-            if time.monotonic() > end:
+            if time.process_time() > end:
                 break
     complete = not any(
         queue and any(left[op, o] for o in queue[0].operation.outputs) for op, queue in queues.items()

@@ -14,18 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from conformance.adapters._sigmoid import lost
 from conformance.differences import Seen
-from conformance.slips.core import sigmoid as sigmoid_of
 
 THREADS = 2
 
 
 def _underflows_early(seen: Seen) -> Any:
-    """0 for a sigmoid below the reciprocal of the largest number."""
-    if seen.arrays is None:
-        return False
-    smallest = 1 / float(np.finfo(seen.case.numpy_dtype).max)
-    return (seen.got == 0) & (sigmoid_of(seen.arrays["Z"]) <= smallest)
+    """What comes of a sigmoid that is 0 below the reciprocal of the largest number."""
+    return lost(seen, 1 / float(np.finfo(seen.case.numpy_dtype).max))
 
 
 def _out_of_bounds(seen: Seen) -> bool:
@@ -38,6 +35,8 @@ _EARLY = "Its sigmoid is 0 where exp(-Z) overflows: below -88.7 in float32, -709
 differs = {
     "sigmoid": {_underflows_early: _EARLY},
     "sigmoid_backward": {_underflows_early: _EARLY},
+    "affine_activation_forward": {_underflows_early: _EARLY},
+    "affine_activation_backward": {_underflows_early: _EARLY},
     "conv_backward": {
         _out_of_bounds: "The NHWC weight gradient of 1x1 filters with a stride and under 16 channels writes "
         "out of bounds (oneDNN #6035): the process dies there or later, or the values are wrong."
@@ -63,6 +62,11 @@ def _backward(gradient: Any, cache: Any) -> Any:
     torch.set_num_threads(THREADS)
     try:
         found = torch.autograd.grad(output, inputs, torch.from_numpy(gradient), materialize_grads=True)
+    except RuntimeError as error:
+        # torch 2.13 refuses the weight gradient of a single filter over an NHWC view in float64.
+        if "grad_weight must be contiguous" in str(error):
+            raise NotImplementedError(str(error)) from error
+        raise
     finally:
         torch.set_num_threads(threads)
     arrays = tuple(g.numpy() for g in found)
