@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.picture import Picture
-from conformance.report import text
+from conformance.report import coverage, text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
 from conformance.report.environment import environment
@@ -38,6 +38,10 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
             findings=by_group(summary),
             verdict=verdict,
             matrix=_matrix(digest),
+            options=[
+                {"op": op, **found, "rows": coverage.matrix(found)}
+                for op, found in summary.get("coverage", {}).items()
+            ],
             dtypes=digest.dtypes,
             tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
             corners=corner_rows(digest),

@@ -33,7 +33,7 @@ _MARK = {"passed": "✅ passed", "failed": "❌ failed", "absent": "⚪ absent"}
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
     """Return the report as GitHub-flavoured Markdown of at most `LIMIT` bytes."""
     head = [*_verdict(summary, verdict), *_matrix(digest)]
-    tail = ["", "### Run", "", *_table(("", ""), _facts(summary))]
+    tail = [*_options(summary), "", "### Run", "", *_table(("", ""), _facts(summary))]
     room = LIMIT - _size(head) - _size(tail)
     return "\n".join([*head, *_failures(summary, digest, room), *tail]) + "\n"
 
@@ -66,6 +66,26 @@ def _row(cell: Cell, dtypes: list[str]) -> list[str]:
     diagnoses = listed((f"{name} {whole(n)}" for name, n in cell.diagnoses.most_common()), 3)
     names = [_text(cell.op, 60), _text(cell.output, 60), _MARK[cell.status]]
     return [*names, *counts, *errors, _text(diagnoses, 200)]
+
+
+def _options(summary: dict[str, Any]) -> Iterator[str]:
+    """Which kinds of options were compared in each operation, and which pairs of them."""
+    found: dict[str, Any] = summary.get("coverage", {})
+    if not found:
+        return
+    yield from ("", "### Options", "")
+    rows = []
+    for op, operation in found.items():
+        kinds = [
+            f"{name} {kind} {whole(counts['compared']) if counts['compared'] else '**not reached**'}"
+            + (f" ({whole(counts['failed'])} failed)" if counts["failed"] else "")
+            for name, option in operation["options"].items()
+            for kind, counts in option["kinds"].items()
+        ]
+        missing = operation["missing"]
+        pairs = f"{whole(len(operation['pairs']) - len(missing))} of {whole(len(operation['pairs']))}"
+        rows.append([_text(op, 60), ", ".join(kinds), pairs, _text(listed(iter(missing), 8), 400) or "none"])
+    yield from _table(("operation", "kinds compared", "pairs reached", "pairs not reached"), rows)
 
 
 def _failures(summary: dict[str, Any], digest: Digest, room: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from conformance.case import Case
 from conformance.operations import OPERATIONS, WORDS
 from conformance.record import STATUSES, Number, Record, case_status
+from conformance.report.coverage import Coverage
 from conformance.window import window_of
 
 #: Below this share of single dropped terms a case could not have shown enough.
@@ -66,10 +67,13 @@ class Summary:
         self._exact: set[Kind] = set()
         self._sharp: set[Kind] = set()
         self._dim: list[tuple[Kind, ...]] = []
+        self._coverage = Coverage()
 
     def add(self, records: list[Record]) -> None:
         """Count the records of one case."""
-        self.statuses[case_status(records)] += 1
+        status = case_status(records)
+        self.statuses[status] += 1
+        self._coverage.add(records[0].case, status)
         dim = []
         for record in records:
             outputs = self._outputs.setdefault(record.op, {})
@@ -131,6 +135,7 @@ class Summary:
             **about,
             "detectability": {tier: total / count for tier, (total, count) in sorted(self._tiers.items())},
             "blind": self.blind,
+            "coverage": self._coverage.to_dict(),
             "operations": {
                 name: {output: found.to_dict() for output, found in self._outputs[name].items()}
                 for name in OPERATIONS
