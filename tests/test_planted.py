@@ -105,14 +105,16 @@ def _target(name: str) -> Any:
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("name", ["post in NumPy", "cnnref.blog"])
 def test_the_post_fails_where_the_contract_says_and_nowhere_else(name: str, dtype: str) -> None:
-    implementation = Implementation(name, _target(name), Arithmetic.declared(None, None))
+    target = _target(name)
+    options = getattr(target, "options", ())
+    implementation = Implementation(name, target, Arithmetic.declared(None, None), options=options)
     found: dict[tuple[str, str], Counter[str]] = {}
     examples: dict[str, str] = {}
     for operation in OPERATIONS.values():
         judge = Judge(implementation)
         for case in generate([operation], [dtype], POST_CASES, 7):
             for record in judge(case):
-                assert record.status != "absent"
+                assert record.status != "absent" or case.beyond
                 if record.status == "failed":
                     found.setdefault((record.op, record.output), Counter())[str(record.diagnosis)] += 1
                     examples.setdefault(f"{record.output} {record.diagnosis}", record.case)
