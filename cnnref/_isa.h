@@ -13,9 +13,11 @@
 /* Return types for `cdef inline` functions that must stand in their caller, and for ones that must not: a
    tile needs every register for itself, so it may not share a frame with the loops around it. */
 #if defined(__GNUC__)
+#define CNNREF_PREFETCH(address) __builtin_prefetch(address)
 #define CNNREF_INLINED __attribute__((always_inline)) void
 #define CNNREF_APART __attribute__((noinline)) void
 #else
+#define CNNREF_PREFETCH(address) ((void)(address))
 #define CNNREF_INLINED void
 #define CNNREF_APART void
 #endif

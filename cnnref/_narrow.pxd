@@ -10,6 +10,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from cnnref._memory cimport allocate
+from cnnref._panels cimport Matrix, turn
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._tile cimport MOST_COLUMNS, row_of_widest, rows_of_widest, widest
 from cnnref._types cimport real
@@ -27,8 +28,34 @@ cdef inline bint is_narrow(const Correlation* plan) noexcept nogil:
     """Whether this module's kernel is the one for `plan`."""
     return (
         plan.columns <= MOST_NARROW and plan.stride_h == 1 and plan.stride_w == 1
-        and plan.window_h * plan.window_w >= LEAST_TAPS
+        and plan.window_h * plan.window_w >= LEAST_TAPS and plan.channels > 0
     )
+
+
+cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil:
+    """Whether no value is infinite or NaN, by a count that vectorises.
+
+    This kernel multiplies filters with the zeros around an image, which is harmless only then (0 * inf is NaN).
+    """
+    cdef Py_ssize_t j, others = 0
+    for j in range(count):
+        others += values[j] - values[j] != 0
+    return others == 0
+
+
+cdef inline void narrow_filters(
+    const Correlation* plan, const Matrix* place, const real* matrix, real* filters
+) noexcept nogil:
+    """Lay the matrix out column by column, each in the order of its sum."""
+    cdef Py_ssize_t column, row, pixel, channel
+    cdef const real* source
+    for column in range(plan.columns):
+        for row in range(plan.window_h):
+            for pixel in range(plan.window_w):
+                source = matrix + row * place.row_step + pixel * place.pixel_step + column * place.column_step
+                for channel in range(plan.channels):
+                    filters[channel] = source[channel * place.channel_step]
+                filters += plan.channels
 
 
 cdef inline void take_apart(
@@ -36,9 +63,9 @@ cdef inline void take_apart(
     Py_ssize_t plane, real* planes,
 ) noexcept nogil:
     """Fill each channel's plane with `rows` rows of `line` pixels from row `top`, column ``-plan.left``."""
-    cdef Py_ssize_t row, channel, column
+    cdef Py_ssize_t row, channel, column, turned, j
     cdef Py_ssize_t first = min(max(plan.left, <Py_ssize_t>0), line)
-    cdef Py_ssize_t last = min(plan.width + plan.left, line)
+    cdef Py_ssize_t last = max(min(plan.width + plan.left, line), first)
     cdef const real* source
     cdef real* target
     memset(planes, 0, plan.channels * plane * sizeof(real))
@@ -47,51 +74,81 @@ cdef inline void take_apart(
             continue
         source = image + ((top + row) * plan.width - plan.left) * plan.image_step
         target = planes + row * line
+        turned = first + (last - first) // 16 * 16
+        for column in range(first, turned, 16):
+            for channel in range(0, plan.channels - 3, 4):
+                turn(
+                    source + column * plan.image_step + channel, plan.image_step,
+                    target + channel * plane + column, plane,
+                )
+            for channel in range(plan.channels // 4 * 4, plan.channels):
+                for j in range(column, column + 16):
+                    target[channel * plane + j] = source[j * plan.image_step + channel]
         for channel in range(plan.channels):
-            for column in range(first, last):
+            for column in range(turned, last):
                 target[channel * plane + column] = source[column * plan.image_step + channel]
+
+
+cdef inline void put(const Correlation* plan, const real* sums, Py_ssize_t pixels, real* out) noexcept nogil:
+    """Store the columns of neighbouring pixels, where there are any."""
+    cdef Py_ssize_t pixel, c
+    if plan.columns == 3 and plan.pixel_step == 3:
+        # Apart, so that the compiler knows the distances and vectorises.
+        for pixel in range(pixels):
+            out[3 * pixel] = sums[pixel]
+            out[3 * pixel + 1] = sums[MOST_COLUMNS + pixel]
+            out[3 * pixel + 2] = sums[2 * MOST_COLUMNS + pixel]
+    else:
+        for c in range(plan.columns):
+            for pixel in range(pixels):
+                out[pixel * plan.pixel_step + c] = sums[c * MOST_COLUMNS + pixel]
 
 
 cdef inline void multiply_planes(
     const Correlation* plan, const real* planes, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t n_rows,
-    const real* filters, const real* start, real* out, real* scratch,
+    const real* filters, const real* bias, real* out, real* sums,
 ) noexcept nogil:
     """All outputs of `n_rows` output rows from the planes."""
-    cdef const real* a[MOST_NARROW]
-    cdef real* sums[MOST_NARROW]
+    cdef Py_ssize_t columns[MOST_NARROW]
+    cdef Py_ssize_t places[MOST_NARROW]
     cdef int width = widest(<real>0)
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t depth = plan.window_h * run
     cdef Py_ssize_t b_skip = plan.dilation_w - plan.channels * plane
     cdef Py_ssize_t place = 0, row = 0, column = 0, window_row, j
-    cdef int r, c
-    cdef real* target
-    for r in range(MOST_NARROW):
-        sums[r] = scratch + r * MOST_COLUMNS
+    cdef int c
+    cdef Py_ssize_t count
+    cdef real first_term
+    for c in range(MOST_NARROW):
+        columns[c] = min(c, <int>plan.columns - 1) * depth
+        places[c] = c * MOST_COLUMNS
     while place < n_rows * line:
         for c in range(<int>plan.columns):
+            first_term = bias[c] if bias != NULL else 0
             for j in range(width):
-                sums[c][j] = start[c]
+                sums[places[c] + j] = first_term
         for window_row in range(plan.window_h):
-            for r in range(MOST_NARROW):
-                a[r] = filters + min(r, <int>plan.columns - 1) * depth + window_row * run
             if plan.columns == 1:
                 row_of_widest(
-                    a, 1, 0, planes + place + window_row * plan.dilation_h * line, plane, b_skip,
-                    plan.window_w, plan.channels, <const real**>sums, sums,
+                    filters + window_row * run, columns, 1, 0,
+                    planes + place + window_row * plan.dilation_h * line, plane, b_skip,
+                    plan.window_w, plan.channels, sums, places, sums, places,
                 )
             else:
                 rows_of_widest(
-                    a, 1, 0, planes + place + window_row * plan.dilation_h * line, plane, b_skip,
-                    plan.window_w, plan.channels, <const real**>sums, sums,
+                    filters + window_row * run, columns, 1, 0,
+                    planes + place + window_row * plan.dilation_h * line, plane, b_skip,
+                    plan.window_w, plan.channels, sums, places, sums, places,
                 )
         # The ends of lines, where a window would run on into the next line, are no outputs.
-        for j in range(min(<Py_ssize_t>width, n_rows * line - place)):
-            if column < plan.n_W:
-                target = out + row * plan.row_step + column * plan.pixel_step
-                for c in range(<int>plan.columns):
-                    target[c] = sums[c][j]
-            column += 1
+        j = 0
+        while j < min(<Py_ssize_t>width, n_rows * line - place):
+            count = min(line - column, width - j)
+            put(
+                plan, sums + j, min(count, plan.n_W - column), out + row * plan.row_step + column * plan.pixel_step
+            )
+            j += count
+            column += count
             if column == line:
                 column = 0
                 row += 1
@@ -99,7 +156,7 @@ cdef inline void multiply_planes(
 
 
 cdef inline int narrow_share(
-    const Correlation* plan, const real* images, const real* filters, const real* start, real* out,
+    const Correlation* plan, const real* images, const real* filters, const real* bias, real* out,
     int member, int team, const int* watched,
 ) noexcept nogil:
     """The blocks of thread `member` of `team`; -1 where its planes could not be allocated or the call is stopped."""
@@ -123,7 +180,7 @@ cdef inline int narrow_share(
             n_rows + span_h(plan) - 1, line, plane, scratch + MOST_NARROW * MOST_COLUMNS,
         )
         multiply_planes(
-            plan, scratch + MOST_NARROW * MOST_COLUMNS, plane, line, n_rows, filters, start,
+            plan, scratch + MOST_NARROW * MOST_COLUMNS, plane, line, n_rows, filters, bias,
             out + sample * plan.sample_step + top * plan.row_step, scratch,
         )
         if stopped(watched):

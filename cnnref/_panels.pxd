@@ -1,13 +1,18 @@
 """Panels: a matrix cut into strips as wide as a tile, each strip contiguous, the last one padded with zeros.
 
 A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after strip, so that a tile reads its
-vectors one after another. `panels_size` values are needed for all of them.
+vectors one after another.
 """
-
-from cython.parallel cimport prange
 
 from cnnref._tile cimport panel_width, widest
 from cnnref._types cimport real
+
+cdef extern from "_isa.h" nogil:
+    void prefetch "CNNREF_PREFETCH"(const void* address)
+
+cdef enum:
+    # Rows ahead of the one being copied: they are too far apart in memory for the processor to foresee.
+    AHEAD = 8
 
 
 cdef inline Py_ssize_t padded_columns(Py_ssize_t columns, real kind) noexcept nogil:
@@ -22,41 +27,67 @@ cdef inline void pack_some_rows(
     real* panels,
 ) noexcept nogil:
     """Pack ``matrix[k, j]`` (rows `row_step` apart) into the first `depth` rows of panels of `panel_depth`."""
-    cdef Py_ssize_t first = 0, k, j, width, valid
-    cdef real* target
-    cdef const real* source
+    cdef Py_ssize_t first = 0, width
     while first < columns:
         width = panel_width(columns - first, <real>0)
-        valid = min(width, columns - first)
-        for k in range(depth):
-            source = matrix + k * row_step + first
-            target = panels + first * panel_depth + k * width
-            for j in range(valid):
-                target[j] = source[j]
-            for j in range(valid, width):
-                target[j] = 0
+        copy_panel(matrix + first, depth, row_step, min(width, columns - first), width, panels + first * panel_depth)
         first += width
 
 
-cdef inline void pack_columns(
-    const real* matrix, Py_ssize_t depth, Py_ssize_t columns, Py_ssize_t row_step, real* panels, int team
+cdef struct Matrix:
+    # Where the matrix that windows are multiplied with lies in memory: the distances between the window rows,
+    # between the pixels of a window row, between channels and between columns. Channels or columns are neighbours.
+    Py_ssize_t row_step
+    Py_ssize_t pixel_step
+    Py_ssize_t channel_step
+    Py_ssize_t column_step
+
+
+cdef inline void pack(
+    const Matrix* place, const real* matrix, Py_ssize_t channels, Py_ssize_t row, Py_ssize_t end_row,
+    Py_ssize_t at, Py_ssize_t end, Py_ssize_t valid, Py_ssize_t width, real* target,
 ) noexcept nogil:
-    """Pack ``matrix[k, j]`` (rows `row_step` apart), with up to `team` threads."""
-    cdef Py_ssize_t block, whole = columns - columns % widest(<real>0)
-    cdef Py_ssize_t last = panel_width(columns - whole, <real>0)
-    # Some rows at a time, so that the matrix is read nearly in order.
-    for block in prange((depth + 7) // 8, num_threads=team, use_threads_if=team > 1, schedule="static"):
-        # The whole panels, then the last one: they differ in width, so in where row 8 * block is.
-        if whole > 0:
-            pack_some_rows(
-                matrix + 8 * block * row_step, min(depth - 8 * block, <Py_ssize_t>8), whole, row_step, depth,
-                panels + 8 * block * widest(<real>0),
-            )
-        if whole < columns:
-            pack_some_rows(
-                matrix + 8 * block * row_step + whole, min(depth - 8 * block, <Py_ssize_t>8), columns - whole,
-                row_step, depth, panels + whole * depth + 8 * block * last,
-            )
+    """Pack the values [at, end) of the window rows [row, end_row) of `valid` columns into a panel `width` wide."""
+    cdef Py_ssize_t pixel, channel, count, done
+    cdef const real* source
+    for row in range(row, end_row):
+        done = at
+        while done < end:
+            pixel = done // channels
+            channel = done % channels
+            count = min(channels - channel, end - done)
+            source = matrix + row * place.row_step + pixel * place.pixel_step + channel * place.channel_step
+            if place.column_step == 1:
+                copy_panel(source, count, place.channel_step, valid, width, target)
+            else:
+                turn_panel(source, count, place.column_step, valid, width, target)
+            target += count * width
+            done += count
+
+
+cdef inline void copy_panel(
+    const real* matrix, Py_ssize_t depth, Py_ssize_t row_step, Py_ssize_t valid, Py_ssize_t width, real* target
+) noexcept nogil:
+    """Fill `depth` rows of a panel with ``matrix[k, j]``, rows `row_step` apart."""
+    cdef Py_ssize_t _k, j
+    for _k in range(depth):
+        if valid == width and width % 16 == 0:
+            for j in range(0, width, 16):
+                prefetch(matrix + AHEAD * row_step + j)
+                copy_16(matrix + j, target + j)
+        else:
+            for j in range(valid):
+                target[j] = matrix[j]
+            for j in range(valid, width):
+                target[j] = 0
+        matrix += row_step
+        target += width
+
+
+cdef inline void copy_16(const real* source, real* target) noexcept nogil:
+    cdef int j
+    for j in range(16):
+        target[j] = source[j]
 
 
 cdef inline void turn(const real* source, Py_ssize_t column_step, real* target, Py_ssize_t width) noexcept nogil:
@@ -71,35 +102,16 @@ cdef inline void turn(const real* source, Py_ssize_t column_step, real* target, 
             target[k * width + j] = block[4 * j + k]
 
 
-cdef inline void pack_rows(
-    const real* matrix, Py_ssize_t depth, Py_ssize_t columns, Py_ssize_t column_step,
-    Py_ssize_t panel_depth, Py_ssize_t at, real* panels, int team,
-) noexcept nogil:
-    """Pack the transpose ``matrix[j, k]`` (rows, the panel's columns, `column_step` apart) into rows `at` and on.
-
-    The panels have a depth of `panel_depth`; up to `team` threads.
-    """
-    cdef Py_ssize_t panel
-    for panel in prange(
-        (columns + widest(<real>0) - 1) // widest(<real>0), num_threads=team, use_threads_if=team > 1,
-        schedule="static",
-    ):
-        turn_panel(
-            matrix + panel * widest(<real>0) * column_step, depth, columns - panel * widest(<real>0), column_step,
-            panels + panel * widest(<real>0) * panel_depth, at,
-        )
-
-
 cdef inline void turn_panel(
-    const real* matrix, Py_ssize_t depth, Py_ssize_t columns, Py_ssize_t column_step, real* panel, Py_ssize_t at
+    const real* matrix, Py_ssize_t depth, Py_ssize_t column_step, Py_ssize_t valid, Py_ssize_t width, real* target
 ) noexcept nogil:
+    """Fill `depth` rows of a panel with ``matrix[j, k]``, the panel's columns `column_step` apart."""
     cdef Py_ssize_t block, k, j, turned = depth - depth % 16
-    cdef Py_ssize_t width = panel_width(columns, <real>0)
-    cdef Py_ssize_t valid = min(width, columns)
-    cdef real* target = panel + at * width
     # 16 x 16 values at a time: whole cache lines are read, in float32, and stay until they are used up.
     for block in range(0, turned, 16):
         for j in range(0, valid - valid % 16, 16):
+            for k in range(j, j + 16):
+                prefetch(matrix + k * column_step + block + 16)
             for k in range(block, block + 16, 4):
                 turn(matrix + j * column_step + k, column_step, target + k * width + j, width)
         for j in range(valid - valid % 16, valid):

@@ -25,28 +25,33 @@ cdef extern from *:
     bint unlikely(bint condition) noexcept nogil
 
 cdef enum:
-    MOST_ROWS = 12
+    MOST_ROWS = 8
     MOST_COLUMNS = 64
-    MOST_SUMS = 432
+    MOST_SUMS = 384
 
 
 cdef inline inlined multiply_tile(
     const int groups, const int rows, const int columns,
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, const Py_ssize_t b_step, const Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, const Py_ssize_t b_step, const Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """Multiply ``runs * length`` steps into a tile; after each run of `length` steps `a` and `b` skip on."""
+    """Multiply ``runs * length`` steps, at least one, into a tile; after each run `a` and `b` skip on.
+
+    Row r reads from ``a + places[r]`` on, starts at ``start + start_places[r]`` and ends at ``out + out_places[r]``.
+    """
     cdef real sums[MOST_SUMS]
     cdef const real* source[MOST_ROWS]
     cdef real left
     cdef Py_ssize_t _step, offset = 0, rest = length
     cdef int group, row, j
+    if runs * length <= 0:  # with this the compiler knows that the loop below runs, and keeps `sums` out of memory
+        return
     for group in range(groups):
         for row in range(rows):
-            source[group * rows + row] = a[group * rows + row]
+            source[group * rows + row] = a + places[group * rows + row]
             for j in range(columns):
-                sums[(group * rows + row) * columns + j] = start[group * rows + row][j]
+                sums[(group * rows + row) * columns + j] = (start + start_places[group * rows + row])[j]
     for _step in range(runs * length):
         for group in range(groups):
             for row in range(rows):
@@ -65,7 +70,7 @@ cdef inline inlined multiply_tile(
     for group in range(groups):
         for row in range(rows):
             for j in range(columns):
-                out[group * rows + row][j] = sums[(group * rows + row) * columns + j]
+                (out + out_places[group * rows + row])[j] = sums[(group * rows + row) * columns + j]
 
 
 cdef inline int lanes(real kind) noexcept nogil:
@@ -90,122 +95,201 @@ cdef inline int panel_width(Py_ssize_t columns, real kind) noexcept nogil:
 
 
 cdef inline int tile_rows(int columns, real kind) noexcept nogil:
-    """Rows of a full tile of `columns` columns."""
-    cdef int lane = lanes(kind)
+    """Rows of a full tile of `columns` columns: 8 chains hide a multiply-add's latency, 8 pointers fit in registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        if columns == 4 * lane:
-            return 6
-        if columns == 3 * lane:
-            return 9
-        if columns == 2 * lane:
-            return 12
-        return 7
+        return 6 if columns == 4 * lanes(kind) else 8
     return 6 if real is double or columns == 16 else 7
 
 
 cdef inline apart tile_of_4_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """6 rows of 4 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(1, 6, 64, a, a_step, a_skip, b, 64, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 6, 64, a, places, a_step, a_skip, b, 64, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(1, 6, 32, a, a_step, a_skip, b, 32, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 6, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline apart tile_of_3_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """9 rows of 3 vectors of 64 bytes."""
+    """8 rows of 3 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(3, 3, 48, a, a_step, a_skip, b, 48, b_skip, runs, length, start, out)
+        multiply_tile(
+            2, 4, 48, a, places, a_step, a_skip, b, 48, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(3, 3, 24, a, a_step, a_skip, b, 24, b_skip, runs, length, start, out)
+        multiply_tile(
+            2, 4, 24, a, places, a_step, a_skip, b, 24, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline apart tile_of_2_vectors(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """12 rows of 2 vectors of 64 bytes."""
+    """8 rows of 2 vectors of 64 bytes."""
     if real is float:
-        multiply_tile(2, 6, 32, a, a_step, a_skip, b, 32, b_skip, runs, length, start, out)
+        multiply_tile(
+            2, 4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(2, 6, 16, a, a_step, a_skip, b, 16, b_skip, runs, length, start, out)
+        multiply_tile(
+            2, 4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline apart tile_of_16(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """7 rows of 16 columns, or 6 where there are 16 registers."""
+    """8 rows of 16 columns, or 6 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        multiply_tile(1, 7, 16, a, a_step, a_skip, b, 16, b_skip, runs, length, start, out)
+        multiply_tile(
+            2, 4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(1, 6, 16, a, a_step, a_skip, b, 16, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 6, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline apart tile_of_8(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """7 rows of 8 columns, or 6 where those are two of 16 registers."""
-    if real is float or CNNREF_VECTOR_BYTES == 64:
-        multiply_tile(1, 7, 8, a, a_step, a_skip, b, 8, b_skip, runs, length, start, out)
+    """8 rows of 8 columns; 7, or 6 of two vectors, where there are 16 registers."""
+    if CNNREF_VECTOR_BYTES == 64:
+        multiply_tile(
+            2, 4, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
+    elif real is float:
+        multiply_tile(
+            1, 7, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(1, 6, 8, a, a_step, a_skip, b, 8, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 6, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline apart row_of_widest(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """One row as wide as the widest tile, with any distance between its steps."""
     if CNNREF_VECTOR_BYTES == 64:
         if real is float:
-            multiply_tile(1, 1, 64, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+            multiply_tile(
+                1, 1, 64, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+                start, start_places, out, out_places,
+            )
         else:
-            multiply_tile(1, 1, 32, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+            multiply_tile(
+                1, 1, 32, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+                start, start_places, out, out_places,
+            )
     elif real is float:
-        multiply_tile(1, 1, 16, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 1, 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(1, 1, 8, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 1, 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline apart rows_of_widest(
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_step, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """3 rows as wide as the widest tile, with any distance between their steps."""
     if CNNREF_VECTOR_BYTES == 64:
         if real is float:
-            multiply_tile(1, 3, 64, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+            multiply_tile(
+                1, 3, 64, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+                start, start_places, out, out_places,
+            )
         else:
-            multiply_tile(1, 3, 32, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+            multiply_tile(
+                1, 3, 32, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+                start, start_places, out, out_places,
+            )
     elif real is float:
-        multiply_tile(1, 3, 16, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 3, 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
     else:
-        multiply_tile(1, 3, 8, a, a_step, a_skip, b, b_step, b_skip, runs, length, start, out)
+        multiply_tile(
+            1, 3, 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, out, out_places,
+        )
 
 
 cdef inline void tile(
-    int columns, bint single,
-    const real** a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
-    Py_ssize_t runs, Py_ssize_t length, const real** start, real** out,
+    int columns, int count,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """Run the tile for `columns` columns on `tile_rows` rows, or on one row where `single`; `b` is a panel."""
-    cdef int lane = lanes(a[0][0])
-    if single:
-        row_of_widest(a, a_step, a_skip, b, columns, b_skip, runs, length, start, out)
+    """Run the tile for `columns` columns of a panel `b` on `count` rows.
+
+    All of the places must be readable that a tile of `tile_rows` rows has: the rows beyond `count` may be run too.
+    """
+    cdef int lane = lanes(a[0])
+    if columns == widest(a[0]) and count == 1:
+        row_of_widest(
+            a, places, a_step, a_skip, b, columns, b_skip, runs, length, start, start_places, out, out_places
+        )
+    elif columns == widest(a[0]) and count <= 3:
+        rows_of_widest(
+            a, places, a_step, a_skip, b, columns, b_skip, runs, length, start, start_places, out, out_places
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
-        tile_of_4_vectors(a, a_step, a_skip, b, b_skip, runs, length, start, out)
+        tile_of_4_vectors(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        tile_of_3_vectors(a, a_step, a_skip, b, b_skip, runs, length, start, out)
+        tile_of_3_vectors(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        tile_of_2_vectors(a, a_step, a_skip, b, b_skip, runs, length, start, out)
+        tile_of_2_vectors(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        )
     elif columns == 16:
-        tile_of_16(a, a_step, a_skip, b, b_skip, runs, length, start, out)
+        tile_of_16(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        )
     else:
-        tile_of_8(a, a_step, a_skip, b, b_skip, runs, length, start, out)
+        tile_of_8(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        )

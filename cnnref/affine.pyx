@@ -10,15 +10,11 @@ Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
-
 from cnnref._arrays cimport empty
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
-from cnnref._memory cimport allocate
 from cnnref._outer cimport outer_product
-from cnnref._panels cimport pack_columns, pack_rows, padded_columns
+from cnnref._panels cimport Matrix
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._types cimport real
 from cnnref.threads cimport fail, team_size
@@ -49,21 +45,11 @@ cdef int product(
 ) noexcept nogil:
     """``out = bias + rows @ weights``, with the weights stored as its transpose where `transposed`."""
     cdef Correlation plan = product_plan(m, inner, columns)
-    cdef Py_ssize_t padded = padded_columns(columns, <real>0)
-    cdef real* start = <real*>allocate(padded * (inner + 1), sizeof(real))
-    cdef int status
-    if start == NULL:
-        return -1
-    memset(start, 0, padded * sizeof(real))
-    if bias != NULL:
-        memcpy(start, bias, columns * sizeof(real))
-    if transposed:
-        pack_rows(weights, inner, columns, inner, inner, 0, start + padded, team_size(<double>inner * columns))
-    else:
-        pack_columns(weights, inner, columns, columns, start + padded, team_size(<double>inner * columns))
-    status = correlate(&plan, rows, start + padded, start, out, False, team_size(multiplications(&plan)))
-    free(start)
-    return status
+    cdef Matrix place
+    place.row_step = place.pixel_step = inner * columns
+    place.channel_step = 1 if transposed else columns
+    place.column_step = inner if transposed else 1
+    return correlate(&plan, rows, &place, weights, bias, out)
 
 
 cdef int backward(
