@@ -76,8 +76,8 @@ DIRECTIVES = {
 # are the same from every build. -fno-math-errno and -fno-trapping-math change no result: they let the
 # compiler vectorise fma() and comparisons. The peel limit keeps loops over vector lanes (8 and more)
 # whole until they are vectorised, while loops over tile rows (at most 7) are unrolled into registers;
-# unroll-and-jam would take a tile of one row apart before that. A call of memcpy in place of the loop that stores
-# a tile would force its sums into memory.
+# unroll-and-jam would take a tile of one row apart before that. A call of memcpy in place of the loop that
+# stores a tile would force its sums into memory.
 OPTIMISE = [
     "-O1" if DEBUG else "-O3",
     "-ffp-contract=off",

@@ -9,9 +9,13 @@ is one chain of fused multiply-adds for each output, in the order of k. Storing 
 it up again (``start = out``) is the same chain, so neither the shape of the tile nor the blocking of k
 changes a bit.
 
-`TILE_ROWS` and the widths depend on the instruction set only: 24 to 27 vector registers of sums where there are
-32, 12 of 16, which leaves room for `b` and the scalar. The loops have constant extents after inlining, so that
-the compiler keeps `sums` in registers (rows run in groups of at most 7: see setup.py for the reason).
+Where the rows are is read from tables that were written long before: addresses stored just before the tile would
+make its first loads wait for all of the last tile's stores.
+
+The rows and widths depend on the instruction set only: at most 24 vector registers of sums where there are 32, 12
+of 16, which leaves room for `b` and the scalar, and at most 8 rows, whose addresses stay in registers too. The
+loops have constant extents after inlining, so that the compiler keeps `sums` in registers (rows run in groups of at
+most 7: see setup.py for the reason).
 """
 
 from cnnref._types cimport multiply_add, real
