@@ -195,16 +195,17 @@ cdef inline int correlate_share(
 
 
 cdef inline void pack_all(
-    const Correlation* plan, const Matrix* place, const real* matrix, real* packed
+    const Correlation* plan, const Matrix* place, const real* matrix, real* packed, const int* watched
 ) noexcept nogil:
-    """Pack the whole matrix."""
+    """Pack the whole matrix, unless `stopped`."""
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t stretches = count_stretches(plan)
     cdef Py_ssize_t panels = share(plan.columns, widest(<real>0))
     cdef Py_ssize_t task
     cdef int team = team_size(<double>plan.window_h * run * plan.columns)
     for task in prange(panels * stretches, num_threads=team, use_threads_if=team > 1, schedule="static"):
-        pack_one(plan, place, matrix, task // stretches * widest(<real>0), task % stretches, packed)
+        if not stopped(watched):
+            pack_one(plan, place, matrix, task // stretches * widest(<real>0), task % stretches, packed)
 
 
 cdef inline void pack_one(
@@ -252,7 +253,7 @@ cdef inline int correlate(
             memory = <real*>allocate(padded_columns(plan.columns, <real>0) * depth, sizeof(real))
             if memory == NULL:
                 return -1
-            pack_all(plan, place, matrix, memory)
+            pack_all(plan, place, matrix, memory, watched)
             packed = memory
     for member in prange(
         team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1
