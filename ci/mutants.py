@@ -246,6 +246,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=80, help="cases per operation and dtype (default 80)")
     parser.add_argument("--files", nargs="+", default=[], help="sources, by shell pattern")
     parser.add_argument("--state", type=Path, default=ROOT / "build" / "mutants", help="scratch")
+    parser.add_argument("--isa", help="the instruction set to build for (default: the best that runs here)")
     parser.add_argument("--again", action="store_true", help="forget earlier results")
     parser.add_argument("--no-tests", action="store_true", help="the cases alone, without the kernel tests")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
@@ -255,7 +256,8 @@ def main() -> int:
         print("\n".join(m.diff for m in chosen))
         return 0
     sample = random.Random(asked.seed).sample(chosen, min(asked.sample, len(chosen)))
-    tree = Tree(asked.state.resolve() / "tree", _best_isa())
+    isa = asked.isa or _best_isa()
+    tree = Tree(asked.state.resolve() / f"tree-{isa}", isa)
     tree.prepare()
     tests = [] if asked.no_tests else [p for pattern in TESTS for p in sorted((ROOT / "tests").glob(pattern))]
     log = asked.state / "results.jsonl"

@@ -40,7 +40,8 @@ def _skips(seen: Seen) -> Any:
 #: Where it is known to differ, one sentence each.
 differs = {
     "pool_forward": {
-        "pool-nan=ignored-lowest": "Its max pooling skips NaN and starts from the lowest number."
+        "pool-nan=ignored-lowest": "Its max pooling skips NaN and starts from the lowest number.",
+        _skips: "Its max pooling skips NaN in some windows.",
     },
     "sigmoid": {_absolute: _LOGISTIC},
     "affine_activation_forward": {_absolute: _LOGISTIC},
