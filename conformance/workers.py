@@ -229,9 +229,12 @@ class Workers:
         for worker in list(self._workers):
             if worker.at.value != worker.seen:
                 worker.seen, worker.since = worker.at.value, now
-            elif now - worker.since > self._limit and not worker.idle:
+                continue
+            # Loading takes as long as it takes, however short a case's limit.
+            limit = self._limit if worker.ready else max(self._limit, TIME_LIMIT)
+            if now - worker.since > limit and not worker.idle:
                 worker.process.kill()
-                yield from self._bury(worker, f"no answer within {self._limit:g} seconds from")
+                yield from self._bury(worker, f"no answer within {limit:g} seconds from")
 
     def _bury(self, worker: _Worker, why: str) -> Iterator[tuple[int, Case, list[Record]]]:
         """Report the case a dead worker was at, and start another for the others of its batch."""
