@@ -180,7 +180,12 @@ def _value(case: Case, name: str, default: Value) -> Value:
 
 def divisors(case: Case) -> Indices:
     """``(rows, columns)``: by what average pooling divides each output."""
-    return window_of(case).counts(_value(case, "border", "include") == "include")
+    return window_of(case).counts(counts_padding(case))
+
+
+def counts_padding(case: Case) -> bool:
+    """Whether an average counts the padding."""
+    return _value(case, "border", "include") == "include"
 
 
 def divisors_of(case: Case) -> set[int]:

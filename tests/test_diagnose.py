@@ -109,6 +109,17 @@ def test_a_slip_is_defined_once_and_for_outputs_that_exist() -> None:
         slip("new", "New.", {"conv_forward": "A"})
 
 
+#: Pools in which the slips of their options show.
+POOL_OPTIONS = (
+    "f3s2_average_p1_exclude:normal",
+    "f3s2_average_p1:normal",
+    "f4s3_average_ceil:normal",
+    "f3s1_max_d2:normal",
+    "f2x3s2x1_max:normal",
+    "f3s2_max_p1:negative",
+)
+
+
 def _targets() -> list[tuple[str, str]]:
     return [(op, output) for op, o in OPERATIONS.items() for output in o.outputs]
 
@@ -134,6 +145,9 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
     assert slips
     dtypes = ["f32", "f64"] if any(s.signature for s in slips) else ["f32"]
     evidence = [Evidence(c, draw(c), output, None, None) for d in dtypes for c in cases(op, 40, d)]
+    for options in POOL_OPTIONS if op.startswith("pool") else ():
+        case = Case.parse(f"{op}:f32:m2h8w11c5_{options}:1")
+        evidence.append(Evidence(case, draw(case), output, None, None))
     if op == "pool_backward":
         # No family puts two NaN into one window.
         pair = Case.parse("pool_backward:f32:m2h7w9c3_f3s2_max:normal:1")

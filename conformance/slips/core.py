@@ -5,8 +5,9 @@ below. It shares no code with the oracle, the kernels or the adapters, so that a
 by a mistake it has in common with what it explains.
 
 Options by operation: ``window`` (conv, pool), ``bias_times`` (conv), ``ties``, ``overwrite``, ``start``,
-``divisor`` (pool, mask), ``at_zero``, ``relu_mask`` (relu and what uses it), ``slope`` (sigmoid's
-derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it), ``epsilon`` (logarithm).
+``outside``, ``divisor`` (pool, mask), ``at_zero``, ``relu_mask`` (relu and what uses it), ``slope``
+(sigmoid's derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it), ``epsilon``
+(logarithm).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from conformance.case import Case
 from conformance.slips.windows import patches, scatter
-from conformance.window import Window, window_of
+from conformance.window import Window, counts_padding, window_of
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -61,20 +62,20 @@ def _pool_forward(
     a: Arrays,
     window: Window | None = None,
     start: float = -np.inf,
+    outside: float = -np.inf,
     mode: str = "",
     divisor: Array | float | None = None,
 ) -> Outputs:
     window = window or window_of(case)
     if (mode or case.word("mode")) == "max":
-        return {"A": np.maximum(patches(a["A_prev"], window, -np.inf).max((3, 4)), start)}
+        return {"A": np.maximum(patches(a["A_prev"], window, outside).max((3, 4)), start)}
     return {"A": patches(a["A_prev"], window).sum((3, 4)) / _divisor(case, window, divisor)}
 
 
 def _divisor(case: Case, window: Window, divisor: Array | float | None) -> Array:
     """By what an average divides each output; ``(rows, columns, 1)``, or one number."""
     if divisor is None:
-        counts_padding = "border" not in case.operation.option or case.word("border") == "include"
-        divisor = window.counts(counts_padding)[..., None]
+        divisor = window.counts(counts_padding(case))[..., None]
     return np.asarray(divisor, np.float64)
 
 
@@ -110,18 +111,21 @@ def _pool_backward(
     ties: str = "first",
     nan: str = "last",
     start: float = -np.inf,
+    outside: float = -np.inf,
     overwrite: bool = False,
     mode: str = "",
     divisor: Array | float | None = None,
 ) -> Outputs:
     window = window or window_of(case)
-    taken = patches(a["A_prev"], window, -np.inf)
+    taken = patches(a["A_prev"], window, outside)
     flat = taken.reshape(*taken.shape[:3], window.size, taken.shape[-1])
     upstream = a["dA"][:, :, :, None, :]
     if (mode or case.word("mode")) == "max":
         # Of equals outside and inside the image, which only -inf can be, one inside is chosen.
         inside = patches(np.ones_like(a["A_prev"]), window).reshape(flat.shape) > 0
-        share = chosen(flat, ties, nan, inside) * ~(flat.max(-2, keepdims=True) < start)
+        share = chosen(flat, ties, nan, inside if outside == -np.inf else None) * ~(
+            flat.max(-2, keepdims=True) < start
+        )
         given = np.where(share != 0, share * upstream, 0.0)
     else:
         upstream = (a["dA"] / _divisor(case, window, divisor))[:, :, :, None, :]
