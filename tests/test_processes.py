@@ -241,7 +241,7 @@ x, w, b = (np.full(s, 0.5, np.float32) for s in ((32, 160, 160, 64), (5, 5, 64, 
 same, dZ = {"stride": 1, "pad": 2}, np.full((32, 160, 160, 128), 0.5, np.float32)
 m, n = np.full((7000, 7000), 0.5), np.full((1, 7000), 0.5)
 image = x.reshape(8, 320, 320, 64)
-pool, wide = {"f": 60, "stride": 1}, np.full((8, 261, 261, 64), 0.5, np.float32)
+pool, wide = {"f": 40, "stride": 1}, np.full((8, 281, 281, 64), 0.5, np.float32)
 calls = {
     "conv_forward": lambda: cnnref.conv_forward(x, w, b, same),
     "dW": lambda: cnnref.conv_backward(dZ, (x, w, b, same)),
