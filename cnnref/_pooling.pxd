@@ -121,7 +121,7 @@ cdef inline inlined pool_runs(
     to `argmax`. `f`, where it is 2 or 3, and `is_max` are constants.
     """
     cdef Py_ssize_t i, j, at
-    for j in range(runs):
+    for j in range(runs):  # no-cython-lint
         i = 0
         while i < n:
             if n >= LANES:
