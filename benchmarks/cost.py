@@ -17,6 +17,9 @@ _MOVES = {
     "softmax_backward": 3,
     "cross_entropy_cost": 1,
     "distribute_value": 1,
+    **{f"{name}_backward": 3 for name in ("tanh", "silu", "gelu", "leaky_relu", "log_softmax", "batch_norm")},
+    "global_average_pool_forward": 1,
+    "global_average_pool_backward": 1,
 }
 
 
@@ -89,6 +92,12 @@ def outputs(row: Row) -> int:
         return windows * (size + (1 if z["mode"] == "max" else 0))
     if function == "pad3d":
         return size * _padded(row)
+    if function == "global_average_pool_forward":
+        return size * z["m"] * z["c"]
+    if function.startswith("batch_norm"):
+        # Backward two gradients per channel; forward four statistics in the cache, in training.
+        per_channel = 2 if function.endswith("backward") else 4 if z["statistics"] == "training" else 2
+        return size * (_elements(row) + per_channel * z["c"])
     if function in ("conv_single_step", "cross_entropy_cost"):
         return 0
     return (8 if function == "distribute_value" else size) * _elements(row)
@@ -109,6 +118,8 @@ def allowed_memory(row: Row) -> int:
         extra = _panels(row, 1, z["i"], z["o"]) + size * (z["i"] + z["o"])
         if row.function == "affine_activation_backward":
             extra += size * z["m"] * z["o"]  # the gradient between the two steps
+    elif row.function.startswith("batch_norm"):
+        extra = 8 * 2 * (z["m"] * z["h"] * z["w"] * z["c"] // 64 + 16 * z["c"])  # sums of chunks
     return outputs(row) + row.threads * extra
 
 

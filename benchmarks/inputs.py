@@ -64,6 +64,14 @@ def draw(row: Row) -> Arrays:
         }
     if function.startswith("pool_"):
         return {"A_prev": x, "upstream": normal(len(x), *row.extents, row.letter("c"))}
+    if function.startswith("global_average_pool"):
+        return {"X": x, "upstream": normal(len(x), 1, 1, x.shape[3])}
+    if function.startswith("batch_norm"):
+        c = x.shape[3]
+        scale, offset, mean = (normal(1, 1, 1, c) for _ in range(3))
+        variance = 1 + np.abs(normal(1, 1, 1, c))
+        channels = {"gamma": scale, "beta": offset, "running_mean": mean, "running_var": variance}
+        return {"A_prev": x, **channels, "upstream": normal(*x.shape)}
     if function.startswith("pad3d"):
         p = row.letter("p")
         return {"X": x, "upstream": normal(len(x), x.shape[1] + 2 * p, x.shape[2] + 2 * p, x.shape[3])}

@@ -31,6 +31,7 @@ LIMITS: dict[str, str] = {
 
 DTYPES = ("float32", "float64")
 THREADS = (1, 2)
+WORDS = ("mode", "activation", "approximate", "statistics")
 
 _SPATIAL = ("conv_forward", "conv_backward", "pool_forward", "pool_backward")
 
@@ -88,7 +89,7 @@ class Row:
         else:
             text = "x".join(str(z[letter]) for letter in "mhwcn" if letter in z)
         text += "".join(f" {letter}{z[letter]}" for letter in "fksp" if letter in z)
-        return text + "".join(f" {z[word]}" for word in ("mode", "activation") if word in z)
+        return text + "".join(f" {z[word]}" for word in WORDS if word in z)
 
     def letter(self, name: str) -> int:
         """One extent."""
@@ -161,12 +162,32 @@ def _pointwise() -> Iterator[Row]:
             yield Row(
                 function, layer, sizes, quick=layer == "vgg-2", peers=layer == "vgg-2" and function == "relu"
             )
+        for function in ("tanh", "silu", "gelu", "leaky_relu"):
+            forms: tuple[str, ...] = ("none", "tanh") if function == "gelu" else ("",)
+            for name in (function, f"{function}_backward"):
+                for form in forms:
+                    word = {"approximate": form} if form else {}
+                    yield Row(
+                        name, f"{layer}-{form}" if form else layer, {**sizes, **word}, quick=layer == "vgg-2"
+                    )
+        for way in ("forward", "backward"):
+            yield Row(f"global_average_pool_{way}", layer, sizes, quick=layer == "vgg-2")
+            for statistics in ("training", "inference"):
+                more: dict[str, int | str] = {**sizes, "statistics": statistics}
+                yield Row(f"batch_norm_{way}", f"{layer}-{statistics}", more, quick=layer == "vgg-2")
         for function in ("pad3d", "pad3d_backward"):
             yield Row(function, layer, sizes | {"p": 1}, quick=layer == "mnist-1")
         for function in ("arr2col", "col2arr"):
             yield Row(function, layer, sizes, quick=layer == "mnist-1")
     for m, n in ((256, 1000), (64, 10)):
-        for function in ("softmax", "softmax_backward", "cross_entropy_cost", "cross_entropy_backward"):
+        for function in (
+            "softmax",
+            "softmax_backward",
+            "log_softmax",
+            "log_softmax_backward",
+            "cross_entropy_cost",
+            "cross_entropy_backward",
+        ):
             yield Row(function, f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000, peers=function == "softmax")
         yield Row("softmax_cross_entropy_backward", f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000)
     for function in ("create_mask_from_window", "distribute_value"):
@@ -192,7 +213,7 @@ def _affines() -> Iterator[Row]:
 
 def _small() -> Iterator[Row]:
     for function, sizes in SMALL:
-        word = "".join(f"-{sizes[key]}" for key in ("mode", "activation") if key in sizes)
+        word = "".join(f"-{sizes[key]}" for key in WORDS if key in sizes)
         # One call of each function for --quick.
         yield Row(
             function, f"small{word}", dict(sizes), small=True, quick=word not in ("-average", "-sigmoid")

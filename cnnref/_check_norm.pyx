@@ -93,7 +93,7 @@ cpdef tuple check_batch_norm_forward(
     epsilon, momentum, training = _norm_hparameters(function, hparameters)
     if (running_mean is None) != (running_var is None) or (running_mean is None and not training):
         absent = "running_mean" if running_mean is None else "running_var"
-        raise ValueError(
+        raise TypeError(
             f"{function}: {absent} is None, expected an array"
             + (": running_mean and running_var go together" if training else " where training is False")
         )
@@ -121,6 +121,9 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
     cdef ndarray variance = _channels(function, "cache.variance", values[3], a)
     cdef ndarray da = array(function, "dA", dA, 4, IMAGE_PREV)
     cdef int axis, typenum
+    for axis in range(4, 6):
+        if values[axis] is not None:
+            _channels(function, "cache." + CACHE[axis], values[axis], a)
     epsilon, _, training = _norm_hparameters(function, values[6])
     for axis in range(4):
         if da.shape[axis] != a.shape[axis]:

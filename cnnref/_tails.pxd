@@ -58,10 +58,18 @@ cdef inline real density(real a) noexcept nogil:
 
 cdef inline real ratio(real a) noexcept nogil:
     """The tail beyond `a` deviations divided by ``exp(-a^2/2)``, for `a` from 0 to `tail_end`."""
-    cdef real inverse, t, p
+    cdef real constant, sum, inverse, lost, t, p
     if real is float:
-        inverse = <real>1 / (a + <real>4)
-        t = multiply_add(<real>-8, inverse, <real>1)
+        constant = 4
+    else:
+        constant = 5
+    sum = a + constant
+    inverse = <real>1 / sum
+    # What the sum and the quotient lose, relatively.
+    lost = multiply_add(-inverse, sum, <real>1) - inverse * (a - (sum - constant))
+    t = multiply_add(<real>-2 * constant, inverse, <real>1)
+    t = multiply_add(<real>-2 * constant * inverse, lost, t)
+    if real is float:
         p = <real>1.5655059542041272e-05
         p = multiply_add(p, t, <real>-1.3792911886412185e-05)
         p = multiply_add(p, t, <real>-0.00021723620011471212)
@@ -75,8 +83,6 @@ cdef inline real ratio(real a) noexcept nogil:
         p = multiply_add(p, t, <real>-0.607896625995636)
         p = multiply_add(p, t, <real>0.7552851438522339)
     else:
-        inverse = <real>1 / (a + <real>5)
-        t = multiply_add(<real>-10, inverse, <real>1)
         p = <real>-1.9750205117389054e-11
         p = multiply_add(p, t, <real>-4.215048810150002e-10)
         p = multiply_add(p, t, <real>-1.1003514880321343e-09)
@@ -102,7 +108,8 @@ cdef inline real ratio(real a) noexcept nogil:
         p = multiply_add(p, t, <real>0.495305615969976)
         p = multiply_add(p, t, <real>-0.6653825028900568)
         p = multiply_add(p, t, <real>0.769193049750063)
-    return p * inverse
+    p = p * inverse
+    return multiply_add(p, lost, p)
 
 
 cdef inline real gated(real z, real size, real power, real scale) noexcept nogil:

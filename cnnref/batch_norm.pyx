@@ -74,7 +74,8 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     Raises
     ------
     TypeError
-        If an array does not hold float32, float64, integers or booleans, or a hyperparameter has a wrong type.
+        If an array does not hold float32, float64, integers or booleans, a running statistic is None and is needed or
+        the other one is not, or a hyperparameter has a wrong type.
     ValueError
         If the shapes do not fit, a hyperparameter is missing or out of range, or a channel has a single value in
         training.

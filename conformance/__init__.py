@@ -2,7 +2,7 @@
 
 Imports run one way, top to bottom:
 
-``operations``, ``case``      the 24 functions; a case is one line of text
+``operations``, ``case``      the functions judged; a case is one line of text
 ``stream``, ``fills``         integers that are the same everywhere; values made of them
 ``family``, ``families``      what a kind of values is; the named kinds
 ``data``                      the arrays of a case

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance import calls_units as units
 from conformance.case import Case
 from conformance.layout import image
 from conformance.operations import OPERATIONS
@@ -182,15 +183,29 @@ def _elementwise_backward(forward: str, of: str) -> Call:
     """sigmoid_backward, relu_backward, softmax_backward: the cache is the forward input."""
 
     def call(impl: Functions, case: Case, a: Arrays) -> Any:
-        cache = _cache(impl, forward, lambda: impl.function(forward)(a[of]), lambda: a[of])
-        return impl.function(case.op)(a[str(case.operation.upstream)], cache)
+        more = units.arguments(case)
+        cache = _cache(impl, forward, lambda: impl.function(forward)(a[of], *more), lambda: a[of])
+        return impl.function(case.op)(a[str(case.operation.upstream)], cache, *more)
 
     return call
 
 
 def _plain(*arguments: str) -> Call:
     """A function of some of the drawn arrays alone."""
-    return lambda impl, case, a: impl.function(case.op)(*(a[name] for name in arguments))
+    return lambda impl, case, a: impl.function(case.op)(
+        *(a[name] for name in arguments), *units.arguments(case)
+    )
+
+
+def _batch_norm_backward(impl: Functions, case: Case, a: Arrays) -> Any:
+    forward = "batch_norm_forward"
+    cache = _cache(
+        impl,
+        forward,
+        lambda: impl.function(forward)(*units.norm_arguments(case, a)),
+        lambda: units.norm_cache(case, a),
+    )
+    return impl.function("batch_norm_backward")(a["dA"], cache)
 
 
 CALLS: dict[str, Call] = {
@@ -219,8 +234,19 @@ CALLS: dict[str, Call] = {
     "sigmoid_backward": _elementwise_backward("sigmoid", "Z"),
     "relu": _plain("Z"),
     "relu_backward": _elementwise_backward("relu", "Z"),
+    **{name: _plain("Z") for name in ("tanh", "silu", "gelu", "leaky_relu")},
+    **{
+        f"{name}_backward": _elementwise_backward(name, "Z")
+        for name in ("tanh", "silu", "gelu", "leaky_relu")
+    },
+    "global_average_pool_forward": _plain("A_prev"),
+    "global_average_pool_backward": _elementwise_backward("global_average_pool_forward", "A_prev"),
+    "batch_norm_forward": lambda impl, case, a: impl.function(case.op)(*units.norm_arguments(case, a)),
+    "batch_norm_backward": _batch_norm_backward,
     "softmax": _plain("X"),
     "softmax_backward": _elementwise_backward("softmax", "X"),
+    "log_softmax": _plain("X"),
+    "log_softmax_backward": _elementwise_backward("log_softmax", "X"),
     "cross_entropy_cost": _plain("AL", "Y"),
     "cross_entropy_backward": lambda impl, case, a: impl.function("cross_entropy_backward")(
         _entropy_cache(impl, a["AL"], a["Y"])
@@ -246,7 +272,7 @@ def named(case: Case, result: Any) -> dict[str, Any]:
     if case.op in CACHED:
         if not isinstance(result, (tuple, list)) or len(result) < 2:
             raise ValueError(f"returned {_describe(result)}, expected ({names[0]}, cache)")
-        return {names[0]: result[0]}
+        return {names[0]: result[0], **(units.running(result[1]) if len(names) > 1 else {})}
     if len(names) == 1:
         return {names[0]: result}
     if isinstance(result, Mapping) and set(names) <= set(result):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from conformance import corner_shapes as shapes
+from conformance import groups
 from conformance.case import Case
 from conformance.corner_shapes import EMPTY, LARGE, PADDING, POST, TAILS, WIDTHS
-from conformance.operations import OPERATIONS
+from conformance.operations import OPERATIONS, WORDS
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,14 @@ def _table(op: str) -> Iterator[Row]:
         yield from _pool_table(exact)
     elif op.startswith("affine"):
         yield from _affine_table(op, exact)
-    elif op.startswith(("softmax", "cross_entropy")):
+    elif op.startswith(("softmax", "log_softmax", "cross_entropy")):
         yield from _rows_table(op)
+    elif op.startswith("batch_norm"):
+        yield from _norm_table()
     else:
-        yield from _plain_table(op)
+        for word in WORDS.get(OPERATIONS[op].grammar[-1][0], ("",)):
+            for name, source, params, family in _plain_table(op):
+                yield name, source, f"{params}_{word}" if word else params, family
 
 
 def _pool_table(exact: str) -> Iterator[Row]:
@@ -160,6 +165,26 @@ def _rows_table(op: str) -> Iterator[Row]:
         yield "large", LARGE, params, families[0]
 
 
+def _norm_table() -> Iterator[Row]:
+    for word in WORDS["statistics"]:
+        for c in WIDTHS:
+            yield f"lanes-{c}", TAILS, f"m2h3w4c{c}_{word}", "normal"
+        for family in ("offset", "flat", "magnitudes"):
+            for params in ("m2h3w4c5", "m3h7w5c17"):
+                yield family, "Chan, Golub & LeVeque 1983", f"{params}_{word}", family
+        yield (
+            "one-pixel",
+            "fully connected layers: statistics over samples alone",
+            f"m5h1w1c3_{word}",
+            "normal",
+        )
+        yield "one-sample", "statistics over pixels alone", f"m1h4w5c3_{word}", "normal"
+        yield "two-values", "the unbiased variance is twice the biased one", f"m2h1w1c3_{word}", "normal"
+        yield "many-pixels", "more than one chunk of a sum", f"m2h33w17c1_{word}", "normal"
+    yield "empty-batch", EMPTY, "m0h4w5c3_inference", "normal"
+    yield "no-channels", "nothing in, nothing out", "m2h4w5c0_inference", "normal"
+
+
 def _plain_table(op: str) -> Iterator[Row]:
     grammar = OPERATIONS[op].grammar[0]
     pad = "_p1" if "p" in OPERATIONS[op].parameters else ""
@@ -182,6 +207,9 @@ def _plain_table(op: str) -> Iterator[Row]:
             "relu_backward": ("zeros", "nan", "infinity", "subnormal"),
             "sigmoid": ("saturated", "nan", "infinity", "subnormal"),
             "sigmoid_backward": ("saturated", "nan", "infinity", "subnormal"),
+            **{f"tanh{way}": ("saturated", "nan", "infinity", "subnormal") for way in ("", "_backward")},
+            **{name: ("saturated", "nan", "subnormal") for name in groups.UNITS},
+            **{name: ("small",) for name in groups.GLOBAL},
         }.get(op, ("coordinates",))
         lanes = {
             "relu": "tensorflow #40072, mxnet #11115, NNlib.jl #509, burn #5658",

@@ -23,6 +23,10 @@ ROLES: dict[str, str] = {
     "dz": "x",
     "W": "w",
     "b": "b",
+    "gamma": "w",
+    "beta": "b",
+    "running_mean": "b",
+    "running_var": "v",
     "AL": "al",
     "Y": "y",
 }
@@ -82,8 +86,12 @@ def _shape(case: Case, name: str) -> Shape:
     if op.startswith("affine"):
         affine = {"A_prev": (case["m"], case["i"]), "W": (case["i"], case["o"]), "b": (1, case["o"])}
         return affine.get(name, (case["m"], case["o"]))
-    if op.startswith(("softmax", "cross_entropy")):
+    if op.startswith(("softmax", "log_softmax", "cross_entropy")):
         return (case["m"], case["n"])
+    if name in ("gamma", "beta", "running_mean", "running_var"):
+        return (1, 1, 1, case["c"])
+    if op == "global_average_pool_backward" and name == "dA":
+        return (case["m"], 1, 1, case["c"])
     if op == "col2arr":
         return (case["m"], case["h"] * case["w"] * case["c"])
     if name == "doutput":

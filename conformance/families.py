@@ -8,26 +8,10 @@ implementations answer differently: NaN and infinities never meet padding or a z
 
 from __future__ import annotations
 
-from conformance import fills
+from conformance import fills, groups
 from conformance.case import Case
 from conformance.family import Family, maximum, no_zero_factor, not_squashed, several_classes, squashed
-from conformance.operations import OPERATIONS
 from conformance.window import divisors_of
-
-_CONV = ("conv_single_step", "conv_forward", "conv_backward")
-_AFFINE = ("affine_forward", "affine_backward")
-_ACTIVATED = ("affine_activation_forward", "affine_activation_backward")
-_SUMS = (*_CONV, *_AFFINE, *_ACTIVATED)
-_BACKWARD_SUMS = ("conv_backward", "affine_backward", "affine_activation_backward")
-_POOL = ("pool_forward", "pool_backward")
-_RELU = ("relu", "relu_backward")
-_SIGMOID = ("sigmoid", "sigmoid_backward")
-_MOVES = ("pad3d", "pad3d_backward", "arr2col", "col2arr")
-_MASK = "create_mask_from_window"
-_SHARE = "distribute_value"
-_SOFTMAX = ("softmax", "softmax_backward", "softmax_cross_entropy_backward")
-_LOSS = ("cross_entropy_cost", "cross_entropy_backward")
-_PLAIN = tuple(name for name in OPERATIONS if name not in _LOSS)
 
 
 def kind_of(case: Case) -> str:
@@ -46,25 +30,27 @@ def kind_of(case: Case) -> str:
 
 
 def _exact(case: Case) -> bool:
-    if case.op in _SIGMOID or case.op in _SOFTMAX or case.op in _LOSS:
+    if case.op in (*groups.SIGMOID, *groups.UNITS, *groups.NORM, *groups.SOFTMAX, *groups.LOSS):
         return False
     if fills.longest_sum(case) > fills.LONGEST_EXACT:
         return False
-    if case.op in _ACTIVATED:
+    if case.op in groups.ACTIVATED:
         return case.word("activation") != "sigmoid"
     divisors = {1}
-    if case.op in _POOL and case.word("mode") == "average":
+    if case.op in groups.POOL and case.word("mode") == "average":
         divisors = divisors_of(case)
-    elif case.op == _SHARE:
+    elif case.op in (groups.SHARE, *groups.GLOBAL):
         divisors = {case["h"] * case["w"]}
     # The units of `subnormal_integers` leave four bits, every other exact family more.
     return all(divisor & (divisor - 1) == 0 and divisor <= 16 for divisor in divisors)
 
 
 def _sums(case: Case) -> bool:
-    if case.op in _ACTIVATED:
+    if case.op in groups.ACTIVATED:
         return case.word("activation") != "sigmoid"
-    return case.op in _SUMS or (case.op in _POOL and case.word("mode") == "average")
+    if case.op == "global_average_pool_forward":
+        return True
+    return case.op in groups.SUMS or (case.op in groups.POOL and case.word("mode") == "average")
 
 
 _WIDE = "exact sums by oneDNN benchdnn (utils/cfg.hpp); wide integers also show bfloat16 and TF32 inputs"
@@ -75,7 +61,7 @@ _TABLE = (
         "small",
         "exact",
         "integers of +-1 to +-7, none of them zero",
-        (*_SUMS, *_POOL, *_RELU, *_MOVES, _MASK),
+        (*groups.SUMS, *groups.POOL, *groups.GLOBAL, *groups.RELU, *groups.MOVES, groups.MASK),
         dict.fromkeys("xwbg", fills.small_integers),
         "oneDNN benchdnn, utils/cfg.hpp",
         not_squashed,
@@ -84,7 +70,7 @@ _TABLE = (
         "wide-x",
         "exact",
         "input of odd 12-bit integers (40 for float64) against +-1",
-        (*_SUMS, *_POOL, _SHARE),
+        (*groups.SUMS, *groups.POOL, groups.SHARE),
         {"x": fills.wide_integers, "w": fills.signs, "b": fills.wide_integers, "g": fills.signs},
         _WIDE,
         not_squashed,
@@ -93,7 +79,7 @@ _TABLE = (
         "wide-w",
         "exact",
         "weights of odd 12-bit integers (40 for float64) against +-1",
-        _SUMS,
+        groups.SUMS,
         {"x": fills.signs, "w": fills.wide_integers, "b": fills.wide_integers, "g": fills.signs},
         _WIDE,
         not_squashed,
@@ -102,7 +88,7 @@ _TABLE = (
         "wide-g",
         "exact",
         "upstream gradient of odd 12-bit integers (40 for float64) against +-1",
-        (*_BACKWARD_SUMS, "pool_backward"),
+        (*groups.BACKWARD_SUMS, "pool_backward"),
         {"x": fills.signs, "w": fills.signs, "b": fills.signs, "g": fills.wide_integers},
         _WIDE,
         not_squashed,
@@ -111,7 +97,7 @@ _TABLE = (
         "one-hot",
         "exact",
         "one weight per filter and one upstream entry that is not zero, input with full mantissa",
-        (*_SUMS, "pool_backward"),
+        (*groups.SUMS, "pool_backward"),
         {"w": fills.one_tap, "b": fills.zero, "g": fills.one_hot},
         "torch-mlir #655: a single tap says which one is wrong",
         not_squashed,
@@ -120,7 +106,7 @@ _TABLE = (
         "coordinates",
         "exact",
         "the input counts 1, 2, 3, ..., so a value says where it came from",
-        (*_CONV, *_AFFINE, *_POOL, *_MOVES, _MASK),
+        (*groups.CONV, *groups.AFFINE, *groups.POOL, *groups.MOVES, groups.MASK),
         {"x": fills.coordinates, "w": fills.signs, "b": fills.signs, "g": fills.small_integers},
         "oneDNN benchdnn, fill by position",
     ),
@@ -128,7 +114,7 @@ _TABLE = (
         "ties",
         "exact",
         "-1, 0 and 1: several maxima in most windows",
-        (*_POOL, *_RELU, _MASK),
+        (*groups.POOL, *groups.RELU, groups.MASK),
         {"x": fills.few_values, "g": fills.small_integers},
         "Theano #4886: which maximum gets the gradient",
     ),
@@ -136,7 +122,7 @@ _TABLE = (
         "zeros",
         "bound",
         "what a relu leaves: half zeros, +0 and -0",
-        (*_SUMS, *_POOL, *_RELU, _MASK),
+        (*groups.SUMS, *groups.POOL, *groups.RELU, *groups.UNITS, groups.MASK),
         {"x": fills.rectified},
         "mxnet #11115, NNlib.jl #509",
     ),
@@ -144,30 +130,30 @@ _TABLE = (
         "negative",
         "bound",
         "all negative: no maximum may start from zero",
-        (*_POOL, *_RELU, _MASK),
+        (*groups.POOL, *groups.RELU, groups.MASK),
         {"x": fills.negative},
         "pytorch #33384, tensorflow #10216",
     ),
-    Family("normal", "statistical", "zero-mean, nearly normal, full mantissa", _PLAIN),
+    Family("normal", "statistical", "zero-mean, nearly normal, full mantissa", groups.PLAIN),
     Family(
         "positive",
         "bound",
         "all positive, full mantissa: rounding errors add up",
-        (*_SUMS, *_POOL, *_SIGMOID),
+        (*groups.SUMS, *groups.POOL, *groups.GLOBAL, *groups.SIGMOID, *groups.UNITS),
         dict.fromkeys("xwbg", fills.positive),
     ),
     Family(
         "magnitudes",
         "bound",
         "magnitudes of 10**-4 to 10**4, log-normal-like, random signs",
-        (*_PLAIN, *_LOSS),
+        (*groups.PLAIN, *groups.LOSS),
         {**dict.fromkeys("xwbg", fills.magnitudes), "al": fills.uneven},
     ),
     Family(
         "cancelling",
         "bound",
         "sums cancel to a thousandth of their terms",
-        _SUMS,
+        groups.SUMS,
         {
             "x": fills.nearly_constant,
             "w": fills.alternating,
@@ -180,7 +166,18 @@ _TABLE = (
         "subnormal",
         "exact",
         "subnormal input and bias, small integers elsewhere: nothing may be flushed to zero",
-        (*_CONV, *_AFFINE, *_ACTIVATED, *_POOL, *_RELU, *_SIGMOID, *_MOVES, _MASK, _SHARE),
+        (
+            *groups.CONV,
+            *groups.AFFINE,
+            *groups.ACTIVATED,
+            *groups.POOL,
+            *groups.RELU,
+            *groups.SIGMOID,
+            *groups.UNITS,
+            *groups.MOVES,
+            groups.MASK,
+            groups.SHARE,
+        ),
         {
             "x": fills.subnormal_integers,
             "w": fills.small_integers,
@@ -194,7 +191,17 @@ _TABLE = (
         "nan",
         "bound",
         "NaN at the corners of the input",
-        (*_CONV, *_AFFINE, *_ACTIVATED, *_POOL, *_RELU, *_SIGMOID, "arr2col", _MASK),
+        (
+            *groups.CONV,
+            *groups.AFFINE,
+            *groups.ACTIVATED,
+            *groups.POOL,
+            *groups.RELU,
+            *groups.SIGMOID,
+            *groups.UNITS,
+            "arr2col",
+            groups.MASK,
+        ),
         {"x": fills.with_nan},
         _SPECIAL,
         no_zero_factor,
@@ -203,7 +210,7 @@ _TABLE = (
         "infinity",
         "bound",
         "infinities at the corners of the input",
-        (*_CONV, *_AFFINE, *_POOL, *_RELU, *_SIGMOID, "arr2col", _MASK),
+        (*groups.CONV, *groups.AFFINE, *groups.POOL, *groups.RELU, *groups.SIGMOID, "arr2col", groups.MASK),
         {"x": fills.with_infinities},
         _SPECIAL,
         no_zero_factor,
@@ -212,16 +219,32 @@ _TABLE = (
         "lowest",
         "bound",
         "-inf in a third of the input and in every entry of one channel",
-        (*_POOL, _MASK),
+        (*groups.POOL, groups.MASK),
         {"x": fills.with_lowest},
         "pytorch #40131, Caffe pooling_layer.cpp",
         maximum,
     ),
     Family(
+        "offset",
+        "bound",
+        "a mean of 1000 standard deviations: the difference of two means has no digits left",
+        groups.NORM,
+        {"x": fills.offset},
+        "Chan, Golub & LeVeque 1983",
+    ),
+    Family(
+        "flat",
+        "bound",
+        "one value throughout each channel: no variance but epsilon",
+        groups.NORM,
+        {"x": fills.constant_channels},
+        "a constant channel after a relu",
+    ),
+    Family(
         "saturated",
         "bound",
         "arguments round 16, 88, 104, 709, 745 and 10000 of either sign",
-        _SIGMOID,
+        (*groups.SIGMOID, *groups.UNITS),
         {"x": fills.saturating},
         "tt-metal #51543, Vc #273, dotnet/runtime #107838",
     ),
@@ -229,7 +252,7 @@ _TABLE = (
         "large",
         "bound",
         "inputs and weights of about 10: the sigmoid saturates",
-        _ACTIVATED,
+        groups.ACTIVATED,
         {"x": fills.large, "w": fills.large},
         "",
         squashed,
@@ -238,7 +261,7 @@ _TABLE = (
         "overflow",
         "bound",
         "rows shifted by +-1000 or +-10000: a softmax without the shift overflows",
-        _SOFTMAX,
+        groups.SOFTMAX,
         {"x": fills.shifted_rows},
         "tensorflow #11756, XNNPACK softmax-operator-tester.h",
     ),
@@ -246,7 +269,7 @@ _TABLE = (
         "constant",
         "bound",
         "rows of equal logits",
-        _SOFTMAX,
+        groups.SOFTMAX,
         {"x": fills.constant_rows},
         "pytorch #25110",
     ),
@@ -254,17 +277,17 @@ _TABLE = (
         "masked",
         "bound",
         "one logit of each row is -inf",
-        _SOFTMAX,
+        groups.SOFTMAX,
         {"x": fills.masked_logits},
         "pytorch #25110",
         several_classes,
     ),
-    Family("probabilities", "bound", "rows of probabilities, any label", _LOSS),
+    Family("probabilities", "bound", "rows of probabilities, any label", groups.LOSS),
     Family(
         "missing",
         "bound",
         "labels leave out class 0 and every even class",
-        (*_LOSS, "softmax_cross_entropy_backward"),
+        (*groups.LOSS, "softmax_cross_entropy_backward"),
         {"y": fills.few_labels},
         "the post takes the label's rank among those present",
         several_classes,
@@ -273,7 +296,7 @@ _TABLE = (
         "tiny",
         "bound",
         "probabilities down to the subnormal ones: a clipped logarithm shows",
-        _LOSS,
+        groups.LOSS,
         {"al": fills.tiny},
         "Keras clips probabilities at 1e-7",
     ),
@@ -281,14 +304,14 @@ _TABLE = (
         "certain",
         "bound",
         "probability one for every label: the loss is zero",
-        _LOSS,
+        groups.LOSS,
         {"al": fills.certain, "y": fills.likeliest},
     ),
     Family(
         "impossible",
         "bound",
         "probability zero for the first label: the loss is infinite",
-        _LOSS,
+        groups.LOSS,
         {"al": fills.certain, "y": fills.unlikeliest},
         "torch's answer: log 0 is -inf",
         several_classes,

@@ -14,6 +14,7 @@ _DEFAULT: Mapping[str, Fill] = {
     "x": fills.normal,
     "w": fills.normal,
     "b": fills.normal,
+    "v": fills.variances,
     "g": fills.normal,
     "al": fills.stochastic,
     "y": fills.labels,

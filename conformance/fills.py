@@ -46,6 +46,8 @@ def longest_sum(case: Case) -> int:
         return max(forward, window.size * case["k"], case["m"] * rows * columns)
     if op.startswith("pool"):
         return window_of(case).size
+    if op == "global_average_pool_forward":
+        return case["h"] * case["w"]
     if op.startswith("affine"):
         return max(case["i"] + 1, case["o"], case["m"])
     return 1
@@ -76,6 +78,16 @@ def negative(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 def magnitudes(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Magnitudes of 10**-4 to 10**4, random signs, full mantissa."""
     return draws.magnitudes(stream, shape, case.numpy_dtype)
+
+
+def variances(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Between 1/2 and 2, full mantissa."""
+    return draws.uniform(stream, shape, case.numpy_dtype, 1, 4) / 2
+
+
+def offset(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """A mean of 1000 deviations: a variance as the difference of two means loses its digits."""
+    return draws.full_mantissa(1000 + draws.normal(stream, shape, np.dtype(np.float64)), case.numpy_dtype)
 
 
 def signs(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
@@ -209,6 +221,11 @@ def shifted_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Arra
     """Ordinary differences on top of +-1000 or +-10000: exp without the shift gives inf / inf or 0 / 0."""
     shifts = np.array([1000.0, -1000.0, 10000.0, -10000.0])[stream.integers(0, 3, (*shape[:-1], 1))]
     return draws.full_mantissa(shifts + draws.normal(stream, shape, np.dtype(np.float64)), case.numpy_dtype)
+
+
+def constant_channels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The same value throughout a channel."""
+    return np.broadcast_to(normal(stream, (1, 1, 1, shape[-1]), case, drawn), shape)
 
 
 def constant_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

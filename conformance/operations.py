@@ -1,4 +1,4 @@
-"""The 24 functions of the contract, as the suite sees them: arguments, outputs, parameters.
+"""The functions that the suite judges, as it sees them: arguments, outputs, parameters.
 
 Everything that depends on *which* function is under test starts from this table: how a case is
 written, which arrays are drawn, what is compared and which forward function makes the cache.
@@ -16,6 +16,7 @@ from conformance.options import (
     CEIL,
     DILATION,
     MEANINGS,
+    NEGATIVE_SLOPE,
     POOL_PADDING,
     STRIDE,
     WINDOW,
@@ -26,6 +27,8 @@ from conformance.options import (
 WORDS: dict[str, tuple[str, ...]] = {
     "mode": ("max", "average"),
     "activation": ("relu", "sigmoid", "NULL"),
+    "approximate": ("none", "tanh"),
+    "statistics": ("training", "inference"),
 }
 
 #: What each parameter letter means, for ``conformance list`` and error messages.
@@ -43,6 +46,8 @@ PARAMETERS: dict[str, str] = {
     "n": "classes",
     "mode": "pooling mode: max or average",
     "activation": "relu, sigmoid or NULL",
+    "approximate": "form of gelu: none or tanh",
+    "statistics": "of the batch (training) or running (inference)",
     **MEANINGS,
 }
 
@@ -118,6 +123,23 @@ _POOL_APART: tuple[tuple[Level, Level], ...] = (
 _AFFINE_ACTIVATION: tuple[Group, ...] = (_AFFINE, ("activation",))
 _AWB = ("A_prev", "W", "b")
 _GRADIENTS = ("dA_prev", "dW", "db")
+_GELU: tuple[Group, ...] = (_IMAGE, ("approximate",))
+_BATCH_NORM: tuple[Group, ...] = (_IMAGE, ("statistics",))
+_NORMALIZED = ("A_prev", "gamma", "beta", "running_mean", "running_var")
+
+_UNITS = tuple(
+    operation
+    for name, grammar, options in (
+        ("tanh", (_IMAGE,), ()),
+        ("silu", (_IMAGE,), ()),
+        ("gelu", _GELU, ()),
+        ("leaky_relu", (_IMAGE,), (NEGATIVE_SLOPE,)),
+    )
+    for operation in (
+        Operation(name, grammar, ("Z",), ("A",), options=options),
+        Operation(f"{name}_backward", grammar, ("Z", "dA"), ("dZ",), "dA", name, options),
+    )
+)
 
 _TABLE = (
     Operation("pad3d", (_IMAGE, ("p",)), ("input",), ("output",)),
@@ -162,8 +184,29 @@ _TABLE = (
     Operation("sigmoid_backward", (_IMAGE,), ("Z", "dA"), ("dZ",), "dA", "sigmoid"),
     Operation("relu", (_IMAGE,), ("Z",), ("A",)),
     Operation("relu_backward", (_IMAGE,), ("Z", "dA"), ("dZ",), "dA", "relu"),
+    *_UNITS,
+    Operation("global_average_pool_forward", (_IMAGE,), ("A_prev",), ("A",)),
+    Operation(
+        "global_average_pool_backward",
+        (_IMAGE,),
+        ("A_prev", "dA"),
+        ("dA_prev",),
+        "dA",
+        "global_average_pool_forward",
+    ),
+    Operation("batch_norm_forward", _BATCH_NORM, _NORMALIZED, ("A", "running_mean", "running_var")),
+    Operation(
+        "batch_norm_backward",
+        _BATCH_NORM,
+        (*_NORMALIZED, "dA"),
+        ("dA_prev", "dgamma", "dbeta"),
+        "dA",
+        "batch_norm_forward",
+    ),
     Operation("softmax", (_ROWS,), ("X",), ("probs",)),
     Operation("softmax_backward", (_ROWS,), ("X", "dprobs"), ("dX",), "dprobs", "softmax"),
+    Operation("log_softmax", (_ROWS,), ("X",), ("logp",)),
+    Operation("log_softmax_backward", (_ROWS,), ("X", "dlogp"), ("dX",), "dlogp", "log_softmax"),
     Operation("cross_entropy_cost", (_ROWS,), ("AL", "Y"), ("loss",)),
     Operation("cross_entropy_backward", (_ROWS,), ("AL", "Y"), ("dAL",), None, "cross_entropy_cost"),
     Operation(

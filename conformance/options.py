@@ -271,7 +271,16 @@ BORDER = Option(
     bare=True,
 )
 
+NEGATIVE_SLOPE = Option(
+    "a",
+    "negative_slope",
+    "slope below zero",
+    {"usual": (0.01,), "other": (0.25, 0.1, 0.3)},
+    default=0.01,
+    plain=2,
+)
+
 #: The options by name, for the parameters that have no meaning of their own in `operations.PARAMETERS`.
 MEANINGS: Mapping[str, str] = MappingProxyType(
-    {option.name: option.text for option in (DILATION, GROUPS, CEIL, BORDER)}
+    {option.name: option.text for option in (DILATION, GROUPS, CEIL, BORDER, NEGATIVE_SLOPE)}
 )

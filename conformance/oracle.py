@@ -1,8 +1,8 @@
 """What the right answer is: PyTorch autograd in float64 on the arrays the implementation saw.
 
-The only file of the suite that imports torch. Images come and go as NHWC; oneDNN is off and torch
-runs on one thread, because the float32 NHWC kernels of torch 2.13 can corrupt memory and because a
-reference must not depend on the machine. Where torch refuses (no channels, no filters) or answers
+With `oracle_units`, the only file of the suite that imports torch. Images come and go as NHWC; oneDNN is
+off and torch runs on one thread, because the float32 NHWC kernels of torch 2.13 can corrupt memory and
+because a reference must not depend on the machine. Where torch refuses (no channels, no filters) or answers
 something else than the definition, the mathematics stands in its place, with the reason beside it.
 
 `evaluate` takes arrays of any float dtype, so that the error bounds can ask for the same operation
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from conformance import oracle_units
 from conformance.case import Case
+from conformance.oracle_units import logistic
 from conformance.window import Window, window_of
 
 torch.set_num_threads(1)
@@ -56,6 +58,8 @@ def evaluate(case: Case, arrays: Arrays) -> Outputs:
     try:
         if variables:
             outputs = _backward(case, tensors)
+        elif case.op == "batch_norm_forward":
+            outputs = oracle_units.running(case, tensors)
         else:
             with torch.inference_mode():
                 outputs = {case.operation.outputs[0]: _FORWARD[case.op](case, tensors)}
@@ -215,25 +219,15 @@ def _identity(Z: Tensor) -> Tensor:
     return Z
 
 
-def _logistic(Z: Tensor) -> Tensor:
-    """Torch's sigmoid, but below -40 exp(Z), which is the same number but for a factor 1 + exp(-40).
-
-    Torch computes 1 / (1 + exp(-Z)), so that below -709.8, where exp(-Z) overflows, it answers 0 for
-    numbers that float64 has. Where its branch is not taken, exp's argument is held at -40, because its
-    gradient must stay finite.
-    """
-    return torch.where(Z < -40, torch.exp(torch.clamp(Z, max=-40)), torch.sigmoid(Z))
-
-
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "sigmoid": _logistic,
+    "sigmoid": logistic,
     "NULL": _identity,
 }
 
 
 def _sigmoid(case: Case, t: Tensors) -> Tensor:
-    return _logistic(t["Z"])
+    return logistic(t["Z"])
 
 
 def _relu(case: Case, t: Tensors) -> Tensor:
@@ -278,6 +272,7 @@ _FORWARD: dict[str, Forward] = {
     "relu_backward": _relu,
     "softmax": _softmax,
     "softmax_backward": _softmax,
+    **oracle_units.FORWARD,
     "cross_entropy_cost": _cross_entropy,
     "cross_entropy_backward": _cross_entropy,
     "softmax_cross_entropy_backward": _softmax_cross_entropy,
@@ -295,6 +290,7 @@ _GRADIENTS: dict[str, dict[str, str]] = {
     "sigmoid_backward": {"dZ": "Z"},
     "relu_backward": {"dZ": "Z"},
     "softmax_backward": {"dX": "X"},
+    **oracle_units.GRADIENTS,
     "cross_entropy_backward": {"dAL": "AL"},
     "softmax_cross_entropy_backward": {"dX": "X"},
 }

@@ -62,7 +62,20 @@ LARGE = {
         ("m203i301o101_relu", "m203i301o101_sigmoid", "m203i301o101_NULL"),
     ),
     **dict.fromkeys(
+        [f"{name}{way}" for name in ("tanh", "silu") for way in ("", "_backward")]
+        + [f"global_average_pool_{way}" for way in ("forward", "backward")],
+        (IMAGE,),
+    ),
+    **dict.fromkeys(("gelu", "gelu_backward"), (f"{IMAGE}_none", f"{IMAGE}_tanh")),
+    **dict.fromkeys(("leaky_relu", "leaky_relu_backward"), (f"{IMAGE}_a0.3",)),
+    **dict.fromkeys(
+        ("batch_norm_forward", "batch_norm_backward"),
+        (f"{IMAGE}_training", "m7h29w28c5_training", f"{IMAGE}_inference", "m3h7w7c1030_training"),
+    ),
+    **dict.fromkeys(
         (
+            "log_softmax",
+            "log_softmax_backward",
             "softmax",
             "softmax_backward",
             "cross_entropy_cost",

@@ -23,8 +23,11 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
     Z, conv_cache = cnnref.conv_forward(image, filters, bias, conv)
     A, pool_cache = cnnref.pool_forward(image, pool)
     columns, _ = cnnref.arr2col(image)
+    channels = [np.abs(array(1, 1, 1, 3)) for _ in range(4)]
+    norm = {"epsilon": 1e-3, "momentum": 0.2, "training": True}
     _, affine_cache = cnnref.affine_forward(rows, weights, offsets)
     _, activation_cache = cnnref.affine_activation_forward(rows, weights, offsets, "sigmoid")
+    _, norm_cache = cnnref.batch_norm_forward(image, *channels, norm)
     _, entropy_cache = cnnref.cross_entropy_cost(probabilities, labels)
     return {
         "pad3d": {"input": image, "stride": 2},
@@ -46,8 +49,24 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         "sigmoid_backward": {"dA": array(2, 6, 7, 3), "cache": image},
         "relu": {"Z": image},
         "relu_backward": {"dA": array(2, 6, 7, 3), "cache": image},
+        **{name: {"Z": image} for name in ("tanh", "silu")},
+        **{f"{name}_backward": {"dA": array(2, 6, 7, 3), "cache": image} for name in ("tanh", "silu")},
+        "gelu": {"Z": image, "approximate": "tanh"},
+        "gelu_backward": {"dA": array(2, 6, 7, 3), "cache": image, "approximate": "none"},
+        "leaky_relu": {"Z": image, "negative_slope": 0.2},
+        "leaky_relu_backward": {"dA": array(2, 6, 7, 3), "cache": image, "negative_slope": 0.2},
+        "global_average_pool_forward": {"A_prev": image},
+        "global_average_pool_backward": {"dA": array(2, 1, 1, 3), "cache": image},
+        "batch_norm_forward": {
+            "A_prev": image,
+            **dict(zip(("gamma", "beta", "running_mean", "running_var"), channels, strict=True)),
+            "hparameters": norm,
+        },
+        "batch_norm_backward": {"dA": array(2, 6, 7, 3), "cache": norm_cache},
         "softmax": {"X": rows},
         "softmax_backward": {"dprobs": array(5, 6), "cache": rows},
+        "log_softmax": {"X": rows},
+        "log_softmax_backward": {"dlogp": array(5, 6), "cache": rows},
         "cross_entropy_cost": {"AL": probabilities, "Y": labels, "batch_size": 5},
         "cross_entropy_backward": {"cache": entropy_cache},
         "softmax_cross_entropy_backward": {"cache": entropy_cache},
@@ -60,6 +79,15 @@ CACHES = {
     "pool_backward": ("A_prev", "hparameters"),
     "affine_backward": ("A_prev", "W", "b"),
     "affine_activation_backward": ("affine_cache", "activation_cache"),
+    "batch_norm_backward": (
+        "A_prev",
+        "gamma",
+        "mean",
+        "variance",
+        "running_mean",
+        "running_var",
+        "hparameters",
+    ),
     "cross_entropy_backward": ("AL", "Y_index"),
     "softmax_cross_entropy_backward": ("AL", "Y_index"),
 }

@@ -127,7 +127,7 @@ def test_caches_by_hand():
     [
         ({"gamma": np.ones(5)}, ValueError, r"gamma must have 4 dimensions \(1, 1, 1, n_C_prev\)"),
         ({"beta": np.ones((1, 1, 1, 4))}, ValueError, r"beta must have shape \(1, 1, 1, 5\), got"),
-        ({"running_var": None}, ValueError, "running_var is None, expected an array"),
+        ({"running_var": None}, TypeError, "running_var is None, expected an array"),
         ({"hyper": {}}, ValueError, "hparameters must have the keys training, got none"),
         ({"hyper": {"training": True, "eps": 1}}, ValueError, "got also eps"),
         ({"hyper": {"training": 1}}, TypeError, r"hparameters\['training'\] must be True or False, got int"),
@@ -137,7 +137,7 @@ def test_caches_by_hand():
         ({"A_prev": np.ones((1, 1, 1, 5))}, ValueError, "more than one value for each channel in training"),
         (
             {"running_mean": None, "running_var": None, "hyper": {"training": False}},
-            ValueError,
+            TypeError,
             "running_mean is None, expected an array where training is False",
         ),
     ],

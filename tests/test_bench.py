@@ -58,6 +58,8 @@ def kept_in_cache(row: Row) -> int:
     """Bytes of a forward function's cache that are neither inputs nor the output."""
     if row.function == "pool_forward" and row.sizes["mode"] == "max":
         return 2 * 4 * 4 * 3  # a position of one byte for each window
+    if row.function == "batch_norm_forward":
+        return cost.itemsize(row) * 4 * row.letter("c")  # the statistics
     if row.function == "affine_activation_forward":
         return cost.itemsize(row) * row.letter("m") * row.letter("o")  # Z
     return 0

@@ -91,6 +91,7 @@ FREE = {
     ("create_mask_from_window", "x"),
     ("sigmoid", "Z"),
     ("relu", "Z"),
+    *((name, "Z") for name in ("tanh", "silu", "gelu", "leaky_relu")),
 }
 
 

@@ -54,7 +54,13 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
     if name == "col2arr":
         flat, cache = cnnref.arr2col(a["X"])
         return lambda: call(flat, cache)
-    if name in ("relu_backward", "sigmoid_backward", "softmax_backward"):
+    if name.startswith("gelu"):
+        return _pair(call, cnnref.gelu, (a["X"], z["approximate"]), a["upstream"], z["approximate"])
+    if name.startswith("batch_norm"):
+        arrays = (a[key] for key in ("A_prev", "gamma", "beta", "running_mean", "running_var"))
+        hyper = {"training": z["statistics"] == "training", "epsilon": 1e-5, "momentum": 0.1}
+        return _pair(call, cnnref.batch_norm_forward, (*arrays, hyper), a["upstream"])
+    if name in _ELEMENTS:
         return lambda: call(a["upstream"], a["X"])
     if name == "cross_entropy_cost":
         return lambda: call(a["AL"], a["Y"])
@@ -62,6 +68,16 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
         loss_cache = cnnref.cross_entropy_cost(a["AL"], a["Y"])[1]
         return lambda: call(loss_cache)
     return lambda: call(a["X"])
+
+
+#: Gradients whose cache is the input.
+_ELEMENTS = (
+    *(
+        f"{name}_backward"
+        for name in ("relu", "sigmoid", "tanh", "silu", "leaky_relu", "softmax", "log_softmax")
+    ),
+    "global_average_pool_backward",
+)
 
 
 def _pair(

@@ -44,8 +44,10 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
 def arrays(row: Row, result: Any) -> list[np.ndarray]:
     """The outputs in the contract's layouts: images NHWC, filters (f, f, C, K)."""
     outputs = list(result) if isinstance(result, tuple) else [result]
-    if row.function == "pool_forward":
-        del outputs[1:]  # the positions of the maxima
+    if row.function in ("pool_forward", "batch_norm_forward"):
+        del outputs[1:]  # the positions of the maxima; the statistics
+    if row.function == "batch_norm_backward":
+        return [outputs[0].permute(0, 2, 3, 1).numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
     if row.function in ("arr2col", "col2arr") or not isinstance(outputs[0], torch.Tensor):
         return [np.asarray(x) for x in outputs]
     if row.function == "conv_backward":
@@ -126,6 +128,12 @@ def _rows(row: Row, a: Arrays) -> Callable[[], Any]:
     name, one = row.function, torch.ones((), dtype=x.dtype)
     if name == "softmax":
         return lambda: torch.softmax(x, 1)
+    if name == "log_softmax":
+        return lambda: torch.log_softmax(x, 1)
+    if name == "log_softmax_backward":
+        logp = torch.log_softmax(x, 1)
+        of_log = aten._log_softmax_backward_data.default
+        return lambda: of_log(g, logp, 1, x.dtype)
     if name == "softmax_backward":
         probs = torch.softmax(x, 1)
         backward = aten._softmax_backward_data.default
@@ -173,14 +181,61 @@ def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
         return lambda: aten.sigmoid_backward.default(g, out)
     if name == "relu_backward":
         return lambda: aten.threshold_backward.default(g, x, 0)
-    act = {"relu": torch.relu, "sigmoid": torch.sigmoid}[name]
+    if name == "tanh_backward":
+        out = torch.tanh(x)
+        return lambda: aten.tanh_backward.default(g, out)
+    if name == "silu_backward":
+        return lambda: aten.silu_backward.default(g, x)
+    if name == "leaky_relu_backward":
+        return lambda: aten.leaky_relu_backward.default(g, x, 0.01, False)
+    acts = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "silu": torch._C._nn.silu}
+    act = acts.get(name, torch._C._nn.leaky_relu)
     return lambda: act(x)
+
+
+def _gelu(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, g, form = image(a["X"]), image(a["upstream"]), str(row.sizes["approximate"])
+    if row.function == "gelu":
+        gelu = torch._C._nn.gelu
+        return lambda: gelu(x, approximate=form)
+    return lambda: aten.gelu_backward.default(g, x, approximate=form)
+
+
+def _global(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, g = image(a["X"]), image(a["upstream"])
+    if row.function == "global_average_pool_forward":
+        pool = torch._C._nn.adaptive_avg_pool2d
+        return lambda: pool(x, [1, 1])
+    backward = aten._adaptive_avg_pool2d_backward.default
+    return lambda: backward(g, x)
+
+
+def _norm(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, g = image(a["A_prev"]), image(a["upstream"])
+    scale, offset, mean, variance = (
+        torch.from_numpy(a[key].reshape(-1)) for key in ("gamma", "beta", "running_mean", "running_var")
+    )
+    training = row.sizes["statistics"] == "training"
+
+    def forward() -> tuple[torch.Tensor, ...]:
+        return torch.native_batch_norm(x, scale, offset, mean, variance, training, 0.1, 1e-5)
+
+    if row.function == "batch_norm_forward":
+        return forward
+    _, saved_mean, saved_inverse = forward()
+    backward = aten.native_batch_norm_backward.default
+    every = [True, True, True]
+    return lambda: backward(g, x, scale, mean, variance, saved_mean, saved_inverse, training, 1e-5, every)
 
 
 _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
     "conv_": _convolution,
     "pool_": _pool,
     "affine_": _affine,
+    "global": _global,
+    "batch_norm": _norm,
+    "gelu": _gelu,
+    "log_softmax": _rows,
     "softmax": _rows,
     "cross_entropy": _rows,
     "create_mask": _window,

@@ -1,4 +1,4 @@
-"""The 24 functions in plain NumPy, written to be read.
+"""The functions in plain NumPy, written to be read.
 
 An independent implementation: it shares no code with the oracle or with any implementation under
 test. Every sum is computed in the dtype of its inputs (float32 in float32). Images are NHWC
@@ -13,6 +13,71 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from conformance.adapters._numpy_units import (
+    BatchNormCache,
+    batch_norm_backward,
+    batch_norm_forward,
+    gelu,
+    gelu_backward,
+    global_average_pool_backward,
+    global_average_pool_forward,
+    leaky_relu,
+    leaky_relu_backward,
+    log_softmax,
+    log_softmax_backward,
+    silu,
+    silu_backward,
+    tanh,
+    tanh_backward,
+)
+
+__all__ = [
+    "AffineActivationCache",
+    "AffineCache",
+    "BatchNormCache",
+    "ConvCache",
+    "CrossEntropyCache",
+    "PoolCache",
+    "affine_activation_backward",
+    "affine_activation_forward",
+    "affine_backward",
+    "affine_forward",
+    "arr2col",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "col2arr",
+    "conv_backward",
+    "conv_forward",
+    "conv_single_step",
+    "create_mask_from_window",
+    "cross_entropy_backward",
+    "cross_entropy_cost",
+    "distribute_value",
+    "gelu",
+    "gelu_backward",
+    "global_average_pool_backward",
+    "global_average_pool_forward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "pad3d",
+    "pad3d_backward",
+    "pool_backward",
+    "pool_forward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy_backward",
+    "tanh",
+    "tanh_backward",
+]
 
 Array = NDArray[Any]
 

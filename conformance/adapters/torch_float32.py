@@ -37,6 +37,8 @@ differs = {
     "sigmoid_backward": {_underflows_early: _EARLY},
     "affine_activation_forward": {_underflows_early: _EARLY},
     "affine_activation_backward": {_underflows_early: _EARLY},
+    "silu": {_underflows_early: _EARLY},
+    "silu_backward": {_underflows_early: _EARLY},
     "conv_backward": {
         _out_of_bounds: "The NHWC weight gradient of 1x1 filters with a stride and under 16 channels writes "
         "out of bounds (oneDNN #6035): the process dies there or later, or the values are wrong."
@@ -150,4 +152,73 @@ def cross_entropy_backward(cache: Any) -> Any:
     return _backward(np.ones((), cache[0].detach().numpy().dtype), cache)
 
 
+def tanh(Z: Any) -> tuple[Any, Any]:
+    """``torch.tanh``."""
+    return _forward(torch.tanh, Z)
+
+
+def silu(Z: Any) -> tuple[Any, Any]:
+    """``torch.nn.functional.silu``."""
+    return _forward(functional.silu, Z)
+
+
+def gelu(Z: Any, approximate: str = "none") -> tuple[Any, Any]:
+    """``torch.nn.functional.gelu``."""
+    return _forward(lambda z: functional.gelu(z, approximate=approximate), Z)
+
+
+def leaky_relu(Z: Any, negative_slope: float = 0.01) -> tuple[Any, Any]:
+    """``torch.nn.functional.leaky_relu``."""
+    return _forward(lambda z: functional.leaky_relu(z, negative_slope), Z)
+
+
+def gelu_backward(dA: Any, cache: Any, approximate: str = "none") -> Any:
+    """Autograd of `gelu`."""
+    return _backward(dA, cache)
+
+
+def leaky_relu_backward(dA: Any, cache: Any, negative_slope: float = 0.01) -> Any:
+    """Autograd of `leaky_relu`."""
+    return _backward(dA, cache)
+
+
+def global_average_pool_forward(A_prev: Any) -> tuple[Any, Any]:
+    """``adaptive_avg_pool2d``."""
+    if not A_prev.size:
+        raise NotImplementedError("torch has no pooling of nothing")
+    return _forward(
+        lambda A: functional.adaptive_avg_pool2d(A.permute(0, 3, 1, 2), 1).permute(0, 2, 3, 1), A_prev
+    )
+
+
+def batch_norm_forward(
+    A_prev: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, hparameters: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """``torch.batch_norm``; the cache is a mapping with the new running statistics."""
+    if not A_prev.size:
+        raise NotImplementedError("torch has no gradient of the normalization of nothing")
+    mean, variance = (torch.from_numpy(x.reshape(-1).copy()) for x in (running_mean, running_var))
+    training, momentum, epsilon = (hparameters[key] for key in ("training", "momentum", "epsilon"))
+
+    def norm(A: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+        image, scale, offset = A.permute(0, 3, 1, 2), scale.reshape(-1), offset.reshape(-1)
+        out = torch.batch_norm(image, scale, offset, mean, variance, training, momentum, epsilon, False)
+        return out.permute(0, 2, 3, 1)
+
+    A, graph = _forward(norm, A_prev, gamma, beta)
+    kept = {"running_mean": mean, "running_var": variance}
+    return A, {"graph": graph, **{name: x.numpy().reshape(1, 1, 1, -1) for name, x in kept.items()}}
+
+
+def batch_norm_backward(dA: Any, cache: Any) -> Any:
+    """Autograd of `batch_norm_forward`."""
+    return _backward(dA, cache["graph"])
+
+
+def log_softmax(X: Any) -> tuple[Any, Any]:
+    """``torch.log_softmax`` over each row."""
+    return _forward(lambda x: torch.log_softmax(x, 1), X)
+
+
+tanh_backward = silu_backward = global_average_pool_backward = log_softmax_backward = _backward
 conv_backward = affine_backward = sigmoid_backward = relu_backward = softmax_backward = _backward

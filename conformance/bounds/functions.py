@@ -60,7 +60,7 @@ def sigmoid_backward(form: Format, Z: Array, dA: Array) -> Limit:
     return first * (1 + 14 * form.u) + (g + 2) * form.w
 
 
-def _softmax(form: Format, X: Array) -> tuple[Limit, Limit]:
+def softmax_parts(form: Format, X: Array) -> tuple[Limit, Limit]:
     """The probabilities and the relative error ``e_i`` of each; see `softmax`."""
     X = np.asarray(X, np.float64)
     n = X.shape[1]
@@ -84,7 +84,7 @@ def softmax(form: Format, X: Array) -> Limit:
     y and by ``(n - 1) u``; the division adds u (Blanchard, Higham & Higham 2021, section 4). An exp that
     underflows is off by w, and the denominator is at least one: ``(n + 2) w``.
     """
-    y, relative = _softmax(form, X)
+    y, relative = softmax_parts(form, X)
     result: Limit = y * relative + (X.shape[1] + 2) * form.w
     return result
 
@@ -97,7 +97,7 @@ def softmax_backward(form: Format, X: Array, dprobs: Array) -> Limit:
     The errors ``y_j e_j`` of y itself (`softmax`) pass through the product and through t. Underflow of
     any of the products or of y: ``(n + 2) w (1 + |g_i| + sum |g|)``.
     """
-    y, e = _softmax(form, X)
+    y, e = softmax_parts(form, X)
     g = np.asarray(dprobs, np.float64)
     n = g.shape[1]
     size = np.abs(g)
@@ -117,7 +117,7 @@ def softmax_cross_entropy_backward(form: Format, X: Array, Y: Array) -> Limit:
     The subtraction and the division by m (or the product with its rounded reciprocal) make three
     roundings of the result; y_i comes with its own error ``y_i e_i``. Underflow: ``(n + 4) w``.
     """
-    y, e = _softmax(form, X)
+    y, e = softmax_parts(form, X)
     m, n = y.shape
     target = np.zeros_like(y)
     target[np.arange(m), np.asarray(Y).reshape(-1)] = 1

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import affine_activation as composed
-from conformance.bounds import functions, sums, terms
-from conformance.bounds.arithmetic import FORMATS, IEEE, Arithmetic, Bound, Limit
+from conformance.bounds import single, sums, terms
+from conformance.bounds.arithmetic import IEEE, Arithmetic, Bound, Limit
 from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
 from conformance.case import Case
@@ -215,6 +215,18 @@ def _pool_backward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Ar
     return _pooled(case, arrays, expected, found["dA_prev"], "dA_prev", "dA", arithmetic)
 
 
+def _global_average(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """``(n + 1) u sum |x| / D``, as an average over one window."""
+    pixels = case["h"] * case["w"]
+    found = sums.ingredients(case, arrays, ("A_prev",), kind_of(case) == "statistical")
+    whole = {name: sums.divided(term, np.asarray(float(pixels))) for name, term in found.items()}
+    step = sums.unit(arrays["A_prev"]) / pixels if kind_of(case) == "exact" else 0.0
+    return _summed(
+        case, expected, whole, lambda _, n: np.where(n > 0, n + 1, 0), {"A": step},
+        lambda: terms.pixels(case, arrays), arithmetic,
+    )  # fmt: skip
+
+
 def _average(case: Case, arrays: Arrays, summed: str) -> dict[str, Terms]:
     squares = kind_of(case) == "statistical"
     if case.word("mode") == "max":
@@ -241,29 +253,6 @@ def _pooled(
     )  # fmt: skip
 
 
-def _function(
-    rule: Callable[[Case, Arrays, Outputs], Limit], term: Callable[[Arrays, Limit], Limit] | None = None
-) -> Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]:
-    """A rule for an operation of one output with a bound of `functions`."""
-
-    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
-        ((name, value),) = expected.items()
-        limit = np.asarray(rule(case, arrays, expected))
-        if arithmetic.roundoff:  # every rounding is to the declared precision: all of it grows alike
-            limit = limit * max(1.0, arithmetic.roundoff / FORMATS[case.dtype].u)
-        share = terms.seen(value if term is None else term(arrays, value), limit, value, case.numpy_dtype)
-        return {name: Bound("bound", limit, None, share)}
-
-    return made
-
-
-def _losses(arrays: Arrays, loss: Limit) -> Limit:
-    """The terms of the mean."""
-    AL, Y = np.asarray(arrays["AL"], np.float64), arrays["Y"].reshape(-1)
-    return np.log(AL[np.arange(len(AL)), Y]) / max(len(AL), 1)
-
-
-_both = functions.both
 _RULES: dict[str, Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]] = {
     "conv_single_step": _single_step,
     "conv_forward": _convolution,
@@ -274,22 +263,6 @@ _RULES: dict[str, Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]] = {
     "affine_activation_backward": _affine_activation_backward,
     "pool_forward": _pool_forward,
     "pool_backward": _pool_backward,
-    "distribute_value": _function(lambda c, a, e: functions.distribute(e["a"])),
-    "sigmoid": _function(lambda c, a, e: _both(c, lambda f: functions.sigmoid(f, a["Z"]))),
-    "sigmoid_backward": _function(
-        lambda c, a, e: _both(c, lambda f: functions.sigmoid_backward(f, a["Z"], a["dA"]))
-    ),
-    "softmax": _function(lambda c, a, e: _both(c, lambda f: functions.softmax(f, a["X"]))),
-    "softmax_backward": _function(
-        lambda c, a, e: _both(c, lambda f: functions.softmax_backward(f, a["X"], a["dprobs"]))
-    ),
-    "softmax_cross_entropy_backward": _function(
-        lambda c, a, e: _both(c, lambda f: functions.softmax_cross_entropy_backward(f, a["X"], a["Y"]))
-    ),
-    "cross_entropy_cost": _function(
-        lambda c, a, e: _both(c, lambda f: functions.cross_entropy(f, a["AL"], a["Y"])), _losses
-    ),
-    "cross_entropy_backward": _function(
-        lambda c, a, e: _both(c, lambda f: functions.cross_entropy_backward(f, a["AL"], a["Y"]))
-    ),
+    "global_average_pool_forward": _global_average,
+    **single.RULES,
 }

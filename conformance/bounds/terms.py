@@ -121,6 +121,17 @@ def pooling(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
     return {"A": (np.asarray(A_prev[i, h, w, c], np.float64) * share, (i, r, q, c))}
 
 
+def pixels(case: Case, arrays: Arrays) -> Picked:
+    """Terms of global average pooling."""
+    extents = tuple(case[letter] for letter in "mhwc")
+    if 0 in extents:
+        return {}
+    i, h, w, c = _spread(*extents)
+    return {
+        "A": (np.asarray(arrays["A_prev"][i, h, w, c], np.float64) / (case["h"] * case["w"]), (i, 0, 0, c))
+    }
+
+
 def share(picked: Picked, output: str, limit: Limit, expected: Limit, dtype: np.dtype[Any]) -> float | None:
     """The share of the picked terms of `output` that `limit` lets us see."""
     if output not in picked:

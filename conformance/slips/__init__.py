@@ -6,7 +6,19 @@ they change, `rounding` how far a kernel's rounding may take a result.
 
 from __future__ import annotations
 
-from conformance.slips import activation, affine, conv, general, loss, numeric, pool, pool_options, reorder  # noqa: F401
+from conformance.slips import (  # noqa: F401
+    activation,
+    affine,
+    conv,
+    general,
+    loss,
+    norm,
+    numeric,
+    pool,
+    pool_options,
+    reorder,
+    units,
+)
 from conformance.slips.catalogue import CATALOGUE, Slip
 
 __all__ = ["CATALOGUE", "Slip"]

@@ -1,4 +1,4 @@
-"""The 24 functions in float64 NumPy, with the joints at which people usually get them wrong left open.
+"""The functions in float64 NumPy, with the joints at which people usually get them wrong left open.
 
 `reference` gives the right outputs; a slip calls it with changed arrays or with one of the options
 below. It shares no code with the oracle, the kernels or the adapters, so that a slip is not recognised
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
+from conformance.slips import core_units
 from conformance.slips.windows import patches, scatter
 from conformance.window import Window, counts_padding, window_of
 
@@ -283,6 +284,7 @@ _REFERENCE: dict[str, Base] = {
     "sigmoid_backward": _sigmoid_backward,
     "relu": lambda case, a: {"A": _activate(a["Z"], "relu")},
     "relu_backward": _relu_backward,
+    **core_units.REFERENCE,
     "softmax": _softmax,
     "softmax_backward": _softmax_backward,
     "cross_entropy_cost": _cross_entropy_cost,

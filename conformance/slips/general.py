@@ -10,17 +10,19 @@ from conformance.slips.affine import of_samples
 from conformance.slips.catalogue import outputs_of, slip
 from conformance.slips.core import Arrays, Base, Outputs
 
+#: Outputs that are one for the whole batch.
+SHARED = ("dW", "db", "dgamma", "dbeta", "running_mean", "running_var")
 _NEGATIVE = {op: v for op, v in outputs_of().items() if op not in ("softmax", "create_mask_from_window")}
 _UPSTREAM = {op.name: " ".join(op.outputs) for op in OPERATIONS.values() if op.upstream}
 _BATCH = {
-    op.name: " ".join(o for o in op.outputs if o not in ("dW", "db"))
+    op.name: " ".join(o for o in op.outputs if o not in SHARED)
     for op in OPERATIONS.values()
     if "m" in op.parameters and op.name != "cross_entropy_cost"
 }
 _IMAGE = {
-    op.name: " ".join(o for o in op.outputs if o not in ("dW", "db"))
+    op.name: " ".join(o for o in op.outputs if o not in SHARED)
     for op in OPERATIONS.values()
-    if "c" in op.parameters and op.name not in ("arr2col", "conv_single_step")
+    if "c" in op.parameters and op.name not in ("arr2col", "conv_single_step", "global_average_pool_forward")
 }
 _SUMMED = {"conv_backward": "dW db", "affine_backward": "dW db", "affine_activation_backward": "dW db"}
 _FILLS = (0.0, float("nan"))
@@ -35,10 +37,10 @@ def _upstream_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "input-gradient-divided-by-m",
     "The gradient of the input is divided by the batch size.",
-    {op: " ".join(o for o in v.split() if o not in ("dW", "db")) for op, v in _UPSTREAM.items()},
+    {op: " ".join(o for o in v.split() if o not in SHARED) for op, v in _UPSTREAM.items()},
 )
 def _input_gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: v / max(case["m"], 1) for name, v in base(case, a).items() if name not in ("dW", "db")}
+    return {name: v / max(case["m"], 1) for name, v in base(case, a).items() if name not in SHARED}
 
 
 @slip("sign-flipped", "The sign is wrong.", _NEGATIVE)
@@ -67,7 +69,7 @@ def _nothing_written(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     _BATCH,
 )
 def _accumulator_kept_between_samples(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: np.cumsum(v, 0) for name, v in base(case, a).items() if name not in ("dW", "db")}
+    return {name: np.cumsum(v, 0) for name, v in base(case, a).items() if name not in SHARED}
 
 
 @slip(
@@ -76,7 +78,7 @@ def _accumulator_kept_between_samples(case: Case, a: Arrays, base: Base) -> Outp
     {"conv_forward": "Z", "affine_forward": "Z", "conv_backward": "dA_prev", "affine_backward": "dA_prev"},
 )
 def _accumulator_kept_between_channels(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: np.cumsum(v, -1) for name, v in base(case, a).items() if name not in ("dW", "db")}
+    return {name: np.cumsum(v, -1) for name, v in base(case, a).items() if name not in SHARED}
 
 
 @slip(
@@ -116,16 +118,14 @@ def _seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:
 def _first_sample_repeated(case: Case, a: Arrays, base: Base) -> Outputs:
     if not case["m"]:
         return {}
-    return {
-        name: np.broadcast_to(v[:1], v.shape) for name, v in base(case, a).items() if name not in ("dW", "db")
-    }
+    return {name: np.broadcast_to(v[:1], v.shape) for name, v in base(case, a).items() if name not in SHARED}
 
 
 def _cut(case: Case, a: Arrays, base: Base, axis: int, last: int, fill: float) -> Outputs:
     """The last entries along an axis not written."""
     out = {}
     for name, value in base(case, a).items():
-        if name in ("dW", "db") or value.ndim <= abs(axis) - (axis < 0):
+        if name in SHARED or value.ndim <= abs(axis) - (axis < 0):
             continue
         kept = np.moveaxis(np.array(value), axis, 0)
         kept[max(len(kept) - last, 0) :] = fill

@@ -16,7 +16,8 @@ _ARITHMETIC = {op: outputs for op, outputs in outputs_of().items() if op not in 
 _SUBNORMAL = {
     op: outputs
     for op, outputs in outputs_of().items()
-    if not op.startswith("softmax") and op not in ("pad3d_backward", "sigmoid_backward")
+    if not op.startswith(("softmax", "log_softmax", "batch_norm", "global"))
+    and op not in ("pad3d_backward", "sigmoid_backward", "tanh_backward", "silu_backward", "gelu_backward")
 } | {"conv_backward": "dW", "affine_backward": "dW"}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from conformance.calls_units import EPSILON
 from conformance.case import Case
 from conformance.slips.core import Array, Arrays, reference
 from conformance.window import window_of
@@ -72,6 +73,10 @@ def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None
     if op == "pool_backward":
         size = largest(reference(case, {**a, "dA": np.abs(a["dA"])})[output])
         return Rounding(sum_of, size, 4 * unit, 16 * tiny)
+    if op in ("tanh", "silu", "gelu") or op.startswith(
+        ("leaky", "tanh", "silu", "gelu", "global", "log_s", "batch")
+    ):
+        return _of_units(case, a, output, unit)
     if op.startswith("softmax"):
         # exp(x) has a relative error of |x| units, and x beyond the range of exp shows as an infinity.
         spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(np.finfo(case.numpy_dtype).max))))
@@ -90,6 +95,39 @@ def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None
     if op == "distribute_value":
         return Rounding(0.0, 0.0, 2.0**-51, 0.0)  # float64 whatever the dtype of the case
     return None
+
+
+def _of_units(case: Case, a: Arrays, output: str, unit: float) -> Rounding:
+    """For the functions of `core_units`."""
+    op, tiny = case.op, float(np.finfo(case.numpy_dtype).smallest_subnormal)
+    if op in ("leaky_relu", "leaky_relu_backward", "global_average_pool_backward"):
+        return Rounding(0.0, 0.0, 4 * unit, 2 * tiny)
+    if op == "global_average_pool_forward":
+        return Rounding((case["h"] * case["w"] + 2) * unit, largest(a["A_prev"]), 4 * unit, 16 * tiny)
+    if op.startswith("log_softmax"):
+        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(np.finfo(case.numpy_dtype).max))))
+        size = largest(a["dlogp"]) * case["n"] if "dlogp" in a else 1.0
+        return Rounding(spread, size, 4 * unit, 16 * tiny)
+    if op.startswith("batch_norm"):
+        values = case["m"] * case["h"] * case["w"] + 8
+        x = a["A_prev"]
+        if case.word("statistics") == "training" and x.size:
+            mean, deviation = np.abs(x.mean((0, 1, 2))), np.sqrt(x.var((0, 1, 2)) + EPSILON)
+        else:
+            mean, deviation = np.abs(a["running_mean"]), np.sqrt(a["running_var"] + EPSILON)
+        spread = (
+            values
+            * unit
+            * (1 + largest(mean / deviation) + largest(x) / max(float(deviation.min(initial=1)), 1e-3))
+        )
+        absolute = {name: np.abs(v) for name, v in a.items()} if "dA" in a else a
+        return Rounding(spread, largest(reference(case, absolute)[output]), 16 * unit, 16 * tiny)
+    # 1 + erf, 1 + tanh and 1 - tanh^2 cancel: an absolute error of a unit in the gate.
+    z = np.abs(np.where(np.isfinite(a["Z"]), a["Z"], 0.0))
+    lost = 8 * unit * (np.where(a["Z"] > -20, z, 0.0) if op == "gelu" else 0.0)
+    if op.endswith("backward"):
+        lost = 16 * unit * np.abs(a["dA"]) * np.maximum(1.0, np.minimum(z, 20.0) ** 2)
+    return Rounding(0.0, 0.0, 16 * unit, lost + (4 + z) * tiny)
 
 
 def _terms(case: Case, output: str) -> int:

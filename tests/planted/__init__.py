@@ -6,7 +6,16 @@ with `conformance.slips`; so that a diagnosis is right here says something about
 
 from __future__ import annotations
 
-from tests.planted import conv, conv_gradients, dense, elementwise, pooling, shuffle  # noqa: F401
+from tests.planted import (  # noqa: F401
+    conv,
+    conv_gradients,
+    dense,
+    elementwise,
+    norm,
+    pooling,
+    shuffle,
+    units,
+)
 from tests.planted.fault import FAULTS, Fault, implementation
 
 __all__ = ["FAULTS", "Fault", "implementation"]

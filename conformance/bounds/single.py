@@ -1,0 +1,109 @@
+"""Which bound of `functions`, `units` and `norm` goes with which operation: those that are no plain sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.bounds import functions, norm, terms, units
+from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit
+from conformance.case import Case
+
+Arrays = Mapping[str, NDArray[Any]]
+Outputs = Mapping[str, Limit]
+Bounds = dict[str, Bound]
+Rule = Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]
+
+
+def _function(
+    rule: Callable[[Case, Arrays, Outputs], Limit], term: Callable[[Arrays, Limit], Limit] | None = None
+) -> Rule:
+    """A rule for an operation of one output."""
+
+    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+        ((name, value),) = expected.items()
+        limit = _coarser(case, np.asarray(rule(case, arrays, expected)), arithmetic)
+        share = terms.seen(value if term is None else term(arrays, value), limit, value, case.numpy_dtype)
+        return {name: Bound("bound", limit, None, share)}
+
+    return made
+
+
+def _coarser(case: Case, limit: Limit, arithmetic: Arithmetic) -> Limit:
+    """For a declared precision every rounding is to that: all of the limit grows alike."""
+    if not arithmetic.roundoff:
+        return limit
+    return limit * max(1.0, arithmetic.roundoff / FORMATS[case.dtype].u)
+
+
+def _several(rule: Callable[[Format, Case, Arrays], dict[str, Limit]]) -> Rule:
+    """A rule for an operation of several outputs."""
+
+    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+        ours, oracles = (rule(FORMATS[dtype], case, arrays) for dtype in (case.dtype, "f64"))
+        found = {}
+        for name, value in expected.items():
+            limit = np.broadcast_to(_coarser(case, ours[name] + oracles[name], arithmetic), value.shape)
+            tier = "bound" if limit.any() or not value.size else "equal"
+            found[name] = Bound(tier, limit, None, terms.seen(value, limit, value, case.numpy_dtype))
+        return found
+
+    return made
+
+
+def _losses(arrays: Arrays, loss: Limit) -> Limit:
+    """The terms of the mean."""
+    AL, Y = np.asarray(arrays["AL"], np.float64), arrays["Y"].reshape(-1)
+    return np.log(AL[np.arange(len(AL)), Y]) / max(len(AL), 1)
+
+
+def _form(case: Case) -> str:
+    return case.word("approximate")
+
+
+_both = functions.both
+
+RULES: dict[str, Rule] = {
+    "distribute_value": _function(lambda c, a, e: functions.distribute(e["a"])),
+    "sigmoid": _function(lambda c, a, e: _both(c, lambda f: functions.sigmoid(f, a["Z"]))),
+    "sigmoid_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.sigmoid_backward(f, a["Z"], a["dA"]))
+    ),
+    "softmax": _function(lambda c, a, e: _both(c, lambda f: functions.softmax(f, a["X"]))),
+    "softmax_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.softmax_backward(f, a["X"], a["dprobs"]))
+    ),
+    "softmax_cross_entropy_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.softmax_cross_entropy_backward(f, a["X"], a["Y"]))
+    ),
+    "cross_entropy_cost": _function(
+        lambda c, a, e: _both(c, lambda f: functions.cross_entropy(f, a["AL"], a["Y"])), _losses
+    ),
+    "cross_entropy_backward": _function(
+        lambda c, a, e: _both(c, lambda f: functions.cross_entropy_backward(f, a["AL"], a["Y"]))
+    ),
+    "tanh": _function(lambda c, a, e: _both(c, lambda f: units.tanh(f, a["Z"]))),
+    "tanh_backward": _function(lambda c, a, e: _both(c, lambda f: units.tanh_backward(f, a["Z"], a["dA"]))),
+    "silu": _function(lambda c, a, e: _both(c, lambda f: units.silu(f, a["Z"]))),
+    "silu_backward": _function(lambda c, a, e: _both(c, lambda f: units.silu_backward(f, a["Z"], a["dA"]))),
+    "gelu": _function(lambda c, a, e: _both(c, lambda f: units.gelu(f, a["Z"], _form(c)))),
+    "gelu_backward": _function(
+        lambda c, a, e: _both(c, lambda f: units.gelu_backward(f, a["Z"], a["dA"], _form(c)))
+    ),
+    "leaky_relu": _function(lambda c, a, e: _both(c, lambda f: units.leaky_relu(f, e["A"]))),
+    "leaky_relu_backward": _function(
+        lambda c, a, e: _both(c, lambda f: units.leaky_relu_backward(f, e["dZ"]))
+    ),
+    "log_softmax": _function(lambda c, a, e: _both(c, lambda f: units.log_softmax(f, a["X"]))),
+    "log_softmax_backward": _function(
+        lambda c, a, e: _both(c, lambda f: units.log_softmax_backward(f, a["X"], a["dlogp"]))
+    ),
+    "global_average_pool_backward": _function(
+        lambda c, a, e: _both(c, lambda f: norm.shares(f, e["dA_prev"]))
+    ),
+    "batch_norm_forward": _several(norm.batch_norm_forward),
+    "batch_norm_backward": _several(norm.batch_norm_backward),
+}
