@@ -206,7 +206,9 @@ def _silent(case: Case, name: str) -> bool:
 def test_every_sample_channel_and_filter_of_every_array_counts(op):
     """Turning the signs of a slice along the first or the last axis of an array shows in an output."""
     # A rectified filter may be dead in a small batch; the activations are compared above.
-    cases = [case for case in _drawn(op, 12) if "_relu:" not in str(case)]
+    cases = [
+        case for case in _drawn(op, 12) if not str(case).startswith("affine") or "_relu:" not in str(case)
+    ]
     assert cases
     for case in cases:
         arrays = draw(case)
