@@ -1,17 +1,20 @@
 """The kernels of ``conv``: what a convolution and its gradients are as correlations and sums over the batch.
 
-The channels of a group are every group's ``n_C_prev / groups`` input channels and ``n_C / groups`` filters, one group after
-the other: each group is a convolution of its own, whose images and outputs are parts of each pixel.
+Each group of a grouped convolution is a convolution of its own, whose images and outputs are parts of each pixel:
+``n_C_prev / groups`` input channels and ``n_C / groups`` filters, one group after the other. Many small groups, down
+to depthwise, are taken at once instead (``_grouped.pxd``).
 """
 
 from libc.string cimport memcpy, memset
 
 from cnnref._correlate cimport correlate
 from cnnref._hyper cimport Axis
-from cnnref._outer cimport outer_product
+from cnnref._grouped cimport at_once, correlate_groups
+from cnnref._narrow cimport all_finite
 from cnnref._panels cimport Matrix
 from cnnref._phase cimport Phase, covers, phase, phases
 from cnnref._plan cimport Correlation, multiplications
+from cnnref._sums cimport batch_sums
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport team_size
 
@@ -28,8 +31,8 @@ cdef struct Shape:
     Py_ssize_t n_W
 
 
-cdef inline Correlation forward_plan(const Shape* s) noexcept nogil:
-    """One group's correlation of the input with its filters."""
+cdef inline Correlation forward_plan(const Shape* s, bint whole) noexcept nogil:
+    """The correlation of the input with the filters: of one group, or of the `whole`."""
     cdef Correlation plan
     plan.samples = s.m
     plan.height = s.h.n
@@ -38,15 +41,16 @@ cdef inline Correlation forward_plan(const Shape* s) noexcept nogil:
     plan.image_step = s.n_C_prev
     plan.top = s.h.before
     plan.left = s.w.before
-    plan.stride_h = s.h.stride
-    plan.stride_w = s.w.stride
+    plan.stride_h = s.h.stride if s.n_H > 1 else 1
+    plan.stride_w = s.w.stride if s.n_W > 1 else 1
     plan.dilation_h = s.h.dilation
     plan.dilation_w = s.w.dilation
     plan.window_h = s.h.f
     plan.window_w = s.w.f
     plan.n_H = s.n_H
     plan.n_W = s.n_W
-    plan.columns = s.n_C // s.groups
+    plan.sharing = s.n_C // s.groups
+    plan.columns = s.n_C if whole else plan.sharing
     plan.pixel_step = s.n_C
     plan.row_step = s.n_W * s.n_C
     plan.sample_step = s.n_H * s.n_W * s.n_C
@@ -66,15 +70,23 @@ cdef inline void join_samples(Correlation* plan) noexcept nogil:
         plan.samples = 1
 
 
+cdef inline bint finite(const Shape* s, const real* W) noexcept nogil:
+    """Whether no filter is infinite or NaN: such a one may not be multiplied with the zeros around an image."""
+    return all_finite(W, s.h.f * s.w.f * (s.n_C_prev // s.groups) * s.n_C)
+
+
 cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const real* b, real* Z) noexcept nogil:
     """`Z`; `b` may be NULL for no biases."""
-    cdef Correlation plan = forward_plan(s)
+    cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups) and finite(s, W)
+    cdef Correlation plan = forward_plan(s, whole)
     cdef Matrix place
     cdef Py_ssize_t group
     place.pixel_step = plan.channels * s.n_C
     place.row_step = plan.window_w * place.pixel_step
     place.channel_step = s.n_C
     place.column_step = 1
+    if whole:
+        return correlate_groups(&plan, A_prev, &place, plan.sharing, W, b, Z)
     for group in range(s.groups):
         if correlate(
             &plan, A_prev + group * plan.channels, &place, W + group * plan.columns,
@@ -89,6 +101,7 @@ cdef inline int backward_input(
 ) noexcept nogil:
     """`dA_prev`, phase by phase (see ``_phase.pxd``); its chains start at `b` where that is not NULL."""
     cdef Py_ssize_t pixel, row_phase, column_phase, pixels = s.m * s.h.n * s.w.n
+    cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups) and finite(s, W)
     if not covers(&s.h) or not covers(&s.w):
         # The pixels that no tap touches.
         if b == NULL:
@@ -99,14 +112,14 @@ cdef inline int backward_input(
     for row_phase in range(phases(&s.h)):
         for column_phase in range(phases(&s.w)):
             if backward_phase(
-                s, phase(&s.h, row_phase), phase(&s.w, column_phase), dZ, W, b, dA_prev
+                s, whole, phase(&s.h, row_phase), phase(&s.w, column_phase), dZ, W, b, dA_prev
             ) < 0:
                 return -1
     return 0
 
 
-cdef inline Correlation phase_plan(const Shape* s, const Phase* h, const Phase* w) noexcept nogil:
-    """One group's correlation of `dZ` with the taps that touch the pixels of a phase."""
+cdef inline Correlation phase_plan(const Shape* s, bint whole, const Phase* h, const Phase* w) noexcept nogil:
+    """The correlation of `dZ` with the taps that touch the pixels of a phase: of one group, or of the `whole`."""
     cdef Correlation plan
     plan.samples = s.m
     plan.height = s.n_H
@@ -122,7 +135,8 @@ cdef inline Correlation phase_plan(const Shape* s, const Phase* h, const Phase* 
     plan.window_w = w.taps
     plan.n_H = h.pixels
     plan.n_W = w.pixels
-    plan.columns = s.n_C_prev // s.groups
+    plan.sharing = s.n_C_prev // s.groups
+    plan.columns = s.n_C_prev if whole else plan.sharing
     plan.pixel_step = s.w.stride * s.n_C_prev
     plan.row_step = s.h.stride * s.w.n * s.n_C_prev
     plan.sample_step = s.h.n * s.w.n * s.n_C_prev
@@ -130,12 +144,12 @@ cdef inline Correlation phase_plan(const Shape* s, const Phase* h, const Phase* 
 
 
 cdef inline int backward_phase(
-    const Shape* s, Phase h, Phase w, const real* dZ, const real* W, const real* b, real* dA_prev
+    const Shape* s, bint whole, Phase h, Phase w, const real* dZ, const real* W, const real* b, real* dA_prev
 ) noexcept nogil:
     """The pixels of one phase, group by group; the taps are taken in reverse."""
-    cdef Correlation plan = phase_plan(s, &h, &w)
+    cdef Correlation plan = phase_plan(s, whole, &h, &w)
     cdef Matrix place
-    cdef Py_ssize_t group, tap_size = plan.columns * s.n_C
+    cdef Py_ssize_t group, tap_size = plan.sharing * s.n_C
     place.row_step = -h.tap_step * s.w.f * tap_size
     place.pixel_step = -w.tap_step * tap_size
     place.channel_step = 1
@@ -143,6 +157,8 @@ cdef inline int backward_phase(
     W += ((h.tap + h.tap_step * (h.taps - 1)) * s.w.f + w.tap + w.tap_step * (w.taps - 1)) * tap_size
     dA_prev += (h.first * s.w.n + w.first) * s.n_C_prev
     join_samples(&plan)
+    if whole:
+        return correlate_groups(&plan, dZ, &place, plan.channels, W, b, dA_prev)
     for group in range(s.groups):
         if correlate(
             &plan, dZ + group * plan.channels, &place, W + group * plan.channels,
@@ -155,10 +171,11 @@ cdef inline int backward_phase(
 cdef inline int backward_filters(
     const Shape* s, const real* dZ, const real* A_prev, real* dW, real* db
 ) noexcept nogil:
-    cdef Correlation plan = forward_plan(s)
+    cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups)
+    cdef Correlation plan = forward_plan(s, whole)
     cdef Py_ssize_t group
-    for group in range(s.groups):
-        if outer_product(
+    for group in range(1 if whole else s.groups):
+        if batch_sums(
             &plan, A_prev + group * plan.channels, dZ + group * plan.columns, dW + group * plan.columns,
             db + group * plan.columns, team_size(multiplications(&plan)),
         ) < 0:

@@ -21,6 +21,8 @@ cdef struct Correlation:
     Py_ssize_t n_H
     Py_ssize_t n_W
     Py_ssize_t columns
+    # Column j reads the channels from ``(j // sharing) * channels`` on: all the same ones unless groups are taken at once.
+    Py_ssize_t sharing
     Py_ssize_t sample_step
     Py_ssize_t row_step
     Py_ssize_t pixel_step
@@ -34,6 +36,11 @@ cdef inline Py_ssize_t span_h(const Correlation* plan) noexcept nogil:
 cdef inline Py_ssize_t span_w(const Correlation* plan) noexcept nogil:
     """Columns from a window's first to its last."""
     return (plan.window_w - 1) * plan.dilation_w + 1
+
+
+cdef inline bint mixed(const Correlation* plan) noexcept nogil:
+    """Whether all columns read the same channels."""
+    return plan.sharing == plan.columns
 
 
 cdef inline bint contiguous(const Correlation* plan) noexcept nogil:

@@ -13,9 +13,9 @@ cimport numpy as cnp
 from cnnref._arrays cimport empty
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
-from cnnref._outer cimport outer_product
 from cnnref._panels cimport Matrix
 from cnnref._plan cimport Correlation, multiplications
+from cnnref._sums cimport batch_sums
 from cnnref._types cimport real
 from cnnref.threads cimport fail, team_size
 
@@ -33,7 +33,7 @@ cdef Correlation product_plan(Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns
     plan.channels = plan.image_step = inner
     plan.top = plan.left = 0
     plan.stride_h = plan.stride_w = plan.dilation_h = plan.dilation_w = plan.window_h = plan.window_w = 1
-    plan.columns = columns
+    plan.columns = plan.sharing = columns
     plan.pixel_step = plan.row_step = columns
     plan.sample_step = m * columns
     return plan
@@ -59,7 +59,7 @@ cdef int backward(
     cdef Correlation plan = product_plan(m, n_prev, n)
     if product(m, n, n_prev, dZ, W, True, <real*>NULL, dA_prev) < 0:
         return -1
-    return outer_product(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
+    return batch_sums(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
 
 
 cdef cnp.ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, cnp.ndarray like):

@@ -1,0 +1,75 @@
+"""Many small groups of a convolution as one correlation, vectorised over the channels of all of them."""
+
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from cnnref._lane_correlate cimport correlate_apart
+from cnnref._memory cimport allocate
+from cnnref._panels cimport Matrix, padded_columns
+from cnnref._plan cimport Correlation, multiplications
+from cnnref._tile cimport panel_width
+from cnnref._types cimport real
+from cnnref.threads cimport team_size
+
+cdef enum:
+    # Groups are taken at once where there are at least so many, with at most so many outputs and terms a tap each:
+    # more of them fill a register tile by themselves.
+    LEAST_GROUPS = 4
+    MOST_SHARING = 4
+    MOST_TERMS = 8
+
+
+cdef inline bint at_once(Py_ssize_t groups, Py_ssize_t sharing, Py_ssize_t terms) noexcept nogil:
+    """Whether all groups of `sharing` columns of `terms` terms a tap are one correlation."""
+    return groups >= LEAST_GROUPS and 1 <= sharing <= MOST_SHARING and 1 <= terms <= MOST_TERMS
+
+
+cdef inline void pack_apart(
+    const Correlation* plan, const Matrix* place, Py_ssize_t group_step, const real* matrix, real* panels
+) noexcept nogil:
+    """Pack the filters into panels: row (window row, column, term) holds each column's value in its own group."""
+    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t first = 0, width, valid, row, i, j, tap
+    cdef bint neighbours = (
+        (place.column_step == 1 and group_step == plan.sharing) or (plan.sharing == 1 and group_step == 1)
+    )
+    cdef const real* source
+    cdef real* target
+    while first < plan.columns:
+        width = panel_width(plan.columns - first, <real>0)
+        valid = min(width, plan.columns - first)
+        for row in range(depth):
+            tap = row // plan.channels
+            i = row % plan.channels
+            source = (
+                matrix + tap // plan.window_w * place.row_step + tap % plan.window_w * place.pixel_step
+                + i * place.channel_step
+            )
+            target = panels + first * depth + row * width
+            memset(target, 0, width * sizeof(real))
+            if neighbours:
+                memcpy(target, source + first, valid * sizeof(real))
+                continue
+            for j in range(first, first + valid):
+                target[j - first] = source[j % plan.sharing * place.column_step + j // plan.sharing * group_step]
+        first += width
+
+
+cdef inline int correlate_groups(
+    const Correlation* plan, const real* images, const Matrix* place, Py_ssize_t group_step, const real* matrix,
+    const real* bias, real* out,
+) noexcept nogil:
+    """As ``correlate`` for all groups, whose filters start `group_step` values apart; -1 where it failed."""
+    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t padded = padded_columns(plan.columns, <real>0)
+    cdef real* start = <real*>allocate(padded * (depth + 1), sizeof(real))
+    cdef int status
+    if start == NULL:
+        return -1
+    memset(start, 0, padded * sizeof(real))
+    if bias != NULL:
+        memcpy(start, bias, plan.columns * sizeof(real))
+    pack_apart(plan, place, group_step, matrix, start + padded)
+    status = correlate_apart(plan, images, start + padded, start, out, team_size(multiplications(plan)))
+    free(start)
+    return status

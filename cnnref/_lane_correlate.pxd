@@ -1,0 +1,140 @@
+"""Correlations whose channels do not mix, vectorised over the columns: see ``_lanes.pxd`` for the tile.
+
+Each output is the chain of ``_correlate.pxd``, but for the padding left and right of the image, which counts as zeros here;
+what lies above and below is left out. Work is split into blocks of output rows.
+"""
+
+from cython.parallel cimport prange
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from cnnref._correlate cimport alike
+from cnnref._lanes cimport correlate_lanes, pixels_of_tile
+from cnnref._memory cimport allocate
+from cnnref._panels cimport padded_columns
+from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
+from cnnref._types cimport real
+
+cdef enum:
+    # Bytes of image and outputs that a block may span, for the second-level cache.
+    LANE_BLOCK_BYTES = 262144
+
+
+cdef inline Py_ssize_t rows_of_block(const Correlation* plan, int team, real kind) noexcept nogil:
+    """Output rows of a piece of work: few enough for the cache and for every thread to have some."""
+    cdef Py_ssize_t row_bytes = (
+        plan.stride_h * plan.width * plan.image_step + plan.n_W * plan.columns
+    ) * <Py_ssize_t>sizeof(kind)
+    cdef Py_ssize_t rows = max(LANE_BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1), <Py_ssize_t>1)
+    cdef Py_ssize_t shared = max((plan.n_H * plan.samples + team - 1) // team, <Py_ssize_t>1)
+    rows = min(min(rows, shared), plan.n_H)
+    # Blocks of equal size, rather than a small one at the end.
+    return (plan.n_H + (plan.n_H + rows - 1) // rows - 1) // ((plan.n_H + rows - 1) // rows)
+
+
+cdef inline void lane_rows(
+    const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t at,
+    const real* panel, int width, int valid, const real* start, real* out, real* scratch,
+) noexcept nogil:
+    """One panel's columns of output rows [top, bottom); the table starts at the first one's window."""
+    cdef real* outs[MOST_ROWS]
+    cdef Py_ssize_t depth = plan.window_w * plan.channels
+    cdef Py_ssize_t y, x, row, end_row
+    cdef real* target
+    cdef int pixels, p
+    for y in range(top, bottom):
+        alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
+        x = 0
+        while x < plan.n_W:
+            pixels = pixels_of_tile(plan.n_W - x, width, <real>0)
+            target = out + y * plan.row_step + x * plan.pixel_step
+            for p in range(pixels):
+                # A tile works in `scratch` where it is larger than what is left of the output.
+                outs[p] = target + p * plan.pixel_step
+                if valid < width or p >= plan.n_W - x:
+                    outs[p] = scratch + p * MOST_COLUMNS
+            correlate_lanes(
+                pixels, width,
+                table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + x * plan.stride_w,
+                plan.stride_w, plan.dilation_w, plan.dilation_h * line, at,
+                max(end_row - row, <Py_ssize_t>0), plan.window_w, plan.channels, panel + row * depth * width, start, outs,
+            )
+            if valid < width:
+                for p in range(<int>min(<Py_ssize_t>pixels, plan.n_W - x)):
+                    memcpy(target + p * plan.pixel_step, outs[p], valid * sizeof(real))
+            x += pixels
+
+
+cdef inline int lane_share(
+    const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int member, int team
+) noexcept nogil:
+    """The blocks of thread `member` of `team`; -1 where its memory could not be allocated."""
+    cdef bint direct = plan.channels == 1 and plan.sharing == 1
+    cdef Py_ssize_t most = rows_of_block(plan, team, <real>0)
+    cdef Py_ssize_t blocks = (plan.n_H + most - 1) // most
+    cdef Py_ssize_t count = plan.samples * blocks
+    # A tile may look up entries for pixels beyond the last.
+    cdef Py_ssize_t line = (plan.n_W - 1 + MOST_ROWS) * plan.stride_w + span_w(plan)
+    cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + span_h(plan)
+    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t size = plan.channels * widest(<real>0)
+    cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
+    cdef bint copies = not direct or padded_columns(plan.columns, <real>0) != plan.columns
+    cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
+    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid
+    cdef const real* image
+    cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
+    cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
+    cdef real* scratch = <real*>allocate(MOST_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
+    cdef real* copy
+    cdef int status = -1
+    if table != NULL and order != NULL and scratch != NULL:
+        status = 0
+        memset(scratch, 0, (MOST_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
+        copy = scratch + MOST_ROWS * MOST_COLUMNS + zeros
+        for task in range(member * count // team, (member + 1) * count // team):
+            sample = task // blocks
+            top = task % blocks * most
+            bottom = min(top + most, plan.n_H)
+            from_row = top * plan.stride_h - plan.top
+            image = images + sample * plan.height * plan.width * plan.image_step
+            table_rows = (bottom - top - 1) * plan.stride_h + span_h(plan)
+            if direct:
+                fill_table(
+                    plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,
+                    scratch + MOST_ROWS * MOST_COLUMNS, table,
+                )
+            first = 0
+            while first < plan.columns:
+                width = panel_width(plan.columns - first, <real>0)
+                valid = min(width, plan.columns - first)
+                if not direct or valid < width:
+                    order_of_lanes(plan, first, valid, width, order)
+                    copy_lanes(plan, image, from_row, table_rows, order, plan.channels * width, copy)
+                    fill_table(
+                        plan, copy, plan.channels * width, from_row, table_rows, line, scratch + MOST_ROWS * MOST_COLUMNS,
+                        table,
+                    )
+                lane_rows(
+                    plan, top, bottom, table, line, first if direct and valid == width else 0, panels + first * depth,
+                    <int>width, <int>valid, start + first, out + sample * plan.sample_step + first, scratch,
+                )
+                first += width
+    free(table)
+    free(order)
+    free(scratch)
+    return status
+
+
+cdef inline int correlate_apart(
+    const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int team
+) noexcept nogil:
+    """All outputs, with up to `team` threads; -1 where memory ran out. `panels` and `start` as for ``correlate``."""
+    cdef int member, failed = 0
+    if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
+        return 0
+    for member in prange(team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1):
+        failed += -lane_share(plan, images, panels, start, out, member, team)
+    return -1 if failed else 0

@@ -1,0 +1,160 @@
+"""The gradient of filters and biases where channels do not mix: see ``_lanes.pxd`` for the tile.
+
+The batch is cut, and the sums of chunks and of groups of chunks are added, as in ``_outer.pxd``. Within a chunk each element
+of `dW` is one chain over its pixels in the order (sample, row, column), the padding taken as zeros.
+"""
+
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from cnnref._lanes cimport sum_lanes, sum_width, taps_of_tile
+from cnnref._memory cimport allocate
+from cnnref._outer cimport Cut, add_columns
+from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS
+from cnnref._types cimport real
+
+
+cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept nogil:
+    """Panels of columns."""
+    cdef Py_ssize_t widest = sum_width(plan.columns, kind)
+    return (plan.columns + widest - 1) // widest
+
+
+cdef inline void lane_chunk(
+    const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t pieces,
+    Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t piece_step, int width,
+    Py_ssize_t valid, bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
+) noexcept nogil:
+    """Add one chunk's sums of one panel to `dW`, or set them where `fresh`.
+
+    `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels, those of the next
+    sample `piece_step` values on.
+    """
+    cdef Py_ssize_t offsets[MOST_ROWS]
+    cdef Py_ssize_t taps = plan.window_h * plan.window_w
+    cdef Py_ssize_t tap, i, piece, j
+    cdef int most = taps_of_tile(width, <real>0)
+    cdef int t, count
+    cdef real* target
+    for i in range(plan.channels):
+        tap = 0
+        while tap < taps:
+            count = <int>min(<Py_ssize_t>most, taps - tap)
+            for t in range(most):
+                offsets[t] = 0
+                if t < count:
+                    offsets[t] = (
+                        (tap + t) // plan.window_w * plan.dilation_h * line + (tap + t) % plan.window_w * plan.dilation_w
+                    )
+            memset(scratch, 0, most * width * sizeof(real))
+            for piece in range(pieces):
+                sum_lanes(
+                    width, table + piece * table_rows * line, offsets, plan.stride_w,
+                    plan.stride_h * line - plan.n_W * plan.stride_w, at + i * width, dZ + piece * piece_step, dZ_step,
+                    n_rows, plan.n_W, scratch,
+                )
+            for t in range(count):
+                target = dW + ((tap + t) * plan.channels + i) * dW_step
+                if fresh:
+                    memcpy(target, scratch + t * width, valid * sizeof(real))
+                else:
+                    for j in range(valid):
+                        target[j] += scratch[t * width + j]
+            tap += count
+
+
+cdef inline int lane_sums(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t part,
+    Py_ssize_t parts, real* dW, Py_ssize_t dW_step, real* db,
+) noexcept nogil:
+    """The sums of one group of chunks, for part `part` of the panels; `db` too unless NULL.
+
+    -1 where working memory could not be allocated.
+    """
+    cdef bint direct = plan.channels == 1 and plan.sharing == 1
+    cdef Py_ssize_t panels = lane_panels(plan, <real>0)
+    cdef int most = sum_width(plan.columns, <real>0)
+    cdef Py_ssize_t line = (plan.n_W - 1) * plan.stride_w + span_w(plan)
+    cdef Py_ssize_t table_rows = (cut.rows - 1) * plan.stride_h + span_h(plan)
+    cdef Py_ssize_t image_size = plan.height * plan.width * plan.image_step
+    cdef Py_ssize_t pieces = min(cut.samples, plan.samples)
+    cdef Py_ssize_t size = plan.channels * most
+    cdef Py_ssize_t zeros = max(plan.columns + MOST_COLUMNS, size)
+    cdef Py_ssize_t pixels = pieces * cut.rows * plan.n_W
+    cdef Py_ssize_t copied = pieces * table_rows * plan.width * size
+    cdef Py_ssize_t chunk, panel, sample, piece, top, n_rows, from_row, first, width, valid, j
+    cdef const real* image
+    cdef const real* chunk_dZ
+    cdef const real** table = <const real**>allocate(pieces * table_rows * line, sizeof(void*))
+    cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
+    cdef real* memory
+    cdef real* copy
+    cdef real* packed
+    cdef bint filled, fresh = True
+    cdef int status = -1
+    if direct and plan.columns % most == 0:
+        copied = 0
+    memory = <real*>allocate(MOST_ROWS * MOST_COLUMNS + zeros + plan.columns + pixels * most + copied, sizeof(real))
+    if table != NULL and order != NULL and memory != NULL:
+        status = 0
+        memset(memory, 0, (MOST_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
+        packed = memory + MOST_ROWS * MOST_COLUMNS + zeros + plan.columns
+        copy = packed + pixels * most
+        for chunk in range(group * cut.chunks // cut.groups, (group + 1) * cut.chunks // cut.groups):
+            sample = chunk // cut.per_sample * cut.samples
+            pieces = min(cut.samples, plan.samples - sample)
+            top = chunk % cut.per_sample * cut.rows
+            n_rows = min(cut.rows, plan.n_H - top)
+            from_row = top * plan.stride_h - plan.top
+            chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
+            filled = False
+            for panel in range(part * panels // parts, (part + 1) * panels // parts):
+                first = panel * most
+                width = sum_width(plan.columns - first, <real>0)
+                valid = min(width, plan.columns - first)
+                if not direct or valid < width:
+                    order_of_lanes(plan, first, valid, width, order)
+                    size = plan.channels * width
+                    for piece in range(pieces):
+                        image = images + (sample + piece) * image_size
+                        copy_lanes(
+                            plan, image, from_row, table_rows, order, size, copy + piece * table_rows * plan.width * size
+                        )
+                        fill_table(
+                            plan, copy + piece * table_rows * plan.width * size, size, from_row, table_rows, line,
+                            memory + MOST_ROWS * MOST_COLUMNS, table + piece * table_rows * line,
+                        )
+                elif not filled:
+                    for piece in range(pieces):
+                        image = images + (sample + piece) * image_size
+                        fill_table(
+                            plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows,
+                            line, memory + MOST_ROWS * MOST_COLUMNS, table + piece * table_rows * line,
+                        )
+                    filled = True
+                if valid < width:
+                    for j in range(pieces * n_rows * plan.n_W):
+                        memcpy(packed + j * width, chunk_dZ + j * plan.pixel_step + first, valid * sizeof(real))
+                        memset(packed + j * width + valid, 0, (width - valid) * sizeof(real))
+                    lane_chunk(
+                        plan, table, table_rows, line, pieces, n_rows, 0, packed, width, n_rows * plan.n_W * width,
+                        <int>width, valid, fresh, dW + first, dW_step, memory,
+                    )
+                else:
+                    lane_chunk(
+                        plan, table, table_rows, line, pieces, n_rows, first if direct else 0, chunk_dZ + first,
+                        plan.pixel_step, n_rows * plan.n_W * plan.pixel_step, <int>width, valid, fresh, dW + first,
+                        dW_step, memory,
+                    )
+            if db != NULL:
+                add_columns(
+                    chunk_dZ, pieces * n_rows * plan.n_W, plan.columns, plan.pixel_step, fresh, db,
+                    memory + MOST_ROWS * MOST_COLUMNS + zeros,
+                )
+            fresh = False
+    free(table)
+    free(order)
+    free(memory)
+    return status

@@ -1,0 +1,276 @@
+"""Register tiles of correlations whose channels do not mix: depthwise, and grouped with few channels a group.
+
+Neighbouring columns read neighbouring channels, so a vector of columns is multiplied with a vector of the image, value by
+value, where a tile of ``_tile.pxd`` multiplies it with one number. Which pixel a tap reads is looked up in a table of
+pointers (``_table.pxd``), whose entries for the padding left and right of the image point to zeros. There are two tiles:
+
+- `correlate_lanes`: some pixels of a row; ``out[p][j] = start[j] + sum over (row, column, i) of x[j] * w[j]``
+- `sum_lanes`: some taps; ``sums[t][j] += sum over pixels of x[j] * dZ[j]``
+
+Each element is one chain of fused multiply-adds in that order. The loops have constant extents after inlining, as in
+``_tile.pxd``.
+"""
+
+from cnnref._tile cimport CNNREF_VECTOR_BYTES, MOST_ROWS, MOST_SUMS, apart, inlined, lanes
+from cnnref._types cimport multiply_add, real
+
+
+cdef inline inlined correlate_tile(
+    const int groups, const int rows, const int columns,
+    const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """``groups * rows`` pixels, `stride` entries of the table apart; the taps are `gap` entries, their rows `line` apart.
+
+    Each tap has `inner` terms of `columns` values, `at` after where the table points to, which `w` has one after the other.
+    """
+    cdef real sums[MOST_SUMS]
+    cdef const real* source[MOST_ROWS]
+    cdef Py_ssize_t window_row, window_column, i
+    cdef const real** entry
+    cdef int group, row, j
+    for group in range(groups):
+        for row in range(rows):
+            for j in range(columns):
+                sums[(group * rows + row) * columns + j] = start[j]
+    for window_row in range(window_h):
+        entry = table + window_row * line
+        for window_column in range(window_w):
+            for group in range(groups):
+                for row in range(rows):
+                    source[group * rows + row] = entry[(group * rows + row) * stride] + at
+            for i in range(inner):
+                for group in range(groups):
+                    for row in range(rows):
+                        for j in range(columns):
+                            sums[(group * rows + row) * columns + j] = multiply_add(
+                                source[group * rows + row][i * columns + j], w[j],
+                                sums[(group * rows + row) * columns + j],
+                            )
+                w += columns
+            entry += gap
+    for group in range(groups):
+        for row in range(rows):
+            for j in range(columns):
+                out[group * rows + row][j] = sums[(group * rows + row) * columns + j]
+
+
+cdef inline inlined sum_tile(
+    const int groups, const int rows, const int columns,
+    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+) noexcept nogil:
+    """The taps at entries `taps` of the table, for ``n_rows * n_columns`` pixels `stride` entries apart.
+
+    After each row the table skips on; `dZ` has the pixels one after the other. `partial` holds the sums so far.
+    """
+    cdef real sums[MOST_SUMS]
+    cdef const real* source
+    cdef const real** entries[MOST_ROWS]
+    cdef Py_ssize_t y, x, place = 0
+    cdef int group, row, j
+    for group in range(groups):
+        for row in range(rows):
+            entries[group * rows + row] = table + taps[group * rows + row]
+            for j in range(columns):
+                sums[(group * rows + row) * columns + j] = partial[(group * rows + row) * columns + j]
+    for y in range(n_rows):
+        for x in range(n_columns):
+            for group in range(groups):
+                for row in range(rows):
+                    source = entries[group * rows + row][place] + at
+                    for j in range(columns):
+                        sums[(group * rows + row) * columns + j] = multiply_add(
+                            source[j], dZ[j], sums[(group * rows + row) * columns + j]
+                        )
+            place += stride
+            dZ += dZ_step
+        place += skip
+    for group in range(groups):
+        for row in range(rows):
+            for j in range(columns):
+                partial[(group * rows + row) * columns + j] = sums[(group * rows + row) * columns + j]
+
+
+cdef inline int pixels_of_tile(Py_ssize_t left, int columns, real kind) noexcept nogil:
+    """How many pixels the next tile of `correlate_lanes` has when `left` of a row are still to do."""
+    cdef int lane = lanes(kind)
+    cdef int most = 7, few = 4
+    if CNNREF_VECTOR_BYTES == 64:
+        if columns == 4 * lane:
+            most = 6
+        elif columns == 3 * lane:
+            most = 9
+        elif columns == 2 * lane:
+            most, few = 12, 7
+    elif columns == 16 or real is double:
+        most = 6
+    return most if left > 2 * few or few < left <= most else few
+
+
+cdef inline apart lanes_of_4_vectors(
+    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """6 or 4 pixels of 4 vectors of 64 bytes."""
+    if real is float:
+        if pixels == 6:
+            correlate_tile(1, 6, 64, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        else:
+            correlate_tile(1, 4, 64, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif pixels == 6:
+        correlate_tile(1, 6, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    else:
+        correlate_tile(1, 4, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+
+
+cdef inline apart lanes_of_3_vectors(
+    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """9 or 4 pixels of 3 vectors of 64 bytes."""
+    if real is float:
+        if pixels == 9:
+            correlate_tile(3, 3, 48, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        else:
+            correlate_tile(1, 4, 48, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif pixels == 9:
+        correlate_tile(3, 3, 24, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    else:
+        correlate_tile(1, 4, 24, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+
+
+cdef inline apart lanes_of_2_vectors(
+    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """12 or 7 pixels of 2 vectors of 64 bytes."""
+    if real is float:
+        if pixels == 12:
+            correlate_tile(2, 6, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        else:
+            correlate_tile(1, 7, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif pixels == 12:
+        correlate_tile(2, 6, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    else:
+        correlate_tile(1, 7, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+
+
+cdef inline apart lanes_of_16(
+    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """7 (6 where there are 16 registers) or 4 pixels of 16 columns."""
+    if pixels == 4:
+        correlate_tile(1, 4, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif CNNREF_VECTOR_BYTES == 64:
+        correlate_tile(1, 7, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    else:
+        correlate_tile(1, 6, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+
+
+cdef inline apart lanes_of_8(
+    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """7 (6 where 8 columns are two of 16 registers) or 4 pixels of 8 columns."""
+    if pixels == 4:
+        correlate_tile(1, 4, 8, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif real is float or CNNREF_VECTOR_BYTES == 64:
+        correlate_tile(1, 7, 8, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    else:
+        correlate_tile(1, 6, 8, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+
+
+cdef inline void correlate_lanes(
+    int pixels, int columns, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+) noexcept nogil:
+    """Run `correlate_tile` for `pixels_of_tile` pixels of a panel's width of columns."""
+    cdef int lane = lanes(start[0])
+    if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
+        lanes_of_4_vectors(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
+        lanes_of_3_vectors(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
+        lanes_of_2_vectors(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    elif columns == 16:
+        lanes_of_16(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+    else:
+        lanes_of_8(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+
+
+cdef inline int sum_width(Py_ssize_t columns, real kind) noexcept nogil:
+    """Columns of the next tile of `sum_lanes`: 3 vectors of 32 registers, which leave room for 9 taps."""
+    cdef int lane = lanes(kind)
+    cdef int most = 3 * lane if CNNREF_VECTOR_BYTES == 64 else (16 if real is float else 8)
+    if columns <= 8:
+        return 8
+    return most if columns >= most else lane * <int>((columns + lane - 1) // lane)
+
+
+cdef inline apart sums_of_3_vectors(
+    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+) noexcept nogil:
+    """9 taps of 3 vectors of 64 bytes."""
+    if real is float:
+        sum_tile(3, 3, 48, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    else:
+        sum_tile(3, 3, 24, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+
+
+cdef inline apart sums_of_2_vectors(
+    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+) noexcept nogil:
+    """9 taps of 2 vectors of 64 bytes."""
+    if real is float:
+        sum_tile(3, 3, 32, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    else:
+        sum_tile(3, 3, 16, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+
+
+cdef inline apart sums_of_16(
+    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+) noexcept nogil:
+    """9 taps of 16 columns, or 6 where there are 16 registers."""
+    if CNNREF_VECTOR_BYTES == 64:
+        sum_tile(3, 3, 16, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    else:
+        sum_tile(1, 6, 16, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+
+
+cdef inline apart sums_of_8(
+    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+) noexcept nogil:
+    """9 taps of 8 columns, or 6 where those are two of 16 registers."""
+    if real is float or CNNREF_VECTOR_BYTES == 64:
+        sum_tile(3, 3, 8, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    else:
+        sum_tile(1, 6, 8, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+
+
+cdef inline int taps_of_tile(int columns, real kind) noexcept nogil:
+    """Taps of a tile of `sum_lanes`."""
+    if CNNREF_VECTOR_BYTES == 64 or (columns == 8 and real is float):
+        return 9
+    return 6
+
+
+cdef inline void sum_lanes(
+    int columns, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+) noexcept nogil:
+    """Run `sum_tile` for `taps_of_tile` taps of `sum_width` columns."""
+    cdef int lane = lanes(dZ[0])
+    if CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
+        sums_of_3_vectors(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
+        sums_of_2_vectors(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    elif columns == 16:
+        sums_of_16(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+    else:
+        sums_of_8(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
