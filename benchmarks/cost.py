@@ -35,7 +35,7 @@ def flops(row: Row) -> float:
     """
     z = row.sizes
     if row.function in ("conv_forward", "conv_backward"):
-        work = 2.0 * z["m"] * math.prod(row.extents) * z["k"] * z["f"] ** 2 * z["c"]
+        work = 2.0 * z["m"] * math.prod(row.extents) * z["k"] * z["f"] ** 2 * z["c"] / row.groups
     elif "i" in z:
         work = 2.0 * z["m"] * z["i"] * z["o"]
     elif row.function == "conv_single_step":
@@ -60,7 +60,7 @@ def moved(row: Row) -> int:
         return outputs(row) + (_elements(row) * size if row.function == "pad3d" else _padded(row) * size)
     if row.function.startswith("conv_") and "k" in z:
         image, result = _elements(row), z["m"] * math.prod(row.extents) * z["k"]
-        filters = z["f"] ** 2 * z["c"] * z["k"]
+        filters = z["f"] ** 2 * z["c"] * z["k"] // row.groups
         return size * ((image + result + filters) * (2 if row.function.endswith("backward") else 1))
     if row.function == "conv_single_step":
         return size * 2 * z["f"] ** 2 * z["c"]
@@ -81,7 +81,7 @@ def outputs(row: Row) -> int:
     if function == "conv_forward":
         return size * z["m"] * math.prod(row.extents) * z["k"]
     if function == "conv_backward":
-        return size * (_elements(row) + z["f"] ** 2 * z["c"] * z["k"] + z["k"])
+        return size * (_elements(row) + z["f"] ** 2 * z["c"] * z["k"] // row.groups + z["k"])
     if function in ("affine_forward", "affine_activation_forward"):
         # An activation keeps its argument Z in the cache.
         return size * z["m"] * z["o"] * (2 if "activation" in z else 1)
@@ -113,7 +113,7 @@ def allowed_memory(row: Row) -> int:
         if row.function == "conv_backward":  # or a padded sample of the gradient, whichever is larger
             n_H, n_W = (extent + 2 * (z["f"] - 1) for extent in row.extents)
             sample = max(sample, n_H * n_W * z["k"])
-        extra = size * sample + _panels(row, z["f"] ** 2, z["c"], z["k"])
+        extra = size * sample + _panels(row, z["f"] ** 2, z["c"] // row.groups, z["k"])
     elif "i" in z:
         extra = _panels(row, 1, z["i"], z["o"]) + size * (z["i"] + z["o"])
         if row.function == "affine_activation_backward":

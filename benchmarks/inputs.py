@@ -54,7 +54,7 @@ def draw(row: Row) -> Arrays:
         return {"x": normal(row.letter("h"), row.letter("w"))}
     x = normal(*(row.letter(letter) for letter in "mhwc"))
     if function.startswith("conv_"):
-        f, c, k = row.letter("f"), row.letter("c"), row.letter("k")
+        f, c, k = row.letter("f"), row.letter("c") // row.groups, row.letter("k")
         weights = normal(f, f, c, k) * np.asarray((f * f * c) ** -0.5, dtype)
         return {
             "A_prev": x,

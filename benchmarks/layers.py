@@ -47,8 +47,8 @@ class Row:
     layer : str
         The layer's name; rows of one layer share it.
     sizes : dict
-        The extents by the letters of `conformance.operations` (m, h, w, c, f, k, s, p, i, o, n), and its
-        words (mode, activation).
+        The extents by the letters of `conformance.operations` (m, h, w, c, f, k, s, p, g, i, o, n), and its
+        words (mode, activation); g is left out where it is 1.
     dtype : str
     threads : int
     small : bool
@@ -88,7 +88,7 @@ class Row:
             text = f"{z['m']}x{z['i']}x{z['o']}"
         else:
             text = "x".join(str(z[letter]) for letter in "mhwcn" if letter in z)
-        text += "".join(f" {letter}{z[letter]}" for letter in "fksp" if letter in z)
+        text += "".join(f" {letter}{z[letter]}" for letter in "fkspg" if letter in z)
         return text + "".join(f" {z[word]}" for word in WORDS if word in z)
 
     def letter(self, name: str) -> int:
@@ -98,6 +98,11 @@ class Row:
         return value
 
     @property
+    def groups(self) -> int:
+        """Groups of a convolution."""
+        return int(self.sizes.get("g", 1))
+
+    @property
     def extents(self) -> tuple[int, int]:
         """(n_H, n_W) of the output of a convolution or pooling."""
         f, s, p = self.letter("f"), self.letter("s"), int(self.sizes.get("p", 0))
@@ -105,8 +110,8 @@ class Row:
 
 
 def _conv(layer: str, text: str, **flags: bool) -> list[Row]:
-    """Rows of a convolution written as "m h w c f k s p"."""
-    sizes: dict[str, int | str] = dict(zip("mhwcfksp", map(int, text.split()), strict=True))
+    """Rows of a convolution written as "m h w c f k s p", with its groups at the end where there are some."""
+    sizes: dict[str, int | str] = dict(zip("mhwcfkspg", map(int, text.split()), strict=False))
     return [Row(f"conv_{way}", layer, sizes, **flags) for way in ("forward", "backward")]
 
 
@@ -127,6 +132,36 @@ def _resnet() -> Iterator[Row]:
             yield from _conv(f"resnet-{stage}-1x1-s2", f"4 {big} {big} {before} 1 {wide} 2 0")
 
 
+def _mobilenet() -> Iterator[Row]:
+    """MobileNet v2 at 224x224: each convolution once; an inverted residual expands, filters by depth, projects."""
+    yield from _conv("mobilenet-stem", "4 224 224 3 3 32 2 1")
+    depthwise = ((112, 32, 1), (112, 96, 2), (56, 144, 1), (56, 144, 2), (28, 192, 1), (28, 192, 2))
+    for h, c, s in (*depthwise, (14, 384, 1), (14, 576, 1), (14, 576, 2), (7, 960, 1)):
+        shown = (h, c) in ((56, 144), (14, 384)) and s == 1
+        yield from _conv(f"mobilenet-{h}-dw{c}-s{s}", f"4 {h} {h} {c} 3 {c} {s} 1 {c}", quick=shown)
+    pointwise = {
+        112: ((32, 16), (16, 96)),
+        56: ((96, 24), (24, 144), (144, 24)),
+        28: ((144, 32), (32, 192), (192, 32)),
+    }
+    pointwise |= {14: ((192, 64), (64, 384), (384, 64), (384, 96), (96, 576), (576, 96))}
+    pointwise |= {7: ((576, 160), (160, 960), (960, 160), (960, 320), (320, 1280))}
+    for h, pairs in pointwise.items():
+        for c, k in pairs:
+            yield from _conv(f"mobilenet-{h}-1x1-{c}-{k}", f"4 {h} {h} {c} 1 {k} 1 0")
+
+
+def _convnext() -> Iterator[Row]:
+    """ConvNeXt-T at 224x224: patches, then 7x7 by depth and two 1x1 in each stage, with 2x2 between the stages."""
+    yield from _conv("convnext-stem-4x4", "4 224 224 3 4 96 4 0")
+    for h, c in ((56, 96), (28, 192), (14, 384), (7, 768)):
+        yield from _conv(f"convnext-{h}-dw{c}", f"4 {h} {h} {c} 7 {c} 1 3 {c}", quick=h == 28)
+        yield from _conv(f"convnext-{h}-1x1-expand", f"4 {h} {h} {c} 1 {4 * c} 1 0")
+        yield from _conv(f"convnext-{h}-1x1-reduce", f"4 {h} {h} {4 * c} 1 {c} 1 0")
+        if h > 7:
+            yield from _conv(f"convnext-{h}-2x2-s2", f"4 {h} {h} {c} 2 {2 * c} 2 0")
+
+
 def _convolutions() -> Iterator[Row]:
     yield from _conv("mnist-1-f3", "64 28 28 1 3 8 1 1", quick=True, peers=True)
     yield from _conv("mnist-1-f5", "64 28 28 1 5 8 1 2")
@@ -139,6 +174,8 @@ def _convolutions() -> Iterator[Row]:
             f"vgg-{number + 1}", f"32 {h} {h} {c} 3 {k} 1 1", quick=number in (0, 3), peers=number in (0, 2)
         )
     yield from _resnet()
+    yield from _mobilenet()
+    yield from _convnext()
     yield from _conv("odd-f3", "8 37 29 24 3 40 1 1", quick=True, peers=True)
     yield from _conv("odd-f5-s2", "8 37 29 24 5 40 2 2")
 

@@ -13,6 +13,7 @@ from cnnref._lanes cimport correlate_lanes, pixels_of_tile
 from cnnref._memory cimport allocate
 from cnnref._panels cimport padded_columns
 from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref._types cimport real
@@ -39,32 +40,47 @@ cdef inline void lane_rows(
     const real* panel, int width, int valid, const real* start, real* out, real* scratch,
 ) noexcept nogil:
     """One panel's columns of output rows [top, bottom); the table starts at the first one's window."""
-    cdef real* outs[MOST_ROWS]
     cdef Py_ssize_t depth = plan.window_w * plan.channels
-    cdef Py_ssize_t y, x, row, end_row
+    cdef Py_ssize_t y, x, row, end_row, tiles, left
     cdef real* target
     cdef int pixels, p
+    cdef bint fits
+    cdef bint sliding = valid == width and can_slide(plan.stride_w, plan.dilation_w, plan.window_w, plan.channels)
     for y in range(top, bottom):
         alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
         x = 0
+        tiles = plan.n_W // SLIDING_PIXELS
+        if sliding and tiles > 0:
+            slide(
+                plan.window_w, width, tiles, table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line,
+                plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0), panel + row * depth * width, start,
+                out + y * plan.row_step, plan.pixel_step,
+            )
+            x = tiles * SLIDING_PIXELS
         while x < plan.n_W:
-            pixels = pixels_of_tile(plan.n_W - x, width, <real>0)
+            left = plan.n_W - x
+            pixels = pixels_of_tile(left, width, <real>0)
+            # A tile works in `scratch` where it is larger than what is left of the output.
+            fits = pixels <= left and valid == width
+            tiles = 1
+            while fits and left > tiles * pixels and pixels_of_tile(left - tiles * pixels, width, <real>0) == pixels:
+                tiles += 1
+            if left < tiles * pixels:
+                tiles -= 1
+                fits = tiles > 0
+                tiles = max(tiles, <Py_ssize_t>1)
             target = out + y * plan.row_step + x * plan.pixel_step
-            for p in range(pixels):
-                # A tile works in `scratch` where it is larger than what is left of the output.
-                outs[p] = target + p * plan.pixel_step
-                if valid < width or p >= plan.n_W - x:
-                    outs[p] = scratch + p * MOST_COLUMNS
             correlate_lanes(
-                pixels, width,
+                pixels, width, tiles,
                 table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + x * plan.stride_w,
                 plan.stride_w, plan.dilation_w, plan.dilation_h * line, at,
-                max(end_row - row, <Py_ssize_t>0), plan.window_w, plan.channels, panel + row * depth * width, start, outs,
+                max(end_row - row, <Py_ssize_t>0), plan.window_w, plan.channels, panel + row * depth * width, start,
+                target if fits else scratch, plan.pixel_step if fits else <Py_ssize_t>MOST_COLUMNS,
             )
-            if valid < width:
-                for p in range(<int>min(<Py_ssize_t>pixels, plan.n_W - x)):
-                    memcpy(target + p * plan.pixel_step, outs[p], valid * sizeof(real))
-            x += pixels
+            if not fits:
+                for p in range(<int>min(<Py_ssize_t>pixels, left)):
+                    memcpy(target + p * plan.pixel_step, scratch + p * MOST_COLUMNS, valid * sizeof(real))
+            x += tiles * pixels
 
 
 cdef inline int lane_share(

@@ -22,47 +22,44 @@ cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept 
     return (plan.columns + widest - 1) // widest
 
 
+cdef inline Py_ssize_t fill_offsets(
+    const Correlation* plan, Py_ssize_t line, Py_ssize_t rows, Py_ssize_t* offsets
+) noexcept nogil:
+    """Each tap's place in the table; how many tiles of `rows` taps they are, the last one filled up with the first tap."""
+    cdef Py_ssize_t taps = plan.window_h * plan.window_w
+    cdef Py_ssize_t tiles = (taps + rows - 1) // rows
+    cdef Py_ssize_t tap
+    for tap in range(tiles * rows):
+        offsets[tap] = 0
+        if tap < taps:
+            offsets[tap] = tap // plan.window_w * plan.dilation_h * line + tap % plan.window_w * plan.dilation_w
+    return tiles
+
+
 cdef inline void lane_chunk(
-    const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t pieces,
-    Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t piece_step, int width,
-    Py_ssize_t valid, bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
+    const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t* offsets,
+    Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
+    bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
 ) noexcept nogil:
     """Add one chunk's sums of one panel to `dW`, or set them where `fresh`.
 
-    `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels, those of the next
-    sample `piece_step` values on.
+    `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels.
     """
-    cdef Py_ssize_t offsets[MOST_ROWS]
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w
-    cdef Py_ssize_t tap, i, piece, j
-    cdef int most = taps_of_tile(width, <real>0)
-    cdef int t, count
+    cdef Py_ssize_t tiles = fill_offsets(plan, line, taps_of_tile(width, <real>0), offsets)
+    cdef Py_ssize_t tap, i, j
     cdef real* target
     for i in range(plan.channels):
-        tap = 0
-        while tap < taps:
-            count = <int>min(<Py_ssize_t>most, taps - tap)
-            for t in range(most):
-                offsets[t] = 0
-                if t < count:
-                    offsets[t] = (
-                        (tap + t) // plan.window_w * plan.dilation_h * line + (tap + t) % plan.window_w * plan.dilation_w
-                    )
-            memset(scratch, 0, most * width * sizeof(real))
-            for piece in range(pieces):
-                sum_lanes(
-                    width, table + piece * table_rows * line, offsets, plan.stride_w,
-                    plan.stride_h * line - plan.n_W * plan.stride_w, at + i * width, dZ + piece * piece_step, dZ_step,
-                    n_rows, plan.n_W, scratch,
-                )
-            for t in range(count):
-                target = dW + ((tap + t) * plan.channels + i) * dW_step
-                if fresh:
-                    memcpy(target, scratch + t * width, valid * sizeof(real))
-                else:
-                    for j in range(valid):
-                        target[j] += scratch[t * width + j]
-            tap += count
+        sum_lanes(
+            width, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
+            at + i * width, table_rows * line, dZ, dZ_step, pieces, n_rows, plan.n_W, scratch,
+        )
+        for tap in range(plan.window_h * plan.window_w):
+            target = dW + (tap * plan.channels + i) * dW_step
+            if fresh:
+                memcpy(target, scratch + tap * width, valid * sizeof(real))
+            else:
+                for j in range(valid):
+                    target[j] += scratch[tap * width + j]
 
 
 cdef inline int lane_sums(
@@ -88,7 +85,10 @@ cdef inline int lane_sums(
     cdef const real* image
     cdef const real* chunk_dZ
     cdef const real** table = <const real**>allocate(pieces * table_rows * line, sizeof(void*))
-    cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
+    # At most so many taps are summed at once, the last tile's filled up.
+    cdef Py_ssize_t taps = plan.window_h * plan.window_w + MOST_ROWS
+    cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size + taps, sizeof(Py_ssize_t))
+    cdef Py_ssize_t* offsets = order + size
     cdef real* memory
     cdef real* copy
     cdef real* packed
@@ -96,11 +96,11 @@ cdef inline int lane_sums(
     cdef int status = -1
     if direct and plan.columns % most == 0:
         copied = 0
-    memory = <real*>allocate(MOST_ROWS * MOST_COLUMNS + zeros + plan.columns + pixels * most + copied, sizeof(real))
+    memory = <real*>allocate(taps * MOST_COLUMNS + zeros + plan.columns + pixels * most + copied, sizeof(real))
     if table != NULL and order != NULL and memory != NULL:
         status = 0
-        memset(memory, 0, (MOST_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
-        packed = memory + MOST_ROWS * MOST_COLUMNS + zeros + plan.columns
+        memset(memory, 0, (taps * MOST_COLUMNS + zeros) * sizeof(real))
+        packed = memory + taps * MOST_COLUMNS + zeros + plan.columns
         copy = packed + pixels * most
         for chunk in range(group * cut.chunks // cut.groups, (group + 1) * cut.chunks // cut.groups):
             sample = chunk // cut.per_sample * cut.samples
@@ -124,14 +124,14 @@ cdef inline int lane_sums(
                         )
                         fill_table(
                             plan, copy + piece * table_rows * plan.width * size, size, from_row, table_rows, line,
-                            memory + MOST_ROWS * MOST_COLUMNS, table + piece * table_rows * line,
+                            memory + taps * MOST_COLUMNS, table + piece * table_rows * line,
                         )
                 elif not filled:
                     for piece in range(pieces):
                         image = images + (sample + piece) * image_size
                         fill_table(
                             plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows,
-                            line, memory + MOST_ROWS * MOST_COLUMNS, table + piece * table_rows * line,
+                            line, memory + taps * MOST_COLUMNS, table + piece * table_rows * line,
                         )
                     filled = True
                 if valid < width:
@@ -139,19 +139,18 @@ cdef inline int lane_sums(
                         memcpy(packed + j * width, chunk_dZ + j * plan.pixel_step + first, valid * sizeof(real))
                         memset(packed + j * width + valid, 0, (width - valid) * sizeof(real))
                     lane_chunk(
-                        plan, table, table_rows, line, pieces, n_rows, 0, packed, width, n_rows * plan.n_W * width,
-                        <int>width, valid, fresh, dW + first, dW_step, memory,
+                        plan, table, table_rows, line, offsets, pieces, n_rows, 0, packed, width, <int>width, valid, fresh,
+                        dW + first, dW_step, memory,
                     )
                 else:
                     lane_chunk(
-                        plan, table, table_rows, line, pieces, n_rows, first if direct else 0, chunk_dZ + first,
-                        plan.pixel_step, n_rows * plan.n_W * plan.pixel_step, <int>width, valid, fresh, dW + first,
-                        dW_step, memory,
+                        plan, table, table_rows, line, offsets, pieces, n_rows, first if direct else 0, chunk_dZ + first,
+                        plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, memory,
                     )
             if db != NULL:
                 add_columns(
                     chunk_dZ, pieces * n_rows * plan.n_W, plan.columns, plan.pixel_step, fresh, db,
-                    memory + MOST_ROWS * MOST_COLUMNS + zeros,
+                    memory + taps * MOST_COLUMNS + zeros,
                 )
             fresh = False
     free(table)

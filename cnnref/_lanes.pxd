@@ -5,91 +5,115 @@ value, where a tile of ``_tile.pxd`` multiplies it with one number. Which pixel 
 pointers (``_table.pxd``), whose entries for the padding left and right of the image point to zeros. There are two tiles:
 
 - `correlate_lanes`: some pixels of a row; ``out[p][j] = start[j] + sum over (row, column, i) of x[j] * w[j]``
-- `sum_lanes`: some taps; ``sums[t][j] += sum over pixels of x[j] * dZ[j]``
+- `sum_lanes`: some taps; ``out[t][j] = sum over pixels of x[j] * dZ[j]``
 
 Each element is one chain of fused multiply-adds in that order. The loops have constant extents after inlining, as in
 ``_tile.pxd``.
 """
 
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, MOST_ROWS, MOST_SUMS, apart, inlined, lanes
+from cnnref._tile cimport CNNREF_VECTOR_BYTES, MOST_ROWS, MOST_SUMS, apart, inlined, lanes, unlikely
 from cnnref._types cimport multiply_add, real
 
 
-cdef inline inlined correlate_tile(
-    const int groups, const int rows, const int columns,
+cdef inline inlined correlate_tiles(
+    const int groups, const int rows, const int columns, Py_ssize_t tiles,
     const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """``groups * rows`` pixels, `stride` entries of the table apart; the taps are `gap` entries, their rows `line` apart.
+    """`tiles` times ``groups * rows`` pixels, `stride` entries of the table and `out_step` values apart.
 
-    Each tap has `inner` terms of `columns` values, `at` after where the table points to, which `w` has one after the other.
-    """
-    cdef real sums[MOST_SUMS]
-    cdef const real* source[MOST_ROWS]
-    cdef Py_ssize_t window_row, window_column, i
-    cdef const real** entry
-    cdef int group, row, j
-    for group in range(groups):
-        for row in range(rows):
-            for j in range(columns):
-                sums[(group * rows + row) * columns + j] = start[j]
-    for window_row in range(window_h):
-        entry = table + window_row * line
-        for window_column in range(window_w):
-            for group in range(groups):
-                for row in range(rows):
-                    source[group * rows + row] = entry[(group * rows + row) * stride] + at
-            for i in range(inner):
-                for group in range(groups):
-                    for row in range(rows):
-                        for j in range(columns):
-                            sums[(group * rows + row) * columns + j] = multiply_add(
-                                source[group * rows + row][i * columns + j], w[j],
-                                sums[(group * rows + row) * columns + j],
-                            )
-                w += columns
-            entry += gap
-    for group in range(groups):
-        for row in range(rows):
-            for j in range(columns):
-                out[group * rows + row][j] = sums[(group * rows + row) * columns + j]
-
-
-cdef inline inlined sum_tile(
-    const int groups, const int rows, const int columns,
-    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
-    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
-) noexcept nogil:
-    """The taps at entries `taps` of the table, for ``n_rows * n_columns`` pixels `stride` entries apart.
-
-    After each row the table skips on; `dZ` has the pixels one after the other. `partial` holds the sums so far.
+    The taps are `gap` entries, their rows `line` apart. Each tap has `inner` terms of `columns` values, `at` after where the
+    table points to, which `w` has one after the other.
     """
     cdef real sums[MOST_SUMS]
     cdef const real* source
-    cdef const real** entries[MOST_ROWS]
-    cdef Py_ssize_t y, x, place = 0
+    cdef const real* weights
+    cdef const real** entry
+    cdef Py_ssize_t tile, step, offset, terms, columns_left
     cdef int group, row, j
-    for group in range(groups):
-        for row in range(rows):
-            entries[group * rows + row] = table + taps[group * rows + row]
-            for j in range(columns):
-                sums[(group * rows + row) * columns + j] = partial[(group * rows + row) * columns + j]
-    for y in range(n_rows):
-        for x in range(n_columns):
+    # The loops below would not be unrolled, and the sums not kept in registers, were they not inside of this one.
+    for tile in range(tiles):
+        for group in range(groups):
+            for row in range(rows):
+                for j in range(columns):
+                    sums[(group * rows + row) * columns + j] = start[j]
+        weights = w
+        entry = table
+        offset = at
+        terms = inner
+        columns_left = window_w
+        # One loop with counters inside: nested ones cost the sums their registers.
+        for step in range(window_h * window_w * inner):
             for group in range(groups):
                 for row in range(rows):
-                    source = entries[group * rows + row][place] + at
+                    source = entry[(group * rows + row) * stride] + offset
                     for j in range(columns):
                         sums[(group * rows + row) * columns + j] = multiply_add(
-                            source[j], dZ[j], sums[(group * rows + row) * columns + j]
+                            source[j], weights[j], sums[(group * rows + row) * columns + j]
                         )
-            place += stride
-            dZ += dZ_step
-        place += skip
-    for group in range(groups):
-        for row in range(rows):
-            for j in range(columns):
-                partial[(group * rows + row) * columns + j] = sums[(group * rows + row) * columns + j]
+            weights += columns
+            offset += columns
+            terms -= 1
+            if terms == 0:
+                terms = inner
+                offset = at
+                entry += gap
+                columns_left -= 1
+                if unlikely(columns_left == 0):
+                    columns_left = window_w
+                    entry += line - window_w * gap
+        for group in range(groups):
+            for row in range(rows):
+                for j in range(columns):
+                    out[(group * rows + row) * out_step + j] = sums[(group * rows + row) * columns + j]
+        table += groups * rows * stride
+        out += groups * rows * out_step
+
+
+cdef inline inlined sum_tiles(
+    const int groups, const int rows, const int columns, Py_ssize_t tiles,
+    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at, Py_ssize_t table_step,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t n_columns, real* out,
+) noexcept nogil:
+    """`tiles` times ``groups * rows`` taps, at entries `taps` of the table, for ``pieces * n_rows * n_columns`` pixels.
+
+    The pixels are `stride` entries apart; after each row the table skips on, the next piece's is `table_step` entries on.
+    `dZ` has the pixels one after the other.
+    """
+    cdef real sums[MOST_SUMS]
+    cdef const real* source
+    cdef const real* gradient
+    cdef const real** entries[MOST_ROWS]
+    cdef Py_ssize_t tile, piece, y, x, place
+    cdef int group, row, j
+    for tile in range(tiles):
+        for group in range(groups):
+            for row in range(rows):
+                entries[group * rows + row] = table + taps[group * rows + row]
+                for j in range(columns):
+                    sums[(group * rows + row) * columns + j] = 0
+        gradient = dZ
+        for piece in range(pieces):
+            place = piece * table_step
+            for y in range(n_rows):
+                for x in range(n_columns):
+                    for group in range(groups):
+                        for row in range(rows):
+                            source = entries[group * rows + row][place] + at
+                            for j in range(columns):
+                                sums[(group * rows + row) * columns + j] = multiply_add(
+                                    source[j], gradient[j], sums[(group * rows + row) * columns + j]
+                                )
+                    place += stride
+                    gradient += dZ_step
+                place += skip
+        for group in range(groups):
+            for row in range(rows):
+                for j in range(columns):
+                    out[(group * rows + row) * columns + j] = sums[(group * rows + row) * columns + j]
+        taps += groups * rows
+        out += groups * rows * columns
 
 
 cdef inline int pixels_of_tile(Py_ssize_t left, int columns, real kind) noexcept nogil:
@@ -109,95 +133,147 @@ cdef inline int pixels_of_tile(Py_ssize_t left, int columns, real kind) noexcept
 
 
 cdef inline apart lanes_of_4_vectors(
-    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """6 or 4 pixels of 4 vectors of 64 bytes."""
     if real is float:
         if pixels == 6:
-            correlate_tile(1, 6, 64, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+            correlate_tiles(
+            1, 6, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
         else:
-            correlate_tile(1, 4, 64, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+            correlate_tiles(
+            1, 4, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif pixels == 6:
-        correlate_tile(1, 6, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     else:
-        correlate_tile(1, 4, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 4, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
 
 
 cdef inline apart lanes_of_3_vectors(
-    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """9 or 4 pixels of 3 vectors of 64 bytes."""
     if real is float:
         if pixels == 9:
-            correlate_tile(3, 3, 48, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+            correlate_tiles(
+            3, 3, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
         else:
-            correlate_tile(1, 4, 48, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+            correlate_tiles(
+            1, 4, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif pixels == 9:
-        correlate_tile(3, 3, 24, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            3, 3, 24, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     else:
-        correlate_tile(1, 4, 24, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 4, 24, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
 
 
 cdef inline apart lanes_of_2_vectors(
-    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """12 or 7 pixels of 2 vectors of 64 bytes."""
     if real is float:
         if pixels == 12:
-            correlate_tile(2, 6, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+            correlate_tiles(
+            2, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
         else:
-            correlate_tile(1, 7, 32, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+            correlate_tiles(
+            1, 7, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif pixels == 12:
-        correlate_tile(2, 6, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            2, 6, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     else:
-        correlate_tile(1, 7, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 7, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
 
 
 cdef inline apart lanes_of_16(
-    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """7 (6 where there are 16 registers) or 4 pixels of 16 columns."""
     if pixels == 4:
-        correlate_tile(1, 4, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 4, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif CNNREF_VECTOR_BYTES == 64:
-        correlate_tile(1, 7, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 7, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     else:
-        correlate_tile(1, 6, 16, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 6, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
 
 
 cdef inline apart lanes_of_8(
-    int pixels, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """7 (6 where 8 columns are two of 16 registers) or 4 pixels of 8 columns."""
     if pixels == 4:
-        correlate_tile(1, 4, 8, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 4, 8, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif real is float or CNNREF_VECTOR_BYTES == 64:
-        correlate_tile(1, 7, 8, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 7, 8, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     else:
-        correlate_tile(1, 6, 8, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        correlate_tiles(
+            1, 6, 8, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
 
 
 cdef inline void correlate_lanes(
-    int pixels, int columns, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner, const real* w, const real* start, real** out,
+    int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
+    const real* w, const real* start, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """Run `correlate_tile` for `pixels_of_tile` pixels of a panel's width of columns."""
-    cdef int lane = lanes(start[0])
+    """Run `correlate_tiles` for `pixels_of_tile` pixels of a panel's width of columns."""
+    cdef int lane = lanes(w[0])
     if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
-        lanes_of_4_vectors(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        lanes_of_4_vectors(
+            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        lanes_of_3_vectors(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        lanes_of_3_vectors(
+            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        lanes_of_2_vectors(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        lanes_of_2_vectors(
+            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     elif columns == 16:
-        lanes_of_16(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        lanes_of_16(
+            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
     else:
-        lanes_of_8(pixels, table, stride, gap, line, at, window_h, window_w, inner, w, start, out)
+        lanes_of_8(
+            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+        )
 
 
 cdef inline int sum_width(Py_ssize_t columns, real kind) noexcept nogil:
@@ -210,47 +286,67 @@ cdef inline int sum_width(Py_ssize_t columns, real kind) noexcept nogil:
 
 
 cdef inline apart sums_of_3_vectors(
-    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
-    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+    Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
+    Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 3 vectors of 64 bytes."""
     if real is float:
-        sum_tile(3, 3, 48, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            3, 3, 48, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     else:
-        sum_tile(3, 3, 24, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            3, 3, 24, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
 
 
 cdef inline apart sums_of_2_vectors(
-    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
-    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+    Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
+    Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 2 vectors of 64 bytes."""
     if real is float:
-        sum_tile(3, 3, 32, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            3, 3, 32, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     else:
-        sum_tile(3, 3, 16, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            3, 3, 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
 
 
 cdef inline apart sums_of_16(
-    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
-    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+    Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
+    Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 16 columns, or 6 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        sum_tile(3, 3, 16, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            3, 3, 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     else:
-        sum_tile(1, 6, 16, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            1, 6, 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
 
 
 cdef inline apart sums_of_8(
-    const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
-    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+    Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
+    Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 8 columns, or 6 where those are two of 16 registers."""
     if real is float or CNNREF_VECTOR_BYTES == 64:
-        sum_tile(3, 3, 8, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            3, 3, 8, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     else:
-        sum_tile(1, 6, 8, table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sum_tiles(
+            1, 6, 8, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
 
 
 cdef inline int taps_of_tile(int columns, real kind) noexcept nogil:
@@ -261,16 +357,25 @@ cdef inline int taps_of_tile(int columns, real kind) noexcept nogil:
 
 
 cdef inline void sum_lanes(
-    int columns, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
-    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t n_rows, Py_ssize_t n_columns, real* partial,
+    int columns, Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
+    Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
+    Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
-    """Run `sum_tile` for `taps_of_tile` taps of `sum_width` columns."""
+    """Run `sum_tiles` for `taps_of_tile` taps of `sum_width` columns."""
     cdef int lane = lanes(dZ[0])
     if CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        sums_of_3_vectors(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sums_of_3_vectors(
+            tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        sums_of_2_vectors(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sums_of_2_vectors(
+            tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     elif columns == 16:
-        sums_of_16(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sums_of_16(
+            tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )
     else:
-        sums_of_8(table, taps, stride, skip, at, dZ, dZ_step, n_rows, n_columns, partial)
+        sums_of_8(
+            tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+        )

@@ -30,7 +30,10 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
     name = row.function
     call = getattr(cnnref, name)
     if name.startswith("conv_") and "k" in z:
-        args = (a["A_prev"], a["W"], a["b"], {"stride": z["s"], "pad": z["p"]})
+        hparameters = {"stride": z["s"], "pad": z["p"]}
+        if row.groups > 1:
+            hparameters["groups"] = row.groups
+        args = (a["A_prev"], a["W"], a["b"], hparameters)
         return _pair(call, cnnref.conv_forward, args, a["upstream"])
     if name.startswith("pool_"):
         args = (a["A_prev"], {"f": z["f"], "stride": z["s"]}, z["mode"])

@@ -67,6 +67,7 @@ def _convolution(row: Row, a: Arrays) -> Callable[[], Any]:
         flat, filters, bias = window.view(-1), w.view(-1), b[0]
         return lambda: (torch.dot(flat, filters) + bias).item()
     f, s, p, c = (row.letter(letter) for letter in "fspc")
+    groups = row.groups
     if (f, s, row.dtype) == (1, 2, "float32") and c < 16:
         raise ValueError(f"{row.name}: PyTorch can corrupt memory here")
     x = image(a["A_prev"])
@@ -75,14 +76,14 @@ def _convolution(row: Row, a: Arrays) -> Callable[[], Any]:
     if row.function == "conv_backward":
         g, k = image(a["upstream"]), [w.shape[0]]
         call = aten.convolution_backward.default
-        return lambda: call(g, x, w, k, stride, pad, [1, 1], False, [0, 0], 1, [True, True, True])
+        return lambda: call(g, x, w, k, stride, pad, [1, 1], False, [0, 0], groups, [True, True, True])
     b = torch.from_numpy(a["b"]).view(-1)
     if row.dtype == "float32" and not row.small:
         mkldnn = torch.ops.mkldnn
-        packed = mkldnn._reorder_convolution_weight(w, pad, stride, [1, 1], 1, list(x.shape))
+        packed = mkldnn._reorder_convolution_weight(w, pad, stride, [1, 1], groups, list(x.shape))
         pointwise = mkldnn._convolution_pointwise.default
-        return lambda: pointwise(x, packed, b, pad, stride, [1, 1], 1, "none", [], "")
-    return lambda: torch.conv2d(x, w, b, stride, pad)
+        return lambda: pointwise(x, packed, b, pad, stride, [1, 1], groups, "none", [], "")
+    return lambda: torch.conv2d(x, w, b, stride, pad, 1, groups)
 
 
 def _pool(row: Row, a: Arrays) -> Callable[[], Any]:

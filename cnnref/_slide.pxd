@@ -1,0 +1,177 @@
+"""Register tile of a window that slides by one pixel: each value of the image is loaded once for all taps of a window row.
+
+The tile of ``_lanes.pxd`` loads a vector of the image for each multiplication. Where neighbouring windows are one pixel
+apart and 3, 5 or 7 pixels wide, the pixel that is tap 2 of one output is tap 1 of the next: here it is loaded once and
+multiplied with every tap. Each output is the same chain in the same order.
+"""
+
+from cnnref._tile cimport CNNREF_VECTOR_BYTES, apart, inlined, lanes
+from cnnref._types cimport multiply_add, real
+
+cdef enum:
+    # Output pixels of a tile: images are often multiples of 7 wide, and 7 chains a vector keep the multipliers busy.
+    SLIDING_PIXELS = 7
+    MOST_SLIDING_SUMS = 224
+
+
+cdef inline inlined take_pixel(
+    const int taps, const int columns, const int place, const real** entry, Py_ssize_t at,
+    const real* weights, Py_ssize_t w_step, real* sums,
+) noexcept nogil:
+    """Multiply the pixel at `place` of a tile's window row into every output that it is a tap of."""
+    cdef const real* source
+    cdef int tap, j
+    if place < SLIDING_PIXELS + taps - 1:
+        source = entry[place] + at
+        for tap in range(taps):
+            if 0 <= place - tap < SLIDING_PIXELS:
+                for j in range(columns):
+                    sums[(place - tap) * columns + j] = multiply_add(
+                        source[j], weights[tap * w_step + j], sums[(place - tap) * columns + j]
+                    )
+
+
+cdef inline inlined slide_tiles(
+    const int taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """`tiles` times 7 pixels of `columns` values, for window rows of `taps` taps.
+
+    The table is that of ``_lanes.pxd``, its rows `line` entries apart; the filters' taps are `w_step` values apart.
+    """
+    cdef real sums[MOST_SLIDING_SUMS]
+    cdef const real* weights
+    cdef const real** entry
+    cdef Py_ssize_t tile, window_row
+    cdef int pixel, j
+    for tile in range(tiles):
+        for pixel in range(SLIDING_PIXELS):
+            for j in range(columns):
+                sums[pixel * columns + j] = start[j]
+        weights = w
+        entry = table
+        for window_row in range(window_h):
+            # Written out, since the compiler would not unroll a loop of that size.
+            take_pixel(taps, columns, 0, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 1, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 2, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 3, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 4, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 5, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 6, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 7, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 8, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 9, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 10, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 11, entry, at, weights, w_step, sums)
+            take_pixel(taps, columns, 12, entry, at, weights, w_step, sums)
+            weights += taps * w_step
+            entry += line
+        for pixel in range(SLIDING_PIXELS):
+            for j in range(columns):
+                out[pixel * out_step + j] = sums[pixel * columns + j]
+        table += SLIDING_PIXELS
+        out += SLIDING_PIXELS * out_step
+
+
+cdef inline apart slide_3_by_2_vectors(
+    Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h,
+    const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    if real is float:
+        slide_tiles(3, 32, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+    else:
+        slide_tiles(3, 16, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+
+
+cdef inline apart slide_5_by_2_vectors(
+    Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h,
+    const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    if real is float:
+        slide_tiles(5, 32, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+    else:
+        slide_tiles(5, 16, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+
+
+cdef inline apart slide_7_by_2_vectors(
+    Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h,
+    const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    if real is float:
+        slide_tiles(7, 32, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+    else:
+        slide_tiles(7, 16, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+
+
+cdef inline apart slide_3_by_1_vector(
+    Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h,
+    const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    if real is float and CNNREF_VECTOR_BYTES == 64:
+        slide_tiles(3, 16, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+    else:
+        slide_tiles(3, 8, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+
+
+cdef inline apart slide_5_by_1_vector(
+    Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h,
+    const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    if real is float and CNNREF_VECTOR_BYTES == 64:
+        slide_tiles(5, 16, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+    else:
+        slide_tiles(5, 8, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+
+
+cdef inline apart slide_7_by_1_vector(
+    Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h,
+    const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    if real is float and CNNREF_VECTOR_BYTES == 64:
+        slide_tiles(7, 16, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+    else:
+        slide_tiles(7, 8, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+
+
+cdef inline bint can_slide(Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t taps, Py_ssize_t inner) noexcept nogil:
+    """Whether there is a tile for windows of `taps` columns of `inner` terms."""
+    return stride == 1 and dilation == 1 and inner == 1 and (taps == 3 or taps == 5 or taps == 7)
+
+
+cdef inline void slide(
+    Py_ssize_t taps, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t window_h, const real* w, const real* start, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """Run `slide_tiles` for all `columns` of a panel, as many at a time as the registers hold."""
+    cdef int vector = lanes(w[0])
+    cdef int first = 0
+    while first < columns:
+        if CNNREF_VECTOR_BYTES == 64 and columns - first >= 2 * vector:
+            if taps == 3:
+                slide_3_by_2_vectors(
+                    tiles, table, line, at + first, window_h, w + first, columns, start + first, out + first, out_step
+                )
+            elif taps == 5:
+                slide_5_by_2_vectors(
+                    tiles, table, line, at + first, window_h, w + first, columns, start + first, out + first, out_step
+                )
+            else:
+                slide_7_by_2_vectors(
+                    tiles, table, line, at + first, window_h, w + first, columns, start + first, out + first, out_step
+                )
+            first += 2 * vector
+        else:
+            if taps == 3:
+                slide_3_by_1_vector(
+                    tiles, table, line, at + first, window_h, w + first, columns, start + first, out + first, out_step
+                )
+            elif taps == 5:
+                slide_5_by_1_vector(
+                    tiles, table, line, at + first, window_h, w + first, columns, start + first, out + first, out_step
+                )
+            else:
+                slide_7_by_1_vector(
+                    tiles, table, line, at + first, window_h, w + first, columns, start + first, out + first, out_step
+                )
+            first += vector
