@@ -35,6 +35,7 @@ SHARED = (
     "_hyper",
     "_check",
     "_check_conv",
+    "_check_transpose",
     "_check_elements",
     "_check_loss",
     "_check_norm",
@@ -45,6 +46,7 @@ SHARED = (
 #: Modules with kernels, built once for each instruction set.
 KERNELS = (
     "conv",
+    "conv_transpose",
     "pool",
     "window_pool",
     "global_average_pool",

@@ -19,6 +19,7 @@ from cnnref.caches import (
     AffineCache,
     BatchNormCache,
     ConvCache,
+    ConvTransposeCache,
     CrossEntropyCache,
     PoolCache,
 )
@@ -29,8 +30,8 @@ from cnnref.threads import get_num_threads, set_num_threads
 _activation, _affine, _conv, _loss, _pool, _reorder, _softmax = map(
     _load, ("activation", "affine", "conv", "loss", "pool", "reorder", "softmax")
 )
-_batch_norm, _global_average_pool, _linear_units, _log_softmax, _tanh = map(
-    _load, ("batch_norm", "global_average_pool", "linear_units", "log_softmax", "tanh")
+_batch_norm, _conv_transpose, _global_average_pool, _linear_units, _log_softmax, _tanh = map(
+    _load, ("batch_norm", "conv_transpose", "global_average_pool", "linear_units", "log_softmax", "tanh")
 )
 
 pad3d = _reorder.pad3d
@@ -38,6 +39,8 @@ pad3d_backward = _reorder.pad3d_backward
 conv_single_step = _conv.conv_single_step
 conv_forward = _conv.conv_forward
 conv_backward = _conv.conv_backward
+conv_transpose_forward = _conv_transpose.conv_transpose_forward
+conv_transpose_backward = _conv_transpose.conv_transpose_backward
 pool_forward = _pool.pool_forward
 pool_backward = _pool.pool_backward
 global_average_pool_forward = _global_average_pool.global_average_pool_forward
@@ -79,6 +82,7 @@ __all__ = [
     "AffineCache",
     "BatchNormCache",
     "ConvCache",
+    "ConvTransposeCache",
     "CrossEntropyCache",
     "PoolCache",
     "__version__",
@@ -94,6 +98,8 @@ __all__ = [
     "conv_backward",
     "conv_forward",
     "conv_single_step",
+    "conv_transpose_backward",
+    "conv_transpose_forward",
     "create_mask_from_window",
     "cross_entropy_backward",
     "cross_entropy_cost",

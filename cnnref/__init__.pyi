@@ -11,6 +11,7 @@ __all__ = [
     "AffineCache",
     "BatchNormCache",
     "ConvCache",
+    "ConvTransposeCache",
     "CrossEntropyCache",
     "PoolCache",
     "__version__",
@@ -26,6 +27,8 @@ __all__ = [
     "conv_backward",
     "conv_forward",
     "conv_single_step",
+    "conv_transpose_backward",
+    "conv_transpose_forward",
     "create_mask_from_window",
     "cross_entropy_backward",
     "cross_entropy_cost",
@@ -64,6 +67,12 @@ Approximate = Literal["none", "tanh"]
 Activation = Literal["relu", "sigmoid", "NULL"] | None
 
 __version__: str
+
+class ConvTransposeCache(NamedTuple):
+    A_prev: Any
+    W: Any
+    b: Any
+    hparameters: Any
 
 class ConvCache(NamedTuple):
     A_prev: Any
@@ -108,6 +117,10 @@ def conv_forward(
     A_prev: ArrayLike, W: ArrayLike, b: ArrayLike, hparameters: Mapping[str, Any]
 ) -> tuple[Array, ConvCache]: ...
 def conv_backward(dZ: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
+def conv_transpose_forward(
+    A_prev: ArrayLike, W: ArrayLike, b: ArrayLike, hparameters: Mapping[str, Any]
+) -> tuple[Array, ConvTransposeCache]: ...
+def conv_transpose_backward(dZ: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
 def pool_forward(
     A_prev: ArrayLike, hparameters: Mapping[str, SupportsIndex], mode: Mode = "max"
 ) -> tuple[Array, PoolCache]: ...

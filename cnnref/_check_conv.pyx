@@ -33,12 +33,13 @@ cpdef tuple check_conv_single_step(object a_slice_prev, object W, object b):
     return plain(a, typenum), plain(w, typenum), float((<object>bias).item())
 
 
-cdef Pair _filter_extents(str function, str prefix, ndarray w) except *:
+cdef Pair filter_extents(str function, str prefix, ndarray w, str axes) except *:
+    """The rows and columns of the filters."""
     cdef Pair f
     f.h, f.w = w.shape[0], w.shape[1]
     if f.h < 1 or f.w < 1:
         raise ValueError(
-            f"{function}: {prefix}W must hold filters of at least 1x1 {FILTERS}, got shape {(<object>w).shape}"
+            f"{function}: {prefix}W must hold filters of at least 1x1 {axes}, got shape {(<object>w).shape}"
         )
     return f
 
@@ -57,7 +58,7 @@ cdef tuple _conv(
     cdef tuple values = entries(function, hparameters, ("stride", "pad"), ("dilation", "groups"), (1, 1))
     cdef Py_ssize_t[4] shape
     read_window(
-        function, a.shape[1], a.shape[2], _filter_extents(function, prefix, w), values[0], values[1], values[2], True,
+        function, a.shape[1], a.shape[2], filter_extents(function, prefix, w, FILTERS), values[0], values[1], values[2], True,
         window,
     )
     groups[0] = integer(function, "hparameters['groups']", values[3], 1)
@@ -92,9 +93,10 @@ cdef str _dilated(const Window* window):
     return f", dilated to {span(&window.h)}x{span(&window.w)}"
 
 
-cdef int _same_output(
+cdef int same_output(
     str function, ndarray dz, Py_ssize_t m, Py_ssize_t n_h, Py_ssize_t n_w, Py_ssize_t n_c
 ) except -1:
+    """Refuse a gradient that does not have the output's shape."""
     if dz.shape[0] != m or dz.shape[1] != n_h or dz.shape[2] != n_w or dz.shape[3] != n_c:
         raise ValueError(
             f"{function}: dZ must have the shape of the output, {(m, n_h, n_w, n_c)}, got {(<object>dz).shape}"
@@ -121,6 +123,6 @@ cdef tuple check_conv_backward(object dZ, object cache, Window* window, Py_ssize
     cdef tuple values = fields(function, cache, ("A_prev", "W", "b", "hparameters"))
     cdef int typenum
     a, w, bias = _conv(function, "cache.", values[0], values[1], values[2], values[3], window, groups)
-    _same_output(function, dz, a.shape[0], outputs(&window.h), outputs(&window.w), w.shape[3])
+    same_output(function, dz, a.shape[0], outputs(&window.h), outputs(&window.w), w.shape[3])
     typenum = common(single(a) and single(w) and single(bias) and single(dz))
     return plain(dz, typenum), plain(a, typenum), plain(w, typenum)

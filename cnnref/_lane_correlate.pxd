@@ -17,6 +17,7 @@ from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref._types cimport real
+from cnnref.threads cimport stopped, watch
 
 cdef enum:
     # Bytes of image and outputs that a block may span, for the second-level cache.
@@ -84,9 +85,10 @@ cdef inline void lane_rows(
 
 
 cdef inline int lane_share(
-    const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int member, int team
+    const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int member, int team,
+    const int* watched,
 ) noexcept nogil:
-    """The blocks of thread `member` of `team`; -1 where its memory could not be allocated."""
+    """The blocks of thread `member` of `team`; -1 where its memory could not be allocated or the call is stopped."""
     cdef bint direct = plan.channels == 1 and plan.sharing == 1
     cdef Py_ssize_t most = rows_of_block(plan, team, <real>0)
     cdef Py_ssize_t blocks = (plan.n_H + most - 1) // most
@@ -138,6 +140,9 @@ cdef inline int lane_share(
                     <int>width, <int>valid, start + first, out + sample * plan.sample_step + first, scratch,
                 )
                 first += width
+            if stopped(watched):
+                status = -1
+                break
     free(table)
     free(order)
     free(scratch)
@@ -147,10 +152,14 @@ cdef inline int lane_share(
 cdef inline int correlate_apart(
     const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int team
 ) noexcept nogil:
-    """All outputs, with up to `team` threads; -1 where memory ran out. `panels` and `start` as for ``correlate``."""
+    """All outputs, with up to `team` threads; -1 where memory ran out or the call is stopped.
+
+    `panels` and `start` are those of ``correlate``.
+    """
     cdef int member, failed = 0
+    cdef const int* watched = watch()
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
         return 0
     for member in prange(team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1):
-        failed += -lane_share(plan, images, panels, start, out, member, team)
+        failed += -lane_share(plan, images, panels, start, out, member, team, watched)
     return -1 if failed else 0

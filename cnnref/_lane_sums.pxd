@@ -14,6 +14,7 @@ from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS
 from cnnref._types cimport real
+from cnnref.threads cimport stopped
 
 
 cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept nogil:
@@ -64,11 +65,11 @@ cdef inline void lane_chunk(
 
 cdef inline int lane_sums(
     const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t part,
-    Py_ssize_t parts, real* dW, Py_ssize_t dW_step, real* db,
+    Py_ssize_t parts, real* dW, Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """The sums of one group of chunks, for part `part` of the panels; `db` too unless NULL.
 
-    -1 where working memory could not be allocated.
+    -1 where working memory could not be allocated or the call is stopped.
     """
     cdef bint direct = plan.channels == 1 and plan.sharing == 1
     cdef Py_ssize_t panels = lane_panels(plan, <real>0)
@@ -153,6 +154,9 @@ cdef inline int lane_sums(
                     memory + taps * MOST_COLUMNS + zeros,
                 )
             fresh = False
+            if stopped(watched):
+                status = -1
+                break
     free(table)
     free(order)
     free(memory)

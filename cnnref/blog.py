@@ -29,6 +29,7 @@ _activation = load("activation")
 _affine = load("affine")
 _batch_norm = load("batch_norm")
 _conv = load("conv")
+_conv_transpose = load("conv_transpose")
 _global_average_pool = load("global_average_pool")
 _linear_units = load("linear_units")
 _log_softmax = load("log_softmax")
@@ -42,6 +43,8 @@ pad3d = _reorder.pad3d
 pad3d_backward = _reorder.pad3d_backward
 conv_forward = _conv.post_conv_forward
 conv_backward = _conv.conv_backward
+conv_transpose_forward = _conv_transpose.conv_transpose_forward
+conv_transpose_backward = _conv_transpose.conv_transpose_backward
 pool_forward = _pool.pool_forward
 pool_backward = _pool.post_pool_backward
 affine_forward = _affine.affine_forward
@@ -125,6 +128,8 @@ __all__ = [
     "conv_backward",
     "conv_forward",
     "conv_single_step",
+    "conv_transpose_backward",
+    "conv_transpose_forward",
     "create_mask_from_window",
     "cross_entropy_backward",
     "cross_entropy_cost",

@@ -17,6 +17,15 @@ class ConvCache(NamedTuple):
     hparameters: Any
 
 
+class ConvTransposeCache(NamedTuple):
+    """Cache of `conv_transpose_forward`: its four arguments."""
+
+    A_prev: Any
+    W: Any
+    b: Any
+    hparameters: Any
+
+
 class _PoolFields(NamedTuple):
     A_prev: Any
     hparameters: Any
@@ -74,5 +83,13 @@ class CrossEntropyCache(NamedTuple):
     Y_index: Any
 
 
-for _cache in (ConvCache, PoolCache, AffineCache, AffineActivationCache, BatchNormCache, CrossEntropyCache):
+for _cache in (
+    ConvCache,
+    ConvTransposeCache,
+    PoolCache,
+    AffineCache,
+    AffineActivationCache,
+    BatchNormCache,
+    CrossEntropyCache,
+):
     _cache.__module__ = "cnnref"

@@ -1,0 +1,99 @@
+"""Argument checks of the transposed convolution, with their error texts (see `_check_conv`).
+
+`window` is filled as that of the forward convolution whose transpose is meant: its input is the output here.
+"""
+
+cimport numpy as cnp
+from numpy cimport ndarray
+
+from cnnref._arrays cimport addressable, array, common, entries, fields, integer, plain, single
+from cnnref._check_conv cimport filter_extents, same_output
+from cnnref._hyper cimport Axis, Pair, Window, pair, read_window, span
+
+cnp.import_array()
+
+cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
+cdef str FILTERS = "(f_h, f_w, n_C / groups, n_C_prev)"
+
+
+cdef int _extent(str function, str axis_name, Axis* axis, Py_ssize_t n_prev, Py_ssize_t stride, Py_ssize_t more) except -1:
+    """Set the output's extent: ``(n_prev - 1) * stride + span + more`` less the padding."""
+    cdef Py_ssize_t reach = span(axis)
+    if more >= stride and more >= axis.dilation:
+        raise ValueError(
+            f"{function}: hparameters['output_padding'] must be below the stride or the dilation, got {more}"
+            f" for {axis_name} with stride {stride} and dilation {axis.dilation}"
+        )
+    if n_prev < 1:
+        raise ValueError(f"{function}: A_prev must have at least one pixel a row and column, got {n_prev} {axis_name}")
+    if n_prev > 1 and stride > (LARGEST - reach - more) // (n_prev - 1):
+        raise ValueError(f"{function}: hparameters['stride'] is too large to address, got {stride}")
+    axis.n = (n_prev - 1) * stride + reach + more
+    if axis.before >= axis.n or axis.after >= axis.n - axis.before:
+        raise ValueError(
+            f"{function}: hparameters['pad'] takes all {axis.n} {axis_name} off the output, got"
+            f" {axis.before} before and {axis.after} after"
+        )
+    axis.n -= axis.before + axis.after
+    axis.stride = stride
+    return 0
+
+
+cdef tuple _transpose(
+    str function, str prefix, object A_prev, object W, object b, object hparameters, Window* window, Py_ssize_t* groups
+):
+    """(A_prev, W, b as ndarrays of any dtype)."""
+    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, "(m, n_H_prev, n_W_prev, n_C_prev)")
+    cdef ndarray w = array(function, prefix + "W", W, 4, FILTERS)
+    cdef ndarray bias = array(function, prefix + "b", b, 4, "(1, 1, 1, n_C)")
+    cdef tuple values = entries(
+        function, hparameters, ("stride", "pad"), ("output_padding", "dilation", "groups"), (0, 1, 1)
+    )
+    cdef Pair f = filter_extents(function, prefix, w, FILTERS)
+    cdef Pair stride = pair(function, "hparameters['stride']", values[0], 1)
+    cdef Pair more
+    cdef Py_ssize_t n_C
+    cdef Py_ssize_t[4] shape
+    read_window(function, 0, 0, f, values[0], values[1], values[3], False, window)
+    more = pair(function, "hparameters['output_padding']", values[2], 0)
+    groups[0] = integer(function, "hparameters['groups']", values[4], 1)
+    if w.shape[3] != a.shape[3]:
+        raise ValueError(f"{function}: {prefix}W has {w.shape[3]} input channels, {prefix}A_prev has {a.shape[3]}")
+    if a.shape[3] % groups[0]:
+        raise ValueError(
+            f"{function}: {prefix}A_prev has {a.shape[3]} channels, which do not divide into {groups[0]} groups"
+        )
+    if a.shape[3] == 0:
+        groups[0] = 1  # without channels there is nothing to group
+    n_C = w.shape[2] * groups[0]
+    if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != n_C:
+        raise ValueError(f"{function}: {prefix}b must have shape {(1, 1, 1, n_C)}, got {(<object>bias).shape}")
+    _extent(function, "rows", &window.h, a.shape[1], stride.h, more.h)
+    _extent(function, "columns", &window.w, a.shape[2], stride.w, more.w)
+    shape[0], shape[1], shape[2], shape[3] = a.shape[0], window.h.n, window.w.n, n_C
+    addressable(function, 4, shape, 8)
+    return a, w, bias
+
+
+cdef tuple check_conv_transpose_forward(
+    object A_prev, object W, object b, object hparameters, Window* window, Py_ssize_t* groups
+):
+    """(A_prev, W, b), and `window` and `groups` filled."""
+    cdef ndarray a, w, bias
+    cdef int typenum
+    a, w, bias = _transpose("conv_transpose_forward", "", A_prev, W, b, hparameters, window, groups)
+    typenum = common(single(a) and single(w) and single(bias))
+    return plain(a, typenum), plain(w, typenum), plain(bias, typenum)
+
+
+cdef tuple check_conv_transpose_backward(object dZ, object cache, Window* window, Py_ssize_t* groups):
+    """(dZ, A_prev, W), and `window` and `groups` filled."""
+    cdef str function = "conv_transpose_backward"
+    cdef ndarray a, w, bias
+    cdef ndarray dz = array(function, "dZ", dZ, 4, "(m, n_H, n_W, n_C)")
+    cdef tuple values = fields(function, cache, ("A_prev", "W", "b", "hparameters"))
+    cdef int typenum
+    a, w, bias = _transpose(function, "cache.", values[0], values[1], values[2], values[3], window, groups)
+    same_output(function, dz, a.shape[0], window.h.n, window.w.n, w.shape[2] * groups[0])
+    typenum = common(single(a) and single(w) and single(bias) and single(dz))
+    return plain(dz, typenum), plain(a, typenum), plain(w, typenum)
