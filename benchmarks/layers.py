@@ -133,7 +133,7 @@ def _resnet() -> Iterator[Row]:
 
 
 def _mobilenet() -> Iterator[Row]:
-    """MobileNet v2 at 224x224: each convolution once; an inverted residual expands, filters by depth, projects."""
+    """MobileNet v2 at 224x224, each convolution once: 1x1 to many channels, by depth, 1x1 to few."""
     yield from _conv("mobilenet-stem", "4 224 224 3 3 32 2 1")
     depthwise = ((112, 32, 1), (112, 96, 2), (56, 144, 1), (56, 144, 2), (28, 192, 1), (28, 192, 2))
     for h, c, s in (*depthwise, (14, 384, 1), (14, 576, 1), (14, 576, 2), (7, 960, 1)):
@@ -152,7 +152,7 @@ def _mobilenet() -> Iterator[Row]:
 
 
 def _convnext() -> Iterator[Row]:
-    """ConvNeXt-T at 224x224: patches, then 7x7 by depth and two 1x1 in each stage, with 2x2 between the stages."""
+    """ConvNeXt-T at 224x224: patches; in each stage 7x7 by depth and two 1x1; 2x2 between the stages."""
     yield from _conv("convnext-stem-4x4", "4 224 224 3 4 96 4 0")
     for h, c in ((56, 96), (28, 192), (14, 384), (7, 768)):
         yield from _conv(f"convnext-{h}-dw{c}", f"4 {h} {h} {c} 7 {c} 1 3 {c}", quick=h == 28)
