@@ -8,14 +8,14 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._correlate cimport alike
-from cnnref._lanes cimport correlate_lanes, pixels_of_tile
+from cnnref._boxes cimport alike
+from cnnref._lanes cimport LANE_ROWS, correlate_lanes, pixels_of_tile
 from cnnref._memory cimport allocate
 from cnnref._panels cimport padded_columns
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
+from cnnref._tile cimport MOST_COLUMNS, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, watch
 
@@ -94,7 +94,7 @@ cdef inline int lane_share(
     cdef Py_ssize_t blocks = (plan.n_H + most - 1) // most
     cdef Py_ssize_t count = plan.samples * blocks
     # A tile may look up entries for pixels beyond the last.
-    cdef Py_ssize_t line = (plan.n_W - 1 + MOST_ROWS) * plan.stride_w + span_w(plan)
+    cdef Py_ssize_t line = (plan.n_W - 1 + LANE_ROWS) * plan.stride_w + span_w(plan)
     cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + span_h(plan)
     cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
     cdef Py_ssize_t size = plan.channels * widest(<real>0)
@@ -105,13 +105,13 @@ cdef inline int lane_share(
     cdef const real* image
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
-    cdef real* scratch = <real*>allocate(MOST_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
+    cdef real* scratch = <real*>allocate(LANE_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
     cdef real* copy
     cdef int status = -1
     if table != NULL and order != NULL and scratch != NULL:
         status = 0
-        memset(scratch, 0, (MOST_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
-        copy = scratch + MOST_ROWS * MOST_COLUMNS + zeros
+        memset(scratch, 0, (LANE_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
+        copy = scratch + LANE_ROWS * MOST_COLUMNS + zeros
         for task in range(member * count // team, (member + 1) * count // team):
             sample = task // blocks
             top = task % blocks * most
@@ -122,7 +122,7 @@ cdef inline int lane_share(
             if direct:
                 fill_table(
                     plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,
-                    scratch + MOST_ROWS * MOST_COLUMNS, table,
+                    scratch + LANE_ROWS * MOST_COLUMNS, table,
                 )
             first = 0
             while first < plan.columns:
@@ -132,7 +132,7 @@ cdef inline int lane_share(
                     order_of_lanes(plan, first, valid, width, order)
                     copy_lanes(plan, image, from_row, table_rows, order, plan.channels * width, copy)
                     fill_table(
-                        plan, copy, plan.channels * width, from_row, table_rows, line, scratch + MOST_ROWS * MOST_COLUMNS,
+                        plan, copy, plan.channels * width, from_row, table_rows, line, scratch + LANE_ROWS * MOST_COLUMNS,
                         table,
                     )
                 lane_rows(

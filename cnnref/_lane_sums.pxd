@@ -7,12 +7,12 @@ of `dW` is one chain over its pixels in the order (sample, row, column), the pad
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._lanes cimport sum_lanes, sum_width, taps_of_tile
+from cnnref._lanes cimport LANE_ROWS, sum_lanes, sum_width, taps_of_tile
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS
+from cnnref._tile cimport MOST_COLUMNS
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 
@@ -87,7 +87,7 @@ cdef inline int lane_sums(
     cdef const real* chunk_dZ
     cdef const real** table = <const real**>allocate(pieces * table_rows * line, sizeof(void*))
     # At most so many taps are summed at once, the last tile's filled up.
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w + MOST_ROWS
+    cdef Py_ssize_t taps = plan.window_h * plan.window_w + LANE_ROWS
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size + taps, sizeof(Py_ssize_t))
     cdef Py_ssize_t* offsets = order + size
     cdef real* memory

@@ -11,8 +11,13 @@ Each element is one chain of fused multiply-adds in that order. The loops have c
 ``_tile.pxd``.
 """
 
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, MOST_ROWS, MOST_SUMS, apart, inlined, lanes, unlikely
+from cnnref._tile cimport CNNREF_VECTOR_BYTES, apart, inlined, lanes, unlikely
 from cnnref._types cimport multiply_add, real
+
+cdef enum:
+    # Pixels or taps, and sums, of the largest tile.
+    LANE_ROWS = 12
+    LANE_SUMS = 432
 
 
 cdef inline inlined correlate_tiles(
@@ -26,7 +31,7 @@ cdef inline inlined correlate_tiles(
     The taps are `gap` entries, their rows `line` apart. Each tap has `inner` terms of `columns` values, `at` after where the
     table points to, which `w` has one after the other.
     """
-    cdef real sums[MOST_SUMS]
+    cdef real sums[LANE_SUMS]
     cdef const real* source
     cdef const real* weights
     cdef const real** entry
@@ -81,10 +86,10 @@ cdef inline inlined sum_tiles(
     The pixels are `stride` entries apart; after each row the table skips on, the next piece's is `table_step` entries on.
     `dZ` has the pixels one after the other.
     """
-    cdef real sums[MOST_SUMS]
+    cdef real sums[LANE_SUMS]
     cdef const real* source
     cdef const real* gradient
-    cdef const real** entries[MOST_ROWS]
+    cdef const real** entries[LANE_ROWS]
     cdef Py_ssize_t tile, piece, y, x, place
     cdef int group, row, j
     for tile in range(tiles):
