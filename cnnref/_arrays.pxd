@@ -15,3 +15,4 @@ cdef Py_ssize_t padded(str function, Py_ssize_t n, Py_ssize_t pad, str name) exc
 cdef int addressable(str function, int ndim, Py_ssize_t* shape, Py_ssize_t itemsize) except -1
 cdef tuple fields(str function, object cache, tuple names)
 cdef tuple entries(str function, object hparameters, tuple names, tuple optional=*, tuple defaults=*)
+cdef object named(type kind, tuple values)

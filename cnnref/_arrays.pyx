@@ -12,6 +12,7 @@ from numbers import Real
 import numpy as np
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 from numpy cimport ndarray, npy_intp
 
 cnp.import_array()
@@ -22,6 +23,14 @@ cdef extern from "numpy/arrayobject.h":
     ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
     int NPY_ARRAY_CARRAY_RO
     int NPY_ARRAY_ENSUREARRAY
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        object (*tp_alloc)(PyTypeObject* kind, Py_ssize_t count)
+
+    void Py_INCREF(object x)
+    void PyTuple_SET_ITEM(object x, Py_ssize_t i, object value)
+    PyObject* PyDict_GetItemWithError(dict mapping, object key) except? NULL
 
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
@@ -156,6 +165,16 @@ cdef int addressable(str function, int ndim, Py_ssize_t* shape, Py_ssize_t items
     return 0
 
 
+cdef object named(type kind, tuple values):
+    """A named tuple of `kind` with so many fields, without the arguments of a call."""
+    cdef object made = (<PyTypeObject*>kind).tp_alloc(<PyTypeObject*>kind, len(values))
+    cdef Py_ssize_t i
+    for i in range(len(values)):
+        Py_INCREF(values[i])
+        PyTuple_SET_ITEM(made, i, values[i])
+    return made
+
+
 cdef tuple fields(str function, object cache, tuple names):
     """The values of `names` in a cache: a tuple with these fields in this order, or a mapping with these keys."""
     if isinstance(cache, tuple):
@@ -196,9 +215,28 @@ cdef tuple _by_key(str function, str name, object mapping, tuple names, str expe
     return values
 
 
+cdef tuple _of_dict(dict mapping, tuple names):
+    """The values of `names`, or None if one is missing."""
+    cdef PyObject* first
+    cdef PyObject* second
+    if len(names) == 2:  # a window's: the usual ones
+        first = PyDict_GetItemWithError(mapping, names[0])
+        second = PyDict_GetItemWithError(mapping, names[1])
+        return None if first == NULL or second == NULL else (<object>first, <object>second)
+    for key in names:
+        if key not in mapping:
+            return None
+    return tuple([mapping[key] for key in names])
+
+
 cdef tuple _required(str function, str name, object mapping, tuple names, str expected):
     cdef str key
-    cdef list values = []
+    cdef list values
+    if type(mapping) is dict:
+        found = _of_dict(mapping, names)
+        if found is not None:
+            return found
+    values = []
     if not isinstance(mapping, (dict, Mapping)):
         raise TypeError(f"{function}: {name} must be {expected}, got {type(mapping).__name__}")
     for key in names:

@@ -75,7 +75,7 @@ cdef tuple _pool(str function, str prefix, object A_prev, object hparameters, bi
 
     What is more than a dense square window without padding comes as a `PoolWindow` in the place of None.
     """
-    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, IMAGE_PREV)
+    cdef ndarray a = array(function, "cache.A_prev" if prefix else "A_prev", A_prev, 4, IMAGE_PREV)
     cdef tuple values = entries(function, hparameters, ("f", "stride"), POOL_OPTIONS, POOL_DEFAULTS)
     cdef Py_ssize_t f, stride
     cdef PoolWindow p
@@ -151,9 +151,9 @@ cpdef tuple check_pool_backward(object dA, object cache, object mode):
 
 
 cdef tuple _affine(str function, str prefix, object A_prev, object W, object b):
-    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 2, "(m, n_prev)")
-    cdef ndarray w = array(function, prefix + "W", W, 2, "(n_prev, n)")
-    cdef ndarray bias = array(function, prefix + "b", b, 2, "(1, n)")
+    cdef ndarray a = array(function, "cache.A_prev" if prefix else "A_prev", A_prev, 2, "(m, n_prev)")
+    cdef ndarray w = array(function, "cache.W" if prefix else "W", W, 2, "(n_prev, n)")
+    cdef ndarray bias = array(function, "cache.b" if prefix else "b", b, 2, "(1, n)")
     if w.shape[0] != a.shape[1]:
         raise ValueError(
             f"{function}: {prefix}W has {w.shape[0]} input features, {prefix}A_prev has {a.shape[1]}"

@@ -52,9 +52,9 @@ cdef tuple _conv(
     str function, str prefix, object A_prev, object W, object b, object hparameters, Window* window, Py_ssize_t* groups
 ):
     """(A_prev, W, b as ndarrays of any dtype)."""
-    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, IMAGE_PREV)
-    cdef ndarray w = array(function, prefix + "W", W, 4, FILTERS)
-    cdef ndarray bias = array(function, prefix + "b", b, 4, "(1, 1, 1, n_C)")
+    cdef ndarray a = array(function, "cache.A_prev" if prefix else "A_prev", A_prev, 4, IMAGE_PREV)
+    cdef ndarray w = array(function, "cache.W" if prefix else "W", W, 4, FILTERS)
+    cdef ndarray bias = array(function, "cache.b" if prefix else "b", b, 4, "(1, 1, 1, n_C)")
     cdef tuple values = entries(function, hparameters, ("stride", "pad"), ("dilation", "groups"), (1, 1))
     cdef Py_ssize_t[4] shape
     read_window(

@@ -100,20 +100,31 @@ cdef inline void loss_gradient(const real* al, const Labels* y, real* dal, Py_ss
         dal[row * n + label] = <real>(own / al[row * n + label])
 
 
+cdef inline void logit_gradient_rows(
+    const real* al, const Labels* y, real* dx, Py_ssize_t n, double rows, Py_ssize_t begin, Py_ssize_t end
+) noexcept nogil:
+    """Rows from `begin` to `end`, of so many that count."""
+    cdef Py_ssize_t row, k
+    cdef real count = <real>rows
+    cdef real spread = <real>(y.smoothing / n), own = <real>((1 - y.smoothing) + y.smoothing / n)
+    for k in range(begin * n, end * n):
+        dx[k] = (al[k] - spread) / count
+    for row in range(begin, end):
+        if left_out(y, row):
+            for k in range(row * n, (row + 1) * n):
+                dx[k] = 0
+        else:
+            k = row * n + y.columns[row * y.step]
+            dx[k] = (al[k] - own) / count
+
+
 cdef inline void logit_gradient(
     const real* al, const Labels* y, real* dx, Py_ssize_t m, Py_ssize_t n, int threads
 ) noexcept nogil:
-    cdef Py_ssize_t part, begin, end, row, k
-    cdef real count = <real>counted(y, m)
-    cdef real spread = <real>(y.smoothing / n), own = <real>((1 - y.smoothing) + y.smoothing / n)
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        begin, end = m * part // threads, m * (part + 1) // threads
-        for k in range(begin * n, end * n):
-            dx[k] = (al[k] - spread) / count
-        for row in range(begin, end):
-            if left_out(y, row):
-                for k in range(row * n, (row + 1) * n):
-                    dx[k] = 0
-            else:
-                k = row * n + y.columns[row * y.step]
-                dx[k] = (al[k] - own) / count
+    cdef double rows = <double>counted(y, m)
+    cdef Py_ssize_t part
+    if threads == 1:
+        logit_gradient_rows(al, y, dx, n, rows, 0, m)
+        return
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        logit_gradient_rows(al, y, dx, n, rows, m * part // threads, m * (part + 1) // threads)

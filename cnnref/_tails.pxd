@@ -10,7 +10,7 @@ a <= 16) and 2^-60 (float64, K = 5, a <= 40). The substitution is that of Shephe
 approximation of (1 + 2x) exp(x^2) erfc x".
 """
 
-from cnnref._elementary cimport exp_reduced, power_of_two, shifter
+from cnnref._elementary cimport expm1_reduced, power_of_two, shifter, times_power
 from cnnref._types cimport multiply_add, real
 
 
@@ -19,9 +19,9 @@ cdef inline real exp_scaled(real x) noexcept nogil:
     cdef real shift = shifter(x)
     cdef real shifted = multiply_add(x, <real>1.442695040888963407, shift)
     if real is float:
-        return exp_reduced(x, shifted - shift) * power_of_two(shifted, 96)
+        return times_power(expm1_reduced(x, shifted - shift), power_of_two(shifted, 96))
     else:
-        return exp_reduced(x, shifted - shift) * power_of_two(shifted, 512)
+        return times_power(expm1_reduced(x, shifted - shift), power_of_two(shifted, 512))
 
 
 cdef inline real unscale(real like) noexcept nogil:

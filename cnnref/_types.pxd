@@ -1,6 +1,6 @@
 """The types that every kernel shares, and the one multiply-add that every sum is made of."""
 
-from libc.math cimport fma, fmaf
+from libc.math cimport fabs, fabsf, fma, fmaf
 
 cdef extern from "_isa.h" nogil:
     ctypedef void inlined "CNNREF_INLINED"  # the return type of what must stand in its caller
@@ -16,3 +16,11 @@ cdef inline real multiply_add(real a, real b, real c) noexcept nogil:
         return fmaf(a, b, c)
     else:
         return fma(a, b, c)
+
+
+cdef inline real magnitude(real z) noexcept nogil:
+    """``|z|``."""
+    if real is float:
+        return fabsf(z)
+    else:
+        return fabs(z)

@@ -18,7 +18,7 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
-from cnnref._types cimport real
+from cnnref._types cimport magnitude, real
 from cnnref.threads cimport fail, stopped, team_size, watch
 
 cnp.import_array()
@@ -45,11 +45,11 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
     cdef real t, s
     if function == SIGMOID:
         for i in range(n):
-            t = exp_nonpositive(-z[i] if z[i] > 0 else z[i])
+            t = exp_nonpositive(-magnitude(z[i]))
             out[i] = (t if z[i] < 0 else <real>1) / (<real>1 + t)
     elif function == SIGMOID_GRADIENT:
         for i in range(n):
-            t = exp_nonpositive(-z[i] if z[i] > 0 else z[i])
+            t = exp_nonpositive(-magnitude(z[i]))
             s = <real>1 + t
             out[i] = da[i] * (t / (s * s))
     elif function == RELU:
@@ -60,7 +60,7 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
             out[i] = <real>0 if z[i] <= 0 else da[i]
     elif function == POST_SIGMOID_GRADIENT:
         for i in range(n):
-            t = exp_nonpositive(-z[i] if z[i] > 0 else z[i])
+            t = exp_nonpositive(-magnitude(z[i]))
             s = (t if z[i] < 0 else <real>1) / (<real>1 + t)
             out[i] = da[i] * s * (<real>1 - s)
     else:

@@ -10,7 +10,7 @@ Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from cnnref._arrays cimport empty
+from cnnref._arrays cimport empty, named
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
 from cnnref._panels cimport Matrix
@@ -120,7 +120,7 @@ def affine_forward(A_prev, W, b):
             )
     if status < 0:
         fail("affine_forward: no memory for the packed weights")
-    return Z, AffineCache(a, w, bias)
+    return Z, named(AffineCache, (a, w, bias))
 
 
 def affine_backward(dZ, cache):

@@ -17,7 +17,7 @@ Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``co
 
 cimport numpy as cnp
 
-from cnnref._arrays cimport empty
+from cnnref._arrays cimport empty, named
 from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
 from cnnref._hyper cimport Window, outputs
@@ -160,7 +160,7 @@ def conv_forward(A_prev, W, b, hparameters):
     cdef Shape s
     a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
     s = shape_of(a, w, &window, groups)
-    return scores(&s, a, w, bias), ConvCache(a, w, bias, dict(hparameters))
+    return scores(&s, a, w, bias), named(ConvCache, (a, w, bias, dict(hparameters)))
 
 
 def post_conv_forward(A_prev, W, b, hparameters):
@@ -172,7 +172,7 @@ def post_conv_forward(A_prev, W, b, hparameters):
     a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
     s = shape_of(a, w, &window, groups)
     terms = (<object>bias).dtype.type(w.shape[0] * w.shape[1] * w.shape[2])
-    return scores(&s, a, w, bias * terms), ConvCache(a, w, bias, dict(hparameters))
+    return scores(&s, a, w, bias * terms), named(ConvCache, (a, w, bias, dict(hparameters)))
 
 
 def conv_backward(dZ, cache):

@@ -22,7 +22,7 @@ Architecture", section 7, for the smoothing; ``torch.nn.CrossEntropyLoss``. The 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single, zeros
+from cnnref._arrays cimport empty, named, single, zeros
 from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
 from cnnref._cross_entropy cimport Labels, logit_gradient, loss_gradient, mean_loss
 from cnnref.threads cimport team_size
@@ -30,8 +30,6 @@ from cnnref.threads cimport team_size
 from cnnref.caches import CrossEntropyCache
 
 cnp.import_array()
-
-cdef object new_tuple = tuple.__new__
 
 
 cdef Labels labels_of(ndarray index, double smoothing, bint ignoring, Py_ssize_t ignored):
@@ -110,7 +108,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
             loss = mean_loss(<const float*>al_data, &labels, shape[0], n, threads)
         else:
             loss = mean_loss(<const double*>al_data, &labels, shape[0], n, threads)
-    return loss, new_tuple(CrossEntropyCache, (al, index))
+    return loss, named(CrossEntropyCache, (al, index))
 
 
 def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):

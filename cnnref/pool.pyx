@@ -17,7 +17,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport empty, named, single
 from cnnref._check cimport check_pool_backward, check_pool_forward
 from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport Pooling, pool_lines, tap
@@ -31,8 +31,6 @@ from cnnref.caches import PoolCache
 cnp.import_array()
 
 window_pool = load("window_pool")
-
-cdef object new_tuple = tuple.__new__
 
 
 cdef int tap_type(Py_ssize_t f) noexcept:
@@ -244,7 +242,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     else:
         A, argmax = window_pool.pooled(a, window, is_max)
         kept = (argmax, window)
-    cache = new_tuple(PoolCache, (a, dict(hparameters)))
+    cache = named(PoolCache, (a, dict(hparameters)))
     if is_max:
         cache._argmax = kept
     return A, cache

@@ -30,13 +30,14 @@ cdef void pad_row(char* out, const char* row, Py_ssize_t inner, Py_ssize_t margi
     memset(out + margin + inner, 0, margin)
 
 
-cdef void pad_images(
-    const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
-    int threads,
+cdef void pad_lines(
+    const char* x, char* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
+    Py_ssize_t margin,
 ) noexcept nogil:
+    """Rows of padded images from `begin` to `end`, counted through the batch."""
     cdef Py_ssize_t rows = height + 2 * pad
     cdef Py_ssize_t line, y
-    for line in prange(m * rows, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    for line in range(begin, end):
         y = line % rows - pad
         pad_row(
             out + line * (inner + 2 * margin),
@@ -45,17 +46,52 @@ cdef void pad_images(
         )
 
 
-cdef void crop_images(
+cdef void pad_images(
     const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
     int threads,
 ) noexcept nogil:
+    cdef Py_ssize_t lines = m * (height + 2 * pad), part
+    if threads == 1:
+        pad_lines(x, out, 0, lines, height, pad, inner, margin)
+        return
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        pad_lines(x, out, lines * part // threads, lines * (part + 1) // threads, height, pad, inner, margin)
+
+
+cdef void crop_lines(
+    const char* x, char* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
+    Py_ssize_t margin,
+) noexcept nogil:
+    """Rows of images without their padding from `begin` to `end`, counted through the batch."""
     cdef Py_ssize_t line
-    for line in prange(m * height, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    for line in range(begin, end):
         memcpy(
             out + line * inner,
             x + (line // height * (height + 2 * pad) + line % height + pad) * (inner + 2 * margin) + margin,
             inner,
         )
+
+
+cdef void crop_images(
+    const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
+    int threads,
+) noexcept nogil:
+    cdef Py_ssize_t lines = m * height, part
+    if threads == 1:
+        crop_lines(x, out, 0, lines, height, pad, inner, margin)
+        return
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        crop_lines(x, out, lines * part // threads, lines * (part + 1) // threads, height, pad, inner, margin)
+
+
+cdef void copy_bytes(const char* x, char* out, Py_ssize_t size, int threads) noexcept nogil:
+    cdef Py_ssize_t part, begin
+    if threads == 1:
+        memcpy(out, x, size)
+        return
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        begin = size // threads * part
+        memcpy(out + begin, x + begin, (size if part + 1 == threads else begin + size // threads) - begin)
 
 
 cdef ndarray reshaped_copy(ndarray x, int ndim, cnp.npy_intp* shape):
@@ -64,11 +100,8 @@ cdef ndarray reshaped_copy(ndarray x, int ndim, cnp.npy_intp* shape):
     cdef const char* x_data = cnp.PyArray_BYTES(x)
     cdef char* out_data = cnp.PyArray_BYTES(out)
     cdef int threads = team_size(size / 4.0)
-    cdef Py_ssize_t part, begin
     with nogil:
-        for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-            begin = size // threads * part
-            memcpy(out_data + begin, x_data + begin, (size if part + 1 == threads else begin + size // threads) - begin)
+        copy_bytes(x_data, out_data, size, threads)
     return out
 
 

@@ -92,21 +92,32 @@ cdef void softmax_group(
             out[row * n + j] = p[j * GROUP + row]
 
 
+cdef void softmax_rows(
+    const real* x, const real* dp, real* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n, bint shift
+) noexcept nogil:
+    """Rows from `begin` to `end`."""
+    cdef Py_ssize_t at = begin
+    while at < end:
+        if n <= NARROW:
+            softmax_group(
+                x + at * n, dp + at * n if dp != NULL else NULL, out + at * n, min(GROUP, end - at), n, shift
+            )
+            at += GROUP
+        else:
+            softmax_row(x + at * n, dp + at * n if dp != NULL else NULL, out + at * n, n, shift)
+            at += 1
+
+
 cdef void softmax_all(
     const real* x, const real* dp, real* out, Py_ssize_t rows, Py_ssize_t n, bint shift, int threads
 ) noexcept nogil:
     """Softmax, or its gradient where `dp` is given."""
-    cdef Py_ssize_t step = GROUP if n <= NARROW else 1
-    cdef Py_ssize_t steps = (rows + step - 1) // step
-    cdef Py_ssize_t at
-    for at in prange(steps, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        if n <= NARROW:
-            softmax_group(
-                x + at * GROUP * n, dp + at * GROUP * n if dp != NULL else NULL, out + at * GROUP * n,
-                min(GROUP, rows - at * GROUP), n, shift,
-            )
-        else:
-            softmax_row(x + at * n, dp + at * n if dp != NULL else NULL, out + at * n, n, shift)
+    cdef Py_ssize_t part
+    if threads == 1:
+        softmax_rows(x, dp, out, 0, rows, n, shift)
+        return
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        softmax_rows(x, dp, out, rows * part // threads, rows * (part + 1) // threads, n, shift)
 
 
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):

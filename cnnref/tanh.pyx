@@ -17,7 +17,7 @@ from numpy cimport ndarray
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
 from cnnref._pointwise cimport run
-from cnnref._types cimport multiply_add, real
+from cnnref._types cimport magnitude, multiply_add, real
 
 cnp.import_array()
 
@@ -26,13 +26,6 @@ cdef enum Function:
     GRADIENT
 
 cdef double EXP_WORK = 10  # operations for each element, as `team_size` counts them
-
-
-cdef inline real size_of(real z) noexcept nogil:
-    if real is float:
-        return fabsf(z)
-    else:
-        return fabs(z)
 
 
 cdef inline real with_sign(real size, real z) noexcept nogil:
@@ -78,13 +71,13 @@ cdef void apply(
     cdef real a, t, s
     if function == TANH:
         for i in range(n):
-            a = size_of(z[i])
+            a = magnitude(z[i])
             t = exp_nonpositive(<real>-2 * a)
             s = <real>1 - <real>2 * t / (<real>1 + t)
             out[i] = with_sign(near_zero(a) if a < <real>0.625 else s, z[i])
     else:
         for i in range(n):
-            t = exp_nonpositive(<real>-2 * size_of(z[i]))
+            t = exp_nonpositive(<real>-2 * magnitude(z[i]))
             s = <real>1 + t
             out[i] = da[i] * (<real>4 * (t / (s * s)))
 

@@ -53,7 +53,7 @@ def test_exp_of_float32(elementary, name):
 @pytest.mark.parametrize(("low", "high"), [(-1, 1), (-40, 40), (-708, 709), (-745, -708)])
 def test_exp_of_float64(elementary, low, high):
     x = np.random.default_rng(1).uniform(low, high, 3000)
-    assert ulps(elementary.exp(x), x, mpmath.exp) < 0.98
+    assert ulps(elementary.exp(x), x, mpmath.exp) < 1.02
     x = -np.abs(x)
     np.testing.assert_array_equal(elementary.exp(x), elementary.exp_nonpositive(x))
 
