@@ -25,10 +25,10 @@ LIMITS: dict[str, str] = {
     " starts",
     "conv_backward/mnist-2": "8 columns fill half of a vector; with one chain an output the rest is idle",
     "conv_backward/odd-f3": "24 columns fill 75% of two vectors, 40 columns 83% of three",
-    "sigmoid_backward/": "the cache holds Z, so the exponential is computed again: 12 cycles for 16 float32, 16 for 8"
-    " float64, in cache; PyTorch reads the sigmoid that its forward pass kept",
-    "softmax_backward/256x1000": "the cache holds X, so maximum, exponentials and their sum are computed again;"
-    " PyTorch reads the probabilities that its forward pass kept",
+    "sigmoid_backward/": "the cache holds Z, so the exponential is computed again: 12 cycles"
+    " for 16 float32, 16 for 8 float64, in cache; PyTorch reads the sigmoid that its forward pass kept",
+    "softmax_backward/256x1000": "the cache holds X, so maximum, exponentials and their sum are"
+    " computed again; PyTorch reads the probabilities that its forward pass kept",
     "affine_forward/small": "argument checks and the cache object, not arithmetic",
     "affine_activation_forward/small": "argument checks and the cache objects, not arithmetic",
 }
