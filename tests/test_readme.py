@@ -84,7 +84,7 @@ def test_the_report_of_cnnref(tmp_path):
     """What `ci/report` runs once it has built, with fewer cases."""
     script = (ROOT / "ci" / "report").read_text()
     (words,) = re.findall(r'^exec \.venv/bin/conformance (.*) "\$@"$', script, re.MULTILINE)
-    done = conformance(*words.split(), "--cases", "4", "--out", str(tmp_path))
+    done = conformance(*words.split(), "--cases", "20", "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout
     assert f"Report: {tmp_path / 'report.html'}" in done.stdout

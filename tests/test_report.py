@@ -18,6 +18,10 @@ from conformance.report import write
 from conformance.report.digest import GROUPS, Digest, Spread, digest
 
 
+#: Cases of a full run with one case for each operation and dtype.
+ONE_EACH = 2 * len(OPERATIONS)
+
+
 @pytest.fixture
 def report(tmp_path):
     return partial(written, tmp_path)
@@ -27,8 +31,8 @@ def test_all_passed(report):
     result = report(full_run(2))
     assert verdict_of(result)
     assert "<title>Passed: cnnref" in result.html
-    assert "0 of 96 cases fail." in result.page.words
-    assert result.markdown.startswith("## ✅ cnnref: 0 of 96 cases fail.")
+    assert f"0 of {2 * ONE_EACH} cases fail." in result.page.words
+    assert result.markdown.startswith(f"## ✅ cnnref: 0 of {2 * ONE_EACH} cases fail.")
     assert result.tree.get("failures") == "0"
     assert result.tree.get("skipped") == "0"
     for op in OPERATIONS:
@@ -55,7 +59,7 @@ def test_failures_name_operation_output_diagnosis_and_repro(report):
     ]
     result = report(records)
     assert not verdict_of(result)
-    sentence = "6 of 54 cases fail: conv_backward (dW), pool_backward (dA_prev)."
+    sentence = f"6 of {ONE_EACH + 6} cases fail: conv_backward (dW), pool_backward (dA_prev)."
     assert sentence in result.page.words
     command = "conformance repro 'conv_backward:f64:m2h9w7c3_f3k4_s2p1:normal:7' --impl cnnref"
     for said in (result.page.words, result.markdown):
@@ -112,8 +116,11 @@ def test_nothing_compared_is_a_failed_run(report, status):
     ("changes", "said"),
     [
         ({"problems": ["No case of relu.A could have shown a fault."]}, "No case of relu.A could have"),
-        ({"passed": 47}, "add up to 47"),
-        ({"cases": 49, "passed": 49}, "results.jsonl holds 48 cases, summary.json counts 49"),
+        ({"passed": ONE_EACH - 1}, f"add up to {ONE_EACH - 1}"),
+        (
+            {"cases": ONE_EACH + 1, "passed": ONE_EACH + 1},
+            f"results.jsonl holds {ONE_EACH} cases, summary.json counts {ONE_EACH + 1}",
+        ),
     ],
 )
 def test_a_run_that_does_not_count_is_failed(report, changes, said):
@@ -136,7 +143,7 @@ def test_blind_cases_fail_the_run(report):
 def test_every_call_raised(report):
     result = report(full_run(1, "failed", **RAISED, reason="raised KeyError: 'f'"))
     assert not verdict_of(result)
-    assert "48 of 48 cases fail" in result.page.words
+    assert f"{ONE_EACH} of {ONE_EACH} cases fail" in result.page.words
     assert "no result" in result.page.words
     assert result.page.named("svg") == []
 
@@ -144,7 +151,7 @@ def test_every_call_raised(report):
 def test_everything_failed(report):
     result = report(full_run(1, "failed", max_error_ulp="inf", max_bound_fraction="inf"))
     assert not verdict_of(result)
-    assert "48 of 48 cases fail: 24 of 24 operations" in result.page.words
+    assert f"{ONE_EACH} of {ONE_EACH} cases fail: {len(OPERATIONS)} of {len(OPERATIONS)} operations" in result.page.words
     assert len(result.page.named("svg")) == 2
 
 
