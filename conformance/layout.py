@@ -50,6 +50,13 @@ def outward(case: Case, outputs: Mapping[str, Any], layout: str) -> dict[str, An
     return {name: _permuted(name, value, back=True) for name, value in outputs.items()}
 
 
+def answered(case: Case, outputs: Mapping[str, NDArray[Any]], layout: str) -> dict[str, NDArray[Any]]:
+    """Outputs in NHWC as an implementation of that layout gives them."""
+    if case.op == "arr2col":
+        return {"output": _flat(image(case, outputs["output"], layout))}
+    return dict(outputs) if layout == "NHWC" else {n: _permuted(n, x) for n, x in outputs.items()}
+
+
 def image(case: Case, array: NDArray[Any], layout: str) -> NDArray[Any]:
     """``(m, H, W, C)``, or a matrix of such rows, as an image of the layout."""
     whole = array.reshape(case["m"], case["h"], case["w"], case["c"])

@@ -30,7 +30,7 @@ def show(case: Case, spec: str, settings: Settings | None = None, script_path: P
 
     Each failure is shrunk, and the smallest case shown with it. A script that shows the failure without
     this package goes to `script_path`, if it is given: of the smallest case of the first failure, or of
-    `case` itself if nothing fails.
+    `case` itself if nothing fails; there is none of a case that the implementation does not take.
 
     Raises
     ------
@@ -65,7 +65,9 @@ def show(case: Case, spec: str, settings: Settings | None = None, script_path: P
                 small = Trial(implementation, Case.parse(finding.shrunk))
                 shown = small, small.records(judge.diagnoser)
             found = True
-    if script_path is not None:
+    if script_path is not None and shown[0].outcome.absent is not None:
+        print(f"no script: {shown[0].outcome.absent}")
+    elif script_path is not None:
         script_path.write_text(script.write(*shown, spec), encoding="utf-8")
         print(f"script: {script_path} ({shown[0].case})")
     status = case_status(records)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance import adapters
-from conformance.calls import CACHED
-from conformance.case import Case
+from conformance import adapters, call_text
+from conformance.conventions import offered
 from conformance.diagnose import UNEXPLAINED, explain
 from conformance.judge import Trial, output_dtype
+from conformance.layout import answered, inward
 from conformance.record import Record
 
 #: Arrays up to this many elements are written out.
@@ -35,6 +35,7 @@ import importlib
 import importlib.util
 import sys
 import zlib
+from collections import namedtuple
 
 import numpy as np
 from numpy import inf, nan
@@ -44,7 +45,6 @@ sys.path.insert(0, "")
 
 def unpack(text, dtype, shape):
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype).reshape(shape).copy()
-
 
 '''
 
@@ -94,12 +94,18 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
             known = "" if known == UNEXPLAINED else f" ({known}: {explain(known)})"
             title.append(f"{record.output}: {record.reason}{known}")
     text = _HEAD.format(title="\n\n".join(title).replace("\\", "\\\\").replace('"""', "'''"))
-    text += _loading(spec)
-    text += "".join(f"{name} = {_array(value)}\n" for name, value in trial.arrays.items())
-    text += "\n# What it is asked, as the contract says.\n" + "\n".join(_call(case, trial)) + "\n"
+    text += f"{call_text.HELPERS}\n\n{_loading(spec)}"
+    implementation = trial.implementation
+    given = inward(case, offered(trial.arrays, trial.settings), implementation.layout)
+    text += "".join(f"{name} = {_array(value)}\n" for name, value in given.items())
+    calls = call_text.lines(implementation, case, given, _array)
+    text += "\n# What it is asked, as the contract says.\n" + "\n".join(calls) + "\n"
     text += "\n# What is right, and how far from it rounding may lead.\nchecks = [\n"
-    for name, value in _expected(trial).items():
-        limit = np.broadcast_to(trial.limits[name].limit, value.shape).astype(np.float64)
+    right = _expected(trial)
+    limits = {n: np.broadcast_to(trial.limits[n].limit, x.shape).astype(np.float64) for n, x in right.items()}
+    right, limits = (answered(case, x, implementation.layout) for x in (right, limits))
+    for name, value in right.items():
+        limit = limits[name]
         one = limit.reshape(-1)[:1]
         plain = repr(float(one[0])) if one.size and (limit == one[0]).all() else _array(limit)
         text += f'    ("{name}", {name}, {_array(value)}, {plain}),\n'
@@ -140,54 +146,3 @@ def _loading(spec: str) -> str:
         lines = [f"impl = importlib.import_module({name!r})"]
     lines += [f"impl = impl.{attribute}"] if attribute else []
     return "\n".join(lines) + "\n\n"
-
-
-def _call(case: Case, trial: Trial) -> list[str]:
-    """The lines that call the function, its forward function first."""
-    op, outputs = case.op, case.operation.outputs
-    words = dict(case.params)
-    hparameters = f"{{'stride': {words.get('s')}, 'pad': {words.get('p')}}}"
-    pool = f"A_prev, {{'f': {words.get('f')}, 'stride': {words.get('s')}}}"
-    mode, activation = repr(words.get("mode")), repr(words.get("activation"))
-    forwards = {
-        "conv_forward": (f"A_prev, W, b, {hparameters}", f"(A_prev, W, b, {hparameters})"),
-        "pool_forward": (f"{pool}, {mode}", f"({pool})"),
-        "affine_forward": ("A_prev, W, b", "(A_prev, W, b)"),
-        "affine_activation_forward": (
-            f"A_prev, W, b, {activation}",
-            "((A_prev, W, b), " + ("(A_prev, W, b))" if activation == "'NULL'" else "A_prev @ W + b)"),
-        ),
-        "sigmoid": ("Z", "Z"),
-        "relu": ("Z", "Z"),
-        "softmax": ("X", "X"),
-        "arr2col": ("image", "image"),
-        "cross_entropy_cost": ("AL, Y", "(AL, np.stack([np.arange(len(Y)), Y], axis=1))"),
-    }
-    if op in forwards and op in CACHED:
-        arguments = forwards[op][0].replace("image", "X")
-        return [f"{outputs[0]}, _ = impl.{op}({arguments})"]
-    alone = {
-        "pad3d": f"input, {words.get('p')}",
-        "pad3d_backward": f"doutput, {words.get('p')}",
-        "conv_single_step": "a_slice_prev, W, b[()]",
-        "create_mask_from_window": "x",
-        "distribute_value": f"dz[()], ({words.get('h')}, {words.get('w')})",
-    }
-    if op in alone:
-        return [f"{outputs[0]} = impl.{op}({alone[op]})"]
-    forward, lines = str(case.operation.forward), []
-    has = trial.implementation.has
-    if op == "col2arr":
-        extents = tuple(words[n] for n in "mhwc")
-        lines.append(f"image = np.full({extents}, 3, X.dtype)")
-    if op == "softmax_cross_entropy_backward":
-        by_hand = "np.exp(X - X.max(1, keepdims=True)); AL = AL / AL.sum(1, keepdims=True)"
-        lines.append("AL = " + ("impl.softmax(X)[0]" if has("softmax") else by_hand))
-    arguments, by_hand = forwards[forward]
-    lines.append(f"cache = impl.{forward}({arguments})[1]" if has(forward) else f"cache = {by_hand}")
-    given = {"col2arr": "X, cache", "pool_backward": f"dA, cache, {mode}"}.get(op)
-    if op == "affine_activation_backward":
-        given = f"dA, cache, {activation}"
-    if given is None:
-        given = f"{case.operation.upstream}, cache" if case.operation.upstream else "cache"
-    return [*lines, f"{', '.join(outputs)} = impl.{op}({given})"]

@@ -251,7 +251,7 @@ def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
     """Max: dA goes to the chosen place of each window; average: in equal shares to all of them."""
     A_prev, hparameters = cache
     windows, inside, rows, columns = _flat_windows(A_prev, hparameters, -np.inf)
-    share, chosen = dA, np.zeros(())
+    share, chosen = dA, np.zeros((), np.intp)
     if mode == "max":
         # A window of -inf has its first maximum in the image.
         within = inside[:, :, None]
