@@ -26,7 +26,8 @@ class BatchNormCache(NamedTuple):
     hparameters: Mapping[str, Any]
 
 
-def _logistic(Z: Array) -> Array:
+def logistic(Z: Array) -> Array:
+    """``1 / (1 + exp(-Z))``, with exp of a negative number only, which cannot overflow."""
     e = np.exp(-np.abs(Z))
     return np.where(Z < 0, e / (1 + e), 1 / (1 + e))
 
@@ -45,12 +46,12 @@ def tanh_backward(dA: Array, cache: Array) -> Array:
 
 def silu(Z: Array) -> tuple[Array, Array]:
     """``Z sigmoid(Z)``."""
-    return Z * _logistic(Z), Z
+    return Z * logistic(Z), Z
 
 
 def silu_backward(dA: Array, cache: Array) -> Array:
     """``dA s (1 + Z (1 - s))``."""
-    s = _logistic(cache)
+    s = logistic(cache)
     result: Array = dA * (s * (1 + cache * (1 - s)))
     return result
 
