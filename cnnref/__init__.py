@@ -1,11 +1,12 @@
 """A compiled CNN reference, forward and backward, whose every bit is defined.
 
-Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward function returns its result and a
-cache for its backward function. The map:
+Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward function returns its result and
+a cache for its backward function. The map:
 
-- ``conv``, ``conv_transpose``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``, ``activation``,
-  ``linear_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``: the operations, each compiled for several
-  instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA`` forces another)
+- ``conv``, ``conv_transpose``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
+  ``activation``, ``linear_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``: the
+  operations, each compiled for several instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA``
+  forces another)
 - ``affine_activation``, ``mask``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
 - ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``: arguments, hyperparameters, error texts

@@ -35,10 +35,10 @@ cdef inline inlined correlate_tiles(
     cdef const real* source
     cdef const real* weights
     cdef const real** entry
-    cdef Py_ssize_t tile, step, offset, terms, columns_left
+    cdef Py_ssize_t _tile, _step, offset, terms, columns_left
     cdef int group, row, j
     # The loops below would not be unrolled, and the sums not kept in registers, were they not inside of this one.
-    for tile in range(tiles):
+    for _tile in range(tiles):
         for group in range(groups):
             for row in range(rows):
                 for j in range(columns):
@@ -49,7 +49,7 @@ cdef inline inlined correlate_tiles(
         terms = inner
         columns_left = window_w
         # One loop with counters inside: nested ones cost the sums their registers.
-        for step in range(window_h * window_w * inner):
+        for _step in range(window_h * window_w * inner):
             for group in range(groups):
                 for row in range(rows):
                     source = entry[(group * rows + row) * stride] + offset
@@ -90,9 +90,9 @@ cdef inline inlined sum_tiles(
     cdef const real* source
     cdef const real* gradient
     cdef const real** entries[LANE_ROWS]
-    cdef Py_ssize_t tile, piece, y, x, place
+    cdef Py_ssize_t _tile, piece, _y, _x, place
     cdef int group, row, j
-    for tile in range(tiles):
+    for _tile in range(tiles):
         for group in range(groups):
             for row in range(rows):
                 entries[group * rows + row] = table + taps[group * rows + row]
@@ -101,8 +101,8 @@ cdef inline inlined sum_tiles(
         gradient = dZ
         for piece in range(pieces):
             place = piece * table_step
-            for y in range(n_rows):
-                for x in range(n_columns):
+            for _y in range(n_rows):
+                for _x in range(n_columns):
                     for group in range(groups):
                         for row in range(rows):
                             source = entries[group * rows + row][place] + at
@@ -146,12 +146,12 @@ cdef inline apart lanes_of_4_vectors(
     if real is float:
         if pixels == 6:
             correlate_tiles(
-            1, 6, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
-        )
+                1, 6, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+            )
         else:
             correlate_tiles(
-            1, 4, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
-        )
+                1, 4, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+            )
     elif pixels == 6:
         correlate_tiles(
             1, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
@@ -171,12 +171,12 @@ cdef inline apart lanes_of_3_vectors(
     if real is float:
         if pixels == 9:
             correlate_tiles(
-            3, 3, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
-        )
+                3, 3, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+            )
         else:
             correlate_tiles(
-            1, 4, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
-        )
+                1, 4, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+            )
     elif pixels == 9:
         correlate_tiles(
             3, 3, 24, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
@@ -196,12 +196,12 @@ cdef inline apart lanes_of_2_vectors(
     if real is float:
         if pixels == 12:
             correlate_tiles(
-            2, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
-        )
+                2, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+            )
         else:
             correlate_tiles(
-            1, 7, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
-        )
+                1, 7, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step
+            )
     elif pixels == 12:
         correlate_tiles(
             2, 6, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, start, out, out_step

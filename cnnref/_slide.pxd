@@ -42,15 +42,15 @@ cdef inline inlined slide_tiles(
     cdef real sums[MOST_SLIDING_SUMS]
     cdef const real* weights
     cdef const real** entry
-    cdef Py_ssize_t tile, window_row
+    cdef Py_ssize_t _tile, _window_row
     cdef int pixel, j
-    for tile in range(tiles):
+    for _tile in range(tiles):
         for pixel in range(SLIDING_PIXELS):
             for j in range(columns):
                 sums[pixel * columns + j] = start[j]
         weights = w
         entry = table
-        for window_row in range(window_h):
+        for _window_row in range(window_h):
             # Written out, since the compiler would not unroll a loop of that size.
             take_pixel(taps, columns, 0, entry, at, weights, w_step, sums)
             take_pixel(taps, columns, 1, entry, at, weights, w_step, sums)

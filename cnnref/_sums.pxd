@@ -20,7 +20,10 @@ cdef inline int sum_part(
     const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
     Py_ssize_t group, Py_ssize_t part, Py_ssize_t parts, real* dW, real* db, real* sums, const int* watched,
 ) noexcept nogil:
-    """One of the `parts` of one group's taps, or of its columns where channels do not mix: group 0 in the outputs, another one in `sums`."""
+    """One of the `parts` of one group's taps, or of its columns where channels do not mix.
+
+    Group 0 is summed in the outputs, another one in `sums`.
+    """
     cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
     cdef Py_ssize_t step = plan.pixel_step
     if group > 0:

@@ -11,7 +11,7 @@ Source: Abramowitz & Stegun, section 4.5.
 """
 
 cimport numpy as cnp
-from libc.math cimport copysign, copysignf, fabs, fabsf
+from libc.math cimport copysign, copysignf
 from numpy cimport ndarray
 
 from cnnref._check_elements cimport check_activation, check_activation_backward

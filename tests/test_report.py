@@ -17,7 +17,6 @@ from conformance.operations import OPERATIONS
 from conformance.report import write
 from conformance.report.digest import GROUPS, Digest, Spread, digest
 
-
 #: Cases of a full run with one case for each operation and dtype.
 ONE_EACH = 2 * len(OPERATIONS)
 
@@ -151,7 +150,10 @@ def test_every_call_raised(report):
 def test_everything_failed(report):
     result = report(full_run(1, "failed", max_error_ulp="inf", max_bound_fraction="inf"))
     assert not verdict_of(result)
-    assert f"{ONE_EACH} of {ONE_EACH} cases fail: {len(OPERATIONS)} of {len(OPERATIONS)} operations" in result.page.words
+    assert (
+        f"{ONE_EACH} of {ONE_EACH} cases fail: {len(OPERATIONS)} of {len(OPERATIONS)} operations"
+        in result.page.words
+    )
     assert len(result.page.named("svg")) == 2
 
 
