@@ -191,13 +191,13 @@ cdef inline int backward_all(
 
 cdef inline void updated(
     const real* old_mean, const real* old_variance, const double* moments, real* new_mean, real* new_variance,
-    Py_ssize_t rows, Py_ssize_t channels, double momentum
+    Py_ssize_t rows, Py_ssize_t channels, double momentum, bint training
 ) noexcept nogil:
-    """The running statistics after a batch; as they were after an empty one."""
+    """The running statistics after a batch in training; as they were after an empty one and in inference."""
     cdef double unbiased = <double>rows / <double>(rows - 1)
     cdef Py_ssize_t c
     for c in range(channels):
-        if rows == 0:
+        if rows == 0 or not training:
             new_mean[c], new_variance[c] = old_mean[c], old_variance[c]
         else:
             new_mean[c] = <real>((1 - momentum) * old_mean[c] + momentum * moments[c])

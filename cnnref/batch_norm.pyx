@@ -68,8 +68,8 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     A : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
         ``gamma (A_prev - mean) / sqrt(variance + epsilon) + beta``; in training with the biased variance.
     cache : BatchNormCache
-        `A_prev`, `gamma`, the mean and variance used, the new running statistics (after an empty batch, the old
-        ones), and a copy of `hparameters`.
+        `A_prev`, `gamma`, the mean and variance used, the new running statistics (copies of the old ones after an
+        empty batch and in inference, None if they are not kept), and a copy of `hparameters`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
                 (<float*>mean_data)[c], (<float*>variance_data)[c] = <float>work[c], <float>work[channels + c]
             updated(
                 <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>new_mean_data,
-                <float*>new_variance_data, rows, channels, c_momentum,
+                <float*>new_variance_data, rows, channels, c_momentum, in_training,
             )
         else:
             failed = forward_all(
@@ -134,13 +134,13 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
                 (<double*>mean_data)[c], (<double*>variance_data)[c] = work[c], work[channels + c]
             updated(
                 <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>new_mean_data,
-                <double*>new_variance_data, rows, channels, c_momentum,
+                <double*>new_variance_data, rows, channels, c_momentum, in_training,
             )
         free(work)
     if failed:
         raise MemoryError(f"batch_norm_forward: no memory for the sums of {channels} channels")
-    if not training or not kept:
-        return out, BatchNormCache(x, scale, mean, variance, running_mean, running_var, dict(hparameters))
+    if not kept:
+        new_mean = new_variance = None
     return out, BatchNormCache(x, scale, mean, variance, new_mean, new_variance, dict(hparameters))
 
 

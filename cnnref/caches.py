@@ -64,7 +64,7 @@ class BatchNormCache(NamedTuple):
     """Cache of `batch_norm_forward`: what it normalized with, and the running statistics for the next call.
 
     `mean` and `variance` (biased) are those of the batch in training, and the running ones in inference. The
-    running statistics are new arrays in training where they were given, else what was given (arrays or None).
+    running statistics are new arrays where they were given, in inference copies of those, else None.
     """
 
     A_prev: Any
