@@ -15,9 +15,10 @@ from conformance.case import Case
 from conformance.data import array_shapes
 from conformance.implementation import Implementation
 from conformance.operations import OPERATIONS, WORDS
+from conformance.window import possible, window_of
 
-MINE = Implementation("cnnref", cnnref, Arithmetic())
-ORACLE = Implementation("numpy_loops", numpy_loops, Arithmetic())
+MINE = Implementation("cnnref", cnnref, Arithmetic(), options=cnnref.options)
+ORACLE = Implementation("numpy_loops", numpy_loops, Arithmetic(), options=numpy_loops.options)
 
 #: Sums of small whole numbers are exact in any order; these functions also divide or take an exponential,
 #: and are held to a few hundred roundings of the largest value instead.
@@ -42,7 +43,7 @@ class Asked:
         self.op, self.params, self.operation = op, dict(params), OPERATIONS[op]
 
     def __getitem__(self, name):
-        return self.params[name]
+        return self.params[name] if name in self.params else self.operation.option[name].default
 
     word = value = __getitem__
 
@@ -86,11 +87,25 @@ def calls(draw):
     for name in OPERATIONS[op].parameters:
         low, high = {"m": (0, 4), "p": (0, 3), "s": (1, 4), "c": (1, 9)}.get(name, (1, 6))
         params[name] = draw(st.sampled_from(WORDS[name]) if name in WORDS else st.integers(low, high))
-    case = Case(op, "f64", tuple(params.items()), "small", 0)
-    fits = "f" not in params or "h" not in params
-    if not fits:
-        pad = params.get("p", 0)
-        fits = min(params["h"], params["w"]) + 2 * pad >= params["f"]
+    case = plain_case = Case.of(op, "f64", params, "small", 0)
+    for option in OPERATIONS[op].options:
+        if draw(st.booleans()):
+            kind = draw(st.sampled_from(sorted(option.kinds)))
+            params |= option.drawn(kind, params, draw(st.integers(0, 99)))
+    case = Case.of(op, "f64", params, "small", 0)
+    if MINE.lacks(case) or ORACLE.lacks(case):
+        case = plain_case
+    params = dict(case.params)
+    fits = True
+    if "s" in params:
+        together = not any({*pair} <= {*case.levels.items()} for pair in OPERATIONS[op].apart)
+        fits = together and possible(case)
+        # Between no taps a dilation that the mode excludes may be refused or not.
+        window = window_of(case)
+        if not fits and any(axis.f == 1 < axis.d for axis in (window.rows, window.columns)):
+            fits = None
+    if op.startswith("batch_norm") and params["statistics"] == "training":
+        fits = params["m"] * params["h"] * params["w"] != 1
     try:
         shapes = array_shapes(case)
     except ValueError:
@@ -107,6 +122,8 @@ def calls(draw):
             dtype = draw(st.sampled_from(("<i8", "<i4", "u1")))
         elif name == "AL":
             values, dtype = (values + 1) / 4, "<f8"
+        elif name == "running_var":
+            values = abs(values)
         elif dtype in ("<u2", "?"):
             values = abs(values) if dtype == "<u2" else values > 0
         array = np.asarray(values).astype(dtype)

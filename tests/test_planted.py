@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from conformance.bounds import Arithmetic
+from conformance.corners import corners
+from conformance.families import FAMILIES
 from conformance.generate import generate
+from conformance.groups import MOVES
 from conformance.implementation import Implementation
 from conformance.judge import Judge
 from conformance.operations import OPERATIONS
@@ -18,7 +21,9 @@ from tests.planted.post import post
 
 #: Of the failures of all faults together, and of the faults by their commonest diagnosis.
 SHARE = 0.9
-CASES = 24
+#: Every corner and a turn of every data family of the functions that only move data: a fault in those may
+#: show on one family alone.
+CASES = max(len(corners(op)) + sum(op in f.operations for f in FAMILIES.values()) for op in MOVES)
 POST_CASES = 120
 
 # NumPy warns of the mean of an empty batch; NaN is the right answer there.

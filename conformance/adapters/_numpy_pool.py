@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,25 +90,28 @@ def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
     """Max: dA goes to the chosen place of each window; average: in equal shares to all of them."""
     A_prev, hparameters = cache
     windows, inside, rows, columns = _flat_windows(A_prev, hparameters, -np.inf)
-    share, chosen = dA, np.zeros((), np.intp)
-    if mode == "max":
-        # A window of -inf has its first maximum in the image.
-        within = inside[:, :, None]
-        chosen = _choice(windows)
-        chosen = np.where(
-            np.take_along_axis(within & np.ones_like(windows, bool), chosen[..., None], 4)[..., 0],
-            chosen,
-            within.argmax(-1),
-        )
-    else:
+    if mode == "average":
         share = dA / _counts(A_prev, hparameters)
+        return _gathered(A_prev, rows, columns, lambda place: share)
+    # A window of -inf has its first maximum in the image.
+    within = inside[:, :, None]
+    chosen = _choice(windows)
+    chosen = np.where(
+        np.take_along_axis(within & np.ones_like(windows, bool), chosen[..., None], 4)[..., 0],
+        chosen,
+        within.argmax(-1),
+    )
+    return _gathered(A_prev, rows, columns, lambda place: np.where(chosen == place, dA, 0))
+
+
+def _gathered(A_prev: Array, rows: Array, columns: Array, part: Callable[[int], Array]) -> Array:
+    """For each element of `A_prev` the sum of what it gets as some place of some window."""
     dA_prev = np.zeros_like(A_prev)
-    for place in range(windows.shape[-1]):
+    for place in range(rows.shape[1] * columns.shape[1]):
         i, j = divmod(place, columns.shape[1])
         y = np.flatnonzero((rows[:, i] >= 0) & (rows[:, i] < A_prev.shape[1]))
         x = np.flatnonzero((columns[:, j] >= 0) & (columns[:, j] < A_prev.shape[2]))
-        part = np.where(chosen == place, share, 0) if mode == "max" else share
-        dA_prev[:, rows[y, i][:, None], columns[x, j]] += part[:, y[:, None], x]
+        dA_prev[:, rows[y, i][:, None], columns[x, j]] += part(place)[:, y[:, None], x]
     return dA_prev
 
 

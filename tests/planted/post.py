@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from conformance.adapters import _numpy_pool
 from conformance.adapters import numpy_loops as right
 from tests.planted.fault import FAULTS
 
@@ -40,11 +41,25 @@ def _affine_activation_backward(dA, cache, activation):
     return _affine_backward(dA, cache[0])
 
 
+def _pool_backward(dA, cache, mode="max"):
+    if mode == "average":
+        return right.pool_backward(dA, cache, mode)
+    A_prev, hparameters = cache
+    windows, inside, rows, columns = _numpy_pool._flat_windows(A_prev, hparameters, -np.inf)
+    most = windows.max(axis=-1, keepdims=True)
+    nan, last = np.isnan(most[..., 0]), _numpy_pool._choice(windows)
+    equal = (windows == most) & inside[:, :, None]
+
+    def part(place):
+        return np.where(equal[..., place] | (nan & (last == place)), dA, 0)
+
+    return _numpy_pool._gathered(A_prev, rows, columns, part)
+
+
 #: The planted faults that are conventions of the post.
 _PLANTED = (
     "conv_single_step-bias_for_every_product",
     "conv_forward-bias_inside_the_sum",
-    "pool_backward-mask_by_equality",
     "create_mask_from_window-equality",
     "relu_backward-not_negative",
     "arr2col-as_r_does",
@@ -59,6 +74,7 @@ def post() -> SimpleNamespace:
     return SimpleNamespace(
         **functions
         | {
+            "pool_backward": _pool_backward,
             "softmax": _post_softmax,
             "softmax_backward": _softmax_backward,
             "cross_entropy_cost": _cross_entropy_cost,
