@@ -110,6 +110,8 @@ class Model:
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"Model: dtype must be float32 or float64, got {self.dtype}")
         layers = dict(self._layers())
+        # A large block freed once makes glibc keep what a batch frees; each batch would fault it in anew.
+        np.empty(31 << 20, np.uint8)
         self.parameters = (
             self._initial(layers, seed) if parameters is None else self._given(layers, parameters)
         )
