@@ -9,49 +9,7 @@ implementations answer differently: NaN and infinities never meet padding or a z
 from __future__ import annotations
 
 from conformance import fills, groups
-from conformance.case import Case
 from conformance.family import Family, maximum, no_zero_factor, not_squashed, several_classes, squashed
-from conformance.window import divisors_of
-
-
-def kind_of(case: Case) -> str:
-    """The tier that judges `case`: its family's kind, as far as the operation lets it hold.
-
-    Sums of integers are exact until something divides or exponentiates them: average pooling is exact for
-    windows of a power of two elements only. Rounding errors add like a random walk in sums of products
-    alone, so only those have a statistical bound.
-    """
-    kind = FAMILIES[case.family].kind
-    if kind == "exact" and not _exact(case):
-        return "bound"
-    if kind == "statistical" and not _sums(case):
-        return "bound"
-    return kind
-
-
-def _exact(case: Case) -> bool:
-    if case.op in (*groups.SIGMOID, *groups.UNITS, *groups.NORM, *groups.SOFTMAX, *groups.LOSS):
-        return False
-    if fills.longest_sum(case) > fills.LONGEST_EXACT:
-        return False
-    if case.op in groups.ACTIVATED:
-        return case.word("activation") != "sigmoid"
-    divisors = {1}
-    if case.op in groups.POOL and case.word("mode") == "average":
-        divisors = divisors_of(case)
-    elif case.op in (groups.SHARE, *groups.GLOBAL):
-        divisors = {case["h"] * case["w"]}
-    # The units of `subnormal_integers` leave four bits, every other exact family more.
-    return all(divisor & (divisor - 1) == 0 and divisor <= 16 for divisor in divisors)
-
-
-def _sums(case: Case) -> bool:
-    if case.op in groups.ACTIVATED:
-        return case.word("activation") != "sigmoid"
-    if case.op == "global_average_pool_forward":
-        return True
-    return case.op in groups.SUMS or (case.op in groups.POOL and case.word("mode") == "average")
-
 
 _WIDE = "exact sums by oneDNN benchdnn (utils/cfg.hpp); wide integers also show bfloat16 and TF32 inputs"
 _SPECIAL = "torch's answer; tensorflow #125965, pytorch #40131"

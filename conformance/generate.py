@@ -1,8 +1,6 @@
 """The cases of a run: every corner, every pair of options, then data families in turn on drawn shapes.
 
-A drawn shape is kept only if no two of its extents are equal, where the operation leaves the choice: a
-kernel that takes the width for the height, or the channels for the samples, then gives another answer.
-Its windows give more than one output, and as many rows as columns in no case, so that the stride shows.
+A drawn shape is kept only if a fault in one parameter would show in it (`conformance.acceptable`).
 
 What goes beyond the contract's plain calls (`conformance.options`) is covered by the fewest cases that hold
 every pair of kinds of options (`conformance.covering`), and then by one drawn case in `OPTIONS`: the plain
@@ -11,23 +9,21 @@ calls keep the rest.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 import numpy as np
 
 from conformance import covering
+from conformance.acceptable import acceptable, all_show, distinct
 from conformance.case import DTYPES, Case
 from conformance.corner_shapes import WIDTHS
 from conformance.corners import corner_of, corners
-from conformance.data import array_shapes
 from conformance.families import FAMILIES
 from conformance.family import Family
 from conformance.operations import OPERATIONS, WORDS, Operation
 from conformance.options import Value
 from conformance.stream import Stream
-from conformance.window import divisors, possible, window_of
 
 #: What each parameter is drawn from.
 _POOLS: Mapping[str, tuple[int, ...]] = {
@@ -58,9 +54,6 @@ _OTHER_POOLS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 
 #: One drawn case in so many has options, of an operation that has any.
 OPTIONS = 4
-
-#: The largest tensor and the largest number of products of a drawn case: a few tenths of a millisecond.
-_ELEMENTS, _PRODUCTS = 6000, 250_000
 
 #: So many draws without a shape that meets the rules are a defect.
 _ATTEMPTS = 10_000
@@ -186,7 +179,7 @@ class Drawing:
         operation, stream = self._operation, Stream(f"{self._text}:{turn}")
         for draws in _numbers(stream, len(operation.parameters)):
             params = _extents(operation, draws, words)
-            if not _distinct([value for value in params.values() if isinstance(value, int)]):
+            if not distinct([value for value in params.values() if isinstance(value, int)]):
                 continue
             case = Case(operation.name, self._dtype, tuple(params.items()), family.name, self._data(data))
             if acceptable(case) and family.suits(case) and not self._is_corner(case):
@@ -208,7 +201,7 @@ class Drawing:
             if case.levels != row or not acceptable(case):
                 continue
             # There may be no shape in which each of them makes a difference: padding none, border exclude.
-            if attempt < _PREFERRED and not _all_show(case):
+            if attempt < _PREFERRED and not all_show(case):
                 continue
             case = case.replace(family=next(family.name for family in families if family.suits(case)))
             if not self._is_corner(case):
@@ -242,21 +235,6 @@ def _extents(operation: Operation, draws: list[int], words: Mapping[str, str]) -
     }
 
 
-def _all_show(case: Case) -> bool:
-    """Whether each option that has not its default makes a difference to where the windows read."""
-    if "s" not in case.operation.parameters:
-        return True
-    right = window_of(case), divisors(case).tolist()
-    for name, value in case.params:
-        option = case.operation.option.get(name)
-        if option is None or option.default in (None, value) or option.draw is not None:
-            continue
-        other = case.replace(**{name: option.default})
-        if (window_of(other), divisors(other).tolist()) == right:
-            return False
-    return True
-
-
 def _pairs(operation: Operation) -> list[tuple[Family, dict[str, str]]]:
     """Each family with each word (mode, activation) that it may go with."""
     word = next((name for name in operation.parameters if name in WORDS), None)
@@ -269,39 +247,3 @@ def _pairs(operation: Operation) -> list[tuple[Family, dict[str, str]]]:
         for chosen in choices
         if family.suits(Case(operation.name, "f32", tuple({**probe, **chosen}.items()), family.name, 0))
     ]
-
-
-def acceptable(case: Case) -> bool:
-    """Whether a fault in one parameter of `case` could be taken for right: see the module's first lines."""
-    if not _distinct(_extents_of(case)):
-        return False
-    if "s" in case.operation.parameters:
-        window = window_of(case)
-        axes = (window.rows, window.columns)
-        if not possible(case) or any(max(axis.before, axis.after) > axis.span + 2 for axis in axes):
-            return False
-        rows, columns = window.outputs
-        if rows == columns or not all(axis.inside().any(0).all() for axis in axes):
-            return False
-        if case.op.startswith("pool"):
-            if window.size == 1:  # the modes do not differ
-                return False
-        elif case["m"] * rows * columns * math.prod(array_shapes(case)["W"]) > _PRODUCTS:
-            return False
-    return all(math.prod(shape) <= _ELEMENTS for shape in array_shapes(case).values())
-
-
-def _distinct(values: list[int]) -> bool:
-    return len(set(values)) == len(values)
-
-
-def _extents_of(case: Case) -> list[int]:
-    """The numbers of a case of which no two may be equal."""
-    values = dict(case.params)
-    if not case.beyond:
-        return [value for value in values.values() if isinstance(value, int)]
-    if values.get("g") == values["c"]:
-        del values["k"]  # each channel has filters of its own: their numbers go together
-    found = [value for name, value in values.items() if isinstance(value, int) and name in "mhwckfion"]
-    window = values.get("f")
-    return [*found, *window] if isinstance(window, tuple) else found

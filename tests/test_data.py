@@ -8,10 +8,11 @@ import pytest
 from conformance.case import Case
 from conformance.corners import CORNERS
 from conformance.data import array_shapes, draw
-from conformance.families import FAMILIES, kind_of
+from conformance.families import FAMILIES
 from conformance.generate import generate
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
+from conformance.tier import kind_of
 
 MANTISSA = {"f32": 24, "f64": 53}
 FULL = ("normal", "positive", "negative", "magnitudes", "cancelling")

@@ -3,9 +3,10 @@
 import numpy as np
 
 from conformance.case import Case
-from conformance.families import FAMILIES, kind_of
+from conformance.families import FAMILIES
 from conformance.operations import OPERATIONS
 from conformance.stream import Stream, full_mantissa
+from conformance.tier import kind_of
 
 
 def test_kind_follows_from_what_the_operation_does_to_the_family():

@@ -7,11 +7,12 @@ import pytest
 
 from conformance import covering
 from conformance import generate as generate_module
+from conformance.acceptable import acceptable
 from conformance.case import Case
 from conformance.corners import CORNERS, corner_of, corners
 from conformance.data import draw
 from conformance.families import FAMILIES
-from conformance.generate import acceptable, generate
+from conformance.generate import generate
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
 from conformance.window import window_of

@@ -14,7 +14,7 @@ from conformance.bounds.arithmetic import IEEE, Arithmetic, Bound, Limit
 from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
 from conformance.case import Case
-from conformance.families import kind_of
+from conformance.tier import kind_of
 from conformance.window import divisors, divisors_of
 
 Arrays = Mapping[str, NDArray[Any]]

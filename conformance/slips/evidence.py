@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 
 from conformance.case import Case
-from conformance.families import kind_of
 from conformance.slips.catalogue import Slip
 from conformance.slips.core import Array, reference
 from conformance.slips.rounding import APART, Rounding, agrees, apart, distance, rounding
+from conformance.tier import kind_of
 
 #: A slip's result and the limit of rounding, None if nothing rounds.
 Prediction = tuple[Array, Array | None]

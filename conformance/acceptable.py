@@ -1,0 +1,69 @@
+"""Which drawn shapes are kept: those in which a fault in one parameter shows.
+
+No two of its extents are equal, where the operation leaves the choice: a kernel that takes the width for the
+height, or the channels for the samples, then gives another answer. Its windows give more than one output,
+and as many rows as columns in no case, so that the stride shows.
+"""
+
+from __future__ import annotations
+
+import math
+
+from conformance.case import Case
+from conformance.data import array_shapes
+from conformance.window import divisors, possible, window_of
+
+#: The largest tensor and the largest number of products of a drawn case: a few tenths of a millisecond.
+_ELEMENTS, _PRODUCTS = 6000, 250_000
+
+
+def acceptable(case: Case) -> bool:
+    """Whether a fault in one parameter of `case` could be taken for right: see the module's first lines."""
+    if not distinct(_extents_of(case)):
+        return False
+    if "s" in case.operation.parameters:
+        window = window_of(case)
+        axes = (window.rows, window.columns)
+        if not possible(case) or any(max(axis.before, axis.after) > axis.span + 2 for axis in axes):
+            return False
+        rows, columns = window.outputs
+        if rows == columns or not all(axis.inside().any(0).all() for axis in axes):
+            return False
+        if case.op.startswith("pool"):
+            if window.size == 1:  # the modes do not differ
+                return False
+        elif case["m"] * rows * columns * math.prod(array_shapes(case)["W"]) > _PRODUCTS:
+            return False
+    return all(math.prod(shape) <= _ELEMENTS for shape in array_shapes(case).values())
+
+
+def distinct(values: list[int]) -> bool:
+    """Whether no two are equal."""
+    return len(set(values)) == len(values)
+
+
+def _extents_of(case: Case) -> list[int]:
+    """The numbers of a case of which no two may be equal."""
+    values = dict(case.params)
+    if not case.beyond:
+        return [value for value in values.values() if isinstance(value, int)]
+    if values.get("g") == values["c"]:
+        del values["k"]  # each channel has filters of its own: their numbers go together
+    found = [value for name, value in values.items() if isinstance(value, int) and name in "mhwckfion"]
+    window = values.get("f")
+    return [*found, *window] if isinstance(window, tuple) else found
+
+
+def all_show(case: Case) -> bool:
+    """Whether each option that has not its default makes a difference to where the windows read."""
+    if "s" not in case.operation.parameters:
+        return True
+    right = window_of(case), divisors(case).tolist()
+    for name, value in case.params:
+        option = case.operation.option.get(name)
+        if option is None or option.default in (None, value) or option.draw is not None:
+            continue
+        other = case.replace(**{name: option.default})
+        if (window_of(other), divisors(other).tolist()) == right:
+            return False
+    return True
