@@ -14,6 +14,21 @@ from cnnref._types cimport multiply_add, real
 cdef enum:
     RUN = 64  # elements of a run of whole pixels, at least
 
+cdef inline void chunk_moments(
+    const real* x, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk, double* means, double* squares
+) noexcept nogil:
+    """One chunk's means, and its sums of squares about them."""
+    cdef Py_ssize_t size = chunk_rows(channels)
+    cdef Py_ssize_t count = min(size, rows - chunk * size), c
+    x += chunk * size * channels
+    means += chunk * channels
+    squares += chunk * channels
+    chunk_sums(VALUE, x, x, means, count, channels, means, means)
+    for c in range(channels):
+        means[c] = means[c] / count
+    chunk_sums(SQUARE, x, x, means, count, channels, squares, squares)
+
+
 cdef inline int batch_moments(
     const real* x, Py_ssize_t rows, Py_ssize_t channels, double* mean, double* variance, int threads
 ) noexcept nogil:
@@ -26,15 +41,12 @@ cdef inline int batch_moments(
     cdef double apart
     if sums == NULL:
         return -1
-    for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        count = min(size, rows - chunk * size)
-        chunk_sums(VALUE, x + chunk * size * channels, x, mean, count, channels, sums + chunk * channels, sums)
-        for c in range(channels):
-            sums[chunk * channels + c] = sums[chunk * channels + c] / count
-        chunk_sums(
-            SQUARE, x + chunk * size * channels, x, sums + chunk * channels, count, channels,
-            squares + chunk * channels, squares,
-        )
+    if threads == 1:
+        for chunk in range(chunks):
+            chunk_moments(x, rows, channels, chunk, sums, squares)
+    else:
+        for chunk in prange(chunks, num_threads=threads, schedule="static"):
+            chunk_moments(x, rows, channels, chunk, sums, squares)
     for c in range(channels):
         mean[c] = variance[c] = 0
     for chunk in range(chunks):
@@ -54,6 +66,19 @@ cdef inline int batch_moments(
     return 0
 
 
+cdef inline void chunk_products(
+    const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
+    double* sums, double* products
+) noexcept nogil:
+    """The sums of one chunk."""
+    cdef Py_ssize_t size = chunk_rows(channels)
+    cdef Py_ssize_t at = chunk * size * channels
+    chunk_sums(
+        PRODUCT, x + at, g + at, mean, min(size, rows - chunk * size), channels, products + chunk * channels,
+        sums + chunk * channels,
+    )
+
+
 cdef inline int gradient_sums(
     const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
     double* sum, double* product, int threads
@@ -61,17 +86,17 @@ cdef inline int gradient_sums(
     """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
-    cdef Py_ssize_t chunk, c, count
+    cdef Py_ssize_t chunk, c
     cdef double* sums = <double*>allocate(2 * chunks * channels + 1, sizeof(double))
     cdef double* products = sums + chunks * channels
     if sums == NULL:
         return -1
-    for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        count = min(size, rows - chunk * size)
-        chunk_sums(
-            PRODUCT, x + chunk * size * channels, g + chunk * size * channels, mean, count, channels,
-            products + chunk * channels, sums + chunk * channels,
-        )
+    if threads == 1:
+        for chunk in range(chunks):
+            chunk_products(x, g, mean, rows, channels, chunk, sums, products)
+    else:
+        for chunk in prange(chunks, num_threads=threads, schedule="static"):
+            chunk_products(x, g, mean, rows, channels, chunk, sums, products)
     for c in range(channels):
         sum[c] = product[c] = 0
     for chunk in range(chunks):
@@ -111,6 +136,22 @@ cdef inline void scaled_run(const real* g, const real* table, real* out, Py_ssiz
         out[i] = table[2 * whole + i] * g[i]
 
 
+cdef inline void some_elements(
+    const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
+    Py_ssize_t end
+) noexcept nogil:
+    """Runs of `whole` elements from `begin` to `end`, of n elements."""
+    cdef Py_ssize_t run, at
+    for run in range(begin, end):
+        at = run * whole
+        if g == NULL:
+            normalize_run(x + at, table, out + at, min(whole, n - at), whole)
+        elif x == NULL:
+            scaled_run(g + at, table, out + at, min(whole, n - at), whole)
+        else:
+            gradient_run(x + at, g + at, table, out + at, min(whole, n - at), whole)
+
+
 cdef inline int per_element(
     const real* x, const real* g, const double* channel, real* out, Py_ssize_t rows, Py_ssize_t channels, int threads
 ) noexcept nogil:
@@ -120,22 +161,18 @@ cdef inline int per_element(
     cdef Py_ssize_t pixels = max(<Py_ssize_t>1, RUN // max(channels, <Py_ssize_t>1))
     cdef Py_ssize_t whole = pixels * channels
     cdef Py_ssize_t n = rows * channels
-    cdef Py_ssize_t runs, part, run, at, i
+    cdef Py_ssize_t runs, part, i
     cdef real* table = <real*>allocate(4 * whole + 1, sizeof(real))
     if table == NULL:
         return -1
     for i in range(4 * whole):
         table[i] = <real>channel[i // whole * channels + i % whole % channels] if channels > 0 else 0
     runs = (n + whole - 1) // whole if whole > 0 else 0
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        for run in range(runs * part // threads, runs * (part + 1) // threads):
-            at = run * whole
-            if g == NULL:
-                normalize_run(x + at, table, out + at, min(whole, n - at), whole)
-            elif x == NULL:
-                scaled_run(g + at, table, out + at, min(whole, n - at), whole)
-            else:
-                gradient_run(x + at, g + at, table, out + at, min(whole, n - at), whole)
+    if threads == 1:
+        some_elements(x, g, table, out, n, whole, 0, runs)
+    else:
+        for part in prange(threads, num_threads=threads, schedule="static"):
+            some_elements(x, g, table, out, n, whole, runs * part // threads, runs * (part + 1) // threads)
     free(table)
     return 0
 

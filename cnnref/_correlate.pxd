@@ -203,7 +203,12 @@ cdef inline void pack_all(
     cdef Py_ssize_t panels = share(plan.columns, widest(<real>0))
     cdef Py_ssize_t task
     cdef int team = team_size(<double>plan.window_h * run * plan.columns)
-    for task in prange(panels * stretches, num_threads=team, use_threads_if=team > 1, schedule="static"):
+    if team == 1:
+        for task in range(panels * stretches):
+            if not stopped(watched):
+                pack_one(plan, place, matrix, task // stretches * widest(<real>0), task % stretches, packed)
+        return
+    for task in prange(panels * stretches, num_threads=team, schedule="static"):
         if not stopped(watched):
             pack_one(plan, place, matrix, task // stretches * widest(<real>0), task % stretches, packed)
 
@@ -219,6 +224,17 @@ cdef inline void pack_one(
         min(width, plan.columns - first), width,
         packed + first * plan.window_h * run + (part.row * run + part.at) * width,
     )
+
+
+cdef inline int work_share(
+    const Correlation* plan, const Cut* cut, const real* images, const Matrix* place, const real* matrix,
+    const real* packed, const real* filters, bint narrow, const real* bias, real* out, int member, int team,
+    const int* watched,
+) noexcept nogil:
+    """The part of thread `member` of `team`, by the kernel for few columns where `narrow`, with its `filters`."""
+    if narrow:
+        return narrow_share(plan, images, filters, bias, out, member, team, watched)
+    return correlate_share(plan, cut, images, place, matrix, packed, bias, out, member, team, watched)
 
 
 cdef inline int correlate(
@@ -255,12 +271,12 @@ cdef inline int correlate(
                 return -1
             pack_all(plan, place, matrix, memory, watched)
             packed = memory
-    for member in prange(
-        team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1
-    ):
-        if narrow:
-            failed += -narrow_share(plan, images, memory, bias, out, member, team, watched)
-        else:
-            failed += -correlate_share(plan, &cut, images, place, matrix, packed, bias, out, member, team, watched)
+    if team == 1:
+        failed = -work_share(plan, &cut, images, place, matrix, packed, memory, narrow, bias, out, 0, 1, watched)
+    else:
+        for member in prange(team, num_threads=team, schedule="static", chunksize=1):
+            failed += -work_share(
+                plan, &cut, images, place, matrix, packed, memory, narrow, bias, out, member, team, watched
+            )
     free(memory)
     return -1 if failed else 0

@@ -160,6 +160,8 @@ cdef inline int correlate_apart(
     cdef const int* watched = watch()
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
         return 0
-    for member in prange(team, num_threads=team, use_threads_if=team > 1, schedule="static", chunksize=1):
+    if team == 1:
+        return lane_share(plan, images, panels, start, out, 0, 1, watched)
+    for member in prange(team, num_threads=team, schedule="static", chunksize=1):
         failed += -lane_share(plan, images, panels, start, out, member, team, watched)
     return -1 if failed else 0

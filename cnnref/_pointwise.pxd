@@ -16,31 +16,41 @@ ctypedef void (*kernel_d)(
 ) noexcept nogil
 
 
+cdef inline void run_part(
+    kernel_f in_single, kernel_d in_double, int function, const void* z, const void* da, void* out, bint is_single,
+    Py_ssize_t begin, Py_ssize_t end, double option
+) noexcept nogil:
+    if is_single:
+        in_single(
+            function, <const float*>z + begin, <const float*>da + begin if da != NULL else NULL, <float*>out + begin,
+            end - begin, option,
+        )
+    else:
+        in_double(
+            function, <const double*>z + begin, <const double*>da + begin if da != NULL else NULL,
+            <double*>out + begin, end - begin, option,
+        )
+
+
 cdef inline ndarray run(
     kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work
 ):
     """A new array from `z`, and from `da` where given, at `work` operations for each element."""
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
-    cdef Py_ssize_t part, begin
+    cdef Py_ssize_t part
     cdef int threads = team_size(n * work)
     cdef void* z_data = cnp.PyArray_DATA(z)
     cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
     with nogil:
-        for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-            begin = n * part // threads
-            if is_single:
-                in_single(
-                    function, <const float*>z_data + begin,
-                    <const float*>da_data + begin if da_data != NULL else NULL,
-                    <float*>out_data + begin, n * (part + 1) // threads - begin, option,
-                )
-            else:
-                in_double(
-                    function, <const double*>z_data + begin,
-                    <const double*>da_data + begin if da_data != NULL else NULL,
-                    <double*>out_data + begin, n * (part + 1) // threads - begin, option,
+        if threads == 1:
+            run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
+        else:
+            for part in prange(threads, num_threads=threads, schedule="static"):
+                run_part(
+                    in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // threads,
+                    n * (part + 1) // threads, option,
                 )
     return out

@@ -81,13 +81,18 @@ cdef inline int batch_sums(
             return -1
     while first < cut.groups and failed == 0:
         end = min(first + (most if first else most + 1), cut.groups)
-        for task in prange(
-            (end - first) * parts, num_threads=team, use_threads_if=team > 1, schedule="dynamic", chunksize=1
-        ):
-            failed += -sum_part(
-                plan, &cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
-                sums + (task // parts - (first == 0)) * size, watched,
-            )
+        if team == 1:
+            for task in range((end - first) * parts):
+                failed += -sum_part(
+                    plan, &cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
+                    sums + (task // parts - (first == 0)) * size, watched,
+                )
+        else:
+            for task in prange((end - first) * parts, num_threads=team, schedule="dynamic", chunksize=1):
+                failed += -sum_part(
+                    plan, &cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
+                    sums + (task // parts - (first == 0)) * size, watched,
+                )
         for group in range(max(first, <Py_ssize_t>1), end if failed == 0 else 0):
             add_group(plan, taps, sums + (group - max(first, <Py_ssize_t>1)) * size, dW, db)
         first = end

@@ -42,19 +42,34 @@ cdef void share_of_image(const real* da, real* out, Py_ssize_t pixels, Py_ssize_
         memcpy(out + pixel * channels, out, channels * sizeof(real))
 
 
-cdef int all_images(
-    const real* x, real* out, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward, int threads
+cdef void images(
+    const real* x, real* out, double* sums, Py_ssize_t pixels, Py_ssize_t channels, bint forward, Py_ssize_t begin,
+    Py_ssize_t end
 ) noexcept nogil:
-    """-1 if there is no memory."""
+    """Images from `begin` to `end`; `sums` has room for their channels, forward."""
     cdef Py_ssize_t i
-    cdef double* sums = <double*>allocate(samples * channels + 1 if forward else 1, sizeof(double))
-    if sums == NULL:
-        return -1
-    for i in prange(samples, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    for i in range(begin, end):
         if forward:
             mean_of_image(x + i * pixels * channels, out + i * channels, sums + i * channels, pixels, channels)
         else:
             share_of_image(x + i * channels, out + i * pixels * channels, pixels, channels)
+
+
+cdef int all_images(
+    const real* x, real* out, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward, int threads
+) noexcept nogil:
+    """-1 if there is no memory."""
+    cdef Py_ssize_t part
+    cdef double* sums = <double*>allocate(samples * channels + 1 if forward else 1, sizeof(double))
+    if sums == NULL:
+        return -1
+    if threads == 1:
+        images(x, out, sums, pixels, channels, forward, 0, samples)
+    else:
+        for part in prange(threads, num_threads=threads, schedule="static"):
+            images(
+                x, out, sums, pixels, channels, forward, samples * part // threads, samples * (part + 1) // threads
+            )
     free(sums)
     return 0
 

@@ -91,19 +91,29 @@ cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_s
             out[row * n + j] = p[j * GROUP + row]
 
 
+cdef void some_rows(
+    const real* x, const real* dl, real* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n
+) noexcept nogil:
+    """Rows from `begin` to `end`."""
+    cdef Py_ssize_t at = begin
+    while at < end:
+        if n <= NARROW:
+            group(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, min(GROUP, end - at), n)
+            at += GROUP
+        else:
+            row_alone(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, n)
+            at += 1
+
+
 cdef void all_rows(
     const real* x, const real* dl, real* out, Py_ssize_t rows, Py_ssize_t n, int threads
 ) noexcept nogil:
-    cdef Py_ssize_t step = GROUP if n <= NARROW else 1
-    cdef Py_ssize_t at
-    for at in prange(0, rows, step, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        if n <= NARROW:
-            group(
-                x + at * n, dl + at * n if dl != NULL else NULL, out + at * n,
-                GROUP if rows - at > GROUP else rows - at, n,
-            )
-        else:
-            row_alone(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, n)
+    cdef Py_ssize_t part
+    if threads == 1:
+        some_rows(x, dl, out, 0, rows, n)
+        return
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        some_rows(x, dl, out, rows * part // threads, rows * (part + 1) // threads, n)
 
 
 cdef ndarray run(ndarray x, ndarray dl):

@@ -78,7 +78,9 @@ cdef int pool_all(
     cdef int threads = team_size(<double>lines * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
     cdef int failures = 0
     cdef const int* watched = watch()
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    if threads == 1:
+        return pool_part(p, c, x, out, argmax, is_max, 0, lines, watched)
+    for part in prange(threads, num_threads=threads, schedule="static"):
         failures += pool_part(
             p, c, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads, watched
         )
@@ -92,7 +94,9 @@ cdef int unpool_all(
     cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
     cdef int failures = 0
     cdef const int* watched = watch()
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    if threads == 1:
+        return unpool_part(p, c, da, argmax, out, 0, lines, watched)
+    for part in prange(threads, num_threads=threads, schedule="static"):
         failures += unpool_part(
             p, c, da, argmax, out, lines * part // threads, lines * (part + 1) // threads, watched
         )
@@ -121,7 +125,9 @@ cdef int unpool_all_ties(
     cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
     cdef int failures = 0
     cdef const int* watched = watch()
-    for part in prange(threads, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+    if threads == 1:
+        return ties_part(p, c, x, a, da, out, 0, lines, watched)
+    for part in prange(threads, num_threads=threads, schedule="static"):
         failures += ties_part(
             p, c, x, a, da, out, lines * part // threads, lines * (part + 1) // threads, watched
         )
