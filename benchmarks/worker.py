@@ -11,14 +11,17 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from benchmarks.layers import Row
 
-#: A worker is idle when its threads took less than this share of a millisecond.
-_IDLE_SHARE = 0.1
+#: Where Linux tells of each thread whether it runs.
+_TASKS = Path("/proc/self/task")
 
 
 class Worker:
@@ -144,11 +147,26 @@ class Served:
     def _settle(self) -> None:
         """Wait until the threads of the pool have stopped spinning: another process is timed next."""
         for _ in range(200):
-            busy = time.process_time()
-            began = time.perf_counter()
             time.sleep(0.001)
-            if time.process_time() - busy < _IDLE_SHARE * (time.perf_counter() - began):
+            if not _others_run():
                 return
+
+
+def _others_run() -> bool:
+    """Whether a thread of this process besides the calling one runs or waits for a processor.
+
+    Asked of each thread: the process's clock counts a running one only at the kernel's ticks, 4 ms apart.
+    """
+    if not _TASKS.exists():  # not on Linux: as long as a pool may spin
+        time.sleep(0.02)
+        return False
+    own = str(threading.get_native_id())
+    for task in _TASKS.iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+            if state == "R" and task.name != own:
+                return True
+    return False
 
 
 def _status(key: str) -> int:
