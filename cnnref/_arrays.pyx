@@ -136,7 +136,10 @@ cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) 
 cdef double real_number(str function, str name, object value) except? -1:
     """`value` as a finite double."""
     cdef double x
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.number)):
+    # `isinstance` of an abstract class runs Python code; of a tuple of classes Cython forgets what that raises.
+    if type(value) is not float and (
+        isinstance(value, (bool, np.bool_)) or not (isinstance(value, np.number) or isinstance(value, Real))
+    ):
         raise TypeError(f"{function}: {name} must be a number, got {type(value).__name__}")
     x = float(value)
     if x - x != 0:
@@ -237,7 +240,7 @@ cdef tuple _required(str function, str name, object mapping, tuple names, str ex
         if found is not None:
             return found
     values = []
-    if not isinstance(mapping, (dict, Mapping)):
+    if not (isinstance(mapping, dict) or isinstance(mapping, Mapping)):
         raise TypeError(f"{function}: {name} must be {expected}, got {type(mapping).__name__}")
     for key in names:
         if key not in mapping:

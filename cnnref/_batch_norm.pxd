@@ -10,6 +10,7 @@ from libc.stdlib cimport free
 from cnnref._memory cimport allocate
 from cnnref._moments cimport PRODUCT, SQUARE, VALUE, chunk_rows, chunk_sums
 from cnnref._types cimport multiply_add, real
+from cnnref.threads cimport pieces, stopped, watch
 
 cdef enum:
     RUN = 64  # elements of a run of whole pixels, at least
@@ -32,21 +33,28 @@ cdef inline void chunk_moments(
 cdef inline int batch_moments(
     const real* x, Py_ssize_t rows, Py_ssize_t channels, double* mean, double* variance, int threads
 ) noexcept nogil:
-    """Mean and biased variance of each channel; -1 if there is no memory."""
+    """Mean and biased variance of each channel; -1 if there is no memory, or the call is to stop."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
     cdef Py_ssize_t chunk, c, count
+    cdef int status = 0
     cdef double* sums = <double*>allocate(2 * chunks * channels + 1, sizeof(double))
     cdef double* squares = sums + chunks * channels
     cdef double apart
+    cdef const int* watched = watch()
     if sums == NULL:
         return -1
-    if threads == 1:
-        for chunk in range(chunks):
-            chunk_moments(x, rows, channels, chunk, sums, squares)
+    if threads == 1 and chunks == 1:
+        chunk_moments(x, rows, channels, 0, sums, squares)
     else:
-        for chunk in prange(chunks, num_threads=threads, schedule="static"):
-            chunk_moments(x, rows, channels, chunk, sums, squares)
+        for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+            if stopped(watched):
+                status += -1
+            else:
+                chunk_moments(x, rows, channels, chunk, sums, squares)
+    if status < 0:
+        free(sums)
+        return -1
     for c in range(channels):
         mean[c] = variance[c] = 0
     for chunk in range(chunks):
@@ -83,20 +91,27 @@ cdef inline int gradient_sums(
     const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
     double* sum, double* product, int threads
 ) noexcept nogil:
-    """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory."""
+    """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory, or the call is to stop."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
     cdef Py_ssize_t chunk, c
+    cdef int status = 0
     cdef double* sums = <double*>allocate(2 * chunks * channels + 1, sizeof(double))
     cdef double* products = sums + chunks * channels
+    cdef const int* watched = watch()
     if sums == NULL:
         return -1
-    if threads == 1:
-        for chunk in range(chunks):
-            chunk_products(x, g, mean, rows, channels, chunk, sums, products)
+    if threads == 1 and chunks == 1:
+        chunk_products(x, g, mean, rows, channels, 0, sums, products)
     else:
-        for chunk in prange(chunks, num_threads=threads, schedule="static"):
-            chunk_products(x, g, mean, rows, channels, chunk, sums, products)
+        for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+            if stopped(watched):
+                status += -1
+            else:
+                chunk_products(x, g, mean, rows, channels, chunk, sums, products)
+    if status < 0:
+        free(sums)
+        return -1
     for c in range(channels):
         sum[c] = product[c] = 0
     for chunk in range(chunks):
@@ -161,20 +176,25 @@ cdef inline int per_element(
     cdef Py_ssize_t pixels = max(<Py_ssize_t>1, RUN // max(channels, <Py_ssize_t>1))
     cdef Py_ssize_t whole = pixels * channels
     cdef Py_ssize_t n = rows * channels
-    cdef Py_ssize_t runs, part, i
+    cdef Py_ssize_t runs, part, i, parts = pieces(2 * n, threads)
+    cdef int status = 0
+    cdef const int* watched = watch()
     cdef real* table = <real*>allocate(4 * whole + 1, sizeof(real))
     if table == NULL:
         return -1
     for i in range(4 * whole):
         table[i] = <real>channel[i // whole * channels + i % whole % channels] if channels > 0 else 0
     runs = (n + whole - 1) // whole if whole > 0 else 0
-    if threads == 1:
+    if parts == 1:
         some_elements(x, g, table, out, n, whole, 0, runs)
     else:
-        for part in prange(threads, num_threads=threads, schedule="static"):
-            some_elements(x, g, table, out, n, whole, runs * part // threads, runs * (part + 1) // threads)
+        for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+            if stopped(watched):
+                status += -1
+            else:
+                some_elements(x, g, table, out, n, whole, runs * part // parts, runs * (part + 1) // parts)
     free(table)
-    return 0
+    return status
 
 
 cdef inline int forward_all(

@@ -10,6 +10,7 @@ from libc.stdlib cimport free
 from cnnref._elementary cimport log
 from cnnref._memory cimport allocate
 from cnnref._types cimport real
+from cnnref.threads cimport pieces, stopped, team_size, watch
 
 cdef enum:
     CHUNK = 256  # rows whose losses are added up first
@@ -64,33 +65,46 @@ cdef inline double chunk_loss(
     return loss
 
 
-cdef inline double mean_loss(
-    const real* al, const Labels* y, Py_ssize_t m, Py_ssize_t n, int threads
+cdef inline int mean_loss(
+    const real* al, const Labels* y, Py_ssize_t m, Py_ssize_t n, double* mean
 ) noexcept nogil:
+    """-1 where the call is to stop."""
+    cdef double work = m * (20.0 * (n if y.smoothing > 0 else 1) + 20)
+    cdef int threads = team_size(work), status = 0
     cdef Py_ssize_t chunks = (m + CHUNK - 1) // CHUNK
     cdef Py_ssize_t chunk
     cdef double loss = 0
     cdef double* partial = NULL
+    cdef const int* watched = watch()
     if threads > 1:
         partial = <double*>allocate(chunks, sizeof(double))
     if partial == NULL:
         for chunk in range(chunks):
+            if chunk > 0 and stopped(watched):
+                return -1
             loss += chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
-        return loss / counted(y, m)
-    for chunk in prange(chunks, num_threads=threads, schedule="static"):
-        partial[chunk] = chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
-    for chunk in range(chunks):
-        loss += partial[chunk]
-    free(partial)
-    return loss / counted(y, m)
+    else:
+        for chunk in prange(chunks, num_threads=threads, schedule="static"):
+            if stopped(watched):
+                status += -1
+            else:
+                partial[chunk] = chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
+        if status == 0:
+            for chunk in range(chunks):
+                loss += partial[chunk]
+        free(partial)
+    mean[0] = loss / counted(y, m)
+    return status
 
 
-cdef inline void loss_gradient(const real* al, const Labels* y, real* dal, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
-    """What it does not write is 0 already."""
-    cdef double share = -1.0 / <double>counted(y, m), spread = y.smoothing / n * share
+cdef inline void loss_gradient_rows(
+    const real* al, const Labels* y, real* dal, Py_ssize_t n, double rows, Py_ssize_t begin, Py_ssize_t end
+) noexcept nogil:
+    """Rows from `begin` to `end`, of so many that count; what is not written is 0 already."""
+    cdef double share = -1.0 / rows, spread = y.smoothing / n * share
     cdef double own = (1 - y.smoothing) * share + spread
     cdef Py_ssize_t row, k, label
-    for row in range(m):
+    for row in range(begin, end):
         if left_out(y, row):
             continue
         label = y.columns[row * y.step]
@@ -118,13 +132,32 @@ cdef inline void logit_gradient_rows(
             dx[k] = (al[k] - own) / count
 
 
-cdef inline void logit_gradient(
-    const real* al, const Labels* y, real* dx, Py_ssize_t m, Py_ssize_t n, int threads
+cdef inline void gradient_rows(
+    const real* al, const Labels* y, real* out, Py_ssize_t n, double rows, bint of_logits, Py_ssize_t begin,
+    Py_ssize_t end
 ) noexcept nogil:
+    if of_logits:
+        logit_gradient_rows(al, y, out, n, rows, begin, end)
+    else:
+        loss_gradient_rows(al, y, out, n, rows, begin, end)
+
+
+cdef inline int gradient(
+    const real* al, const Labels* y, real* out, Py_ssize_t m, Py_ssize_t n, bint of_logits
+) noexcept nogil:
+    """The gradient by the logits, or by the probabilities: on one thread, into zeros; -1 where the call is to stop."""
     cdef double rows = <double>counted(y, m)
-    cdef Py_ssize_t part
-    if threads == 1:
-        logit_gradient_rows(al, y, dx, n, rows, 0, m)
-        return
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        logit_gradient_rows(al, y, dx, n, rows, m * part // threads, m * (part + 1) // threads)
+    cdef double work = <double>m * (n if of_logits or y.smoothing > 0 else 1)
+    cdef int threads = team_size(work) if of_logits else 1
+    cdef int status = 0
+    cdef Py_ssize_t part, parts = pieces(work, threads)
+    cdef const int* watched = watch()
+    if parts == 1:
+        gradient_rows(al, y, out, n, rows, of_logits, 0, m)
+        return 0
+    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if stopped(watched):
+            status += -1
+        else:
+            gradient_rows(al, y, out, n, rows, of_logits, m * part // parts, m * (part + 1) // parts)
+    return status

@@ -5,7 +5,7 @@ from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, pieces, stopped, team_size, watch
 
 # ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
 ctypedef void (*kernel_f)(
@@ -40,17 +40,26 @@ cdef inline ndarray run(
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
     cdef Py_ssize_t part
     cdef int threads = team_size(n * work)
+    cdef Py_ssize_t parts = pieces(n * work, threads)
+    cdef int status = 0
+    cdef const int* watched
     cdef void* z_data = cnp.PyArray_DATA(z)
     cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
     with nogil:
-        if threads == 1:
+        if parts == 1:
             run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
         else:
-            for part in prange(threads, num_threads=threads, schedule="static"):
-                run_part(
-                    in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // threads,
-                    n * (part + 1) // threads, option,
-                )
+            watched = watch()
+            for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+                if stopped(watched):
+                    status += -1
+                else:
+                    run_part(
+                        in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // parts,
+                        n * (part + 1) // parts, option,
+                    )
+    if status < 0:
+        fail("stopped")
     return out

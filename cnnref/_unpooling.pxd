@@ -17,6 +17,11 @@ from cnnref._memory cimport allocate
 from cnnref._pooling cimport LANES, Pooling, by_phase, tap
 from cnnref._types cimport inlined, real
 from cnnref._window cimport end_window, first_window
+from cnnref.threads cimport stopped
+
+
+cdef enum:
+    OFTEN = 16  # with windows larger than that, each row of them takes so long that `stopped` is asked before it
 
 
 cdef inline inlined spread_lanes(
@@ -118,12 +123,14 @@ cdef inline void clear_lines(const Pooling* p, real* image, Py_ssize_t begin, Py
 
 cdef inline void unpool_rows(
     const Pooling* p, const real* da, const tap* argmax, bint is_max, real* buffer, real* image, Py_ssize_t begin,
-    Py_ssize_t end,
+    Py_ssize_t end, const int* watched,
 ) noexcept nogil:
-    """The rows of one image from `begin` to `end`; `buffer` has room for a row of windows."""
+    """The rows of one image from `begin` to `end`, unless `stopped`; `buffer` has room for a row of windows."""
     cdef Py_ssize_t length = p.width * p.channels, windows = p.n_W * p.channels
     cdef Py_ssize_t clear = begin, ready, i, top, first, last
     for i in range(first_window(begin, p.f, p.stride), end_window(end - 1, p.stride, p.n_H)):
+        if p.f > OFTEN and stopped(watched):
+            return
         top = i * p.stride
         first, last = max(begin - top, <Py_ssize_t>0), min(end - top, p.f)
         ready = top + last
@@ -168,9 +175,10 @@ cdef inline inlined join_pixels(
 
 
 cdef inline void unpool_phases(
-    const Pooling* p, const real* da, const tap* argmax, bint is_max, Py_ssize_t y, real* buffer, real* sums, real* out
+    const Pooling* p, const real* da, const tap* argmax, bint is_max, Py_ssize_t y, real* buffer, real* sums, real* out,
+    const int* watched,
 ) noexcept nogil:
-    """Row `y` of an image; `buffer` has room for a row of windows, `sums` for the pixels of all phases."""
+    """Row `y` of an image, unless `stopped`; `buffer` has room for a row of windows, `sums` for the pixels of all phases."""
     cdef Py_ssize_t c = p.channels, phases = min(p.stride, p.width), windows = p.n_W * p.channels
     cdef Py_ssize_t room = (p.width // p.stride + 1) * c
     cdef Py_ssize_t q, i, back, count
@@ -179,6 +187,8 @@ cdef inline void unpool_phases(
         sums = out
     memset(sums, 0, (p.width * c if p.stride == 1 else phases * room) * sizeof(real))
     for i in range(first_window(y, p.f, p.stride), end_window(y, p.stride, p.n_H)):
+        if p.f > OFTEN and stopped(watched):
+            return
         if is_max:
             widen_row(argmax + i * windows, windows, buffer)
             shares = da + i * windows
@@ -210,9 +220,10 @@ cdef inline void unpool_phases(
 
 
 cdef inline int unpool_lines(
-    const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out, Py_ssize_t begin, Py_ssize_t end
+    const Pooling* p, const real* da, const tap* argmax, bint is_max, real* out, Py_ssize_t begin, Py_ssize_t end,
+    const int* watched,
 ) noexcept nogil:
-    """Input rows from `begin` to `end`, counted through the batch; -1 if memory runs out."""
+    """Input rows from `begin` to `end`, counted through the batch; -1 if memory runs out or the call is to stop."""
     cdef Py_ssize_t length = p.width * p.channels, windows = p.n_H * p.n_W * p.channels
     cdef Py_ssize_t line = begin, y, last, sample
     cdef real* buffer = <real*>allocate(p.n_W * p.channels, sizeof(real))
@@ -231,13 +242,13 @@ cdef inline int unpool_lines(
             for y in range(y, last):
                 unpool_phases(
                     p, da + sample * windows, argmax + sample * windows, is_max, y, buffer, sums,
-                    out + (sample * p.height + y) * length,
+                    out + (sample * p.height + y) * length, watched,
                 )
         else:
             unpool_rows(
                 p, da + sample * windows, argmax + sample * windows, is_max, buffer,
-                out + sample * p.height * length, y, last,
+                out + sample * p.height * length, y, last, watched,
             )
     free(sums)
     free(buffer)
-    return 0
+    return -1 if p.f > OFTEN and stopped(watched) else 0

@@ -29,7 +29,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._batch_norm cimport backward_all, forward_all, updated
 from cnnref._check_norm cimport check_batch_norm_backward, check_batch_norm_forward
 from cnnref._memory cimport allocate
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, team_size
 
 from cnnref.caches import BatchNormCache
 
@@ -138,7 +138,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
             )
         free(work)
     if failed:
-        raise MemoryError(f"batch_norm_forward: no memory for the sums of {channels} channels")
+        fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
     if not kept:
         new_mean = new_variance = None
     return out, BatchNormCache(x, scale, mean, variance, new_mean, new_variance, dict(hparameters))
@@ -210,5 +210,5 @@ def batch_norm_backward(dA, cache):
             )
         free(work)
     if failed:
-        raise MemoryError(f"batch_norm_backward: no memory for the sums of {channels} channels")
+        fail(f"batch_norm_backward: no memory for the sums of {channels} channels")
     return out, dgamma, dbeta

@@ -20,7 +20,7 @@ from cnnref._check_norm cimport check_global_average_pool_backward, check_global
 from cnnref._memory cimport allocate
 from cnnref._moments cimport VALUE, chunk_sums
 from cnnref._types cimport real
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -58,20 +58,26 @@ cdef void images(
 cdef int all_images(
     const real* x, real* out, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward, int threads
 ) noexcept nogil:
-    """-1 if there is no memory."""
+    """-1 if there is no memory, or the call is to stop."""
     cdef Py_ssize_t part
+    cdef Py_ssize_t parts = min(pieces(<double>samples * pixels * channels, threads), max(samples, <Py_ssize_t>1))
+    cdef int status = 0
+    cdef const int* watched = watch()
     cdef double* sums = <double*>allocate(samples * channels + 1 if forward else 1, sizeof(double))
     if sums == NULL:
         return -1
-    if threads == 1:
+    if parts == 1:
         images(x, out, sums, pixels, channels, forward, 0, samples)
     else:
-        for part in prange(threads, num_threads=threads, schedule="static"):
-            images(
-                x, out, sums, pixels, channels, forward, samples * part // threads, samples * (part + 1) // threads
-            )
+        for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+            if stopped(watched):
+                status += -1
+            else:
+                images(
+                    x, out, sums, pixels, channels, forward, samples * part // parts, samples * (part + 1) // parts
+                )
     free(sums)
-    return 0
+    return status
 
 
 cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
@@ -94,7 +100,7 @@ cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
         else:
             failed = all_images(<const double*>x_data, <double*>out_data, samples, pixels, channels, forward, threads)
     if failed:
-        raise MemoryError(f"global_average_pool: no memory for {samples} x {channels} sums")
+        fail(f"global_average_pool: no memory for {samples} x {channels} sums")
     return out
 
 

@@ -20,7 +20,7 @@ from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._elementary cimport log
 from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
 from cnnref._types cimport multiply_add, real
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -105,31 +105,39 @@ cdef void some_rows(
             at += 1
 
 
-cdef void all_rows(
-    const real* x, const real* dl, real* out, Py_ssize_t rows, Py_ssize_t n, int threads
-) noexcept nogil:
-    cdef Py_ssize_t part
-    if threads == 1:
+cdef int in_pieces(const real* x, const real* dl, real* out, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """All rows; -1 where the call is to stop."""
+    cdef double work = rows * n * EXP_WORK
+    cdef int threads = team_size(work), status = 0
+    cdef Py_ssize_t part, parts = pieces(work, threads)
+    cdef const int* watched = watch()
+    if parts == 1:
         some_rows(x, dl, out, 0, rows, n)
-        return
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        some_rows(x, dl, out, rows * part // threads, rows * (part + 1) // threads, n)
+        return 0
+    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if stopped(watched):
+            status += -1
+        else:
+            some_rows(x, dl, out, rows * part // parts, rows * (part + 1) // parts, n)
+    return status
 
 
 cdef ndarray run(ndarray x, ndarray dl):
     cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
     cdef Py_ssize_t rows = x.shape[0]
     cdef Py_ssize_t n = x.shape[1]
-    cdef int threads = team_size(rows * n * EXP_WORK)
+    cdef int status
     cdef void* x_data = cnp.PyArray_DATA(x)
     cdef void* dl_data = NULL if dl is None else cnp.PyArray_DATA(dl)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(x)
     with nogil:
         if is_single:
-            all_rows(<const float*>x_data, <const float*>dl_data, <float*>out_data, rows, n, threads)
+            status = in_pieces(<const float*>x_data, <const float*>dl_data, <float*>out_data, rows, n)
         else:
-            all_rows(<const double*>x_data, <const double*>dl_data, <double*>out_data, rows, n, threads)
+            status = in_pieces(<const double*>x_data, <const double*>dl_data, <double*>out_data, rows, n)
+    if status < 0:
+        fail("log_softmax: stopped")
     return out
 
 

@@ -24,8 +24,8 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, named, single, zeros
 from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
-from cnnref._cross_entropy cimport Labels, logit_gradient, loss_gradient, mean_loss
-from cnnref.threads cimport team_size
+from cnnref._cross_entropy cimport Labels, gradient, mean_loss
+from cnnref.threads cimport fail
 
 from cnnref.caches import CrossEntropyCache
 
@@ -86,8 +86,8 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     cdef cnp.npy_intp* columns
     cdef void* al_data
     cdef bint is_single
-    cdef int threads
-    cdef double loss
+    cdef int status
+    cdef double loss = 0
     cdef Labels labels
     al, y, smoothing, ignoring, ignored = check_cross_entropy_cost(
         AL, Y, batch_size, label_smoothing, ignore_index
@@ -99,15 +99,16 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     columns = <cnp.npy_intp*>cnp.PyArray_DATA(y)
     al_data = cnp.PyArray_DATA(al)
     is_single = single(al)
-    threads = team_size(shape[0] * (20.0 * (n if labels.smoothing > 0 else 1) + 20))
     with nogil:
         for row in range(shape[0]):
             pairs[2 * row] = row
             pairs[2 * row + 1] = columns[row]
         if is_single:
-            loss = mean_loss(<const float*>al_data, &labels, shape[0], n, threads)
+            status = mean_loss(<const float*>al_data, &labels, shape[0], n, &loss)
         else:
-            loss = mean_loss(<const double*>al_data, &labels, shape[0], n, threads)
+            status = mean_loss(<const double*>al_data, &labels, shape[0], n, &loss)
+    if status < 0:
+        fail("cross_entropy_cost: stopped")
     return loss, named(CrossEntropyCache, (al, index))
 
 
@@ -143,14 +144,17 @@ def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
     cdef Py_ssize_t m = al.shape[0]
     cdef Py_ssize_t n = al.shape[1]
     cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
+    cdef int status
     cdef void* al_data = cnp.PyArray_DATA(al)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(al)
     with nogil:
         if is_single:
-            loss_gradient(<const float*>al_data, &labels, <float*>out_data, m, n)
+            status = gradient(<const float*>al_data, &labels, <float*>out_data, m, n, False)
         else:
-            loss_gradient(<const double*>al_data, &labels, <double*>out_data, m, n)
+            status = gradient(<const double*>al_data, &labels, <double*>out_data, m, n, False)
+    if status < 0:
+        fail("cross_entropy_backward: stopped")
     return out
 
 
@@ -185,14 +189,16 @@ def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None
     out = empty(al, 2, cnp.PyArray_DIMS(al))
     cdef Py_ssize_t m = al.shape[0]
     cdef Py_ssize_t n = al.shape[1]
-    cdef int threads = team_size(<double>m * n)
     cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
+    cdef int status
     cdef void* al_data = cnp.PyArray_DATA(al)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(al)
     with nogil:
         if is_single:
-            logit_gradient(<const float*>al_data, &labels, <float*>out_data, m, n, threads)
+            status = gradient(<const float*>al_data, &labels, <float*>out_data, m, n, True)
         else:
-            logit_gradient(<const double*>al_data, &labels, <double*>out_data, m, n, threads)
+            status = gradient(<const double*>al_data, &labels, <double*>out_data, m, n, True)
+    if status < 0:
+        fail("softmax_cross_entropy_backward: stopped")
     return out

@@ -77,7 +77,7 @@ cdef int unpool_part(
     while begin < end:
         # Windows that reach over the end of a piece are looked at twice: so pieces of several windows.
         last = min(begin + max(piece(p), 4 * p.f), end)
-        if stopped(watched) or unpool_lines(p, da, argmax, is_max, out, begin, last) < 0:
+        if stopped(watched) or unpool_lines(p, da, argmax, is_max, out, begin, last, watched) < 0:
             return -1
         begin = last
     return 0

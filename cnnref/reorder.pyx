@@ -15,7 +15,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty
 from cnnref._check_elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -46,18 +46,6 @@ cdef void pad_lines(
         )
 
 
-cdef void pad_images(
-    const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
-    int threads,
-) noexcept nogil:
-    cdef Py_ssize_t lines = m * (height + 2 * pad), part
-    if threads == 1:
-        pad_lines(x, out, 0, lines, height, pad, inner, margin)
-        return
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        pad_lines(x, out, lines * part // threads, lines * (part + 1) // threads, height, pad, inner, margin)
-
-
 cdef void crop_lines(
     const char* x, char* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
     Py_ssize_t margin,
@@ -72,36 +60,66 @@ cdef void crop_lines(
         )
 
 
-cdef void crop_images(
-    const char* x, char* out, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner, Py_ssize_t margin,
-    int threads,
+cdef void some_lines(
+    const char* x, char* out, bint padding, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad,
+    Py_ssize_t inner, Py_ssize_t margin,
 ) noexcept nogil:
-    cdef Py_ssize_t lines = m * height, part
-    if threads == 1:
-        crop_lines(x, out, 0, lines, height, pad, inner, margin)
-        return
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        crop_lines(x, out, lines * part // threads, lines * (part + 1) // threads, height, pad, inner, margin)
+    if padding:
+        pad_lines(x, out, begin, end, height, pad, inner, margin)
+    else:
+        crop_lines(x, out, begin, end, height, pad, inner, margin)
 
 
-cdef void copy_bytes(const char* x, char* out, Py_ssize_t size, int threads) noexcept nogil:
-    cdef Py_ssize_t part, begin
-    if threads == 1:
+cdef int copy_lines(
+    const char* x, char* out, bint padding, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
+    Py_ssize_t margin,
+) noexcept nogil:
+    """All rows of padded images, or of images without their padding; -1 where the call is to stop."""
+    cdef Py_ssize_t lines = m * (height + 2 * pad if padding else height)
+    cdef double work = lines * <double>(inner + 2 * margin if padding else inner) / 4
+    cdef int threads = team_size(work), status = 0
+    cdef Py_ssize_t part, parts = pieces(work, threads)
+    cdef const int* watched = watch()
+    if parts == 1:
+        some_lines(x, out, padding, 0, lines, height, pad, inner, margin)
+        return 0
+    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if stopped(watched):
+            status += -1
+        else:
+            some_lines(
+                x, out, padding, lines * part // parts, lines * (part + 1) // parts, height, pad, inner, margin
+            )
+    return status
+
+
+cdef int copy_bytes(const char* x, char* out, Py_ssize_t size) noexcept nogil:
+    """-1 where the call is to stop."""
+    cdef int threads = team_size(size / 4.0), status = 0
+    cdef Py_ssize_t part, begin, parts = pieces(size / 4.0, threads)
+    cdef const int* watched = watch()
+    if parts == 1:
         memcpy(out, x, size)
-        return
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        begin = size // threads * part
-        memcpy(out + begin, x + begin, (size if part + 1 == threads else begin + size // threads) - begin)
+        return 0
+    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        begin = size // parts * part
+        if stopped(watched):
+            status += -1
+        else:
+            memcpy(out + begin, x + begin, (size if part + 1 == parts else begin + size // parts) - begin)
+    return status
 
 
-cdef ndarray reshaped_copy(ndarray x, int ndim, cnp.npy_intp* shape):
+cdef ndarray reshaped_copy(str function, ndarray x, int ndim, cnp.npy_intp* shape):
     cdef ndarray out = empty(x, ndim, shape)
     cdef Py_ssize_t size = cnp.PyArray_NBYTES(x)
     cdef const char* x_data = cnp.PyArray_BYTES(x)
     cdef char* out_data = cnp.PyArray_BYTES(out)
-    cdef int threads = team_size(size / 4.0)
+    cdef int status
     with nogil:
-        copy_bytes(x_data, out_data, size, threads)
+        status = copy_bytes(x_data, out_data, size)
+    if status < 0:
+        fail(f"{function}: stopped")
     return out
 
 
@@ -138,17 +156,18 @@ def pad3d(input, stride=1):
     cdef Py_ssize_t pad, inner, margin, item
     cdef const char* x_data
     cdef char* out_data
-    cdef int threads
+    cdef int status = 0
     x, pad, shape[1], shape[2] = check_pad3d(input, stride)
     shape[0], shape[3] = x.shape[0], x.shape[3]
     out = empty(x, 4, shape)
     item = cnp.PyArray_ITEMSIZE(x)
     inner, margin = x.shape[2] * shape[3] * item, pad * shape[3] * item
     x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
-    threads = team_size(cnp.PyArray_NBYTES(out) / 4.0)
     with nogil:
         if inner + 2 * margin > 0:
-            pad_images(x_data, out_data, shape[0], shape[1] - 2 * pad, pad, inner, margin, threads)
+            status = copy_lines(x_data, out_data, True, shape[0], shape[1] - 2 * pad, pad, inner, margin)
+    if status < 0:
+        fail("pad3d: stopped")
     return out
 
 
@@ -183,7 +202,7 @@ def pad3d_backward(doutput, stride=1):
     cdef Py_ssize_t pad, inner, margin, item
     cdef const char* x_data
     cdef char* out_data
-    cdef int threads
+    cdef int status = 0
     x, pad = check_pad3d_backward(doutput, stride)
     shape[0], shape[3] = x.shape[0], x.shape[3]
     shape[1], shape[2] = x.shape[1] - 2 * pad, x.shape[2] - 2 * pad
@@ -191,10 +210,11 @@ def pad3d_backward(doutput, stride=1):
     item = cnp.PyArray_ITEMSIZE(x)
     inner, margin = shape[2] * shape[3] * item, pad * shape[3] * item
     x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
-    threads = team_size(cnp.PyArray_NBYTES(out) / 4.0)
     with nogil:
         if inner > 0:
-            crop_images(x_data, out_data, shape[0], shape[1], pad, inner, margin, threads)
+            status = copy_lines(x_data, out_data, False, shape[0], shape[1], pad, inner, margin)
+    if status < 0:
+        fail("pad3d_backward: stopped")
     return out
 
 
@@ -228,7 +248,7 @@ def arr2col(X):
     cdef cnp.npy_intp[2] shape
     x, shape[1] = check_arr2col(X)
     shape[0] = x.shape[0]
-    return reshaped_copy(x, 2, shape), x
+    return reshaped_copy("arr2col", x, 2, shape), x
 
 
 def col2arr(X, cache):
@@ -261,4 +281,4 @@ def col2arr(X, cache):
     x, shape = check_col2arr(X, cache)
     cdef cnp.npy_intp[4] extents
     extents[0], extents[1], extents[2], extents[3] = shape
-    return reshaped_copy(x, 4, extents)
+    return reshaped_copy("col2arr", x, 4, extents)

@@ -19,7 +19,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
 from cnnref._types cimport multiply_add, real
-from cnnref.threads cimport team_size
+from cnnref.threads cimport fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -108,32 +108,41 @@ cdef void softmax_rows(
             at += 1
 
 
-cdef void softmax_all(
-    const real* x, const real* dp, real* out, Py_ssize_t rows, Py_ssize_t n, bint shift, int threads
+cdef int softmax_all(
+    const real* x, const real* dp, real* out, Py_ssize_t rows, Py_ssize_t n, bint shift
 ) noexcept nogil:
-    """Softmax, or its gradient where `dp` is given."""
-    cdef Py_ssize_t part
-    if threads == 1:
+    """Softmax, or its gradient where `dp` is given; -1 where the call is to stop."""
+    cdef double work = rows * n * EXP_WORK
+    cdef int threads = team_size(work), status = 0
+    cdef Py_ssize_t part, parts = pieces(work, threads)
+    cdef const int* watched = watch()
+    if parts == 1:
         softmax_rows(x, dp, out, 0, rows, n, shift)
-        return
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        softmax_rows(x, dp, out, rows * part // threads, rows * (part + 1) // threads, n, shift)
+        return 0
+    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if stopped(watched):
+            status += -1
+        else:
+            softmax_rows(x, dp, out, rows * part // parts, rows * (part + 1) // parts, n, shift)
+    return status
 
 
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
     cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
     cdef Py_ssize_t rows = x.shape[0]
     cdef Py_ssize_t n = x.shape[1]
-    cdef int threads = team_size(rows * n * EXP_WORK)
+    cdef int status
     cdef void* x_data = cnp.PyArray_DATA(x)
     cdef void* dp_data = NULL if dp is None else cnp.PyArray_DATA(dp)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(x)
     with nogil:
         if is_single:
-            softmax_all(<const float*>x_data, <const float*>dp_data, <float*>out_data, rows, n, shift, threads)
+            status = softmax_all(<const float*>x_data, <const float*>dp_data, <float*>out_data, rows, n, shift)
         else:
-            softmax_all(<const double*>x_data, <const double*>dp_data, <double*>out_data, rows, n, shift, threads)
+            status = softmax_all(<const double*>x_data, <const double*>dp_data, <double*>out_data, rows, n, shift)
+    if status < 0:
+        fail("softmax: stopped")
     return out
 
 

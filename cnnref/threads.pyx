@@ -82,6 +82,18 @@ cdef enum:
     # Milliseconds between looks for signals: the wait for the interpreter's lock is then lost in them.
     LOOK = 100
 
+# Operations between looks at whether a call is to stop: a millisecond or so.
+cdef double WORK_PER_PIECE = 4e6
+
+
+cdef Py_ssize_t pieces(double work, int threads) noexcept nogil:
+    """Into how many equal pieces, one `stopped` before each, a call of `work` operations on `threads` threads is cut.
+
+    A multiple of the threads, so that each has as many; 1 for a call that one thread does at once.
+    """
+    return threads * (1 + <Py_ssize_t>(work / (threads * WORK_PER_PIECE)))
+
+
 cdef unsigned long _main = 0
 cdef int _stop = 0
 cdef int _never = 0

@@ -26,7 +26,7 @@ from conformance.conventions import Settings, offered, parse
 from conformance.differences import Declared
 from conformance.layout import LAYOUTS, inward, outward
 from conformance.operations import OPERATIONS
-from conformance.subprocess_adapter import Program, ProgramError
+from conformance.subprocess_adapter import TIME_LIMIT, Program, ProgramError
 
 
 class LoadError(ValueError):
@@ -170,7 +170,7 @@ def dirty(expected: Mapping[str, NDArray[Any]], dtype: np.dtype[Any], value: flo
     del blocks
 
 
-def load(spec: str, settings: Settings | None = None) -> Implementation:
+def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_LIMIT) -> Implementation:
     """Load the implementation that ``--impl`` names.
 
     Parameters
@@ -182,13 +182,15 @@ def load(spec: str, settings: Settings | None = None) -> Implementation:
     settings : Settings, optional
         How strictly it is read. Conventions that its module declares (``conventions = {...}``) hold
         where `settings` says nothing else.
+    time_limit : float, optional
+        Seconds that a case may take; a program behind pipes is ended before they are over.
 
     Raises
     ------
     LoadError
         If there is no such module, it cannot be imported, or what it declares has no bound.
     """
-    target = Program(shlex.split(spec[5:])) if spec.startswith("exec:") else _found(spec)
+    target = Program(shlex.split(spec[5:]), time_limit) if spec.startswith("exec:") else _found(spec)
     settings = settings or Settings()
     try:
         if not any(has(target, name) for name in OPERATIONS):

@@ -23,8 +23,11 @@ from numpy.typing import NDArray
 from conformance.case import Case
 from conformance.operations import OPERATIONS
 
-#: Seconds for one answer; less than what the suite itself waits for a case.
-PATIENCE = 20.0
+#: Seconds that a case may take, if nothing else is asked for; one takes milliseconds.
+TIME_LIMIT = 60.0
+#: The part of a case's time that a program has for one answer: its silence is then what is recorded, and it is
+#: ended, before the process that asked it is taken for hung.
+ANSWER = 0.9
 #: The largest answer taken, in bytes: an extent that was never set must not exhaust the memory.
 LARGEST = 1 << 30
 #: The longest line of text.
@@ -46,18 +49,18 @@ class Program:
     ----------
     command : sequence of str
         The program and its arguments.
-    patience : float, optional
-        Seconds for one answer.
+    time_limit : float, optional
+        Seconds for a case; an answer may take `ANSWER` of them.
     """
 
-    def __init__(self, command: Sequence[str], patience: float = PATIENCE) -> None:
+    def __init__(self, command: Sequence[str], time_limit: float = TIME_LIMIT) -> None:
         if not command:
             raise ProgramError("no command; expected exec:COMMAND")
-        self._command, self._patience = list(command), patience
+        self._command, self._patience = list(command), ANSWER * time_limit
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: BinaryIO | None = None
         self._buffer = b""
-        self._deadline = 0.0
+        self._allowed = self._deadline = 0.0
         self._functions: frozenset[str] | None = None
         self.layout = "NHWC"
 
@@ -108,7 +111,8 @@ class Program:
     def _introduced(self) -> list[str]:
         """What the program says it is: ``functions NAME ...`` and, if it likes, ``layout NCHW``."""
         self._start()
-        self._send(b"functions\n")
+        first = self._functions is None  # loading takes as long as it takes, however short a case's limit
+        self._send(b"functions\n", max(self._patience, ANSWER * TIME_LIMIT) if first else self._patience)
         try:
             words = self._line().split()
             if words[:1] == ["layout"] and len(words) == 2:
@@ -126,7 +130,7 @@ class Program:
     def _ask(self, request: bytes, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         if self._process is None:
             self._introduced()
-        self._send(request)
+        self._send(request, self._patience)
         try:
             words = self._line().split()
             if words[:1] == ["absent"]:
@@ -171,11 +175,11 @@ class Program:
             self._errors.close()
             raise ProgramError(f"{self._command[0]}: {error.strerror}") from error
 
-    def _send(self, request: bytes) -> None:
+    def _send(self, request: bytes, patience: float) -> None:
         """Write in a thread of its own: a program that answers before it has read all would block both."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._deadline = time.monotonic() + self._patience
+        self._allowed, self._deadline = patience, time.monotonic() + patience
         threading.Thread(target=_write, args=(self._process.stdin, request), daemon=True).start()
 
     def _line(self) -> str:
@@ -204,7 +208,7 @@ class Program:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             if not selector.select(max(0.0, self._deadline - time.monotonic())):
-                raise ProgramError(f"the program gave no answer within {self._patience:g} seconds")
+                raise ProgramError(f"the program gave no answer within {self._allowed:g} seconds")
         got = os.read(self._process.stdout.fileno(), 1 << 20)
         if not got:
             raise ProgramError(f"the program {self._end()}{self._complaint()}")

@@ -28,7 +28,8 @@ def add(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--time-limit", type=_seconds, default=TIME_LIMIT, metavar="SECONDS",
-        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g})",
+        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g}); a program (exec:) has "
+        "nine tenths of them for each answer",
     )  # fmt: skip
     command.add_argument(
         "--dask", metavar="ADDRESS",

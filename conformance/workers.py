@@ -25,9 +25,7 @@ from conformance.conventions import Settings
 from conformance.corners import corner_of
 from conformance.implementation import LoadError, load
 from conformance.record import Record, blank
-
-#: Seconds after which a case that has not answered is taken for hung; one takes milliseconds.
-TIME_LIMIT = 60.0
+from conformance.subprocess_adapter import TIME_LIMIT
 
 #: Seconds after which a worker sends what it has, though its batch is not done.
 _SEND = 0.5
@@ -62,7 +60,7 @@ def batches(cases: Iterable[Case]) -> Batches:
         yield batch
 
 
-def _work(connection: Connection, at: Any, spec: str, settings: Settings) -> None:
+def _work(connection: Connection, at: Any, spec: str, settings: Settings, time_limit: float) -> None:
     """A worker's life: load the implementation, judge batches until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     silence = os.open(os.devnull, os.O_WRONLY)  # an implementation that prints megabytes drowns nothing
@@ -72,7 +70,7 @@ def _work(connection: Connection, at: Any, spec: str, settings: Settings) -> Non
     from conformance.judge import Judge
 
     try:
-        implementation = load(spec, settings)
+        implementation = load(spec, settings, time_limit)
     except LoadError as error:
         connection.send(("unusable", str(error)))
         return
@@ -178,7 +176,7 @@ class Workers:
         ours, theirs = self._context.Pipe()
         at = self._context.RawValue(ctypes.c_longlong, -1)
         process = self._context.Process(
-            target=_work, args=(theirs, at, self._spec, self._settings), daemon=True
+            target=_work, args=(theirs, at, self._spec, self._settings, self._limit), daemon=True
         )
         process.start()
         theirs.close()

@@ -19,6 +19,7 @@ from conformance.operations import OPERATIONS, select
 from conformance.record import case_status
 from conformance.signature import LackingError, called
 from conformance.subprocess_adapter import Program, ProgramError
+from conformance.workers import Workers
 
 C = Path(__file__).parent.parent / "examples" / "c_kernels" / "kernels.c"
 HYPER = {"stride": 2, "pad": 1}
@@ -217,17 +218,29 @@ for line in sys.stdin.buffer:
             "status 1.*out of luck",
         ),
         ("print('x' * 9000, end='', flush=True)", "expected a line of text"),
-        ("__import__('time').sleep(60)", "no answer within 1.5 seconds"),
+        ("__import__('time').sleep(60)", "no answer within 1.8 seconds"),
     ],
 )
 def test_what_breaks_the_protocol_is_said(answer, message):
-    program = Program([sys.executable, "-c", SPEAK.format(answer=answer)], patience=1.5)
+    program = Program([sys.executable, "-c", SPEAK.format(answer=answer)], time_limit=2.0)
     case = Case.parse("relu:f32:m1h1w1c3:small:0")
     assert program.has("relu")
     for _ in range(2):  # a second time: it was started anew
         with pytest.raises(ProgramError, match=message):
             program.answer(case, {"Z": np.ones((1, 1, 1, 3), np.float32)})
     program.close()
+
+
+def test_the_time_limit_of_a_run_is_a_programs_too(tmp_path):
+    """It is ended for its silence, in time, by the worker that asked it; the cases after it are judged."""
+    program = tmp_path / "slow.py"
+    answer = "(__import__('time').sleep(60 * (b'm=2' in line)), print('error done', flush=True))"
+    program.write_text(SPEAK.format(answer=f"line.startswith(b'call') and {answer}"))
+    cases = [Case.parse(f"relu:f32:m{m}h1w1c3:small:0") for m in (1, 2, 3)]
+    workers = Workers(f"exec:{sys.executable} {program}", 1, time_limit=2.0)
+    reasons = [records[0].reason for _, _, records in workers.judge(cases)]
+    silent = "raised ProgramError: the program gave no answer within 1.8 seconds"
+    assert reasons == ["raised RuntimeError: done", silent, "raised RuntimeError: done"]
 
 
 def test_a_program_that_cannot_start_is_refused():
