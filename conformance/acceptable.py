@@ -8,6 +8,7 @@ and as many rows as columns in no case, so that the stride shows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from conformance.case import Case
 from conformance.data import array_shapes
@@ -37,7 +38,7 @@ def acceptable(case: Case) -> bool:
     return all(math.prod(shape) <= _ELEMENTS for shape in array_shapes(case).values())
 
 
-def distinct(values: list[int]) -> bool:
+def distinct(values: Sequence[object]) -> bool:
     """Whether no two are equal."""
     return len(set(values)) == len(values)
 
@@ -58,12 +59,12 @@ def all_show(case: Case) -> bool:
     """Whether each option that has not its default makes a difference to where the windows read."""
     if "s" not in case.operation.parameters:
         return True
-    right = window_of(case), divisors(case).tolist()
+    right = window_of(case)
     for name, value in case.params:
         option = case.operation.option.get(name)
         if option is None or option.default in (None, value) or option.draw is not None:
             continue
         other = case.replace(**{name: option.default})
-        if (window_of(other), divisors(other).tolist()) == right:
+        if window_of(other) == right and divisors(other).tolist() == divisors(case).tolist():
             return False
     return True

@@ -97,7 +97,7 @@ class Case:
         """The word parameter `name` (``case.word("mode")``)."""
         return str(self.value(name))
 
-    @property
+    @cached_property
     def levels(self) -> dict[str, str]:
         """Of which kind each word and each option of the case is, by `Operation.factors`."""
         options = self.operation.option
@@ -106,7 +106,7 @@ class Case:
             for name in self.operation.factors
         }
 
-    @property
+    @cached_property
     def beyond(self) -> tuple[str, ...]:
         """The options in which the case goes beyond the contract's plain call, by their keys."""
         return tuple(option.key for option in self.operation.options if not option.is_plain(self._values))

@@ -14,8 +14,9 @@ from typing import Any
 from conformance.conventions import Settings
 from conformance.implementation import LoadError
 from conformance.record import Record
+from conformance.subprocess_adapter import TIME_LIMIT
 from conformance.sweep import SweepError
-from conformance.workers import BATCH, TIME_LIMIT, About, Batches, Judged, Numbered, Workers
+from conformance.workers import BATCH, About, Batches, Judged, Numbered, Workers
 
 #: Batches in a task, once every worker has had one: starting a process is then a few hundredths of it.
 TASK = 20

@@ -46,12 +46,20 @@ class Verdict:
     suspect: bool = False
 
 
+_EXPONENT = np.int64(0x7FF0 << 48)
+
+
 def spacing(expected: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.float64]:
     """The distance between neighbouring numbers of `dtype` at `expected`."""
     info = np.finfo(dtype)
-    size = np.clip(np.abs(expected), float(info.tiny), float(info.max))
-    result: NDArray[np.float64] = np.ldexp(1.0, np.frexp(size)[1] - 1 + int(np.log2(float(info.eps))))
-    return result
+    # The exponent alone is the power of two at or below a number; that of infinity is beyond the largest one.
+    power = np.array(expected)
+    bits = power.view(np.int64)
+    bits &= _EXPONENT
+    np.maximum(power, float(info.tiny), out=power)
+    np.minimum(power, 2.0 ** float(info.maxexp - 1), out=power)
+    power *= float(info.eps)
+    return power
 
 
 def compare(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any] | None) -> Verdict:
@@ -102,23 +110,25 @@ def _values(
     if (got == expected).all():
         first = (0,) * expected.ndim
         return Verdict("passed", bound.tier, 0.0, 0.0, first, float(expected[first]), float(got[first]))
-    limit = np.broadcast_to(bound.limit, expected.shape)
+    limit = _shaped(bound.limit, expected)
     error = np.abs(got - expected)
-    regular = np.isfinite(error)
-    if not regular.all():
+    regular: Any = True
+    if not error.max() < np.inf:
+        regular = np.isfinite(error)
         place = _nonfinite(got, expected, limit, float(np.finfo(dtype).max))
         if place is not None:
             value, wanted = float(got[place]), float(expected[place])
             return Verdict("failed", bound.tier, None, None, place, wanted, value, _unequal(value, wanted))
         error = np.where(regular, error, 0.0)  # equal infinities, NaN where NaN belongs
     worst, fraction = _worst(error, limit)
-    ulps = float((error / spacing(np.where(regular, expected, 0.0), dtype)).max())
+    finite = expected if regular is True else np.where(regular, expected, 0.0)
+    ulps = float((error / spacing(finite, dtype)).max())
     place = tuple(int(i) for i in np.unravel_index(worst, expected.shape))
     found = (ulps, fraction, place, float(expected[place]), float(got[place]))
     if fraction > 1:
         return Verdict("failed", bound.tier, *found, _too_far(bound, error, limit, ulps, fraction))
     if bound.statistical is not None:
-        worst, share = _worst(error, np.broadcast_to(bound.statistical, expected.shape))
+        worst, share = _worst(error, _shaped(bound.statistical, expected))
         if share > 1:
             place = tuple(int(i) for i in np.unravel_index(worst, expected.shape))
             reason = f"error is {share:.3g} times the statistical limit, within the a-priori bound"
@@ -127,10 +137,17 @@ def _values(
     return Verdict("passed", bound.tier, *found)
 
 
+def _shaped(limit: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    return limit if limit.shape == expected.shape else np.broadcast_to(limit, expected.shape)
+
+
 def _worst(error: NDArray[np.float64], limit: NDArray[np.float64]) -> tuple[int, float]:
     """The flat index and the value of the largest share ``error / limit``; 0 / 0 is 0."""
-    share = np.where(error == 0, 0.0, error / limit)
-    worst = int(share.argmax())
+    share = error / limit
+    worst = int(share.argmax())  # NaN before everything else
+    if np.isnan(share.item(worst)):
+        share = np.where(error == 0, 0.0, share)
+        worst = int(share.argmax())
     return worst, float(share.reshape(-1)[worst])
 
 

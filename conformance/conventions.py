@@ -250,6 +250,8 @@ def adjusted(
 
     Where a convention changes nothing, the oracle's values and its bounds stand.
     """
+    if not settings.conventions:
+        return expected, limits
     chosen = {name: settings.value(name) for name, c in CONVENTIONS.items() if case.op in c.operations}
     if all(value == CONVENTIONS[name].default for name, value in chosen.items()) or case.op not in MODELS:
         return expected, limits

@@ -14,6 +14,7 @@ from conformance import groups
 from conformance.case import Case
 from conformance.corner_shapes import EMPTY, LARGE, PADDING, POST, TAILS, WIDTHS
 from conformance.operations import OPERATIONS, WORDS
+from conformance.options import Value
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,12 @@ class Corner:
 
     def case(self, dtype: str, seed: int = 0) -> Case:
         """The case of this corner in `dtype`, its data seeded by `seed`."""
-        return Case.parse(f"{self.op}:{dtype}:{self.params}:{self.family}:{seed}")
+        return Case(self.op, dtype, _parsed(self.op, self.params), self.family, seed)
+
+
+@cache
+def _parsed(op: str, params: str) -> tuple[tuple[str, Value], ...]:
+    return Case.parse(f"{op}:f32:{params}:normal:0").params
 
 
 @cache

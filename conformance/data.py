@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,8 @@ ROLES: dict[str, str] = {
 }
 
 
-def array_shapes(case: Case) -> dict[str, Shape]:
+@lru_cache(maxsize=8)  # asked for when a case is listed, and when it is drawn
+def array_shapes(case: Case) -> Mapping[str, Shape]:
     """The shape of each array in ``case.operation.arrays``."""
     return {name: _shape(case, name) for name in case.operation.arrays}
 
@@ -61,15 +64,25 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
     for name, shape in array_shapes(case).items():
         role = "g" if name == case.operation.upstream else ROLES[name]
         values = family.fill(role)(stream, shape, case, drawn)
-        drawn[name] = np.array(values, dtype=np.int64 if role == "y" else case.numpy_dtype, order="C")
+        dtype = np.dtype(np.int64) if role == "y" else case.numpy_dtype
+        drawn[name] = values if _finished(values, dtype) else np.array(values, dtype=dtype, order="C")
         if role == "g":
             _vary(drawn[name])
     return drawn
 
 
+def _finished(values: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether it is an array of its own, as it is to be handed over."""
+    if not isinstance(values, np.ndarray) or values.dtype != dtype:
+        return False
+    return values.flags.owndata and values.flags.c_contiguous
+
+
 def _vary(gradient: NDArray[Any]) -> None:
     """Turn one sign of a constant gradient: a softmax has none along it, whatever the kernel."""
     flat = gradient.reshape(-1)
+    if flat.size > 1 and flat[0] != flat[1]:
+        return
     if flat.size and (flat == flat[0]).all() and (flat.size > 1 or flat[0] == 1):
         flat[0] = -flat[0]
 

@@ -197,6 +197,8 @@ class Drawing:
             params = _extents(operation, draws, words)
             for option, number in zip(operation.options, draws[len(params) :], strict=True):
                 params.update(option.drawn(row[option.name], params, number))
+            if not distinct([params[name] for name in "mhwcf" if name in params]):
+                continue
             case = Case.of(operation.name, dtype, params, families[0].name, self._data(data))
             if case.levels != row or not acceptable(case):
                 continue

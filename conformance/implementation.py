@@ -166,8 +166,10 @@ def dirty(expected: Mapping[str, NDArray[Any]], dtype: np.dtype[Any], value: flo
     NumPy and the C allocator hand a freed block of the same size out first, so that an output the
     implementation forgets to write is likely to show `value`.
     """
-    blocks = [np.full(x.shape, value, dtype) for x in expected.values() for _ in range(2)]
-    del blocks
+    blocks = [np.empty(x.shape, dtype) for x in expected.values() for _ in range(2)]
+    for block in blocks:
+        block.fill(value)
+    del block, blocks
 
 
 def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_LIMIT) -> Implementation:

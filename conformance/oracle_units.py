@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +24,12 @@ def logistic(Z: Tensor) -> Tensor:
     gradient must stay finite.
     """
     return torch.where(Z < -40, torch.exp(torch.clamp(Z, max=-40)), torch.sigmoid(Z))
+
+
+def erf(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The error function."""
+    found: NDArray[np.float64] = torch.special.erf(torch.from_numpy(x)).numpy()
+    return found
 
 
 def _silu(case: Case, t: Tensors) -> Tensor:

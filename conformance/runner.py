@@ -23,8 +23,9 @@ from conformance.pool import Pool, in_order
 from conformance.record import REMARK, Record
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
+from conformance.subprocess_adapter import TIME_LIMIT
 from conformance.sweep import Shard, begin, kept
-from conformance.workers import TIME_LIMIT, About, Batches, Workers, cores
+from conformance.workers import About, Batches, Workers, cores
 
 
 @dataclass(frozen=True)

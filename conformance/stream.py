@@ -19,6 +19,13 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 
 
+_LANES = np.uint64(0x0000FFFF0000FFFF)
+_SHIFTS = {by: np.uint64(by) for by in (1, 11, 16, 22, 32, 42)}
+_ONE = np.uint64(1)
+#: Elements worked on at a time: they stay in the cache.
+_BLOCK = 4096
+
+
 class Stream:
     """A stream of random integers seeded by `text`."""
 
@@ -34,12 +41,18 @@ class Stream:
         """Whole numbers of `low` .. `high`, both included; ``high - low`` below 2**62."""
         # The remainder prefers small values by less than one part in 2**(63 - bits): data, not statistics.
         span = np.uint64(high - low + 1)
-        values: Integers = ((self.raw(shape) >> np.uint64(1)) % span).astype(np.int64) + low
+        drawn = self.raw(shape)
+        drawn >>= _SHIFTS[1]
+        drawn %= span
+        values: Integers = drawn.view(np.int64)
+        values += low
         return values
 
     def signs(self, shape: Shape) -> Integers:
         """-1 or 1."""
-        values: Integers = 1 - 2 * (self.raw(shape) >> np.uint64(63)).astype(np.int64)
+        values: Integers = self.raw(shape).view(np.int64)
+        values >>= 63  # the sign's copies: 0 or -1
+        values |= 1
         return values
 
 
@@ -57,18 +70,42 @@ def full_mantissa(values: Floats, dtype: np.dtype[Any]) -> Floats:
 
 def normal(stream: Stream, shape: Shape, dtype: np.dtype[Any]) -> Floats:
     """Zero-mean, nearly normal (a sum of four uniform values), standard deviation 1.15, full mantissa."""
-    first, second = stream.raw(shape), stream.raw(shape)
-    lane = np.uint64(0xFFFF)
-    total = sum((first >> np.uint64(shift)) & lane for shift in (0, 16, 32, 48))
-    fine = (second >> np.uint64(22)).astype(np.int64)
-    value = ((np.asarray(total).astype(np.int64) - 2 * 0xFFFF) << 42) + fine - (1 << 41)
-    return full_mantissa(value.astype(np.float64) * 2.0**-57, dtype)
+    count = math.prod(shape)
+    total, fine = stream.raw((count,)), stream.raw((count,))
+    if count <= _BLOCK:
+        return full_mantissa(_sums_of_four(total, fine).reshape(shape), dtype)
+    values = np.empty(count)
+    for start in range(0, count, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        values[block] = _sums_of_four(total[block], fine[block])
+    return full_mantissa(values.reshape(shape), dtype)
+
+
+def _sums_of_four(total: NDArray[np.uint64], fine: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The sums of the four lanes of 16 bits of `total`, made finer by 42 bits of `fine`; both are used up."""
+    upper = total >> _SHIFTS[16]
+    upper &= _LANES
+    total &= _LANES
+    total += upper  # two sums of two lanes
+    np.right_shift(total, _SHIFTS[32], out=upper)
+    total += upper
+    total <<= _SHIFTS[42]  # the sum of all four; what stands above it is shifted out
+    fine >>= _SHIFTS[22]
+    total += fine
+    value = total.view(np.int64)
+    value -= (2 * 0xFFFF << 42) + (1 << 41)
+    return np.multiply(value, 2.0**-57, dtype=np.float64)
 
 
 def uniform(stream: Stream, shape: Shape, dtype: np.dtype[Any], low: int = 0, high: int = 1) -> Floats:
     """Values between the whole numbers `low` and `high`, full mantissa, never zero."""
-    fraction = ((stream.raw(shape) >> np.uint64(11)) | np.uint64(1)).astype(np.float64) * 2.0**-53
-    return full_mantissa(low + (high - low) * fraction, dtype)
+    drawn = stream.raw(shape)
+    drawn >>= _SHIFTS[11]
+    drawn |= _ONE
+    fraction = drawn * 2.0**-53
+    fraction *= high - low
+    fraction += low
+    return full_mantissa(fraction, dtype)
 
 
 def magnitudes(stream: Stream, shape: Shape, dtype: np.dtype[Any], octaves: int = 13) -> Floats:

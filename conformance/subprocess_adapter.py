@@ -25,8 +25,8 @@ from conformance.operations import OPERATIONS
 
 #: Seconds that a case may take, if nothing else is asked for; one takes milliseconds.
 TIME_LIMIT = 60.0
-#: The part of a case's time that a program has for one answer: its silence is then what is recorded, and it is
-#: ended, before the process that asked it is taken for hung.
+#: The part of a case's time that a program has for one answer: its silence is then what is recorded, and it
+#: is ended, before the process that asked it is taken for hung.
 ANSWER = 0.9
 #: The largest answer taken, in bytes: an extent that was never set must not exhaust the memory.
 LARGEST = 1 << 30

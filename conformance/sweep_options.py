@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from conformance.runner import Sweep
+from conformance.subprocess_adapter import TIME_LIMIT
 from conformance.sweep import Shard
-from conformance.workers import TIME_LIMIT
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def add(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--time-limit", type=_seconds, default=TIME_LIMIT, metavar="SECONDS",
-        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g}); a program (exec:) has "
-        "nine tenths of them for each answer",
+        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g}); a program (exec:) "
+        "has nine tenths of them for each answer",
     )  # fmt: skip
     command.add_argument(
         "--dask", metavar="ADDRESS",

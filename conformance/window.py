@@ -164,11 +164,10 @@ def window_of(case: Case) -> Window:
     axes = []
     for side, letter in enumerate("hw"):
         f, s, d = (pair(_value(case, name, 1))[side] for name in "fsd")
-        bare = Axis(case[letter], f, s, d)
-        before, after = _padding(_value(case, "p", 0), side, bare)
-        padded = replace(bare, before=before, after=after)
-        outputs = outputs_of(padded, _value(case, "rounding", "floor") == "ceil")
-        axes.append(replace(padded, outputs=outputs))
+        n = case[letter]
+        before, after = _padding(_value(case, "p", 0), side, Axis(n, f, s, d))
+        outputs = outputs_of(Axis(n, f, s, d, before, after), _value(case, "rounding", "floor") == "ceil")
+        axes.append(Axis(n, f, s, d, before, after, outputs))
     return Window(*axes)
 
 

@@ -307,7 +307,9 @@ calls = {
     "batch_norm_forward, inference": part(
         cnnref.batch_norm_forward, x, channel, channel, channel, channel, {"training": False}
     ),
-    "batch_norm_backward": part(cnnref.batch_norm_backward, x, (x, channel, channel, channel, None, None, norm)),
+    "batch_norm_backward": part(
+        cnnref.batch_norm_backward, x, (x, channel, channel, channel, None, None, norm)
+    ),
     "softmax": part(cnnref.softmax, rows), "softmax_backward": part(cnnref.softmax_backward, rows, rows),
     "narrow softmax": part(cnnref.softmax, x.reshape(-1, 32)),
     "log_softmax": part(cnnref.log_softmax, rows),

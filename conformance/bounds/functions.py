@@ -5,8 +5,8 @@ vendors document for their vector libraries. ``u`` bounds the relative error of 
 (the smallest subnormal number) what underflow adds. First-order bounds are multiplied by ``1 + r``,
 r their own largest relative error, which covers the second order.
 
-Each bound is evaluated for the dtype and once more for float64, because the oracle makes the same
-kind of errors; `both` adds the two. Each is a function ``(format, ...) -> limit``.
+The oracle makes the same kind of errors in float64; `both` adds its bound. Each is a function
+``(format, ...) -> limit`` that is 0 for u = w = 0 and convex in them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds.arithmetic import FORMATS, Format, Limit
+from conformance.bounds.arithmetic import FORMATS, U64, Format, Limit
 from conformance.case import Case
 
 Array = NDArray[Any]
 
 
 def both(case: Case, bound: Callable[[Format], Limit]) -> Limit:
-    """The bound in the dtype of `case` plus that of the float64 oracle."""
-    return bound(FORMATS[case.dtype]) + bound(FORMATS["f64"])
+    """The bound in the dtype of `case`, and the share ``2^-53 / u`` of it that covers the float64 oracle's.
+
+    A convex function that is 0 at 0 is at a share of its argument at most that share of itself.
+    """
+    form = FORMATS[case.dtype]
+    return bound(form) * oracles_too(form)
+
+
+def oracles_too(form: Format) -> float:
+    """The factor of a bound that adds the oracle's: see `both`."""
+    return 1 + U64 / form.u
 
 
 def logistic(Z: Array) -> Limit:
     """``1 / (1 + exp(-Z))`` in float64 without overflow, as an ingredient of the bounds."""
     e = np.exp(-np.abs(np.asarray(Z, np.float64)))
-    return np.where(Z < 0, e / (1 + e), 1 / (1 + e))
+    below = np.where(Z < 0, e, 1.0)
+    e += 1
+    below /= e
+    return below
 
 
 def sigmoid(form: Format, Z: Array) -> Limit:

@@ -58,7 +58,7 @@ def ingredients(
     a pooling gradient follows) stay as they are. What the operation divides the `summed` arrays by is
     undone in the number of terms and done twice in the sum of squares.
     """
-    by = np.ones(()) if divisor is None else divisor
+    by: Limit | float = 1.0 if divisor is None else divisor
     data = {name: np.asarray(arrays[name], np.float64) for name in summed}
 
     def run(change: Any) -> dict[str, Limit]:
@@ -85,11 +85,16 @@ def limit(case: Case, terms: Terms, roundings: Limit, arithmetic: Arithmetic) ->
     form, v = FORMATS[case.dtype], arithmetic.roundoff
     # Last factor: S and n are float64 sums themselves.
     slack = 1 + (terms.n + 4) * 2 * U64
-    result = (roundings * (form.u + U64) + 3 * v * (1 + v)) * terms.S * slack + terms.n * form.w
+    result = roundings * (form.u + U64)
+    if v:
+        result = result + 3 * v * (1 + v)
+    result = result * terms.S * slack + terms.n * form.w
     if arithmetic.growth and result.size:
         result = np.full_like(result, result.max() * arithmetic.growth)
     # A partial sum may overflow where the sum of absolute values does: nothing can be asked there.
-    return np.where(terms.S * (1 + roundings * form.u) > form.largest / 2, np.inf, result)
+    if result.size and not terms.S.max() * (1 + roundings.max() * form.u) <= form.largest / 2:
+        return np.where(terms.S * (1 + roundings * form.u) > form.largest / 2, np.inf, result)
+    return np.asarray(result)
 
 
 def statistical(case: Case, terms: Terms) -> Limit | None:

@@ -50,9 +50,14 @@ def seen(
     `results` are the outputs that the terms go to, `dtype` is that of the implementation's numbers.
     """
     size = np.abs(np.asarray(terms, np.float64))
-    counted = (size.astype(dtype) > 0) & (size < np.inf) & np.isfinite(results)
+    counted = size < np.inf
+    # What is at most half of the smallest number is rounded to zero.
+    counted &= size > float(np.finfo(dtype).smallest_subnormal) / 2
+    if results is not terms:
+        counted &= np.isfinite(results)
     total = int(np.count_nonzero(counted))
-    return int(np.count_nonzero(counted & (size > limits))) / total if total else None
+    counted &= size > limits
+    return int(np.count_nonzero(counted)) / total if total else None
 
 
 Picked = dict[str, tuple[NDArray[np.float64], Index]]
@@ -137,4 +142,6 @@ def share(picked: Picked, output: str, limit: Limit, expected: Limit, dtype: np.
     if output not in picked:
         return None
     terms, where = picked[output]
-    return seen(terms, np.broadcast_to(limit, expected.shape)[where], expected[where], dtype)
+    if limit.shape != expected.shape:
+        limit = np.broadcast_to(limit, expected.shape)
+    return seen(terms, limit[where], expected[where], dtype)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from conformance.bounds.arithmetic import Format, Limit
 from conformance.bounds.functions import logistic, softmax_parts
+from conformance.oracle_units import erf
 
 Array = NDArray[Any]
 
 _ROOT = math.sqrt(2 / math.pi)
-_erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _wide(x: Array) -> Limit:
@@ -81,7 +81,8 @@ def silu_backward(form: Format, Z: Array, dA: Array) -> Limit:
 def _tanh_inner(Z: Array) -> tuple[Limit, Limit]:
     """``y = sqrt(2/pi) (z + 0.044715 z^3)`` and its derivative."""
     z = _wide(Z)
-    return _ROOT * (z + 0.044715 * z**3), _ROOT * (1 + 3 * 0.044715 * z**2)
+    square = z * z
+    return _ROOT * (z + 0.044715 * square * z), _ROOT * (1 + 3 * 0.044715 * square)
 
 
 def _flat(y: Limit) -> Limit:
@@ -96,7 +97,7 @@ def gelu(form: Format, Z: Array, approximate: str) -> Limit:
     rounded quotient; tanh: ``e = |tanh| E + 6 u |y| (1 - tanh^2)``, y being five operations.
     """
     z, value = np.abs(_wide(Z)), _curve(Z, approximate)
-    first = z * (_curve_error(form, Z, approximate) / 2 + form.u * (1 + value))
+    first = z * (_curve_error(form, Z, value, approximate) / 2 + form.u * (1 + value))
     result = 0.5 * z * (1 + value)
     return (first + 2 * form.u * result) * (1 + 20 * form.u) + (z + 2) * form.w
 
@@ -105,12 +106,12 @@ def _curve(Z: Array, approximate: str) -> Limit:
     """``erf(z / sqrt 2)`` or ``tanh(y)``."""
     if approximate == "tanh":
         return np.tanh(_tanh_inner(Z)[0])
-    z = _wide(Z)
-    return np.asarray(_erf(z * math.sqrt(0.5)) if z.size else z)
+    return erf(_wide(Z) * math.sqrt(0.5))
 
 
-def _curve_error(form: Format, Z: Array, approximate: str) -> Limit:
-    value = np.abs(_curve(Z, approximate))
+def _curve_error(form: Format, Z: Array, value: Limit, approximate: str) -> Limit:
+    """How far `value`, the `_curve` at Z, may be off."""
+    value = np.abs(value)
     if approximate == "tanh":
         y = _tanh_inner(Z)[0]
         return value * form.exp + 6 * form.u * np.abs(y) * _flat(y)
@@ -126,7 +127,7 @@ def gelu_backward(form: Format, Z: Array, dA: Array, approximate: str) -> Limit:
     roundings.
     """
     z, g, value = np.abs(_wide(Z)), np.abs(_wide(dA)), _curve(Z, approximate)
-    e = _curve_error(form, Z, approximate)
+    e = _curve_error(form, Z, value, approximate)
     if approximate == "tanh":
         y, slope = _tanh_inner(Z)
         size = 0.5 * z * _flat(y) * slope
