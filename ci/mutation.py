@@ -51,17 +51,25 @@ class Mutant:
         The source, relative to the package.
     line : int
         The line's number, from 1.
-    before, after : str
-        The line as it is and as it becomes.
-    column : int
-        Where on the line.
+    before : str
+        The line as it is.
+    column, end : int
+        What is replaced on the line; nothing where they are equal.
+    text : str
+        By what.
     """
 
     file: str
     line: int
     before: str
-    after: str
     column: int
+    end: int
+    text: str
+
+    @property
+    def after(self) -> str:
+        """The line as it becomes."""
+        return self.before[: self.column] + self.text + self.before[self.end :]
 
     @property
     def key(self) -> str:
@@ -95,7 +103,7 @@ def mutants(file: str, source: str) -> list[Mutant]:
     seen: set[str] = set()
     for number, start, end, text in _places(source):
         line = lines[number - 1]
-        mutant = Mutant(file, number, line, line[:start] + text + line[end:], start)
+        mutant = Mutant(file, number, line, start, end, text)
         if mutant.after != mutant.before and mutant.key not in seen:
             seen.add(mutant.key)
             made.append(mutant)

@@ -8,12 +8,14 @@ ends the process, whatever it does to the results.
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import numpy
 ROOT = Path(__file__).resolve().parent.parent
 #: Needed by whatever loads the modules: see `sanitized`.
 _SANITIZER = "-fsanitize=address"
+#: What is copied of the package.
+_SOURCES = (".py", ".pyx", ".pxd", ".h")
 _SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 
@@ -78,41 +82,71 @@ class Tree:
         self.package = folder / "cnnref"
         self.kernels: tuple[str, ...] = self._settings["KERNELS"]
         self.modules: tuple[str, ...] = (*self._settings["SHARED"], *self.kernels)
+        #: The sources in it, by name.
+        self.sources: dict[str, str] = {}
+        self._changed: set[str] = set()
 
-    def prepare(self) -> None:
-        """Copy the sources and build what is not built yet."""
-        kinds = (".py", ".pyx", ".pxd", ".h")
-        sources = [p for p in sorted((ROOT / "cnnref").iterdir()) if p.suffix in kinds]
+    def prepare(self, sources: Mapping[str, str]) -> None:
+        """Copy the package, with `sources` in place of its own, and build what is not built of them yet.
+
+        Modules that none of them reaches are taken as they are built in the package.
+
+        Raises
+        ------
+        BuildError
+            If a module does not build.
+        """
         self.package.mkdir(parents=True, exist_ok=True)
-        changed = False
-        for path in sources:
-            copy = self.package / path.name
-            if not copy.exists() or copy.read_bytes() != path.read_bytes():
-                shutil.copy(path, copy)
-                changed = changed or path.suffix != ".py"
+        self.sources = {
+            **{p.name: p.read_text() for p in (ROOT / "cnnref").iterdir() if p.suffix in _SOURCES},
+            **sources,
+        }
+        for name, text in self.sources.items():
+            (self.package / name).write_text(text)
         for path in (ROOT / "cnnref").glob("_*/__init__.py"):  # the other instruction sets are there, empty
             (self.package / path.parent.name).mkdir(exist_ok=True)
             shutil.copy(path, self.package / path.parent.name)
+        self._changed = {module for name in sources for module in self.users(name)}
         for module in self.modules:
-            if changed or not self.library(module).exists():
+            stamp = self.folder / f"{module}.digest"
+            if module in self._changed and not (stamp.exists() and stamp.read_text() == self._digest(module)):
                 print(f"building {module} ({self.isa}) ...", flush=True)
                 self.build(module)
-            shutil.copy(self.library(module), self._kept(module))
+                shutil.copy(self.library(module), self._kept(module))
+                stamp.write_text(self._digest(module))
+            self._put_back(module)
+
+    def _digest(self, module: str) -> str:
+        """Of all that a module is made from."""
+        reached = [
+            name for name in sorted(self.sources) if name.endswith(".pxd") and module in self.users(name)
+        ]
+        headers = [name for name in sorted(self.sources) if name.endswith(".h")]
+        text = "\0".join(self.sources[name] for name in (*reached, *headers, f"{module}.pyx"))
+        return hashlib.sha256(f"{text}{self._settings}".encode()).hexdigest()
 
     def library(self, module: str) -> Path:
         """The compiled module."""
-        inside = f"_{self.isa}" if module in self.kernels else "."
-        return self.package / inside / f"{module}{_SUFFIX}"
+        return self._library(self.package, module)
+
+    def _library(self, package: Path, module: str) -> Path:
+        return package / (f"_{self.isa}" if module in self.kernels else ".") / f"{module}{_SUFFIX}"
 
     def _kept(self, module: str) -> Path:
-        return self.folder / f"{module}.kept"
+        """Where its library is copied from: built here if a source is changed, else the package's own."""
+        if module in self._changed:
+            return self.folder / f"{module}.kept"
+        return self._library(ROOT / "cnnref", module)
 
     def restore(self, file: str, modules: list[str]) -> None:
         """Put the source and the modules back as they were."""
-        shutil.copy(ROOT / "cnnref" / file, self.package / file)
+        (self.package / file).write_text(self.sources[file])
         for module in modules:
-            self.library(module).unlink(missing_ok=True)  # never write into a mapped library
-            shutil.copy(self._kept(module), self.library(module))
+            self._put_back(module)
+
+    def _put_back(self, module: str) -> None:
+        self.library(module).unlink(missing_ok=True)  # never write into a mapped library
+        shutil.copy(self._kept(module), self.library(module))
 
     def build(self, module: str) -> None:
         """Translate and compile a module.
@@ -157,15 +191,16 @@ class Tree:
         if file.endswith(".pyx"):
             return [name]
         takers: dict[str, set[str]] = {}
-        for path in self.package.glob("*.p[yx][xd]"):
-            for taken in re.findall(r"^from cnnref\.(\w+) cimport", path.read_text(), re.MULTILINE):
-                takers.setdefault(taken, set()).add(path.name)
-        found, todo = set(), [name]
+        for taker, text in self.sources.items():
+            for taken in re.findall(r"^from cnnref\.(\w+) cimport", text, re.MULTILINE):
+                takers.setdefault(taken, set()).add(taker)
+        found, seen, todo = {name}, {name}, [name]
         while todo:
             for taker in takers.get(todo.pop(), ()):
                 stem = taker.rpartition(".")[0]
                 if taker.endswith(".pyx"):
                     found.add(stem)
-                elif stem not in found:
+                elif stem not in seen:
+                    seen.add(stem)
                     todo.append(stem)
         return [module for module in self.modules if module in found]

@@ -82,6 +82,15 @@ _TABLE = (
         ("pool_forward", "pool_backward"),
     ),
     Convention(
+        "average-pool-borders",
+        "what average pooling divides by where a window reaches over the border, unless told",
+        {
+            "include": "all of its taps (PyTorch, Caffe)",
+            "exclude": "the taps inside the image (TensorFlow, ONNX's default)",
+        },
+        ("pool_forward", "pool_backward"),
+    ),
+    Convention(
         "mask-ties",
         "create_mask_from_window where several elements are the maximum",
         {"first": "the first one (PyTorch)", "last": "the last one", "all": "every one (x == max)"},
@@ -170,12 +179,6 @@ _TABLE = (
 
 #: The conventions by name.
 CONVENTIONS: dict[str, Convention] = {convention.name: convention for convention in _TABLE}
-
-#: A convention of frameworks for which the contract's functions leave no room.
-BORDERS = (
-    "average-pool-borders",
-    "not expressible: pool_forward of the contract has no padding, so no window reaches over a border",
-)
 
 
 @dataclass(frozen=True)

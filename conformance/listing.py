@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance import adapters
-from conformance.conventions import BORDERS, CONVENTIONS
+from conformance.conventions import CONVENTIONS
 from conformance.corners import CORNERS
 from conformance.diagnose import catalogue
 from conformance.families import FAMILIES
@@ -64,7 +64,6 @@ def _lines() -> Iterator[str]:
         yield f"  {convention.name}: {convention.text}"
         for value, meaning in convention.values.items():
             yield f"    {value:<14}{meaning}"
-    yield f"  {BORDERS[0]}: {BORDERS[1]}"
     deviations = catalogue()
     yield f"\nDeviations known by name ({len(deviations)})"
     for slip in deviations:

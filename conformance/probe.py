@@ -7,7 +7,7 @@ against each of them. Nothing is read from the implementation's documentation or
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from conformance import run_options
 from conformance.case import Case
-from conformance.conventions import BORDERS, CONVENTIONS, Convention, Settings, adjusted, read
+from conformance.conventions import CONVENTIONS, Convention, Settings, adjusted, read
 from conformance.implementation import Implementation, load
 from conformance.usage import AGREES, DEFAULT_IMPLEMENTATION, examples
 
@@ -56,6 +56,13 @@ EXPERIMENTS: dict[str, dict[str, tuple[str, Arrays]]] = {
     "pool-nan": {
         "pool_forward": ("m1h2w10c1_f2s2_max", {"A_prev": _NANS}),
         "pool_backward": ("m1h2w10c1_f2s2_max", {"A_prev": _NANS, "dA": _UP}),
+    },
+    "average-pool-borders": {
+        "pool_forward": ("m1h2w2c1_f2s1_average_p1", {"A_prev": _image([[4, 8], [16, 32]])}),
+        "pool_backward": (
+            "m1h2w2c1_f2s1_average_p1",
+            {"A_prev": _image([[4, 8], [16, 32]]), "dA": _image([[4, 8, 12], [16, 20, 24], [28, 32, 36]])},
+        ),
     },
     "mask-ties": {"create_mask_from_window": ("h2w2", {"x": np.array([[1.0, 1], [0, 1]])})},
     "mask-nan": {"create_mask_from_window": ("h2w2", {"x": np.array([[1.0, _NAN], [_NAN, 3]])})},
@@ -111,6 +118,7 @@ def probe(implementation: Implementation) -> list[Finding]:
 
 def _asked(implementation: Implementation, convention: Convention, known: dict[str, str]) -> Finding:
     left, notes, asked = set(convention.values), [], False
+    lacking = "no such function"
     for op, (params, arrays) in EXPERIMENTS[convention.name].items():
         if not implementation.has(op):
             continue
@@ -121,6 +129,7 @@ def _asked(implementation: Implementation, convention: Convention, known: dict[s
             if outcome.absent is None:
                 break
         else:
+            lacking = str(outcome.absent).removeprefix("not implemented: ")
             continue
         asked = True
         if outcome.error:
@@ -137,7 +146,7 @@ def _asked(implementation: Implementation, convention: Convention, known: dict[s
             notes.append(f"{op} agrees with {' and '.join(v for v in convention.values if v in agreeing)}")
         left &= agreeing
     values = tuple(value for value in convention.values if value in left) if asked else ()
-    return Finding(convention, values, "; ".join(notes) or ("" if asked else "not asked: no such function"))
+    return Finding(convention, values, "; ".join(notes) or ("" if asked else f"not asked: {lacking}"))
 
 
 def _agrees(
@@ -195,16 +204,15 @@ def lines(implementation: Implementation) -> list[str]:
         if len(finding.values) == 1:
             (value,) = finding.values
             mark = " " if value == convention.default else "*"
-            shown.append(f"{mark} {convention.name:<18}{value:<15}{convention.values[value]}")
+            shown.append(f"{mark} {convention.name:<22}{value:<15}{convention.values[value]}")
             if value != convention.default:
                 other.append(f"{convention.name}={value}")
         elif finding.values:
-            shown.append(f"? {convention.name:<18}{' or '.join(finding.values)}")
+            shown.append(f"? {convention.name:<22}{' or '.join(finding.values)}")
         elif finding.note.startswith("not asked"):
-            shown.append(f"  {convention.name:<18}{finding.note}")
+            shown.append(f"  {convention.name:<22}{finding.note}")
         else:
-            shown.append(f"! {convention.name:<18}none of the known choices: {finding.note}")
-    shown.append(f"  {BORDERS[0]}: {BORDERS[1]}")
+            shown.append(f"! {convention.name:<22}none of the known choices: {finding.note}")
     if other:
         shown.append(f"To judge it by its own choices (*): conformance run --convention {' '.join(other)}")
     return shown
@@ -232,8 +240,6 @@ def command(asked: argparse.Namespace) -> int:
     """Run ``conformance probe``."""
     # The module's own declaration is not asked: the experiments say what it does.
     implementation = load(asked.impl or DEFAULT_IMPLEMENTATION)
-    plain = Implementation(
-        implementation.name, implementation.target, implementation.arithmetic, implementation.layout
-    )
+    plain = replace(implementation, settings=Settings(), differs={})
     print("\n".join(lines(plain)))
     return AGREES

@@ -34,6 +34,16 @@ def one(index, size):
     return np.eye(size)[index]
 
 
+def borders_excluded():
+    def pool_forward(A_prev, hparameters, mode="max"):
+        return n.pool_forward(A_prev, {"count_include_pad": False, **hparameters}, mode)
+
+    def pool_backward(dA, cache, mode="max"):
+        return n.pool_backward(dA, cache, mode)
+
+    return {"pool_forward": pool_forward, "pool_backward": pool_backward}
+
+
 def torch_like(x, otherwise):
     bad = np.flatnonzero(np.isnan(x))
     return one(bad[-1], x.size) if bad.size else otherwise(x == x.max())
@@ -93,6 +103,7 @@ CHOICES = {
     ("loss-reduction", "sum"): losses(lambda Y: Y, lambda m: m),
     ("loss-gradient", "sum"): {"cross_entropy_backward": gradient_of_sum},
     ("affine-gradient", "mean"): {"affine_backward": mean_gradient},
+    ("average-pool-borders", "exclude"): borders_excluded(),
     ("mask-ties", "last"): {"create_mask_from_window": lambda x: _last(x)},
 }
 
@@ -109,7 +120,12 @@ def implementation(functions, only=False):
         function = functions.get(name, None if only else getattr(n, name))
         if function is not None:
             setattr(target, name, function)
-    return Implementation("changed", target, Arithmetic())
+    return Implementation("changed", target, Arithmetic(), options=options_of(functions))
+
+
+def options_of(functions):
+    """What the changed functions take beyond the contract: padding, where they are of the loops."""
+    return ("pool_*.pad",) if "pool_forward" in functions or not functions else ()
 
 
 def findings(functions, only=False):
@@ -145,8 +161,13 @@ def test_what_is_not_there_is_not_asked():
     assert found["labels"].note == "not asked: no such function"
 
 
+def test_an_option_that_is_not_declared_is_not_asked():
+    found = findings(pool(lambda x: torch_like(x, lambda t: t * 1.0)))["average-pool-borders"]
+    assert found.note == "not asked: declares no option pad"
+
+
 def test_the_command(capsys):
     assert cli.main(["probe", "--impl", "numpy_loops"]) == 0
     shown = capsys.readouterr().out
-    assert "pool-ties         first" in shown
-    assert "not expressible" in shown
+    assert "pool-ties             first" in shown
+    assert "average-pool-borders  include" in shown
