@@ -43,6 +43,7 @@ TESTS = {
     "loss": "test_loss",
     "elementary": "test_elementary",
     "reorder": "test_reorder",
+    "mask": "test_guards",
     "_hyper": "test_hyper",
 }
 

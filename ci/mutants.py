@@ -63,6 +63,7 @@ def build(tree: Tree, numbered: dict[int, Mutant]) -> set[int]:
         try:
             tree.prepare(sources)
         except BuildError as error:
+            # What Cython or the compiler does not take as a choice, such as an array, is built alone.
             places = {(f, int(line)) for f, line in re.findall(r"cnnref/(\w+\.p[yx][xd]):(\d+)", str(error))}
             new = {n for n, m in numbered.items() if (m.file, m.line) in places} - alone
             if not new:

@@ -164,7 +164,7 @@ class Tree:
         library.unlink(missing_ok=True)
         flags = self._settings["X86_64"].get(self.isa, []) if module in self.kernels else []
         includes = (sysconfig.get_paths()["include"], numpy.get_include(), "cnnref")
-        self._run(
+        command = (
             _compiler(),
             *("-shared", "-fPIC", "-O1", "-w", "-ffp-contract=off", "-fno-math-errno", "-fopenmp"),
             _SANITIZER,
@@ -173,6 +173,21 @@ class Tree:
             "-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION",
             *(str(c_file), "-o", str(library), "-lm"),
         )
+        try:
+            self._run(*command)
+        except BuildError as error:
+            raise BuildError(f"{error}\n{self._places(str(error), c_file)}") from error
+
+    def _places(self, error: str, c_file: Path) -> str:
+        """The lines of the sources that a C compiler's errors are about: Cython names them in comments."""
+        lines = c_file.read_text().splitlines()
+        found: dict[str, None] = {}
+        for number in re.findall(re.escape(str(c_file)) + r":(\d+):\d+: error", error):
+            above = (re.match(r'\s*/\* "(cnnref/\w+\.p[yx][xd])":(\d+)', x) for x in lines[int(number) :: -1])
+            place = next((f"{m[1]}:{m[2]}" for m in above if m), None)
+            if place:
+                found[place] = None
+        return "\n".join(found)
 
     def _run(self, *command: str) -> None:
         plain = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONMALLOC")}
@@ -183,7 +198,7 @@ class Tree:
         except subprocess.TimeoutExpired as error:
             raise BuildError("does not finish building") from error
         if done.returncode:
-            raise BuildError((done.stderr or done.stdout).strip()[-2000:])
+            raise BuildError((done.stderr or done.stdout).strip()[-20000:])
 
     def users(self, file: str) -> list[str]:
         """The modules that a change of `file` reaches: itself, or those that take it in."""
