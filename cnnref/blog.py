@@ -114,7 +114,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
 
 
 #: As `cnnref.options`.
-options = ("pool_*.*",)
+options = ("conv_*.*", "pool_*.*")
 
 __all__ = [
     "affine_activation_backward",

@@ -48,8 +48,8 @@ def _extents_of(case: Case) -> list[int]:
     values = dict(case.params)
     if not case.beyond:
         return [value for value in values.values() if isinstance(value, int)]
-    if values.get("g") == values["c"]:
-        del values["k"]  # each channel has filters of its own: their numbers go together
+    if values.get("g") == values["c"] == values["k"]:
+        del values["k"]  # depthwise: as many filters as channels
     found = [value for name, value in values.items() if isinstance(value, int) and name in "mhwckfion"]
     window = values.get("f")
     return [*found, *window] if isinstance(window, tuple) else found

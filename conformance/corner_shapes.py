@@ -88,6 +88,47 @@ CONV_EMPTY = (
     ),
 )
 
+DEPTHWISE = "MobileNet v2, ConvNeXt; DepthwiseConvolution #20: the gradient with a stride"
+
+#: (name, source, parameters and options) of a convolution with options.
+CONV_OPTIONS = (
+    ("window-1x3", "rows and columns exchanged", "m2h6w8c4_f1x3k5_s1p0"),
+    ("window-5x2", "rows and columns exchanged", "m2h9w7c3_f5x2k4_s2x1p2x0"),
+    ("stride-1x3", "mlpack #3146: rows and columns exchanged", "m2h5w11c3_f2k4_s1x3p0"),
+    ("dilated", "Theano #4729, ncnn #75, mxnet #1457", "m2h9w8c3_f3k4_s1p0_d3"),
+    (
+        "dilated-strided",
+        "tensorflow #31514, candle #2337: dilation taken for stride",
+        "m2h10w11c4_f3k5_s2p2_d3",
+    ),
+    ("dilated-2x1", "mlpack #3146: rows and columns exchanged", "m2h9w6c4_f3x2k5_s1x2p1_d2x1"),
+    ("dilated-above-input", "only the taps in the middle read the image", "m2h3w4c5_f3k6_s1p4_d4"),
+    ("sides", "padding below and to the right alone", "m2h5w8c3_f3k4_s1p0.2.0.1"),
+    ("sides-strided", "four different paddings", "m2h7w8c3_f3k4_s2p2.0.1.3"),
+    ("same-even-window", "burn #2676: the odd pixel", "m2h6w7c3_f4k5_s1psame"),
+    ("same-lower-even-window", "ONNX SAME_LOWER", "m2h6w7c3_f4k5_s1psame-lower"),
+    ("same-strided", "root #21793, MIPVerify.jl #23: padding depends on the stride", "m2h6w9c4_f3k5_s2psame"),
+    ("same-stride-above-window", "tensorflow #1991, #14601", "m2h8w9c4_f1k5_s3psame"),
+    ("groups-2", "channels of another group", "m2h5w7c6_f3k4_s1p1_g2"),
+    ("groups-one-channel-out", "one filter a group", "m2h5w4c6_f2k3_s1p0_g3"),
+    ("groups-tail", "groups of 17 channels and 5 filters", "m2h4w5c34_f3k10_s2p1_g2"),
+    ("groups-1x1", "ShuffleNet", "m2h5w4c12_f1k6_s1p0_g3"),
+    *((f"depthwise-{c}", DEPTHWISE, f"m2h6w5c{c}_f3k{c}_s1p1_g{c}") for c in (3, 8, 9, 16, 17, 33, 65)),
+    *((f"depthwise-stride-2-{c}", DEPTHWISE, f"m2h9w8c{c}_f3k{c}_s2p1_g{c}") for c in (7, 16)),
+    ("depthwise-7x7", DEPTHWISE, "m1h9w11c12_f7k12_s1p3_g12"),
+    ("depthwise-dilated", "tensorflow #31514", "m2h9w8c5_f3k5_s2p2_d2_g5"),
+    *(
+        (
+            f"depthwise-times-{n}",
+            "ComputeLibrary #553: channel multiplier",
+            f"m2h6w5c{c}_f3k{n * c}_s1p1_g{c}",
+        )
+        for n, c in ((2, 4), (3, 9))
+    ),
+    ("depthwise-large", LARGE, "m2h29w30c70_f3k70_s1p1_g70"),
+    ("groups-large", LARGE, "m2h15w16c64_f3k48_s1p1_g2"),
+)
+
 #: (name, source, image and window) of a pool.
 POOL = (
     *(

@@ -76,6 +76,8 @@ def _table(op: str) -> Iterator[Row]:
             yield name, source, params, exact
             if not name.startswith(("channels", "1x1-stride-2", "width", "large")):
                 yield name, source, params, "normal"
+        for name, source, params in shapes.CONV_OPTIONS:
+            yield name, source, params, exact
         for name, source, params in shapes.CONV_EMPTY:
             yield name, source, params, "normal"
         yield "nan", "nothing meets a zero factor, so NaN has one place", "m2h5w4c3_f2k6_s1p0", "nan"

@@ -39,11 +39,12 @@ def longest_sum(case: Case) -> int:
         if op == "conv_single_step":
             return case["f"] ** 2 * case["c"] + 1
         window = window_of(case)
-        forward = window.size * case["c"] + 1
+        groups = case["g"] if "g" in case.operation.option else 1
+        forward = window.size * case["c"] // groups + 1
         if op != "conv_backward":
             return forward
         rows, columns = window.outputs
-        return max(forward, window.size * case["k"], case["m"] * rows * columns)
+        return max(forward, window.size * case["k"] // groups, case["m"] * rows * columns)
     if op.startswith("pool"):
         return window_of(case).size
     if op == "global_average_pool_forward":

@@ -15,8 +15,10 @@ from conformance.options import (
     BORDER,
     CEIL,
     DILATION,
+    GROUPS,
     MEANINGS,
     NEGATIVE_SLOPE,
+    PADDING,
     POOL_PADDING,
     STRIDE,
     WINDOW,
@@ -113,6 +115,7 @@ class Operation:
         return tuple(name for group in self.grammar for name in group)
 
 
+_CONV_OPTIONS = (WINDOW, STRIDE, PADDING, DILATION, GROUPS)
 _POOL_OPTIONS = (WINDOW, STRIDE, POOL_PADDING, DILATION, CEIL, BORDER)
 #: PyTorch has no dilated average, and a maximum divides by nothing.
 _POOL_APART: tuple[tuple[Level, Level], ...] = (
@@ -145,8 +148,8 @@ _TABLE = (
     Operation("pad3d", (_IMAGE, ("p",)), ("input",), ("output",)),
     Operation("pad3d_backward", (_IMAGE, ("p",)), ("doutput",), ("dinput",), "doutput", "pad3d"),
     Operation("conv_single_step", (("f", "c"),), ("a_slice_prev", "W", "b"), ("Z",)),
-    Operation("conv_forward", _CONV, _AWB, ("Z",)),
-    Operation("conv_backward", _CONV, (*_AWB, "dZ"), _GRADIENTS, "dZ", "conv_forward"),
+    Operation("conv_forward", _CONV, _AWB, ("Z",), options=_CONV_OPTIONS),
+    Operation("conv_backward", _CONV, (*_AWB, "dZ"), _GRADIENTS, "dZ", "conv_forward", options=_CONV_OPTIONS),
     Operation(
         "pool_forward",
         _POOL,

@@ -34,7 +34,13 @@ PATIENCE = 4.0
 _LEAST = {"p": 0}
 
 #: Parameters that hold each other up.
-_TOGETHER = (("h", "w"), ("f", "h", "w"), ("p", "h", "w"), ("s", "h", "w"), ("c", "k"), ("i", "o"))
+_TOGETHER = (
+    ("h", "w"),
+    *((name, "h", "w") for name in "fps"),
+    ("c", "k"),
+    ("g", "c", "k"),
+    ("i", "o"),
+)
 
 #: Families whose data are easiest to read, tried in this order.
 _PLAIN = ("one-hot", "small", "normal")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from conformance.case import Case
 from conformance.operations import OPERATIONS
+from conformance.options import written
 
 #: Seconds that a case may take, if nothing else is asked for; one takes milliseconds.
 TIME_LIMIT = 60.0
@@ -63,6 +64,7 @@ class Program:
         self._allowed = self._deadline = 0.0
         self._functions: frozenset[str] | None = None
         self.layout = "NHWC"
+        self.options: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         """Whether the program says that it has that function."""
@@ -80,7 +82,7 @@ class Program:
         NotImplementedError
             If it says that it has no answer for such a case.
         """
-        words = [f"{name}={value}" for name, value in case.params]
+        words = [f"{name}={written(value)}" for name, value in case.params]
         request = [f"call {case.op} {case.dtype} {len(arrays)} {' '.join(words)}\n".encode()]
         for name, array in arrays.items():
             kind = "i64" if array.dtype.kind in "iu" else case.dtype
@@ -109,7 +111,9 @@ class Program:
         self.close()
 
     def _introduced(self) -> list[str]:
-        """What the program says it is: ``functions NAME ...`` and, if it likes, ``layout NCHW``."""
+        """What the program says it is: ``functions NAME ...``, before it ``layout NCHW`` and
+        ``options OPERATION.OPTION ...`` if it likes.
+        """
         self._start()
         first = self._functions is None  # loading takes as long as it takes, however short a case's limit
         self._send(b"functions\n", max(self._patience, ANSWER * TIME_LIMIT) if first else self._patience)
@@ -117,6 +121,8 @@ class Program:
             words = self._line().split()
             if words[:1] == ["layout"] and len(words) == 2:
                 self.layout, words = words[1], self._line().split()
+            if words[:1] == ["options"]:
+                self.options, words = tuple(words[1:]), self._line().split()
             if words[:1] != ["functions"]:
                 raise self._protocol(" ".join(words), "functions NAME ...")
             unknown = [word for word in words[1:] if word not in OPERATIONS]

@@ -109,8 +109,21 @@ def test_a_slip_is_defined_once_and_for_outputs_that_exist() -> None:
         slip("new", "New.", {"conv_forward": "A"})
 
 
-#: Pools in which the slips of their options show.
+#: Pools and convolutions in which the slips of their options show.
+CONV_OPTIONS = (
+    "f3k4_s1p1_d2",
+    "f3k4_s1p1_d3x2",
+    "f3k4_s2x1p1",
+    "f3k4_s1p1x2",
+    "f3k4_s1p2.0.0.1",
+    "f3k4_s1p1_g2",
+    "f3k9_s1p1_g3",
+    "f3k12_s1p1_g6",
+)
 POOL_OPTIONS = (
+    "f3s1_max_d3x2:normal",
+    "f4s1_max_p1x2:normal",
+    "f3s1_average_p1.0.0.1:normal",
     "f3s2_average_p1_exclude:normal",
     "f3s2_average_p1:normal",
     "f4s3_average_ceil:normal",
@@ -147,6 +160,9 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
     evidence = [Evidence(c, draw(c), output, None, None) for d in dtypes for c in cases(op, 40, d)]
     for options in POOL_OPTIONS if op.startswith("pool") else ():
         case = Case.parse(f"{op}:f32:m2h8w11c5_{options}:1")
+        evidence.append(Evidence(case, draw(case), output, None, None))
+    for options in CONV_OPTIONS if op in ("conv_forward", "conv_backward") else ():
+        case = Case.parse(f"{op}:f32:m2h8w9c6_{options}:normal:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
     if op == "pool_backward":
         # No family puts two NaN into one window.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.bounds import Arithmetic
+from conformance.case import Case
 from conformance.corners import corners
 from conformance.families import FAMILIES
 from conformance.generate import generate
@@ -29,10 +30,13 @@ POST_CASES = 120
 pytestmark = pytest.mark.filterwarnings("ignore:Mean of empty slice")
 
 
-def cases_of(op: str) -> int:
-    """Every corner and a turn of every data family, or for a function of very many a sample."""
+def cases_of(op: str, dtype: str, seed: int) -> list[Case]:
+    """Every corner and a turn of every data family, or for a function of very many a sample; no options."""
     every = len(corners(op)) + sum(op in family.operations for family in FAMILIES.values())
-    return every if every <= EVERY else CASES
+    if every <= EVERY:
+        return list(generate([OPERATIONS[op]], [dtype], every, seed))
+    many = generate([OPERATIONS[op]], [dtype], 2 * CASES, seed)
+    return [case for case in many if not case.beyond][:CASES]
 
 
 def judged(fault: Fault, seed: int) -> Counter[tuple[str, str]]:
@@ -40,7 +44,7 @@ def judged(fault: Fault, seed: int) -> Counter[tuple[str, str]]:
     judge = Judge(Implementation(str(fault), implementation(fault), Arithmetic.declared(None, None)))
     records = (
         record
-        for case in generate([OPERATIONS[fault.op]], [fault.dtype], cases_of(fault.op), seed)
+        for case in cases_of(fault.op, fault.dtype, seed)
         for record in judge(case)
     )
     return Counter((r.output, str(r.diagnosis)) for r in records if r.status == "failed")

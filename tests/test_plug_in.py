@@ -31,7 +31,13 @@ def judged(tmp_path, source, pattern, settings=None, count=10):
         "import numpy as np\nfrom conformance.adapters import numpy_loops as n\n" + textwrap.dedent(source)
     )
     judge = Judge(load(str(path), settings))
-    return [judge(case) for case in generate(select([pattern]), ("f32", "f64"), count, 0)]
+    return [judge(case) for case in plain(select([pattern]), ("f32", "f64"), count)]
+
+
+def plain(operations, dtypes, count):
+    """Cases without options, which these implementations do not declare."""
+    cases = generate(operations, dtypes, 2 * count, 0)
+    return [case for case in cases if not case.beyond]
 
 
 def statuses(found):
@@ -156,7 +162,7 @@ def compiled(tmp_path_factory):
 def run(spec, patterns=("conv_forward", "conv_backward", "relu*"), count=25):
     judge = Judge(load(spec))
     operations = [operation for pattern in patterns for operation in select([pattern])]
-    return [judge(case) for case in generate(operations, ("f32",), count, 0)]
+    return [judge(case) for case in plain(operations, ("f32",), count)]
 
 
 def test_the_program_in_c_agrees(compiled):
@@ -170,10 +176,26 @@ def test_the_program_in_c_agrees(compiled):
     assert (record.status, record.reason) == ("absent", "not implemented: float32 only")
 
 
+def test_a_program_s_options_are_those_it_declares(compiled):
+    implementation = load(compiled())
+    assert implementation.options == tuple(f"conv_*.{key}" for key in ("f", "stride", "dilation", "groups"))
+    judge = Judge(implementation)
+    found = {"passed": 0, "absent": 0}
+    for case in generate(select(["conv_forward", "conv_backward"]), ("f32",), 300, 0):
+        if case.beyond:
+            status = case_status(judge(case))
+            assert status == ("absent" if "pad" in case.beyond else "passed"), case
+            found[status] += 1
+    assert min(found.values()) > 10
+    undeclared = load(compiled(("printf(\"options", "if (0) printf(\"options")))
+    (record,) = Judge(undeclared)(Case.parse("conv_forward:f32:m2h9w7c3_f3k4_s1p0_d2:small:0"))
+    assert (record.status, record.reason) == ("absent", "not implemented: declares no option dilation")
+
+
 @pytest.mark.parametrize(
     ("change", "output"),
     [
-        (("long h = r * s + i - p", "long h = r * s + f - 1 - i - p"), "Z"),
+        (("r * s[0] + i * d[0]", "r * s[0] + (F[0] - 1 - i) * d[0]"), "Z"),
         (("dW.data[w] +=", "dW.data[w] ="), "dW"),
         (("Z->data[i] <= 0 ? 0", "Z->data[i] < 0 ? 0"), "dZ"),
     ],

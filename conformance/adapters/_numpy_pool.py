@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from conformance.adapters._numpy_windows import gathered, reads_of, windows_of
 
 Array = NDArray[Any]
 
@@ -18,29 +20,6 @@ class PoolCache(NamedTuple):
     hparameters: Mapping[str, Any]
 
 
-def _both(value: Any) -> tuple[Any, Any]:
-    """A value for rows and columns, or one for each."""
-    return (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
-
-
-def _reads(hparameters: Mapping[str, Any], side: int, n: int) -> tuple[Array, int]:
-    """Which element each tap of each window reads along one axis, ``(outputs, f)``; the padding after it."""
-    f, s, d = (_both(hparameters.get(key, 1))[side] for key in ("f", "stride", "dilation"))
-    pad, span = hparameters.get("pad", 0), d * (f - 1) + 1
-    if pad in ("same", "same_lower"):
-        total = max((-(-n // s) - 1) * s + span - n, 0)
-        before = (total + (pad == "same_lower")) // 2
-        after = total - before
-    else:
-        before, after = (0, 0) if pad == "valid" else _both(_both(pad)[side])
-    room = n + before + after - span
-    outputs = room // s + 1
-    # Rounded up, the last window starts in the image or the padding before it.
-    if hparameters.get("ceil_mode", False) and room % s and outputs * s < n + before:
-        outputs += 1
-    return np.arange(outputs)[:, None] * s - before + np.arange(f) * d, after
-
-
 def _flat_windows(
     A_prev: Array, hparameters: Mapping[str, Any], outside: float
 ) -> tuple[Array, Array, Array, Array]:
@@ -48,13 +27,11 @@ def _flat_windows(
 
     With them, which of those places lie in the image, ``(rows, columns, places)``, and what they read.
     """
-    _, h, w, c = A_prev.shape
-    rows, columns = _reads(hparameters, 0, h)[0], _reads(hparameters, 1, w)[0]
-    inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[None, :, None, :]
-    r, q = np.clip(rows, 0, h - 1)[:, None, :, None], np.clip(columns, 0, w - 1)[None, :, None, :]
-    taken = np.where(inside[..., None], A_prev[:, r, q], A_prev.dtype.type(outside))
-    shape = (*taken.shape[:3], rows.shape[1] * columns.shape[1], c)
-    return np.moveaxis(taken.reshape(shape), 3, 4), inside.reshape(*inside.shape[:2], -1), rows, columns
+    rows, columns = (reads_of(hparameters, side, A_prev.shape[1 + side])[0] for side in (0, 1))
+    taken, inside = windows_of(A_prev, rows, columns, outside)
+    places = (len(rows), len(columns), rows.shape[1] * columns.shape[1])
+    flat = np.moveaxis(taken, 5, 1).swapaxes(3, 4).reshape(len(A_prev), A_prev.shape[3], *places)
+    return np.moveaxis(flat, 1, 3), inside.swapaxes(1, 2).reshape(places), rows, columns
 
 
 def _counts(A_prev: Array, hparameters: Mapping[str, Any]) -> Array:
@@ -62,7 +39,7 @@ def _counts(A_prev: Array, hparameters: Mapping[str, Any]) -> Array:
     counts = []
     for side in (0, 1):
         n = A_prev.shape[1 + side]
-        reads, after = _reads(hparameters, side, n)
+        reads, after = reads_of(hparameters, side, n)
         if hparameters.get("count_include_pad", True):
             counts.append((reads < n + after).sum(1))
         else:
@@ -92,7 +69,7 @@ def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
     windows, inside, rows, columns = _flat_windows(A_prev, hparameters, -np.inf)
     if mode == "average":
         share = dA / _counts(A_prev, hparameters)
-        return _gathered(A_prev, rows, columns, lambda place: share)
+        return gathered(A_prev, rows, columns, lambda i, j: share)
     # A window of -inf has its first maximum in the image.
     within = inside[:, :, None]
     chosen = _choice(windows)
@@ -101,18 +78,8 @@ def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
         chosen,
         within.argmax(-1),
     )
-    return _gathered(A_prev, rows, columns, lambda place: np.where(chosen == place, dA, 0))
-
-
-def _gathered(A_prev: Array, rows: Array, columns: Array, part: Callable[[int], Array]) -> Array:
-    """For each element of `A_prev` the sum of what it gets as some place of some window."""
-    dA_prev = np.zeros_like(A_prev)
-    for place in range(rows.shape[1] * columns.shape[1]):
-        i, j = divmod(place, columns.shape[1])
-        y = np.flatnonzero((rows[:, i] >= 0) & (rows[:, i] < A_prev.shape[1]))
-        x = np.flatnonzero((columns[:, j] >= 0) & (columns[:, j] < A_prev.shape[2]))
-        dA_prev[:, rows[y, i][:, None], columns[x, j]] += part(place)[:, y[:, None], x]
-    return dA_prev
+    wide = columns.shape[1]
+    return gathered(A_prev, rows, columns, lambda i, j: np.where(chosen == i * wide + j, dA, 0))
 
 
 def create_mask_from_window(x: Array) -> Array:

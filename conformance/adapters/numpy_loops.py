@@ -7,13 +7,12 @@ test. Every sum is computed in the dtype of its inputs (float32 in float32). Ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from conformance.adapters._numpy_conv import ConvCache, conv_backward, conv_forward, conv_single_step
 from conformance.adapters._numpy_pool import (
     PoolCache,
     create_mask_from_window,
@@ -90,16 +89,7 @@ __all__ = [
 Array = NDArray[Any]
 
 #: What it takes beyond the plain calls.
-options = ("pool_*.*",)
-
-
-class ConvCache(NamedTuple):
-    """What conv_backward needs."""
-
-    A_prev: Array
-    W: Array
-    b: Array
-    hparameters: Mapping[str, int]
+options = ("conv_*.*", "pool_*.*")
 
 
 class AffineCache(NamedTuple):
@@ -124,7 +114,7 @@ class CrossEntropyCache(NamedTuple):
     Y_index: Array
 
 
-# Padding, windows and convolution
+# Padding
 
 
 def pad3d(input: Array, stride: int = 1) -> Array:
@@ -137,44 +127,6 @@ def pad3d_backward(doutput: Array, stride: int = 1) -> Array:
     _, h, w, _ = doutput.shape
     result: Array = doutput[:, stride : h - stride, stride : w - stride].copy()
     return result
-
-
-def _windows(x: Array, f: int, s: int) -> Array:
-    """Every window of `x` as a view ``(m, rows, columns, C, f, f)``."""
-    return sliding_window_view(x, (f, f), axis=(1, 2))[:, ::s, ::s]
-
-
-def _taps(f: int, s: int, rows: int, columns: int) -> Iterator[tuple[int, int, slice, slice]]:
-    """For each place ``(i, j)`` in the window, the rows and columns of the input that stand there."""
-    for i in range(f):
-        for j in range(f):
-            yield i, j, slice(i, i + s * rows, s), slice(j, j + s * columns, s)
-
-
-def conv_single_step(a_slice_prev: Array, W: Array, b: Array) -> float:
-    """One window: ``sum(a W) + b``."""
-    return float((a_slice_prev * W).sum() + np.asarray(b, dtype=W.dtype).reshape(()))
-
-
-def conv_forward(
-    A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, int]
-) -> tuple[Array, ConvCache]:
-    """Z[m,r,q,o] is the sum of A[m, r s + k - p, q s + l - p, c] W[k,l,c,o] over k, l, c, plus b[o]."""
-    windows = _windows(pad3d(A_prev, hparameters["pad"]), W.shape[0], hparameters["stride"])
-    Z = np.einsum("mrsckl,klco->mrso", windows, W) + b.reshape(-1)
-    return Z, ConvCache(A_prev, W, b, hparameters)
-
-
-def conv_backward(dZ: Array, cache: ConvCache) -> tuple[Array, Array, Array]:
-    """dA_prev: each window adds ``dZ W``; dW: windows times dZ; db: dZ summed over all but filters."""
-    A_prev, W, _, hparameters = cache
-    f, s, p = W.shape[0], hparameters["stride"], hparameters["pad"]
-    padded = pad3d(A_prev, p)
-    dW = np.einsum("mrsckl,mrso->klco", _windows(padded, f, s), dZ)
-    dpadded = np.zeros_like(padded)
-    for i, j, rows, columns in _taps(f, s, dZ.shape[1], dZ.shape[2]):
-        dpadded[:, rows, columns] += np.einsum("mrso,co->mrsc", dZ, W[i, j])
-    return pad3d_backward(dpadded, p), dW, dZ.sum(axis=(0, 1, 2)).reshape(1, 1, 1, -1)
 
 
 # Images as rows

@@ -15,9 +15,9 @@ from conformance.slips import (  # noqa: F401
     norm,
     numeric,
     pool,
-    pool_options,
     reorder,
     units,
+    window_options,
 )
 from conformance.slips.catalogue import CATALOGUE, Slip
 

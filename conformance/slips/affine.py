@@ -99,7 +99,7 @@ def _bias_gradient_total(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_backward": "db"},
 )
 def _bias_gradient_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"db": base(case, a)["db"] * (window_of(case).size * case["c"])}
+    return {"db": base(case, a)["db"] * (window_of(case).size * a["W"].shape[2])}
 
 
 @slip(

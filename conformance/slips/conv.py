@@ -7,6 +7,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Array, Arrays, Base, Outputs
+from conformance.slips.core_conv import blocks, whole_filters
 from conformance.slips.windows import scatter
 from conformance.window import Window, window_of
 
@@ -24,6 +25,12 @@ def _taps(case: Case) -> int:
     return case["f"] ** 2 if case.op == "conv_single_step" else window_of(case).size
 
 
+def _channels(a: Arrays) -> int:
+    """Input channels of a filter."""
+    extents = a["W"].shape
+    return int(extents[2])
+
+
 @slip(
     "conv-bias-per-tap",
     "The bias is inside the window sum, so it is added f*f*n_C_prev times instead of once.",
@@ -31,7 +38,7 @@ def _taps(case: Case) -> int:
     post=True,
 )
 def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=_taps(case) * case["c"])
+    return base(case, a, bias_times=_taps(case) * _channels(a))
 
 
 @slip(
@@ -49,7 +56,7 @@ def _conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_single_step": "Z", "conv_forward": "Z"},
 )
 def _conv_bias_per_channel(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=case["c"])
+    return base(case, a, bias_times=_channels(a))
 
 
 @slip("bias-forgotten", "The bias is not added.", _BIASED)
@@ -156,7 +163,7 @@ def _filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_forward": "Z", "conv_single_step": "Z"},
 )
 def _input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = (np.arange(case["c"]) == 0).reshape((-1, 1) if case.op == "conv_forward" else (-1,))
+    keep = (np.arange(_channels(a)) == 0).reshape((-1, 1) if case.op == "conv_forward" else (-1,))
     return base(case, {**a, "W": a["W"] * keep})
 
 
@@ -232,7 +239,9 @@ def _crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -
 def _padded_gradient(case: Case, a: Arrays) -> Array:
     window = window_of(case)
     extents = (axis.n + axis.before + axis.after for axis in (window.rows, window.columns))
-    spread = np.tensordot(a["dZ"], a["W"], ([3], [3]))
+    groups = case["g"] if "g" in case.operation.option else 1
+    filters = whole_filters(a["W"], blocks(case["c"], case["k"], groups))
+    spread = np.tensordot(a["dZ"], filters, ([3], [3]))
     return scatter(spread, _unshifted(case), (case["m"], *extents, case["c"]))
 
 

@@ -4,10 +4,10 @@
 below. It shares no code with the oracle, the kernels or the adapters, so that a slip is not recognised
 by a mistake it has in common with what it explains.
 
-Options by operation: ``window`` (conv, pool), ``bias_times`` (conv), ``ties``, ``overwrite``, ``start``,
-``outside``, ``divisor`` (pool, mask), ``at_zero``, ``relu_mask`` (relu and what uses it), ``slope``
-(sigmoid's derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it), ``epsilon``
-(logarithm).
+Options by operation: ``window`` (conv, pool), ``bias_times``, ``sees`` (conv), ``ties``, ``overwrite``,
+``start``, ``outside``, ``divisor`` (pool, mask), ``at_zero``, ``relu_mask`` (relu and what uses it),
+``slope`` (sigmoid's derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it),
+``epsilon`` (logarithm).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
-from conformance.slips import core_units
+from conformance.slips import core_conv, core_units
 from conformance.slips.windows import patches, scatter
 from conformance.window import Window, counts_padding, window_of
 
@@ -37,25 +37,6 @@ def _pad3d(case: Case, a: Arrays) -> Outputs:
 def _pad3d_backward(case: Case, a: Arrays) -> Outputs:
     p = case["p"]
     return {"dinput": a["doutput"][:, p : p + case["h"], p : p + case["w"]]}
-
-
-def _conv_single_step(case: Case, a: Arrays, bias_times: float = 1.0) -> Outputs:
-    return {"Z": np.asarray((a["a_slice_prev"] * a["W"]).sum() + bias_times * a["b"].reshape(()))}
-
-
-def _conv_forward(case: Case, a: Arrays, window: Window | None = None, bias_times: float = 1.0) -> Outputs:
-    taken = patches(a["A_prev"], window or window_of(case))
-    return {"Z": np.tensordot(taken, a["W"], 3) + bias_times * a["b"].reshape(-1)}
-
-
-def _conv_backward(case: Case, a: Arrays, window: Window | None = None, overwrite: bool = False) -> Outputs:
-    window = window or window_of(case)
-    spread = np.tensordot(a["dZ"], a["W"], ([3], [3]))
-    return {
-        "dA_prev": scatter(spread, window, a["A_prev"].shape, overwrite),
-        "dW": np.tensordot(patches(a["A_prev"], window), a["dZ"], ([0, 1, 2], [0, 1, 2])),
-        "db": a["dZ"].sum((0, 1, 2)).reshape(1, 1, 1, -1),
-    }
 
 
 def _pool_forward(
@@ -267,9 +248,9 @@ def _softmax_cross_entropy_backward(case: Case, a: Arrays, **options: Any) -> Ou
 _REFERENCE: dict[str, Base] = {
     "pad3d": _pad3d,
     "pad3d_backward": _pad3d_backward,
-    "conv_single_step": _conv_single_step,
-    "conv_forward": _conv_forward,
-    "conv_backward": _conv_backward,
+    "conv_single_step": core_conv.single_step,
+    "conv_forward": core_conv.forward,
+    "conv_backward": core_conv.backward,
     "pool_forward": _pool_forward,
     "pool_backward": _pool_backward,
     "create_mask_from_window": _mask,

@@ -43,9 +43,13 @@ def further(case: Case, count: int) -> Iterator[Case]:
             name: random.choice(_POOLS[name]) if isinstance(value, int) and name in _POOLS else value
             for name, value in case.params
         }
+        values.update(_grouped(case, random))
         family = case.family if attempt % 2 == 0 or not others else others[attempt // 2 % len(others)]
         more = Case.of(case.op, case.dtype, values, family, random.randrange(10**6))
-        extents = [v for name, v in values.items() if name not in ("f", "s", "p")]
+        # Depthwise there are as many filters as channels.
+        depthwise = values.get("g", 1) != 1 and values["c"] == values["k"]
+        extents = [values[name] for name in "mhwcion" if name in values]
+        extents += [values["k"]] if "k" in values and not depthwise else []
         if "s" in values and not possible(more):
             continue
         if len(set(extents)) == len(extents) and FAMILIES[family].suits(more):
@@ -53,3 +57,14 @@ def further(case: Case, count: int) -> Iterator[Case]:
             yield more
         if made == count:
             return
+
+
+def _grouped(case: Case, random: Random) -> dict[str, Value]:
+    """Other channels and filters of a case with groups, that divide into them; depthwise stays depthwise."""
+    if dict(case.params).get("g", 1) == 1:
+        return {}
+    new = random.choice((2, 3, 4, 6))
+    inputs, filters = case["c"] // case["g"], case["k"] // case["g"]
+    if inputs > 1:
+        inputs, filters = random.choice((2, 3, 5)), random.choice((1, 2, 3, 4))
+    return {"g": new, "c": new * inputs, "k": new * filters}

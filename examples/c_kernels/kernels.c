@@ -1,5 +1,5 @@
 /* Kernels in C behind the protocol of docs/adapters.md: conv_forward, conv_backward, relu and
- * relu_backward in float32, NHWC.
+ * relu_backward in float32, NHWC; a convolution with any window, stride, dilation and groups.
  *
  *   cc -O2 -o kernels kernels.c
  *   conformance run --impl 'exec:./kernels' --ops 'conv_forward,conv_backward,relu*'
@@ -83,15 +83,15 @@ static void reply(Array a)
     free(a.data);
 }
 
-/* The number behind "NAME=" in the request. */
-static long number(const char *line, const char *name)
+/* The number behind "NAME=" in the request, or the two of "NAME=ROWSxCOLUMNS"; 1 where it is not given. */
+static void pair(const char *line, const char *name, long value[2])
 {
     char key[16];
     snprintf(key, sizeof key, " %s=", name);
     const char *at = strstr(line, key);
-    if (!at)
-        fail("a parameter is missing");
-    return atol(at + strlen(key));
+    value[0] = value[1] = 1;
+    if (at && sscanf(at + strlen(key), "%ldx%ld", &value[0], &value[1]) == 1)
+        value[1] = value[0];
 }
 
 /* Calls for every product of the convolution: z, x and w are places in Z, A_prev and W. */
@@ -99,16 +99,17 @@ static long number(const char *line, const char *name)
     for (long m = 0; m < A->extent[0]; m++)                                                       \
         for (long r = 0; r < rows; r++)                                                           \
             for (long q = 0; q < columns; q++)                                                    \
-                for (long i = 0; i < f; i++)                                                      \
-                    for (long j = 0; j < f; j++) {                                                \
-                        long h = r * s + i - p, v = q * s + j - p;                                \
+                for (long i = 0; i < F[0]; i++)                                                   \
+                    for (long j = 0; j < F[1]; j++) {                                             \
+                        long h = r * s[0] + i * d[0] - p[0], v = q * s[1] + j * d[1] - p[1];      \
                         if (h < 0 || h >= H || v < 0 || v >= V)                                   \
                             continue;                                                             \
-                        for (long c = 0; c < C; c++)                                              \
+                        for (long c = 0; c < F[2]; c++)                                           \
                             for (long k = 0; k < K; k++) {                                        \
+                                long of_group = k / (K / g[0]) * F[2] + c;                        \
                                 long z = ((m * rows + r) * columns + q) * K + k;                  \
-                                long x = ((m * H + h) * V + v) * C + c;                           \
-                                long w = ((i * f + j) * C + c) * K + k;                           \
+                                long x = ((m * H + h) * V + v) * A->extent[3] + of_group;         \
+                                long w = ((i * F[1] + j) * F[2] + c) * K + k;                     \
                                 body;                                                             \
                             }                                                                     \
                     }
@@ -116,9 +117,10 @@ static long number(const char *line, const char *name)
 static void conv(const char *line, int backward)
 {
     Array *A = find("A_prev"), *W = find("W"), *b = find("b");
-    long s = number(line, "s"), p = number(line, "p"), f = W->extent[0];
-    long H = A->extent[1], V = A->extent[2], C = A->extent[3], K = W->extent[3];
-    long rows = (H + 2 * p - f) / s + 1, columns = (V + 2 * p - f) / s + 1;
+    long *F = W->extent, H = A->extent[1], V = A->extent[2], K = W->extent[3], s[2], p[2], d[2], g[2];
+    pair(line, "s", s), pair(line, "p", p), pair(line, "d", d), pair(line, "g", g);
+    long rows = (H + 2 * p[0] - d[0] * (F[0] - 1) - 1) / s[0] + 1;
+    long columns = (V + 2 * p[1] - d[1] * (F[1] - 1) - 1) / s[1] + 1;
     if (!backward) {
         Array Z = zeros("Z", 4, (long[]){A->extent[0], rows, columns, K});
         EACH_PRODUCT(Z.data[z] += A->data[x] * W->data[w])
@@ -151,6 +153,7 @@ int main(void)
     char line[512], name[64], dtype[8];
     while (fgets(line, sizeof line, stdin)) {
         if (!strcmp(line, "functions\n")) {
+            printf("options conv_*.f conv_*.stride conv_*.dilation conv_*.groups\n");
             printf("functions conv_forward conv_backward relu relu_backward\n");
         } else if (sscanf(line, "call %63s %7s %d", name, dtype, &count) != 3 || count > MAX_ARRAYS) {
             fail("expected a call");
