@@ -33,7 +33,7 @@ DECLARED = "differs as declared: "
 
 @dataclass(frozen=True)
 class Seen:
-    """A failed output, as a declared difference sees it; without a result nothing but the case is known."""
+    """A failed output, as a declared difference sees it: `got` is None where there is none of that shape."""
 
     case: Case
     output: str
@@ -132,7 +132,7 @@ def _accounted(explains: Explains, case: Case, output: str, trial: Tried | None)
         return explains(Seen(case, output)) is True
     got, expected = trial.outcome.outputs.get(output), trial.expected[output]
     if not isinstance(got, (float, np.ndarray)) or np.shape(got) != expected.shape:
-        return False
+        return explains(Seen(case, output, trial.arrays, expected)) is True
     limit = np.asarray(trial.limits[output].limit, np.float64)
     seen = Seen(case, output, trial.arrays, expected, np.asarray(got, np.float64), limit)
     with np.errstate(all="ignore"):

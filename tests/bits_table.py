@@ -47,6 +47,9 @@ LARGE = {
             "m7h29w28c1_f3k5_s1p1",
             "m2h40w37c130_f3k3_s1p0",
             "m33h9w8c12_f4k16_s3p2",
+            "m3h31w32c49_f3k49_s1p1_g49",
+            "m2h31w32c35_f5x3k70_s2p2.1.0.1_g35",
+            "m3h23w26c24_f3k36_s1x2psame_d2_g3",
         ),
     ),
     **dict.fromkeys(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from conformance import covering, options
+from conformance import covering
 from conformance.bounds import Arithmetic
 from conformance.case import Case
 from conformance.generate import generate
@@ -19,23 +19,10 @@ from conformance.operations import OPERATIONS
 from conformance.options import Option
 from conformance.window import possible, window_of
 
-APART = (
-    *((("mode", "average"), ("d", kind)) for kind in ("dilated", "pair")),
-    (("mode", "max"), ("border", "exclude")),
-)
-
 
 @pytest.fixture(autouse=True)
 def _with_options(monkeypatch):
-    """The options of a convolution and of a pool, whether cnnref has them or not."""
-    conv = (options.WINDOW, options.STRIDE, options.PADDING, options.DILATION, options.GROUPS)
-    pool = (
-        options.WINDOW, options.STRIDE, options.POOL_PADDING, options.DILATION, options.CEIL, options.BORDER,
-    )  # fmt: skip
-    for op in ("conv_forward", "conv_backward"):
-        monkeypatch.setitem(OPERATIONS, op, replace(OPERATIONS[op], options=conv))
-    for op in ("pool_forward", "pool_backward"):
-        monkeypatch.setitem(OPERATIONS, op, replace(OPERATIONS[op], options=pool, apart=APART))
+    """Options of an operation that has none."""
     slope = Option("slope", "negative_slope", "", {"usual": (0.01,), "other": (0.2, 1.5)}, default=0.01)
     ignore = Option("ignore", "ignore_index", "", {"none": (-100,), "one": (3,)}, default=-100)
     monkeypatch.setitem(OPERATIONS, "relu", replace(OPERATIONS["relu"], options=(slope, ignore)))
@@ -131,7 +118,8 @@ def test_a_covering_array_is_small_and_the_same_every_time():
 
 def test_a_pair_that_no_case_can_have_is_not_asked_for():
     dilated_and_excluded = (("d", "dilated"), ("border", "exclude"))
-    assert dilated_and_excluded not in APART  # it follows: max has no border, averages no dilation
+    # It follows: a maximum has no border, an average no dilation.
+    assert dilated_and_excluded not in OPERATIONS["pool_forward"].apart
     assert dilated_and_excluded not in covering.pairs("pool_forward")
     assert (("d", "dilated"), ("border", "include")) in covering.pairs("pool_forward")
 

@@ -57,12 +57,18 @@ def test_statuses_and_outputs_of_a_wrong_gradient():
 
 
 @pytest.mark.filterwarnings("ignore")
+def beyond(records):
+    """Whether a case has options, which these implementations do not declare."""
+    return Case.parse(records[0].case).beyond
+
+
 def test_what_is_missing_is_absent_and_its_gradient_is_judged_all_the_same():
     implementation = changed(conv_forward=None, softmax=None, sigmoid=None, cross_entropy_cost=None)
     (status,) = {case_status(records) for records in judge(implementation, "conv_forward")}
     assert status == "absent"
     for pattern in ("conv_backward", "softmax_backward", "sigmoid_backward", "*cross_entropy_backward"):
-        assert {case_status(records) for records in judge(implementation, pattern)} == {"passed"}
+        plain = [records for records in judge(implementation, pattern) if not beyond(records)]
+        assert {case_status(records) for records in plain} == {"passed"}
 
 
 def test_an_exception_is_a_failure_with_its_text():

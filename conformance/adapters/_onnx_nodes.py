@@ -9,11 +9,42 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from conformance.differences import Seen
+
 Array = NDArray[Any]
 #: Runs a model on arrays by name; `NotImplementedError` where it has no kernel for it.
 Run = Callable[[ModelProto, dict[str, Array]], Array]
 
 OPSET, IR = 17, 8
+
+
+#: What it takes beyond the plain calls.
+OPTIONS = ("conv_*.*", *(f"pool_*.{key}" for key in ("f", "stride", "pad", "dilation", "count_include_pad")))
+
+
+def _both(value: Any) -> tuple[Any, Any]:
+    """A value for rows and columns, or one for each."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _window(hparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a window: ``pads`` are top, left, bottom, right."""
+    pad = hparameters.get("pad", 0)
+    found = {
+        "strides": list(_both(hparameters["stride"])),
+        "dilations": list(_both(hparameters.get("dilation", 1))),
+    }
+    if isinstance(pad, str):
+        rule = {"same": "SAME_UPPER", "same_lower": "SAME_LOWER", "valid": "VALID"}[pad]
+        return {**found, "auto_pad": rule}
+    (top, bottom), (left, right) = (_both(side) for side in _both(pad))
+    return {**found, "pads": [top, left, bottom, right]}
+
+
+def rule_with_dilation(seen: Seen) -> bool:
+    """Padding by a rule, and taps apart from each other."""
+    case = seen.case
+    return "d" in case.operation.option and case.value("d") != 1 and str(case.value("p")).startswith("same")
 
 
 class Functions:
@@ -38,17 +69,19 @@ class Functions:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
         return self._run(model, arrays)
 
-    def conv_forward(self, A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, int]) -> Any:
+    def conv_forward(self, A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, Any]) -> Any:
         """``Conv``."""
-        s, p = hparameters["stride"], hparameters["pad"]
-        node = ("Conv", ["A", "W", "b"], {"strides": [s, s], "pads": [p] * 4})
-        return self._model([node], A=A_prev, W=W, b=b.reshape(-1)), None
+        attributes = {**_window(hparameters), "group": hparameters.get("groups", 1)}
+        return self._model([("Conv", ["A", "W", "b"], attributes)], A=A_prev, W=W, b=b.reshape(-1)), None
 
-    def pool_forward(self, A_prev: Array, hparameters: Mapping[str, int], mode: str = "max") -> Any:
+    def pool_forward(self, A_prev: Array, hparameters: Mapping[str, Any], mode: str = "max") -> Any:
         """``MaxPool`` or ``AveragePool``."""
-        f, s = hparameters["f"], hparameters["stride"]
+        attributes = {**_window(hparameters), "kernel_shape": list(_both(hparameters["f"]))}
+        if mode != "max":
+            del attributes["dilations"]
+            attributes["count_include_pad"] = int(hparameters.get("count_include_pad", True))
         op = "MaxPool" if mode == "max" else "AveragePool"
-        return self._model([(op, ["A"], {"kernel_shape": [f, f], "strides": [s, s]})], A=A_prev), None
+        return self._model([(op, ["A"], attributes)], A=A_prev), None
 
     def affine_forward(self, A_prev: Array, W: Array, b: Array) -> Any:
         """``Gemm``."""

@@ -17,6 +17,9 @@ _config: Any = jax.config
 _config.update("jax_enable_x64", True)
 _config.update("jax_platforms", "cpu")
 
+#: What it takes beyond the plain calls.
+options = ("conv_*.*", *(f"pool_*.{key}" for key in ("f", "stride", "pad", "dilation")))
+
 #: Its documented choices.
 conventions = {"relu-nan-gradient": "0", "pool-nan": "scan"}
 
@@ -63,32 +66,47 @@ def _backward(gradient: Any, cache: Any) -> Any:
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, int]) -> tuple[Any, Any]:
+def _both(value: Any) -> tuple[Any, Any]:
+    """A value for rows and columns, or one for each."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _padding(pad: Any) -> Any:
+    """A rule of XLA, or (before, after) of rows and of columns."""
+    if isinstance(pad, str):
+        return pad.upper()
+    return tuple(_both(side) for side in _both(pad))
+
+
+def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, Any]) -> tuple[Any, Any]:
     """``lax.conv_general_dilated``."""
-    s, p = hparameters["stride"], hparameters["pad"]
 
     def conv(A: Any, filters: Any, bias: Any) -> Any:
         return bias + lax.conv_general_dilated(
             A,
             filters,
-            (s, s),
-            ((p, p), (p, p)),
+            _both(hparameters["stride"]),
+            _padding(hparameters["pad"]),
+            rhs_dilation=_both(hparameters.get("dilation", 1)),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=hparameters.get("groups", 1),
             precision=lax.Precision.HIGHEST,
         )
 
     return _forward(conv, A_prev, W, b)
 
 
-def pool_forward(A_prev: Any, hparameters: Mapping[str, int], mode: str = "max") -> tuple[Any, Any]:
+def pool_forward(A_prev: Any, hparameters: Mapping[str, Any], mode: str = "max") -> tuple[Any, Any]:
     """``lax.reduce_window``."""
-    f, s = hparameters["f"], hparameters["stride"]
-    windows = ((1, f, f, 1), (1, s, s, 1), "VALID")
+    f, s, d = (_both(hparameters.get(key, 1)) for key in ("f", "stride", "dilation"))
+    pad = _padding(hparameters.get("pad", 0))
+    sides = pad if isinstance(pad, str) else ((0, 0), *pad, (0, 0))
 
     def pool(A: Any) -> Any:
+        windows = ((1, *f, 1), (1, *s, 1), sides, None, (1, *d, 1))
         if mode == "max":
             return lax.reduce_window(A, -jnp.inf, lax.max, *windows)
-        return lax.reduce_window(A, 0.0, lax.add, *windows) / (f * f)
+        return lax.reduce_window(A, 0.0, lax.add, *windows) / (f[0] * f[1])
 
     return _forward(pool, A_prev)
 

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from conformance.adapters._onnx_nodes import Array, Functions
+from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions
 from conformance.differences import Seen
+from conformance.window import window_of
 
 #: Its choice: a NaN is seen only where it is the window's first element.
 conventions = {"pool-nan": "greater"}
@@ -23,9 +24,23 @@ def _windows_with_nan(seen: Seen) -> Any:
     )
 
 
+def _lower(seen: Seen) -> bool:
+    """Padding by the rule that puts the odd pixel first."""
+    return seen.case.value("p") == "same_lower"
+
+
+def _nan_of_padding(seen: Seen) -> Any:
+    """NaN in windows of a padded image that hold none."""
+    if seen.got is None or seen.expected is None or not window_of(seen.case).padded:
+        return False
+    return np.isnan(seen.got) & ~np.isnan(seen.expected)
+
+
 #: Where it is known to differ, one sentence each.
 differs = {
     "pool_forward": {
+        _lower: "Its SAME_LOWER has too few windows, or the odd pixel on the other side.",
+        _nan_of_padding: "Its max pooling of a padded image with NaN has it in windows without.",
         _windows_with_nan: "Its average pooling leaves NaN out of the mean; in some windows its max pooling "
         "does too."
     }
@@ -46,7 +61,7 @@ def _run(model: Any, arrays: dict[str, Array]) -> Array:
 
 
 _functions = Functions(_run)
-layout = Functions.layout
+layout, options = Functions.layout, OPTIONS
 __version__ = onnx.__version__
 for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
     setattr(sys.modules[__name__], _name, getattr(_functions, _name))

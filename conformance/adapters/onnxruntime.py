@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from conformance.adapters._onnx_nodes import Array, Functions
+from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, rule_with_dilation
 from conformance.differences import Seen
 
 _OPTIONS = onnxruntime.SessionOptions()
@@ -37,9 +37,12 @@ def _skips(seen: Seen) -> Any:
     return np.isnan(seen.expected) & ~np.isnan(seen.got)
 
 
+_RULE = "Its rules for padding (auto_pad) leave the dilation out of account."
 #: Where it is known to differ, one sentence each.
 differs = {
+    "conv_forward": {rule_with_dilation: _RULE},
     "pool_forward": {
+        rule_with_dilation: _RULE,
         "pool-nan=ignored-lowest": "Its max pooling skips NaN and starts from the lowest number.",
         _skips: "Its max pooling skips NaN in some windows.",
     },
@@ -62,7 +65,7 @@ def _run(model: Any, arrays: dict[str, Array]) -> Array:
 
 
 _functions = Functions(_run)
-layout = Functions.layout
+layout, options = Functions.layout, OPTIONS
 __version__ = onnxruntime.__version__
 for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
     setattr(sys.modules[__name__], _name, getattr(_functions, _name))

@@ -19,6 +19,9 @@ from conformance.differences import Seen
 
 THREADS = 2
 
+#: What it takes beyond the plain calls.
+options = ("conv_*.*", "pool_*.*")
+
 
 def _underflows_early(seen: Seen) -> Any:
     """What comes of a sigmoid that is 0 below the reciprocal of the largest number."""
@@ -82,28 +85,50 @@ def _backward(gradient: Any, cache: Any) -> Any:
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def _conv(stride: int, pad: int) -> Callable[..., Tensor]:
+def _conv(hparameters: Mapping[str, Any]) -> Callable[..., Tensor]:
+    stride, pad = hparameters["stride"], hparameters["pad"]
+    dilation, groups = hparameters.get("dilation", 1), hparameters.get("groups", 1)
+    sides = (0, 0, 0, 0)
+    if pad == "same_lower" or (pad == "same" and stride != 1):
+        raise NotImplementedError(f"torch has no padding {pad} with stride {stride}")
+    if isinstance(pad, tuple) and isinstance(pad[0], tuple):
+        sides, pad = (*pad[1], *pad[0]), 0
+
     def conv(A: Tensor, W: Tensor, b: Tensor) -> Tensor:
         image, filters = A.permute(0, 3, 1, 2), W.permute(3, 2, 0, 1)
-        return functional.conv2d(image, filters, b.reshape(-1), stride, pad).permute(0, 2, 3, 1)
+        image = functional.pad(image, sides) if any(sides) else image
+        output = functional.conv2d(image, filters, b.reshape(-1), stride, pad, dilation, groups)
+        return output.permute(0, 2, 3, 1)
 
     return conv
 
 
-def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, int]) -> tuple[Any, Any]:
+def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, Any]) -> tuple[Any, Any]:
     """``torch.nn.functional.conv2d``."""
     if not A_prev.shape[3] or not W.shape[3]:
         raise NotImplementedError("torch has no convolution without channels or filters")
-    return _forward(_conv(hparameters["stride"], hparameters["pad"]), A_prev, W, b)
+    return _forward(_conv(hparameters), A_prev, W, b)
 
 
-def pool_forward(A_prev: Any, hparameters: Mapping[str, int], mode: str = "max") -> tuple[Any, Any]:
+def pool_forward(A_prev: Any, hparameters: Mapping[str, Any], mode: str = "max") -> tuple[Any, Any]:
     """``max_pool2d`` or ``avg_pool2d``."""
     if not A_prev.size:
         raise NotImplementedError("torch has no pooling of nothing")
-    pool = functional.max_pool2d if mode == "max" else functional.avg_pool2d
-    f, s = hparameters["f"], hparameters["stride"]
-    return _forward(lambda A: pool(A.permute(0, 3, 1, 2), f, s).permute(0, 2, 3, 1), A_prev)
+    f, s, pad = hparameters["f"], hparameters["stride"], hparameters.get("pad", 0)
+    if isinstance(pad, str) or (isinstance(pad, tuple) and isinstance(pad[0], tuple)):
+        raise NotImplementedError(f"torch has no pool with padding {pad}")
+    ceil = hparameters.get("ceil_mode", False)
+
+    def pool(A: Tensor) -> Tensor:
+        image = A.permute(0, 3, 1, 2)
+        if mode == "max":
+            found = functional.max_pool2d(image, f, s, pad, hparameters.get("dilation", 1), ceil)
+        else:
+            counted = hparameters.get("count_include_pad", True)
+            found = functional.avg_pool2d(image, f, s, pad, ceil, counted)
+        return found.permute(0, 2, 3, 1)
+
+    return _forward(pool, A_prev)
 
 
 def pool_backward(dA: Any, cache: Any, mode: str = "max") -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from conformance.adapters import _numpy_pool
 from conformance.adapters import numpy_loops as right
+from conformance.adapters._numpy_windows import gathered
 from tests.planted.fault import FAULTS
 
 
@@ -50,10 +51,11 @@ def _pool_backward(dA, cache, mode="max"):
     nan, last = np.isnan(most[..., 0]), _numpy_pool._choice(windows)
     equal = (windows == most) & inside[:, :, None]
 
-    def part(place):
+    def part(i, j):
+        place = i * columns.shape[1] + j
         return np.where(equal[..., place] | (nan & (last == place)), dA, 0)
 
-    return _numpy_pool._gathered(A_prev, rows, columns, part)
+    return gathered(A_prev, rows, columns, part)
 
 
 #: The planted faults that are conventions of the post.
