@@ -42,7 +42,7 @@ differs = {
         _lower: "Its SAME_LOWER has too few windows, or the odd pixel on the other side.",
         _nan_of_padding: "Its max pooling of a padded image with NaN has it in windows without.",
         _windows_with_nan: "Its average pooling leaves NaN out of the mean; in some windows its max pooling "
-        "does too."
+        "does too.",
     }
 }
 

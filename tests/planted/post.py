@@ -76,6 +76,7 @@ def post() -> SimpleNamespace:
     return SimpleNamespace(
         **functions
         | {
+            "options": ("pool_*.*",),
             "pool_backward": _pool_backward,
             "softmax": _post_softmax,
             "softmax_backward": _softmax_backward,
