@@ -25,7 +25,7 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport empty, named, single
 from cnnref._batch_norm cimport backward_all, forward_all, updated
 from cnnref._check_norm cimport check_batch_norm_backward, check_batch_norm_forward
 from cnnref._memory cimport allocate
@@ -141,7 +141,9 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
         fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
     if not kept:
         new_mean = new_variance = None
-    return out, BatchNormCache(x, scale, mean, variance, new_mean, new_variance, dict(hparameters))
+    return out, named(
+        BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, dict(hparameters))
+    )
 
 
 def batch_norm_backward(dA, cache):

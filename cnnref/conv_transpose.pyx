@@ -13,7 +13,7 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._arrays cimport empty
+from cnnref._arrays cimport empty, named
 from cnnref._check_transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward
 from cnnref._hyper cimport Window
@@ -139,7 +139,7 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
             )
     if status < 0:
         fail("conv_transpose_forward: no memory for the packed filters")
-    return Z, ConvTransposeCache(a, w, bias, dict(hparameters))
+    return Z, named(ConvTransposeCache, (a, w, bias, dict(hparameters)))
 
 
 def conv_transpose_backward(dZ, cache):

@@ -9,12 +9,15 @@ import argparse
 import hashlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import further_calls
 
 from conformance.case import DTYPES, Case
 from conformance.data import draw
@@ -54,7 +57,14 @@ LARGE = {
     ),
     **dict.fromkeys(
         ("pool_forward", "pool_backward"),
-        (f"{IMAGE}_f3s2_max", f"{IMAGE}_f2s2_max", f"{IMAGE}_f3s2_average", "m3h90w81c3_f5s1_average"),
+        (
+            f"{IMAGE}_f3s2_max",
+            f"{IMAGE}_f2s2_max",
+            f"{IMAGE}_f3s2_average",
+            "m3h90w81c3_f5s1_average",
+            f"{IMAGE}_f3x2s2x1_max_p1x0_d2x3",
+            "m3h90w81c3_f4s3_average_p1.2.0.1_ceil_exclude",
+        ),
     ),
     "create_mask_from_window": ("h700w703",),
     "distribute_value": ("h700w703",),
@@ -124,33 +134,53 @@ def digests(implementation, case, arrays):
 
 def compute(name="cnnref", threads=THREADS, chosen=None):
     """``{"case output": digest}``; where the thread counts differ, the digests of each."""
+    implementation = load(name)
+    return _over(
+        threads,
+        ((str(case), partial(digests, implementation, case, draw(case))) for case in chosen or cases()),
+    )
+
+
+def further(threads=THREADS):
+    """As `compute`, for the calls that are no cases."""
+    return _over(threads, ((call.name, partial(digests_of, call)) for call in further_calls.calls()))
+
+
+def digests_of(call):
+    """The digests of a further call."""
+    return {output: digest(value) for output, value in call.run(call.arrays).items()}
+
+
+def _over(threads, runs):
     import cnnref
 
-    implementation, found = load(name), {}
-    before = cnnref.get_num_threads()
+    found, before = {}, cnnref.get_num_threads()
     try:
-        for case in chosen or cases():
-            arrays = draw(case)
+        for name, run in runs:
             each = {}
             for count in threads:
                 cnnref.set_num_threads(count)
-                for output, value in digests(implementation, case, arrays).items():
+                for output, value in run().items():
                     each.setdefault(output, []).append(value)
             for output, values in each.items():
-                found[f"{case} {output}"] = values[0] if len(set(values)) == 1 else str(values)
+                found[f"{name} {output}"] = values[0] if len(set(values)) == 1 else str(values)
     finally:
         cnnref.set_num_threads(before)
     return found
 
 
-def both():
-    """The table's two parts: the gradients, and the post's conventions where they have their own code."""
+def every_part():
+    """The table's parts: cases, what is no case, the post's conventions where they have their own code."""
     import cnnref
     from cnnref import blog
 
     own = [n for n in OPERATIONS if getattr(blog, n) is not getattr(cnnref, n)]
     mine = [case for case in cases() if case.op in own]
-    return {"cnnref": compute(), "cnnref.blog": compute("cnnref.blog", (1, 2), mine)}
+    return {
+        "cnnref": compute(),
+        "cnnref, further calls": further(),
+        "cnnref.blog": compute("cnnref.blog", (1, 2), mine),
+    }
 
 
 def differences(table, found):
@@ -171,7 +201,7 @@ def main():
     parser.add_argument("--update", action="store_true", help="write the table anew")
     parser.add_argument("--print", action="store_true", help="print the digests as JSON")
     asked = parser.parse_args()
-    found = both()
+    found = every_part()
     if asked.print:
         print(json.dumps(found))
         return 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import bits_table
+import further_calls
 import numpy as np
 import pytest
 
@@ -138,12 +139,41 @@ def test_the_gradient_of_the_mean_is_the_same_row_in_every_batch_of_the_same_siz
         assert bits_table.digest(outputs[0][order]) == bits_table.digest(outputs[1]), str(case)
 
 
+def in_parts(call):
+    """The outputs of a further call by sample, and those of its batch cut in parts."""
+    whole, m = call.run(call.arrays), len(call.arrays[call.samples[0]])
+    for bounds in (list(range(m + 1)), [0, m // 2, m]):
+        parts = [
+            call.run({n: a[low:high] if n in call.samples else a for n, a in call.arrays.items()})
+            for low, high in itertools.pairwise(bounds)
+        ]
+        for name in call.per_sample:
+            yield whole[name], np.concatenate([part[name] for part in parts]), f"{call.name} {name} {bounds}"
+
+
+def turned(call):
+    """The gradients of a loss, and those of its rows in another order, turned back."""
+    whole, order = call.run(call.arrays), np.arange(len(call.arrays["Y"]))[::-1]
+    other = call.run({name: array[order] for name, array in call.arrays.items()})
+    for name in ("dAL", "dX"):
+        yield whole[name], other[name][order], f"{call.name} {name}"
+
+
+def test_what_is_no_case_has_the_same_bits_in_every_batch():
+    compared = 0
+    for call in further_calls.calls():
+        for whole, other, what in in_parts(call) if call.samples else turned(call):
+            assert bits_table.digest(whole) == bits_table.digest(other), what
+            compared += 1
+    assert compared == 2 * 2 * (2 * 2 * len(further_calls.CONVOLUTIONS) + len(further_calls.LOSSES))
+
+
 def few():
     return [case for case in bits_table.cases() if case.seed == 7][::3]
 
 
 def in_a_child(connection):
-    connection.send(bits_table.compute(threads=(1, 2), chosen=few()))
+    connection.send(bits_table.compute(threads=(1, 2), chosen=few()) | bits_table.further((1, 2)))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork in a process with threads: the point
@@ -158,4 +188,5 @@ def test_child_processes_give_the_bits_of_the_table(method, table):
     found = ours.recv()
     process.join(30)
     assert found
-    assert found == {key: table["cnnref"][key] for key in found}
+    wanted = table["cnnref"] | table["cnnref, further calls"]
+    assert found == {key: wanted[key] for key in found}

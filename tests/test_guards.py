@@ -1,8 +1,10 @@
 """Memory round the arguments: nothing before or after them is read into a result, nothing is written."""
 
 import mmap
+from functools import partial
 
 import bits_table
+import further_calls
 import numpy as np
 import pytest
 
@@ -52,19 +54,29 @@ class Raw:
         return named(case, CALLS[case.op](self.implementation, case, arrays))
 
 
-@pytest.mark.parametrize("offset", [0, 4, 8, 1, 7, 36])
-def test_guard_bytes_stay_and_do_not_matter(offset):
+def called():
+    """(what, arrays, function of the arrays that gives the outputs by name) of each case and further call."""
     call = Raw()
     for case in cases():
-        arrays = draw(case)
-        expected = {name: bits_table.digest(x) for name, x in call(case, arrays).items()}
+        yield str(case), draw(case), partial(call, case)
+    for further in further_calls.calls():
+        yield further.name, further.arrays, further.run
+
+
+def digests(run, arrays):
+    return {name: bits_table.digest(x) for name, x in run(arrays).items()}
+
+
+@pytest.mark.parametrize("offset", [0, 4, 8, 1, 7, 36])
+def test_guard_bytes_stay_and_do_not_matter(offset):
+    for what, arrays, run in called():
+        expected = digests(run, arrays)
         # 0xFF is NaN in either dtype: one value read from outside would show.
         for fill in (PATTERN, 0xFF):
             guarded = {n: Guarded(a, offset, fill) for n, a in arrays.items() if a.ndim}
             given = {n: guarded[n].array if n in guarded else a for n, a in arrays.items()}
-            found = {name: bits_table.digest(x) for name, x in call(case, given).items()}
-            assert found == expected, f"{case}, {offset} bytes off"
-            assert all(g.whole() for g in guarded.values()), f"{case}: wrote outside an argument"
+            assert digests(run, given) == expected, f"{what}, {offset} bytes off"
+            assert all(g.whole() for g in guarded.values()), f"{what}: wrote outside an argument"
             assert all(np.array_equal(g.array, arrays[n], equal_nan=True) for n, g in guarded.items())
 
 
@@ -96,22 +108,18 @@ def test_nothing_is_read_behind_the_last_element():
 
 
 def _protected():
-    call = Raw()
-    for case in cases():
-        arrays = draw(case)
-        expected = {name: bits_table.digest(x) for name, x in call(case, arrays).items()}
+    for what, arrays, run in called():
+        expected = digests(run, arrays)
         given = {n: at_the_end_of_a_page(a) if a.ndim else a for n, a in arrays.items()}
-        assert {name: bits_table.digest(x) for name, x in call(case, given).items()} == expected, str(case)
+        assert digests(run, given) == expected, what
 
 
 def test_outputs_are_memory_of_their_own():
     """Nothing returned, bar the cache, shares memory with an argument: writing to it changes no input."""
-    call = Raw()
-    for case in cases():
-        arrays = draw(case)
-        for name, value in call(case, arrays).items():
+    for what, arrays, run in called():
+        for name, value in run(arrays).items():
             if isinstance(value, np.ndarray):
-                assert not any(np.shares_memory(value, a) for a in arrays.values()), f"{case} {name}"
+                assert not any(np.shares_memory(value, a) for a in arrays.values()), f"{what} {name}"
                 assert value.flags.c_contiguous
                 assert value.flags.writeable
 

@@ -8,13 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
+import bits_table
+import further_calls
 import numpy as np
 import pytest
 
 import cnnref
 from cnnref._limits import processors, quotas
+from conformance.data import draw
+from conformance.implementation import load
 from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,21 +97,22 @@ print("ok")
 
 
 def test_many_python_threads_at_once():
-    names = ("work", "pool", "softmax", "relu", "affine")
-    x = np.random.default_rng(1).standard_normal((3, 40, 41, 9))
-    a, w = x.reshape(120, -1), np.random.default_rng(2).standard_normal((41 * 9, 33))
-    calls = {
-        "work": work,
-        "pool": lambda: cnnref.pool_forward(x, {"f": 3, "stride": 1})[0].tobytes(),
-        "softmax": lambda: cnnref.softmax(a)[0].tobytes(),
-        "relu": lambda: cnnref.relu(x)[0].tobytes(),
-        "affine": lambda: cnnref.affine_forward(a, w, np.ones((1, 33)))[0].tobytes(),
-    }
+    """Every function, on arrays large enough for a team."""
+    implementation, calls = load("cnnref"), {}
+    for case in bits_table.cases():
+        if case.seed == 7 and case.dtype == "f32" and case.op not in calls:
+            calls[case.op] = partial(bits_table.digests, implementation, case, draw(case))
+    for call in further_calls.calls():
+        if ":f32:" in call.name:
+            calls[call.name] = partial(bits_table.digests_of, call)
+    names = sorted(calls)
     expected = {name: calls[name]() for name in names}
+    assert set(OPERATIONS) <= set(names)
+    assert not [name for name in names if "error" in expected[name]]
     wrong, done, until = [], [], time.monotonic() + float(os.environ.get("CNNREF_THREADS_SECONDS", "2"))
 
     def hammer(offset):
-        turn = offset
+        turn = offset * 7
         while time.monotonic() < until:
             name = names[turn % len(names)]
             if calls[name]() != expected[name]:
@@ -114,7 +120,7 @@ def test_many_python_threads_at_once():
             turn += 1
             if offset == 0:
                 cnnref.set_num_threads(1 + turn % 4)  # while others compute
-        done.append(turn - offset)
+        done.append(turn - offset * 7)
 
     threads = [threading.Thread(target=hammer, args=(i,)) for i in range(8)]
     for thread in threads:
