@@ -1,4 +1,4 @@
-"""Calls for which the suite has no case: transposed convolutions, options of convolutions and of losses.
+"""Calls for which the suite has no case: transposed convolutions, options of losses.
 
 Each is large enough for a team of threads, with remainders everywhere, and its arrays are the same on every
 machine. What is tested of every function (bits, batches, guard bytes, threads) is tested of these too.
@@ -31,7 +31,7 @@ class Call:
     per_sample: tuple[str, ...] = ()
 
 
-#: (name, input, (f_h, f_w), n_C, hyperparameters) of a convolution and of the transposed one.
+#: (name, input, (f_h, f_w), n_C, hyperparameters) of a transposed convolution.
 CONVOLUTIONS = (
     ("plain", (5, 23, 26, 17), (3, 3), 33, {"stride": 2, "pad": 1}),
     ("depthwise", (3, 31, 30, 48), (3, 3), 48, {"stride": 2, "pad": 1, "groups": 48}),
@@ -45,13 +45,13 @@ LOSSES = {
 }
 
 
-def convolution(kind: str, hyper: dict[str, Any]) -> Callable[[Arrays], dict[str, Any]]:
+def transposed(hyper: dict[str, Any]) -> Callable[[Arrays], dict[str, Any]]:
     """Forward and backward, from the input, the filters, the biases and a gradient."""
 
     def run(a: Arrays) -> dict[str, Any]:
-        forward, backward = (getattr(cnnref, f"{kind}_{way}") for way in ("forward", "backward"))
-        Z, cache = forward(a["A_prev"], a["W"], a["b"], hyper)
-        return {"Z": Z} | dict(zip(("dA_prev", "dW", "db"), backward(a["dZ"], cache), strict=True))
+        Z, cache = cnnref.conv_transpose_forward(a["A_prev"], a["W"], a["b"], hyper)
+        gradients = cnnref.conv_transpose_backward(a["dZ"], cache)
+        return {"Z": Z} | dict(zip(("dA_prev", "dW", "db"), gradients, strict=True))
 
     return run
 
@@ -74,17 +74,13 @@ def calls() -> Iterator[Call]:
     """All of them, in each dtype."""
     for form, dtype in DTYPES.items():
         for title, shape, (f_h, f_w), n_C, hyper in CONVOLUTIONS:
-            groups = hyper.get("groups", 1)
-            of_conv = (f_h, f_w, shape[3] // groups, n_C)
-            of_transpose = (f_h, f_w, n_C // groups, shape[3])
-            for kind, filters in (("conv", of_conv), ("conv_transpose", of_transpose)):
-                name = f"{kind}:{form}:{title}"
-                stream = Stream(name)
-                a = {n: normal(stream, s, dtype) for n, s in (("A_prev", shape), ("W", filters))}
-                a["b"] = normal(stream, (1, 1, 1, n_C), dtype)
-                forward = getattr(cnnref, f"{kind}_forward")
-                a["dZ"] = normal(stream, forward(*a.values(), hyper)[0].shape, dtype)
-                yield Call(name, a, convolution(kind, hyper), ("A_prev", "dZ"), ("Z", "dA_prev"))
+            name = f"conv_transpose:{form}:{title}"
+            stream, filters = Stream(name), (f_h, f_w, n_C // hyper.get("groups", 1), shape[3])
+            a = {n: normal(stream, s, dtype) for n, s in (("A_prev", shape), ("W", filters))}
+            a["b"] = normal(stream, (1, 1, 1, n_C), dtype)
+            Z, _ = cnnref.conv_transpose_forward(*a.values(), hyper)
+            a["dZ"] = normal(stream, Z.shape, dtype)
+            yield Call(name, a, transposed(hyper), ("A_prev", "dZ"), ("Z", "dA_prev"))
         for title, options in LOSSES.items():
             stream = Stream(f"loss:{form}:{title}")
             labels = stream.integers(0, 30, (5003,))

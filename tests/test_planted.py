@@ -42,11 +42,7 @@ def cases_of(op: str, dtype: str, seed: int) -> list[Case]:
 def judged(fault: Fault, seed: int) -> Counter[tuple[str, str]]:
     """How often each output failed with each diagnosis."""
     judge = Judge(Implementation(str(fault), implementation(fault), Arithmetic.declared(None, None)))
-    records = (
-        record
-        for case in cases_of(fault.op, fault.dtype, seed)
-        for record in judge(case)
-    )
+    records = (record for case in cases_of(fault.op, fault.dtype, seed) for record in judge(case))
     return Counter((r.output, str(r.diagnosis)) for r in records if r.status == "failed")
 
 

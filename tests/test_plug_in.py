@@ -187,7 +187,7 @@ def test_a_program_s_options_are_those_it_declares(compiled):
             assert status == ("absent" if "pad" in case.beyond else "passed"), case
             found[status] += 1
     assert min(found.values()) > 10
-    undeclared = load(compiled(("printf(\"options", "if (0) printf(\"options")))
+    undeclared = load(compiled(('printf("options', 'if (0) printf("options')))
     (record,) = Judge(undeclared)(Case.parse("conv_forward:f32:m2h9w7c3_f3k4_s1p0_d2:small:0"))
     assert (record.status, record.reason) == ("absent", "not implemented: declares no option dilation")
 
