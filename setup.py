@@ -31,6 +31,7 @@ DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 
 #: Modules that stand once: checks, threads, the probe of the processor.
 SHARED = (
+    "_aligned",
     "_arrays",
     "_hyper",
     "_check",

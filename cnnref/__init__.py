@@ -9,7 +9,8 @@ a cache for its backward function. The map:
   forces another)
 - ``affine_activation``, ``mask``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
-- ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``: arguments, hyperparameters, error texts
+- ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``: arguments, hyperparameters, error texts;
+  ``_aligned``: memory for results
 - ``threads``, ``config``: thread count, instruction set, versions
 """
 

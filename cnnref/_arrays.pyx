@@ -15,6 +15,8 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from numpy cimport ndarray, npy_intp
 
+from cnnref._aligned cimport aligned_empty
+
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
@@ -102,8 +104,8 @@ cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) exc
 
 
 cdef ndarray empty(ndarray like, int ndim, npy_intp* shape):
-    """A new uninitialised C-contiguous array of the dtype of `like`."""
-    return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+    """A new uninitialised C-contiguous array of the dtype of `like`, at a cache line where it is large."""
+    return aligned_empty(ndim, shape, cnp.PyArray_TYPE(like))
 
 
 cdef ndarray zeros(ndarray like, int ndim, npy_intp* shape):
