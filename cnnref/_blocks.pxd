@@ -1,7 +1,7 @@
 """How a correlation is cut: its outputs into blocks for threads and caches, its sums into stretches."""
 
-from cnnref._plan cimport Correlation
-from cnnref._tile cimport widest
+from cnnref._plan cimport Correlation, mixed
+from cnnref._tile cimport lanes, widest
 from cnnref._types cimport real
 
 cdef enum:
@@ -39,6 +39,35 @@ cdef inline Py_ssize_t share(Py_ssize_t whole, Py_ssize_t parts) noexcept nogil:
     return (whole + parts - 1) // parts
 
 
+cdef inline Py_ssize_t unit(const Correlation* plan, real kind) noexcept nogil:
+    """Columns that are not divided: a vector of them, or of groups."""
+    return lanes(kind) * (1 if mixed(plan) else plan.sharing)
+
+
+cdef inline bint divides(const Correlation* plan, Py_ssize_t parts, real kind) noexcept nogil:
+    """Whether each of `parts` gets at least two vectors of columns: fewer fill no tile."""
+    return plan.columns >= 2 * parts * unit(plan, kind)
+
+
+cdef inline Correlation some_columns(
+    const Correlation* plan, Py_ssize_t part, Py_ssize_t parts, real kind, Py_ssize_t* first
+) noexcept nogil:
+    """The correlation of part `part` of the columns, those from `first` on."""
+    cdef Correlation some = plan[0]
+    cdef Py_ssize_t size = unit(plan, kind)
+    cdef Py_ssize_t units = share(plan.columns, size)
+    first[0] = part * units // parts * size
+    some.columns = min((part + 1) * units // parts * size, plan.columns) - first[0]
+    if mixed(plan):
+        some.sharing = some.columns
+    return some
+
+
+cdef inline bint one_block(const Correlation* plan) noexcept nogil:
+    """Whether all pixels are one block: then no panel is needed twice."""
+    return plan.samples * plan.n_H * plan.n_W <= MOST_PIXELS
+
+
 cdef inline void cut_rows(const Correlation* plan, Py_ssize_t rows, Cut* cut) noexcept nogil:
     """Cut the outputs into blocks of at most `rows` rows, of equal size rather than with a small one at the end."""
     rows = max(rows, <Py_ssize_t>1)
@@ -59,8 +88,8 @@ cdef inline Cut cut_work(const Correlation* plan, int team, real kind) noexcept 
     )
     cdef Py_ssize_t rows = BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1)
     rows = max(min(rows, MOST_PIXELS // plan.n_W), share(FEWEST_PIXELS, plan.n_W))
-    if all_rows * plan.n_W <= MOST_PIXELS:
-        rows = all_rows  # one block: no panel is needed twice
+    if one_block(plan):
+        rows = all_rows
     cut.panels = share(plan.columns, widest(kind))
     cut_rows(plan, rows, &cut)
     if cut.blocks * cut.panels < 4 * team and cut.blocks * cut.panels % team:

@@ -8,14 +8,25 @@ with fused multiply-adds. What of a window lies outside the image is left out of
 in place, without a padded copy (see ``_boxes.pxd``). Work is split into blocks of output pixels and, where those
 are few, into single panels of the matrix. Within a block the sum is cut into stretches whose panels stay in the
 cache. Where all pixels are one block each panel is needed once: it is packed stretch by stretch, just before its
-use.
+use, and threads share the columns.
 """
 
 from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._blocks cimport STRETCH, Cut, Stretch, count_stretches, cut_work, share, stretch
+from cnnref._blocks cimport (
+    STRETCH,
+    Cut,
+    Stretch,
+    count_stretches,
+    cut_work,
+    divides,
+    one_block,
+    share,
+    some_columns,
+    stretch,
+)
 from cnnref._boxes cimport Box, Boxes, allocate_boxes, free_boxes, place_boxes
 from cnnref._memory cimport allocate
 from cnnref._narrow cimport all_finite, is_narrow, narrow_filters, narrow_share
@@ -226,6 +237,20 @@ cdef inline void pack_one(
     )
 
 
+cdef inline int columns_share(
+    const Correlation* plan, const real* images, const Matrix* place, const real* matrix, const real* bias, real* out,
+    int member, int team, const int* watched,
+) noexcept nogil:
+    """The columns of thread `member` of `team`, of all pixels; -1 where it had no memory or the call is stopped."""
+    cdef Py_ssize_t first
+    cdef Correlation own = some_columns(plan, member, team, <real>0, &first)
+    cdef Cut cut = cut_work(&own, 1, <real>0)
+    return correlate_share(
+        &own, &cut, images, place, matrix + first * place.column_step, <real*>NULL, NULL if bias == NULL else bias + first,
+        out + first, 0, 1, watched,
+    )
+
+
 cdef inline int work_share(
     const Correlation* plan, const Cut* cut, const real* images, const Matrix* place, const real* matrix,
     const real* packed, const real* filters, bint narrow, const real* bias, real* out, int member, int team,
@@ -234,6 +259,8 @@ cdef inline int work_share(
     """The part of thread `member` of `team`, by the kernel for few columns where `narrow`, with its `filters`."""
     if narrow:
         return narrow_share(plan, images, filters, bias, out, member, team, watched)
+    if team > 1 and one_block(plan) and divides(plan, team, <real>0):
+        return columns_share(plan, images, place, matrix, bias, out, member, team, watched)
     return correlate_share(plan, cut, images, place, matrix, packed, bias, out, member, team, watched)
 
 
@@ -265,7 +292,7 @@ cdef inline int correlate(
         free(memory)
         memory = NULL
         cut = cut_work(plan, team, <real>0)
-        if cut.blocks > 1 and depth > 0:
+        if cut.blocks > 1 and depth > 0 and not (one_block(plan) and divides(plan, team, <real>0)):
             memory = <real*>allocate(padded_columns(plan.columns, <real>0) * depth, sizeof(real))
             if memory == NULL:
                 return -1

@@ -64,13 +64,10 @@ cdef inline void lane_chunk(
 
 
 cdef inline int lane_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t part,
-    Py_ssize_t parts, real* dW, Py_ssize_t dW_step, real* db, const int* watched,
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, real* dW,
+    Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
-    """The sums of one group of chunks, for part `part` of the panels; `db` too unless NULL.
-
-    -1 where working memory could not be allocated or the call is stopped.
-    """
+    """The sums of one group of chunks; -1 where working memory could not be allocated or the call is stopped."""
     cdef bint direct = plan.channels == 1 and plan.sharing == 1
     cdef Py_ssize_t panels = lane_panels(plan, <real>0)
     cdef int most = sum_width(plan.columns, <real>0)
@@ -111,7 +108,7 @@ cdef inline int lane_sums(
             from_row = top * plan.stride_h - plan.top
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
             filled = False
-            for panel in range(part * panels // parts, (part + 1) * panels // parts):
+            for panel in range(panels):
                 first = panel * most
                 width = sum_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
@@ -148,11 +145,10 @@ cdef inline int lane_sums(
                         plan, table, table_rows, line, offsets, pieces, n_rows, first if direct else 0, chunk_dZ + first,
                         plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, memory,
                     )
-            if db != NULL:
-                add_columns(
-                    chunk_dZ, pieces * n_rows * plan.n_W, plan.columns, plan.pixel_step, fresh, db,
-                    memory + taps * MOST_COLUMNS + zeros,
-                )
+            add_columns(
+                chunk_dZ, pieces * n_rows * plan.n_W, plan.columns, plan.pixel_step, fresh, db,
+                memory + taps * MOST_COLUMNS + zeros,
+            )
             fresh = False
             if stopped(watched):
                 status = -1

@@ -1,13 +1,16 @@
 """The gradient of filters and biases with threads: which kernel sums, and how its partial sums are added.
 
 What is summed in which order stands in ``_outer.pxd``; ``_lane_sums.pxd`` is its counterpart where channels do not mix.
+Threads share the columns where there are enough of them, so that each packs and adds what it needs alone. Otherwise they
+share the groups of chunks and, where those are few, the taps.
 """
 
 from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._lane_sums cimport lane_panels, lane_sums
+from cnnref._blocks cimport divides, share, some_columns
+from cnnref._lane_sums cimport lane_sums
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, cut_batch, outer_sums
 from cnnref._plan cimport Correlation, mixed
@@ -16,39 +19,112 @@ from cnnref._types cimport real
 from cnnref.threads cimport watch
 
 
-cdef inline int sum_part(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
-    Py_ssize_t group, Py_ssize_t part, Py_ssize_t parts, real* dW, real* db, real* sums, const int* watched,
-) noexcept nogil:
-    """One of the `parts` of one group's taps, or of its columns where channels do not mix.
+cdef inline Py_ssize_t taps_of(const Correlation* plan) noexcept nogil:
+    """Rows of the gradient."""
+    return plan.window_h * plan.window_w * plan.channels
 
-    Group 0 is summed in the outputs, another one in `sums`.
-    """
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
+
+cdef inline void add_sums(
+    Py_ssize_t taps, Py_ssize_t columns, const real* sums, Py_ssize_t step, real* dW, Py_ssize_t dW_step
+) noexcept nogil:
+    """Add `taps` rows of `columns` sums, `step` apart, to those of `dW`."""
+    cdef Py_ssize_t _tap, j
+    for _tap in range(taps):
+        for j in range(columns):
+            dW[j] += sums[j]
+        dW += dW_step
+        sums += step
+
+
+cdef inline int columns_sums(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t part, Py_ssize_t parts,
+    real* dW, real* db, const int* watched,
+) noexcept nogil:
+    """The sums of one of `parts` of the columns over the whole batch; -1 where memory ran out or the call is stopped."""
+    cdef Py_ssize_t first, group, taps = taps_of(plan)
+    cdef Correlation own = some_columns(plan, part, parts, <real>0, &first)
+    cdef real* sums = NULL
+    cdef int status = 0
+    if not mixed(plan):
+        images += first // plan.sharing * plan.channels
+    if cut.groups > 1:
+        sums = <real*>allocate((taps + 1) * own.columns, sizeof(real))
+        if sums == NULL:
+            return -1
+    for group in range(cut.groups):
+        if group == 0:
+            status = sum_some(&own, cut, images, dZ + first, 0, 0, taps, dW + first, plan.pixel_step, db + first, watched)
+        else:
+            status = sum_some(
+                &own, cut, images, dZ + first, group, 0, taps, sums, own.columns, sums + taps * own.columns, watched
+            )
+            add_sums(taps, own.columns, sums, own.columns, dW + first, plan.pixel_step)
+            add_sums(1, own.columns, sums + taps * own.columns, own.columns, db + first, own.columns)
+        if status < 0:
+            break
+    free(sums)
+    return status
+
+
+cdef inline int sum_some(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t from_tap,
+    Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* db, const int* watched,
+) noexcept nogil:
+    """One group's sums by the kernel for `plan`; taps are not divided where channels do not mix."""
+    if mixed(plan):
+        return outer_sums(plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, db, watched)
+    return lane_sums(plan, cut, images, dZ, group, dW, dW_step, db, watched)
+
+
+cdef inline int taps_sums(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t part,
+    Py_ssize_t parts, real* dW, real* db, real* sums, const int* watched,
+) noexcept nogil:
+    """One of the `parts` of one group's taps. Group 0 is summed in the outputs, another one in `sums`."""
+    cdef Py_ssize_t taps = taps_of(plan)
     cdef Py_ssize_t step = plan.pixel_step
     if group > 0:
         dW = sums
         db = sums + taps * plan.columns
         step = plan.columns
-    if part > 0:
-        db = NULL
-    if not mixed(plan):
-        return lane_sums(plan, cut, images, dZ, group, part, parts, dW, step, db, watched)
-    return outer_sums(
-        plan, cut, images, dZ, group, part * taps // parts, (part + 1) * taps // parts, dW, step, db, watched
+    return sum_some(
+        plan, cut, images, dZ, group, part * taps // parts, (part + 1) * taps // parts, dW, step,
+        NULL if part > 0 else db, watched,
     )
 
 
-cdef inline void add_group(
-    const Correlation* plan, Py_ssize_t taps, const real* sums, real* dW, real* db
+cdef inline int groups_sums(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, real* dW, real* db, int team,
+    const int* watched,
 ) noexcept nogil:
-    """Add one group's sums to the outputs."""
-    cdef Py_ssize_t tap, j
-    for tap in range(taps):
-        for j in range(plan.columns):
-            dW[tap * plan.pixel_step + j] += sums[tap * plan.columns + j]
-    for j in range(plan.columns):
-        db[j] += sums[taps * plan.columns + j]
+    """The sums of the whole batch, as many groups at a time as there are threads; -1 as `columns_sums`."""
+    cdef Py_ssize_t taps = taps_of(plan)
+    cdef Py_ssize_t size = (taps + 1) * plan.columns
+    cdef Py_ssize_t pieces = max(taps // MOST_ROWS, <Py_ssize_t>1) if mixed(plan) else 1
+    cdef Py_ssize_t most = min(cut.groups, <Py_ssize_t>team)
+    cdef Py_ssize_t task, group, first = 0, end, parts
+    cdef int failed = 0
+    cdef real* sums = NULL
+    cdef real* own
+    if cut.groups > 1:
+        sums = <real*>allocate(most * size, sizeof(real))
+        if sums == NULL:
+            return -1
+    while first < cut.groups and failed == 0:
+        end = min(first + most, cut.groups)
+        parts = min(share(team, end - first), pieces)
+        for task in prange((end - first) * parts, num_threads=team, schedule="dynamic", chunksize=1):
+            failed += -taps_sums(
+                plan, cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
+                sums + task // parts * size, watched,
+            )
+        for group in range(max(first, <Py_ssize_t>1), end if failed == 0 else 0):
+            own = sums + (group - first) * size
+            add_sums(taps, plan.columns, own, plan.columns, dW, plan.pixel_step)
+            add_sums(1, plan.columns, own + taps * plan.columns, plan.columns, db, plan.columns)
+        first = end
+    free(sums)
+    return -1 if failed else 0
 
 
 cdef inline int batch_sums(
@@ -60,41 +136,18 @@ cdef inline int batch_sums(
     are a part of all.
     """
     cdef Cut cut = cut_batch(plan)
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
-    cdef Py_ssize_t size = (taps + 1) * plan.columns
-    cdef Py_ssize_t pieces = max(taps // MOST_ROWS, <Py_ssize_t>1) if mixed(plan) else lane_panels(plan, <real>0)
-    cdef Py_ssize_t parts = min((team + cut.groups - 1) // cut.groups, pieces)
-    # Groups that are summed at once: the first in the outputs themselves, the others in memory of their own.
-    cdef Py_ssize_t most = min(max(cut.groups - 1, <Py_ssize_t>1), <Py_ssize_t>team)
-    cdef Py_ssize_t task, group, first = 0, end
+    cdef Py_ssize_t task
     cdef int failed = 0
     cdef const int* watched = watch()
-    cdef real* sums = NULL
     if cut.chunks == 0:
-        for task in range(taps):
+        for task in range(taps_of(plan)):
             memset(dW + task * plan.pixel_step, 0, plan.columns * sizeof(real))
         memset(db, 0, plan.columns * sizeof(real))
         return 0
-    if cut.groups > 1:
-        sums = <real*>allocate(most * size, sizeof(real))
-        if sums == NULL:
-            return -1
-    while first < cut.groups and failed == 0:
-        end = min(first + (most if first else most + 1), cut.groups)
-        if team == 1:
-            for task in range((end - first) * parts):
-                failed += -sum_part(
-                    plan, &cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
-                    sums + (task // parts - (first == 0)) * size, watched,
-                )
-        else:
-            for task in prange((end - first) * parts, num_threads=team, schedule="dynamic", chunksize=1):
-                failed += -sum_part(
-                    plan, &cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
-                    sums + (task // parts - (first == 0)) * size, watched,
-                )
-        for group in range(max(first, <Py_ssize_t>1), end if failed == 0 else 0):
-            add_group(plan, taps, sums + (group - max(first, <Py_ssize_t>1)) * size, dW, db)
-        first = end
-    free(sums)
+    if team == 1:
+        return columns_sums(plan, &cut, images, dZ, 0, 1, dW, db, watched)
+    if not divides(plan, team, <real>0):
+        return groups_sums(plan, &cut, images, dZ, dW, db, team, watched)
+    for task in prange(team, num_threads=team, schedule="static", chunksize=1):
+        failed += -columns_sums(plan, &cut, images, dZ, task, team, dW, db, watched)
     return -1 if failed else 0
