@@ -96,6 +96,17 @@ cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const
     return 0
 
 
+cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
+    """Whether windows lie side by side: the pixels of one are then columns of one correlation, not phases.
+
+    The filters' pixels and channels are neighbours in one order with those of an image. A bias is one of channels alone.
+    """
+    return (
+        s.groups == 1 and s.w.f == s.w.stride and s.w.dilation == 1 and s.w.before == 0
+        and s.w.n == s.n_W * s.w.stride and not biased
+    )
+
+
 cdef inline int backward_input(
     const Shape* s, const real* dZ, const real* W, const real* b, real* dA_prev
 ) noexcept nogil:
@@ -110,7 +121,7 @@ cdef inline int backward_input(
             for pixel in range(pixels):
                 memcpy(dA_prev + pixel * s.n_C_prev, b, s.n_C_prev * sizeof(real))
     for row_phase in range(phases(&s.h)):
-        for column_phase in range(phases(&s.w)):
+        for column_phase in range(1 if joined(s, b != NULL) else phases(&s.w)):
             if backward_phase(
                 s, whole, phase(&s.h, row_phase), phase(&s.w, column_phase), dZ, W, b, dA_prev
             ) < 0:
@@ -156,6 +167,9 @@ cdef inline int backward_phase(
     place.column_step = s.n_C
     W += ((h.tap + h.tap_step * (h.taps - 1)) * s.w.f + w.tap + w.tap_step * (w.taps - 1)) * tap_size
     dA_prev += (h.first * s.w.n + w.first) * s.n_C_prev
+    if joined(s, b != NULL):
+        plan.columns *= s.w.f
+        plan.sharing = plan.columns
     join_samples(&plan)
     if whole:
         return correlate_groups(&plan, dZ, &place, plan.channels, W, b, dA_prev)

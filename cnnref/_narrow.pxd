@@ -19,7 +19,7 @@ from cnnref.threads cimport stopped
 cdef enum:
     MOST_NARROW = 3
     # Fewer taps do not pay for taking the image apart.
-    LEAST_TAPS = 4
+    LEAST_TAPS = 2
     # Bytes of planes that a block of rows may fill, for the second-level cache.
     PLANES_BYTES = 196608
 
