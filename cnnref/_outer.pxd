@@ -16,8 +16,8 @@ from cnnref._memory cimport allocate
 from cnnref._panels cimport pack_some_rows, padded_columns
 from cnnref._plan cimport Correlation, in_place, span_h, span_w
 from cnnref._rows cimport copy_padded
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS
-from cnnref._types cimport real
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width
+from cnnref._types cimport inlined, real
 from cnnref.threads cimport stopped
 
 cdef enum:
@@ -55,15 +55,37 @@ cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
     return cut
 
 
+cdef inline inlined sum_columns(
+    const int columns, const real* dZ, Py_ssize_t pixels, Py_ssize_t pixel_step, real* sums
+) noexcept nogil:
+    """Sum `columns` columns, which stay in registers, over the pixels."""
+    cdef real own[64]
+    cdef Py_ssize_t _pixel
+    cdef int j
+    for j in range(columns):
+        own[j] = 0
+    for _pixel in range(pixels):
+        for j in range(columns):
+            own[j] += dZ[j]
+        dZ += pixel_step
+    for j in range(columns):
+        sums[j] = own[j]
+
+
 cdef inline void add_columns(
     const real* dZ, Py_ssize_t pixels, Py_ssize_t columns, Py_ssize_t pixel_step, bint fresh, real* db, real* partial
 ) noexcept nogil:
     """Add one chunk's column sums to `db`, or set them where `fresh`."""
-    cdef Py_ssize_t pixel, j
-    memset(partial, 0, columns * sizeof(real))
-    for pixel in range(pixels):
-        for j in range(columns):
-            partial[j] += dZ[pixel * pixel_step + j]
+    cdef Py_ssize_t j = 0
+    while j <= columns - 64:
+        sum_columns(64, dZ + j, pixels, pixel_step, partial + j)
+        j += 64
+    while j <= columns - 16:
+        sum_columns(16, dZ + j, pixels, pixel_step, partial + j)
+        j += 16
+    while j < columns:
+        sum_columns(1, dZ + j, pixels, pixel_step, partial + j)
+        j += 1
     if fresh:
         memcpy(db, partial, columns * sizeof(real))
     else:
@@ -92,6 +114,8 @@ cdef inline int outer_sums(
     cdef Py_ssize_t chunk, last, sample, piece, pieces, top, n_rows, pixels
     cdef const real* chunk_dZ
     cdef bint fresh = True
+    # One panel as it stands.
+    cdef bint packed = plan.pixel_step == plan.columns == panel_width(plan.columns, <real>0)
     # Where the tiles' rows start: the channels of one tap, or all taps. The last one is repeated for tiles that
     # reach beyond.
     cdef Py_ssize_t tap_count = plan.channels * (1 if tap_by_tap(plan) else plan.window_h * plan.window_w)
@@ -100,7 +124,7 @@ cdef inline int outer_sums(
     cdef const real** bases = <const real**>allocate(most, sizeof(void*))
     cdef real* memory = <real*>allocate(
         (MOST_ROWS + 1) * MOST_COLUMNS + padded + most * buffer_size
-        + most * cut.rows * plan.n_W * padded, sizeof(real),
+        + (0 if packed else most * cut.rows * plan.n_W * padded), sizeof(real),
     )
     cdef real* partial
     cdef real* buffer
@@ -117,7 +141,7 @@ cdef inline int outer_sums(
         memset(memory, 0, MOST_COLUMNS * sizeof(real))
         partial = memory + (MOST_ROWS + 1) * MOST_COLUMNS
         panels = partial + padded
-        buffer = panels + most * cut.rows * plan.n_W * padded
+        buffer = panels + (0 if packed else most * cut.rows * plan.n_W * padded)
         last = (group + 1) * cut.chunks // cut.groups
         for chunk in range(group * cut.chunks // cut.groups, last):
             sample = (chunk // cut.per_sample) * cut.samples
@@ -137,10 +161,11 @@ cdef inline int outer_sums(
                     bases[piece] = buffer + piece * buffer_size
             pixels = pieces * n_rows * plan.n_W
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
-            pack_some_rows(chunk_dZ, pixels, plan.columns, plan.pixel_step, pixels, panels)
+            if not packed:
+                pack_some_rows(chunk_dZ, pixels, plan.columns, plan.pixel_step, pixels, panels)
             multiply_chunk(
-                plan, bases, places, pieces, image_step, line, top, n_rows, panels, fresh, from_tap, to_tap, dW,
-                dW_step, memory, watched,
+                plan, bases, places, pieces, image_step, line, top, n_rows, chunk_dZ if packed else panels, fresh,
+                from_tap, to_tap, dW, dW_step, memory, watched,
             )
             if db != NULL:
                 add_columns(chunk_dZ, pixels, plan.columns, plan.pixel_step, fresh, db, partial)
