@@ -30,11 +30,24 @@ from cnnref._blocks cimport (
 from cnnref._boxes cimport Box, Boxes, allocate_boxes, free_boxes, place_boxes
 from cnnref._memory cimport allocate
 from cnnref._narrow cimport all_finite, is_narrow, narrow_filters, narrow_share
-from cnnref._panels cimport Matrix, pack, padded_columns
+from cnnref._panels cimport Matrix, pack, padded_columns, prefetch
 from cnnref._plan cimport Correlation, contiguous, multiplications
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
+
+
+cdef enum:
+    # Fewer steps are done before what is foreseen has come.
+    FORESEEN = 64
+
+
+cdef inline void foresee(const real* values, const Py_ssize_t* places, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
+    """Have `count` rows of `width` values brought into the cache: a tile's outputs, or the next tile's pixels."""
+    cdef Py_ssize_t r, j
+    for r in range(count):
+        for j in range(0, width, 16):
+            prefetch(values + places[r] + j)
 
 
 cdef inline void multiply_box(
@@ -74,6 +87,12 @@ cdef inline void multiply_box(
         same[r] = 0
     while pixel < box.pixels:
         count = min(<Py_ssize_t>tile_height, box.pixels - pixel)
+        if fresh and length >= FORESEEN:
+            foresee(out, outs + pixel, count, valid)
+            if plan.window_h == 1 and plan.window_w == 1:
+                foresee(
+                    images, places + pixel + count, min(<Py_ssize_t>tile_height, box.pixels - pixel - count), length
+                )
         target = out
         targets = outs + pixel
         if valid < width:
