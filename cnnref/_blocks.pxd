@@ -1,7 +1,7 @@
 """How a correlation is cut: its outputs into blocks for threads and caches, its sums into stretches."""
 
 from cnnref._plan cimport Correlation, mixed
-from cnnref._tile cimport lanes, widest
+from cnnref._tile cimport lanes, panel_width, tile_rows, widest
 from cnnref._types cimport real
 
 cdef enum:
@@ -77,6 +77,17 @@ cdef inline void cut_rows(const Correlation* plan, Py_ssize_t rows, Cut* cut) no
     cut.blocks = share(plan.samples, cut.samples) * cut.row_blocks
 
 
+cdef inline Py_ssize_t samples_of_tile(const Correlation* plan, Py_ssize_t rows, real kind) noexcept nogil:
+    """Samples that fill the tiles of one pixel of each, at most twice the `rows` of a block; 0 where none do.
+
+    A border's corners have few pixels a sample.
+    """
+    cdef int tile = tile_rows(<int>panel_width(plan.columns, kind), kind)
+    if plan.window_h * plan.window_w > 1 and rows < tile * plan.n_H <= 2 * rows and plan.samples % tile == 0:
+        return tile
+    return 0
+
+
 cdef inline Cut cut_work(const Correlation* plan, int team, real kind) noexcept nogil:
     """Blocks small enough for the cache, large enough to fill tiles, and work for every thread."""
     cdef Cut cut
@@ -90,6 +101,8 @@ cdef inline Cut cut_work(const Correlation* plan, int team, real kind) noexcept 
     rows = max(min(rows, MOST_PIXELS // plan.n_W), share(FEWEST_PIXELS, plan.n_W))
     if one_block(plan):
         rows = all_rows
+    elif samples_of_tile(plan, rows, kind):
+        rows = samples_of_tile(plan, rows, kind) * plan.n_H
     cut.panels = share(plan.columns, widest(kind))
     cut_rows(plan, rows, &cut)
     if cut.blocks * cut.panels < 4 * team and cut.blocks * cut.panels % team:
