@@ -1,8 +1,9 @@
 """``conformance search``: climb over shapes and data for the largest error, as a share of its bound.
 
 Each implementation starts from the same cases; the worst of them are changed a little again and again (an
-extent, the data, the seed), and a change that makes the error larger is kept. Implementations are ranked
-by whether they are right first, then by how accurate they are.
+extent, the data, the seed), and a change that makes the error larger is kept. What one was found to be worst
+at is then asked of the others, so that a slow one, which had time for fewer cases, is not ranked as accurate
+for it. Implementations are ranked by whether they are right first, then by how accurate they are.
 """
 
 from __future__ import annotations
@@ -104,6 +105,20 @@ def climb(spec: str, operations: Sequence[Any], dtypes: Sequence[str], seconds: 
                         break
             first = False
     return found
+
+
+def exchange(found: Sequence[Found]) -> None:
+    """Judge every implementation on the cases that the others were found to be worst at, or wrong."""
+    from conformance.implementation import load
+
+    met = [{*(case for _, case in one.worst.values()), *one.failed.values()} for one in found]
+    for one, own in zip(found, met, strict=True):
+        implementation = load(one.spec)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for case in map(Case.parse, sorted(set().union(*met) - own)):
+                if implementation.has(case.op):
+                    _score(implementation, case, one)
 
 
 def _climb(implementation: Any, op: str, dtype: str, seed: int, found: Found) -> Iterator[bool]:
@@ -245,5 +260,6 @@ def command(asked: argparse.Namespace) -> int:
         climb(spec, operations, asked.dtype or list(DTYPES), asked.seconds, asked.seed)
         for spec in asked.impl or [DEFAULT_IMPLEMENTATION]
     ]
+    exchange(found)
     print("\n".join(table(found)))
     return DISAGREES if any(one.failed for one in found) else AGREES

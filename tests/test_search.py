@@ -9,7 +9,7 @@ from conformance import aftermath, cli, power
 from conformance.case import Case
 from conformance.generate import generate
 from conformance.operations import OPERATIONS, select
-from conformance.search import Found, climb, table
+from conformance.search import Found, climb, exchange, table
 
 SLOPPY = """
 import numpy as np
@@ -54,6 +54,16 @@ def test_accuracy_ranks_those_that_are_right():
     key = ("relu", "A", "f32")
     coarse, fine = Found("coarse", {key: (0.9, "x")}), Found("fine", {key: (0.1, "x")})
     assert table([coarse, fine])[0].startswith("1. fine")
+
+
+def test_what_one_is_worst_at_is_asked_of_the_others(kernels):
+    """A slow implementation, which met few cases, is held to those that a fast one met."""
+    slow, fast = (climb(kernels[0], select(["affine_forward"]), ["f32"], seconds, 0) for seconds in (1e-9, 2))
+    key = ("affine_forward", "Z", "f32")
+    assert slow.worst[key][0] < fast.worst[key][0]
+    exchange([slow, fast])
+    assert slow.worst[key] == fast.worst[key]
+    assert slow.rank == fast.rank
 
 
 def test_search_refuses_what_it_cannot_do(capsys):
