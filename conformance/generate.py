@@ -55,6 +55,10 @@ _OTHER_POOLS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 #: One drawn case in so many has options, of an operation that has any.
 OPTIONS = 4
 
+#: One case in so many is drawn, even where there are more corners than cases: the corners of some operations
+#: have one row, or one channel, all of them.
+DRAWN = 10
+
 #: So many draws without a shape that meets the rules are a defect.
 _ATTEMPTS = 10_000
 
@@ -87,8 +91,8 @@ def generate(
     dtypes : iterable of {"f32", "f64"}
         The dtypes of the arrays.
     count : int
-        Cases per operation and dtype. Below the number of an operation's corners and of the cases that
-        cover its options, some of them are taken.
+        Cases per operation and dtype. Where that leaves less than one in `DRAWN` beside an operation's
+        corners and the cases that cover its options, some of them are taken.
     seed : int
         Seeds shapes and data; the corners are the same for every seed, their data are not.
     start, stop : int, optional
@@ -124,11 +128,12 @@ def generate(
 def _cases(operation: Operation, dtype: str, count: int, seed: int, start: int, stop: int) -> Iterator[Case]:
     """Cases `start` to `stop` of the `count` different ones of one operation in one dtype."""
     drawing = Drawing(operation, dtype, seed)
-    before = len(corners(operation.name)) + len(covering.rows(operation.name))
+    known = len(corners(operation.name)) + len(covering.rows(operation.name))
+    before = min(known, count - count // DRAWN)
     if start < before:
-        known = [corner.case(dtype, seed) for corner in corners(operation.name)]
-        known += map(drawing.covering, range(before - len(known)))
-        if count < before:
+        cases = [corner.case(dtype, seed) for corner in corners(operation.name)]
+        cases += map(drawing.covering, range(known - len(cases)))
+        if before < known:
             # A sample that does not depend on how the corners are ordered in their table. Where a single
             # dropped term hardly shows, in long sums and flat tails, comes last.
             large = {c.case(dtype, seed) for c in corners(operation.name) if c.name.startswith("large")}
@@ -137,9 +142,9 @@ def _cases(operation: Operation, dtype: str, count: int, seed: int, start: int, 
                 dim = case in large or case.family == "saturated"
                 return dim, int(Stream(f"{case}:sample").raw((1,))[0])
 
-            chosen = set(sorted(known, key=place)[:count])
-            known = [case for case in known if case in chosen]
-        yield from known[start:stop]
+            chosen = set(sorted(cases, key=place)[:before])
+            cases = [case for case in cases if case in chosen]
+        yield from cases[start:stop]
     yield from map(drawing.further, range(max(start - before, 0), stop - before))
 
 

@@ -26,7 +26,7 @@ from conformance.generate import generate
 from conformance.implementation import LoadError, load
 from conformance.operations import OPERATIONS, Operation
 from conformance.pool import in_order
-from conformance.record import Record, case_status
+from conformance.record import Record, case_status, plain
 from conformance.workers import Workers, batches, cause, cores
 
 Json = dict[str, Any]
@@ -111,8 +111,8 @@ class Cell:
         return {
             "status": self.status,
             **{status: self.statuses[status] for status in ("passed", "failed", "absent")},
-            "max_error_ulp": self.max_error_ulp,
-            "max_bound_fraction": self.max_bound_fraction,
+            "max_error_ulp": plain(self.max_error_ulp),
+            "max_bound_fraction": plain(self.max_bound_fraction),
             "differs": " ".join(why),
             "declared": dict(self.declared),
             "reason": most[0][0] if most else "",

@@ -12,12 +12,12 @@ from conformance.case import Case
 from conformance.corners import CORNERS, corner_of, corners
 from conformance.data import draw
 from conformance.families import FAMILIES
-from conformance.generate import generate
+from conformance.generate import DRAWN, generate
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
 from conformance.window import window_of
 
-COUNT = 190
+COUNT = 200
 WINDOWED = ("conv_forward", "conv_backward", "pool_forward", "pool_backward")
 
 
@@ -80,9 +80,16 @@ def test_fewer_cases_than_corners_are_a_sample_of_them():
     operation = [OPERATIONS["conv_backward"]]
     few = list(generate(operation, ["f32"], 10, seed=0))
     assert len(set(few)) == 10
-    assert all(corner_of(case) or case.beyond for case in few)
+    assert sum(bool(corner_of(case) or case.beyond) for case in few) >= 9
     assert few == list(generate(operation, ["f32"], 10, seed=0))
     assert {corner_of(c) for c in few} != {corner_of(c) for c in generate(operation, ["f32"], 10, seed=1)}
+
+
+def test_a_fault_in_a_second_row_shows_in_a_few_cases():
+    """The corners of the sigmoid have one row; some cases have to be drawn beside them."""
+    few = list(generate([OPERATIONS["sigmoid"]], ["f32"], 30, seed=0))
+    assert len(set(few)) == 30
+    assert sum(case["h"] > 1 for case in few) >= 30 // DRAWN
 
 
 @pytest.mark.parametrize(

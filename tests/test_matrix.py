@@ -6,8 +6,10 @@ import textwrap
 import pytest
 
 from conformance import cli, matrix
+from conformance.case import Case
 from conformance.conventions import Settings
 from conformance.operations import select
+from conformance.record import blank
 
 DYING = """
 import os, signal
@@ -73,3 +75,17 @@ def test_a_process_that_dies_at_its_end_is_found(tmp_path, monkeypatch):
     assert column["failed"] == 1
     right = matrix.column("numpy_loops", select(["relu"]), 2, 0, Settings())
     assert (right["failed"], right["crashed"], right["passed"]) == (0, [], 5)
+
+
+def test_an_overflow_that_the_bound_allows_is_a_word_in_the_json(tmp_path):
+    """An infinity where the right answer is next to the largest number passes, infinitely many ULPs off."""
+    cell = matrix.Cell()
+    case = Case.parse("relu:f32:m1h2w3c4:small:0")
+    passed = blank(case, "A", "passed", None, "").but(max_error_ulp="inf", max_bound_fraction="inf")
+    cell.add([passed])
+    column = {"implementation": "large", "seconds": 1.0, "operations": {"relu": cell.to_dict()}}
+    facts = {**matrix.column("numpy_loops", select(["relu"]), 1, 0, Settings()), **column}
+    page = matrix.write([facts], {"cases": 1, "seed": 0}, tmp_path).read_text()
+    kept = json.loads((tmp_path / "matrix.json").read_text())["implementations"][0]["operations"]["relu"]
+    assert (kept["status"], kept["max_error_ulp"], kept["max_bound_fraction"]) == ("passed", "inf", "inf")
+    assert "inf of bound" in page
