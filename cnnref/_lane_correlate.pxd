@@ -22,6 +22,8 @@ from cnnref.threads cimport stopped, watch
 cdef enum:
     # Bytes of image and outputs that a block may span, for the second-level cache.
     LANE_BLOCK_BYTES = 262144
+    # Pixels of a row that all panels are done with before the next ones: memory is then read in one go.
+    LANE_PIXELS = 28
 
 
 cdef inline Py_ssize_t rows_of_block(const Correlation* plan, int team, real kind) noexcept nogil:
@@ -38,9 +40,13 @@ cdef inline Py_ssize_t rows_of_block(const Correlation* plan, int team, real kin
 
 cdef inline void lane_rows(
     const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t at,
-    const real* panel, int width, int valid, const real* start, real* out, real* scratch,
+    Py_ssize_t from_x, Py_ssize_t to_x, const real* panel, int width, int valid, const real* start, real* out,
+    real* scratch,
 ) noexcept nogil:
-    """One panel's columns of output rows [top, bottom); the table starts at the first one's window."""
+    """One panel's columns of the pixels [from_x, to_x) of output rows [top, bottom).
+
+    The table starts at the window of the first pixel of row `top`.
+    """
     cdef Py_ssize_t depth = plan.window_w * plan.channels
     cdef Py_ssize_t y, x, row, end_row, tiles, left
     cdef real* target
@@ -49,17 +55,18 @@ cdef inline void lane_rows(
     cdef bint sliding = valid == width and can_slide(plan.stride_w, plan.dilation_w, plan.window_w, plan.channels)
     for y in range(top, bottom):
         alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
-        x = 0
-        tiles = plan.n_W // SLIDING_PIXELS
+        x = from_x
+        tiles = (to_x - from_x) // SLIDING_PIXELS
         if sliding and tiles > 0:
             slide(
-                plan.window_w, width, tiles, table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line,
+                plan.window_w, width, tiles,
+                table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + from_x,
                 plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0), panel + row * depth * width, start,
-                out + y * plan.row_step, plan.pixel_step,
+                out + y * plan.row_step + from_x * plan.pixel_step, plan.pixel_step,
             )
-            x = tiles * SLIDING_PIXELS
-        while x < plan.n_W:
-            left = plan.n_W - x
+            x += tiles * SLIDING_PIXELS
+        while x < to_x:
+            left = to_x - x
             pixels = pixels_of_tile(left, width, <real>0)
             # A tile works in `scratch` where it is larger than what is left of the output.
             fits = pixels <= left and valid == width
@@ -101,7 +108,7 @@ cdef inline int lane_share(
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
     cdef bint copies = not direct or padded_columns(plan.columns, <real>0) != plan.columns
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
-    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid
+    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x
     cdef const real* image
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
@@ -125,9 +132,11 @@ cdef inline int lane_share(
                     scratch + LANE_ROWS * MOST_COLUMNS, table,
                 )
             first = 0
-            while first < plan.columns:
+            from_x = 0
+            while from_x < plan.n_W:
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
+                to_x = plan.n_W if copies else min(from_x + LANE_PIXELS, plan.n_W)
                 if not direct or valid < width:
                     order_of_lanes(plan, first, valid, width, order)
                     copy_lanes(plan, image, from_row, table_rows, order, plan.channels * width, copy)
@@ -136,10 +145,14 @@ cdef inline int lane_share(
                         table,
                     )
                 lane_rows(
-                    plan, top, bottom, table, line, first if direct and valid == width else 0, panels + first * depth,
-                    <int>width, <int>valid, start + first, out + sample * plan.sample_step + first, scratch,
+                    plan, top, bottom, table, line, first if direct and valid == width else 0, from_x, to_x,
+                    panels + first * depth, <int>width, <int>valid, start + first,
+                    out + sample * plan.sample_step + first, scratch,
                 )
                 first += width
+                if first >= plan.columns:
+                    first = 0
+                    from_x = to_x
             if stopped(watched):
                 status = -1
                 break
