@@ -2,6 +2,7 @@
 
 from libc.string cimport memcpy
 
+from cnnref._panels cimport copy_panel
 from cnnref._plan cimport Correlation, in_place
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows
 from cnnref._types cimport real
@@ -27,13 +28,13 @@ cdef inline void reach(
 
 cdef inline void multiply_chunk(
     const Correlation* plan, const real** bases, const Py_ssize_t* places, Py_ssize_t pieces, Py_ssize_t image_step,
-    Py_ssize_t line, Py_ssize_t chunk_top, Py_ssize_t n_rows, const real* panels, bint fresh, Py_ssize_t from_tap,
-    Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* scratch, const int* watched,
+    Py_ssize_t line, Py_ssize_t chunk_top, Py_ssize_t n_rows, const real* dZ, real* memory, bint fresh,
+    Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* scratch, const int* watched,
 ) noexcept nogil:
     """Add one chunk's sums for taps `from_tap` to `to_tap` to `dW`, or set them where `fresh`, unless `stopped`.
 
     `bases` are the first windows of the chunk's samples, their pixels `image_step` and their rows `line` values apart;
-    `panels` is its packed `dZ`. The taps of `dW` are `dW_step` values apart.
+    `memory` is for a panel of its `dZ`; NULL where that is one as it stands. The taps of `dW` are `dW_step` values apart.
     """
     cdef Py_ssize_t own[MOST_ROWS]
     cdef Py_ssize_t same[MOST_ROWS]
@@ -46,6 +47,7 @@ cdef inline void multiply_chunk(
     cdef Py_ssize_t first = 0, width, valid, tap, row, column, piece, j
     cdef Py_ssize_t top = chunk_top, bottom = chunk_top + n_rows, left = 0, right = plan.n_W
     cdef Py_ssize_t base
+    cdef const real* panel = dZ
     cdef int rows, r, count, taken
     cdef real* target
     if from_tap == to_tap:
@@ -59,6 +61,9 @@ cdef inline void multiply_chunk(
         width = panel_width(plan.columns - first, <real>0)
         valid = min(width, plan.columns - first)
         rows = tile_rows(<int>width, <real>0)
+        if memory != NULL:
+            copy_panel(dZ + first, depth, plan.pixel_step, valid, width, memory)
+            panel = memory
         tap = from_tap
         while tap < to_tap:
             count = <int>min(<Py_ssize_t>rows, to_tap - tap)
@@ -84,7 +89,7 @@ cdef inline void multiply_chunk(
                     <int>width, count, bases[piece] + (base + (top - chunk_top) * plan.stride_h * line + left * step),
                     places + (tap % plan.channels if apart else tap), step,
                     plan.stride_h * line - (right - left) * step,
-                    panels + first * depth + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * width,
+                    panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * width,
                     (plan.n_W - right + left) * width, bottom - top, right - left,
                     start, starts, sums, own,
                 )

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from cnnref._chunk cimport multiply_chunk, tap_by_tap
 from cnnref._memory cimport allocate
-from cnnref._panels cimport pack_some_rows, padded_columns
+from cnnref._panels cimport padded_columns
 from cnnref._plan cimport Correlation, in_place, span_h, span_w
 from cnnref._rows cimport copy_padded
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width
@@ -116,6 +116,9 @@ cdef inline int outer_sums(
     cdef bint fresh = True
     # One panel as it stands.
     cdef bint packed = plan.pixel_step == plan.columns == panel_width(plan.columns, <real>0)
+    cdef Py_ssize_t panel_size = (
+        0 if packed else most * cut.rows * plan.n_W * panel_width(plan.columns, <real>0)
+    )
     # Where the tiles' rows start: the channels of one tap, or all taps. The last one is repeated for tiles that
     # reach beyond.
     cdef Py_ssize_t tap_count = plan.channels * (1 if tap_by_tap(plan) else plan.window_h * plan.window_w)
@@ -123,12 +126,11 @@ cdef inline int outer_sums(
     cdef int status = -1
     cdef const real** bases = <const real**>allocate(most, sizeof(void*))
     cdef real* memory = <real*>allocate(
-        (MOST_ROWS + 1) * MOST_COLUMNS + padded + most * buffer_size
-        + (0 if packed else most * cut.rows * plan.n_W * padded), sizeof(real),
+        (MOST_ROWS + 1) * MOST_COLUMNS + padded + most * buffer_size + panel_size, sizeof(real)
     )
     cdef real* partial
     cdef real* buffer
-    cdef real* panels
+    cdef real* panel
     cdef Py_ssize_t* places = <Py_ssize_t*>allocate(tap_count + MOST_ROWS, sizeof(Py_ssize_t))
     if bases != NULL and memory != NULL and places != NULL:
         for tap in range(tap_count + MOST_ROWS if tap_count else 0):
@@ -140,8 +142,8 @@ cdef inline int outer_sums(
             )
         memset(memory, 0, MOST_COLUMNS * sizeof(real))
         partial = memory + (MOST_ROWS + 1) * MOST_COLUMNS
-        panels = partial + padded
-        buffer = panels + (0 if packed else most * cut.rows * plan.n_W * padded)
+        panel = partial + padded
+        buffer = panel + panel_size
         last = (group + 1) * cut.chunks // cut.groups
         for chunk in range(group * cut.chunks // cut.groups, last):
             sample = (chunk // cut.per_sample) * cut.samples
@@ -161,11 +163,9 @@ cdef inline int outer_sums(
                     bases[piece] = buffer + piece * buffer_size
             pixels = pieces * n_rows * plan.n_W
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
-            if not packed:
-                pack_some_rows(chunk_dZ, pixels, plan.columns, plan.pixel_step, pixels, panels)
             multiply_chunk(
-                plan, bases, places, pieces, image_step, line, top, n_rows, chunk_dZ if packed else panels, fresh,
-                from_tap, to_tap, dW, dW_step, memory, watched,
+                plan, bases, places, pieces, image_step, line, top, n_rows, chunk_dZ,
+                <real*>NULL if packed else panel, fresh, from_tap, to_tap, dW, dW_step, memory, watched,
             )
             if db != NULL:
                 add_columns(chunk_dZ, pixels, plan.columns, plan.pixel_step, fresh, db, partial)

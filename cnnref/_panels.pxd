@@ -22,18 +22,6 @@ cdef inline Py_ssize_t padded_columns(Py_ssize_t columns, real kind) noexcept no
     return whole + (panel_width(rest, kind) if rest else 0)
 
 
-cdef inline void pack_some_rows(
-    const real* matrix, Py_ssize_t depth, Py_ssize_t columns, Py_ssize_t row_step, Py_ssize_t panel_depth,
-    real* panels,
-) noexcept nogil:
-    """Pack ``matrix[k, j]`` (rows `row_step` apart) into the first `depth` rows of panels of `panel_depth`."""
-    cdef Py_ssize_t first = 0, width
-    while first < columns:
-        width = panel_width(columns - first, <real>0)
-        copy_panel(matrix + first, depth, row_step, min(width, columns - first), width, panels + first * panel_depth)
-        first += width
-
-
 cdef struct Matrix:
     # Where the matrix that windows are multiplied with lies in memory: the distances between the window rows,
     # between the pixels of a window row, between channels and between columns. Channels or columns are neighbours.
