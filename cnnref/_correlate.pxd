@@ -27,105 +27,15 @@ from cnnref._blocks cimport (
     some_columns,
     stretch,
 )
+from cnnref._box_tiles cimport fill_box, multiply_box
 from cnnref._boxes cimport Box, Boxes, allocate_boxes, free_boxes, place_boxes
 from cnnref._memory cimport allocate
 from cnnref._narrow cimport all_finite, is_narrow, narrow_filters, narrow_share
-from cnnref._panels cimport Matrix, pack, padded_columns, prefetch
-from cnnref._plan cimport Correlation, contiguous, multiplications
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows, widest
+from cnnref._panels cimport Matrix, pack, padded_columns
+from cnnref._plan cimport Correlation, multiplications
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
-
-
-cdef enum:
-    # Fewer steps are done before what is foreseen has come.
-    FORESEEN = 64
-
-
-cdef inline void foresee(const real* values, const Py_ssize_t* places, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
-    """Have `count` rows of `width` values brought into the cache: a tile's outputs, or the next tile's pixels."""
-    cdef Py_ssize_t r, j
-    for r in range(count):
-        for j in range(0, width, 16):
-            prefetch(values + places[r] + j)
-
-
-cdef inline void multiply_box(
-    const Correlation* plan, const Boxes* block, const Box* box, const Stretch* part, const real* images,
-    const real* panel, int width, Py_ssize_t valid, const real* first_terms, real* out, real* scratch,
-) noexcept nogil:
-    """Take one stretch of the sum into one panel's outputs of all pixels of a box."""
-    cdef Py_ssize_t own[MOST_ROWS]
-    cdef Py_ssize_t same[MOST_ROWS]
-    cdef Py_ssize_t line = plan.dilation_h * plan.width * plan.image_step
-    cdef Py_ssize_t at = max(part.at, box.column * plan.channels)
-    cdef Py_ssize_t length = min(part.end, box.end_column * plan.channels) - at
-    cdef Py_ssize_t row = max(part.row, box.row)
-    cdef Py_ssize_t rows = min(part.end_row, box.end_row) - row
-    cdef Py_ssize_t run = part.end - part.at
-    # Runs of values that stand side by side in the image, their distances, and as many in a piece as are alike.
-    cdef Py_ssize_t side = length, a_skip = line - length, b_skip = (run - length) * width, runs = rows, pieces = 1
-    cdef Py_ssize_t pixel = 0, count, piece
-    cdef const Py_ssize_t* places = block.places + box.first
-    cdef const Py_ssize_t* outs = block.outs + box.first
-    cdef const Py_ssize_t* targets
-    cdef real* target
-    cdef int r, tile_height = tile_rows(width, <real>0)
-    cdef bint fresh = row == box.row and at == box.column * plan.channels
-    if length <= 0 or rows <= 0:
-        return
-    if not contiguous(plan):
-        side = min(length, plan.channels)
-        a_skip = plan.dilation_w * plan.image_step - side
-        b_skip = 0
-        runs = length // side
-        pieces = rows
-    images += row * line + at // plan.channels * plan.dilation_w * plan.image_step + at % plan.channels
-    panel += ((row - part.row) * run + at - part.at) * width
-    for r in range(MOST_ROWS):
-        own[r] = r * MOST_COLUMNS
-        same[r] = 0
-    while pixel < box.pixels:
-        count = min(<Py_ssize_t>tile_height, box.pixels - pixel)
-        if fresh and length >= FORESEEN:
-            foresee(out, outs + pixel, count, valid)
-            if plan.window_h == 1 and plan.window_w == 1:
-                foresee(
-                    images, places + pixel + count, min(<Py_ssize_t>tile_height, box.pixels - pixel - count), length
-                )
-        target = out
-        targets = outs + pixel
-        if valid < width:
-            # The tile is wider than what is left of the outputs, so it works in `scratch`.
-            target = scratch
-            targets = own
-            if not fresh:
-                for r in range(<int>count):
-                    memcpy(scratch + own[r], out + outs[pixel + r], valid * sizeof(real))
-        for piece in range(pieces):
-            if fresh and piece == 0:
-                tile(
-                    width, <int>count, images, places + pixel, 1, a_skip, panel, b_skip, runs, side,
-                    first_terms, same, target, targets,
-                )
-            else:
-                tile(
-                    width, <int>count, images + piece * line, places + pixel, 1, a_skip,
-                    panel + piece * run * width, b_skip, runs, side, target, targets, target, targets,
-                )
-        if valid < width:
-            for r in range(<int>count):
-                memcpy(out + outs[pixel + r], scratch + own[r], valid * sizeof(real))
-        pixel += count
-
-
-cdef inline void fill_box(
-    const Boxes* block, const Box* box, Py_ssize_t valid, const real* first_terms, real* out
-) noexcept nogil:
-    """Outputs whose windows hold nothing of the image: their chains are their first terms."""
-    cdef Py_ssize_t pixel
-    for pixel in range(box.first, box.first + box.pixels):
-        memcpy(out + block.outs[pixel], first_terms, valid * sizeof(real))
 
 
 cdef inline void multiply_panel(
