@@ -14,7 +14,8 @@ Record = dict[str, Any]
 
 METHOD = """\
 Ratio: PyTorch time / cnnref time, the median over paired rounds with its quartiles; the peers take turns,
-each in a process of its own. PyTorch: channels_last, `aten` calls in inference mode, the filters of float32
+each in a process of its own; a turn starts when the last one's threads sleep. Arrays start at a cache line.
+PyTorch: channels_last, `aten` calls in inference mode, the filters of float32
 forward convolutions in oneDNN's blocked layout before the clock starts (small calls: `conv2d`). GFLOP/s count
 the formula's operations (padding included); GB/s each input and output once. The FMA peak comes from
 `benchmarks/peak.c` (independent chains of vector multiply-adds), the copy peak from memcpy of as many bytes
