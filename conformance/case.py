@@ -86,6 +86,9 @@ class Case:
 
     def __getitem__(self, name: str) -> int:
         """The integer parameter `name` (``case["h"]``)."""
+        given = self._values.get(name)
+        if type(given) is int:
+            return given
         value = self.value(name)
         if isinstance(value, str):
             raise KeyError(f"{name} is a word, not a number: use case.word({name!r})")
@@ -109,7 +112,8 @@ class Case:
     @cached_property
     def beyond(self) -> tuple[str, ...]:
         """The options in which the case goes beyond the contract's plain call, by their keys."""
-        return tuple(option.key for option in self.operation.options if not option.is_plain(self._values))
+        options = self.operation.options
+        return tuple(option.key for option in options if not option.is_plain(self._values)) if options else ()
 
     @property
     def operation(self) -> Operation:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from conformance import fills, groups
 from conformance.case import Case
 from conformance.families import FAMILIES
 from conformance.window import divisors_of
 
 
+@lru_cache(maxsize=8)  # asked for again and again while one case is judged
 def kind_of(case: Case) -> str:
     """The tier that judges `case`: its family's kind, as far as the operation lets it hold.
 

@@ -215,3 +215,14 @@ def test_a_limit_as_large_as_the_terms_sees_nothing():
     assert seen(terms, np.array(9.0), np.ones(4), f32) == 0.0
     assert seen(np.zeros(4), np.array(0.0), np.ones(4), f32) is None
     assert seen(terms, np.array(0.0), np.full(4, np.nan), f32) is None
+
+
+@pytest.mark.parametrize("scale", [0, -1074, 900])
+def test_the_unit_is_the_largest_power_of_two_that_divides_every_element(scale):
+    values = np.array([12.0, -20.0, 0.0, 36.0])
+    assert sums.unit(np.ldexp(values, scale)) == np.ldexp(4.0, scale)
+    assert sums.unit(np.append(np.ldexp(values, scale), np.ldexp(1.0, 70))) == np.ldexp(4.0, min(scale, 68))
+    assert sums.unit(np.array([3.0, 2.0**-40])) == 2.0**-40
+    assert sums.unit(np.zeros(3)) == sums.unit(np.zeros(0)) == np.inf
+    assert [sums.unit(np.array([1.0, x])) for x in (np.nan, np.inf, -np.inf)] == [0, 0, 0]
+    assert sums.unit(np.asarray(-6.0)) == 2.0

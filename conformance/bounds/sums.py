@@ -21,6 +21,7 @@ subnormal number), and ``n 2^-53 S`` for the oracle, which is a float64 sum itse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -111,14 +112,21 @@ def statistical(case: Case, terms: Terms) -> Limit | None:
 def unit(x: NDArray[Any]) -> float:
     """The largest power of two that divides every element: inf for zeros only, 0 for NaN and inf."""
     values = np.asarray(x, np.float64)
-    values = values[values != 0]
-    if not values.size:
-        return float("inf")
-    if not np.isfinite(values).all():
-        return 0.0
-    mantissa, exponent = np.frexp(values)
+    sizes = np.abs(values).reshape(-1)
+    largest = float(sizes.max(initial=0.0))
+    if not 0 < largest < math.inf:
+        return 0.0 if largest else math.inf  # NaN is not 0
+    # As whole numbers of 63 bits, all to one scale: their common trailing zeros are those of their union.
+    exponent = math.frexp(largest)[1]
+    if exponent <= 62:  # scaling down could round
+        whole = np.ldexp(sizes, 62 - exponent)
+        digits = whole.astype(np.int64)
+        if (digits == whole).all():
+            union = int(np.bitwise_or.reduce(digits))
+            return math.ldexp(union & -union, exponent - 62)
+    mantissa, exponents = np.frexp(sizes[sizes > 0])
     digits = (mantissa * 2.0**53).astype(np.int64)
-    return float(np.ldexp((digits & -digits).astype(np.float64), exponent - 53).min())
+    return float(np.ldexp((digits & -digits).astype(np.float64), exponents - 53).min())
 
 
 def exact(case: Case, terms: Terms, step: float, expected: Limit) -> bool:
