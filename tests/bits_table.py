@@ -83,7 +83,13 @@ LARGE = {
     **dict.fromkeys(("leaky_relu", "leaky_relu_backward"), (f"{IMAGE}_a0.3",)),
     **dict.fromkeys(
         ("batch_norm_forward", "batch_norm_backward"),
-        (f"{IMAGE}_training", "m7h29w28c5_training", f"{IMAGE}_inference", "m3h7w7c1030_training"),
+        (
+            f"{IMAGE}_training",
+            "m7h29w28c5_training",
+            "m5h30w31c16_training",
+            f"{IMAGE}_inference",
+            "m3h7w7c1030_training",
+        ),
     ),
     **dict.fromkeys(
         (

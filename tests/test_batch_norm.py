@@ -85,6 +85,26 @@ def test_inference_uses_the_running_statistics(dtype):
     assert np.isfinite(dA_prev).all()  # it does not depend on the image
 
 
+@pytest.mark.parametrize("channels", [1, 16])
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+@pytest.mark.parametrize("rows", [64, 1024, 16384])
+def test_every_pixel_beside_the_end_of_a_run_and_of_a_chunk(rows, beside, channels):
+    """Runs are of 64 elements at least, chunks of 16384 by 8 pixels: as many, one less and one more."""
+    shape = (1, rows + beside, 1, channels)
+    x, gamma, beta, dA = (np.random.default_rng(seed).normal(size=s) for seed, s in enumerate(
+        (shape, (1, 1, 1, channels), (1, 1, 1, channels), shape)
+    ))  # fmt: skip
+    hyper = {"epsilon": 1e-3, "training": True}
+    A, cache = cnnref.batch_norm_forward(x, gamma, beta, None, None, hyper)
+    deviation = np.sqrt(x.var((0, 1, 2)) + 1e-3)
+    normal = (x - x.mean((0, 1, 2))) / deviation
+    np.testing.assert_allclose(A, gamma * normal + beta, 1e-10, 1e-10)
+    dx, dgamma, _ = cnnref.batch_norm_backward(dA, cache)
+    np.testing.assert_allclose(dgamma.reshape(-1), (dA * normal).sum((0, 1, 2)), 1e-9, 1e-9)
+    inner = dA - dA.mean((0, 1, 2)) - normal * (dA * normal).mean((0, 1, 2))
+    np.testing.assert_allclose(dx, gamma / deviation * inner, 1e-9, 1e-9)
+
+
 def test_a_large_mean_costs_no_digits_of_the_output():
     A_prev = np.float32(4096) + np.arange(64, dtype=np.float32).reshape(4, 4, 4, 1) / 64
     one, zero = np.ones((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, 1), np.float32)

@@ -43,6 +43,14 @@ def test_softmax_and_its_gradient_are_accurate(n, dtype):
             assert abs(float(dx[i, j]) - truth) <= (20 + 6 * spread) * u * exact[j] * 2 * size, (i, j)
 
 
+@pytest.mark.parametrize("n", [1, 10, 64, 65, 200])
+@pytest.mark.parametrize("backward", [cnnref.softmax_backward, cnnref.log_softmax_backward])
+def test_no_gradient_gives_none(backward, n):
+    """To the last bit of a double, in rows that are computed together and in one alone."""
+    x = np.random.default_rng(n).normal(size=(17, n))
+    assert not backward(np.zeros_like(x), x).any()
+
+
 @pytest.mark.parametrize("n", [1, 10, 16, 64, 65, 200])
 @pytest.mark.parametrize("m", [1, 15, 16, 17, 50])
 def test_a_row_does_not_depend_on_the_others(m, n):
