@@ -16,13 +16,15 @@ cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 cdef str FILTERS = "(f_h, f_w, n_C / groups, n_C_prev)"
 
 
-cdef int _extent(str function, str axis_name, Axis* axis, Py_ssize_t n_prev, Py_ssize_t stride, Py_ssize_t more) except -1:
+cdef int _extent(
+    str function, str axis_name, Axis* axis, Py_ssize_t n_prev, Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t more
+) except -1:
     """Set the output's extent: ``(n_prev - 1) * stride + span + more`` less the padding."""
     cdef Py_ssize_t reach = span(axis)
-    if more >= stride and more >= axis.dilation:
+    if more >= stride and more >= dilation:  # as given: the axis of a single tap has none
         raise ValueError(
             f"{function}: hparameters['output_padding'] must be below the stride or the dilation, got {more}"
-            f" for {axis_name} with stride {stride} and dilation {axis.dilation}"
+            f" for {axis_name} with stride {stride} and dilation {dilation}"
         )
     if n_prev < 1:
         raise ValueError(f"{function}: A_prev must have at least one pixel a row and column, got {n_prev} {axis_name}")
@@ -51,6 +53,7 @@ cdef tuple _transpose(
     )
     cdef Pair f = filter_extents(function, prefix, w, FILTERS)
     cdef Pair stride = pair(function, "hparameters['stride']", values[0], 1)
+    cdef Pair dilation = pair(function, "hparameters['dilation']", values[3], 1)
     cdef Pair more
     cdef Py_ssize_t n_C
     cdef Py_ssize_t[4] shape
@@ -68,8 +71,8 @@ cdef tuple _transpose(
     n_C = w.shape[2] * groups[0]
     if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != n_C:
         raise ValueError(f"{function}: {prefix}b must have shape {(1, 1, 1, n_C)}, got {(<object>bias).shape}")
-    _extent(function, "rows", &window.h, a.shape[1], stride.h, more.h)
-    _extent(function, "columns", &window.w, a.shape[2], stride.w, more.w)
+    _extent(function, "rows", &window.h, a.shape[1], stride.h, dilation.h, more.h)
+    _extent(function, "columns", &window.w, a.shape[2], stride.w, dilation.w, more.w)
     shape[0], shape[1], shape[2], shape[3] = a.shape[0], window.h.n, window.w.n, n_C
     addressable(function, 4, shape, 8)
     return a, w, bias

@@ -110,7 +110,7 @@ def _layer(a: Arrays) -> tuple[Any, Any, Any]:
 
 
 def _conv_forward(impl: Functions, case: Case, a: Arrays) -> Any:
-    return called(impl.function("conv_forward"), _layer(a), hyper(case))
+    return called(impl.function(case.operation.forward or case.op), _layer(a), hyper(case))
 
 
 def _pool_forward(impl: Functions, case: Case, a: Arrays) -> Any:
@@ -146,10 +146,9 @@ def _col2arr(impl: Functions, case: Case, a: Arrays) -> Any:
 
 def _conv_backward(impl: Functions, case: Case, a: Arrays) -> Any:
     given = hyper(case)
-    cache = _cache(
-        impl, "conv_forward", lambda: _conv_forward(impl, case, a), lambda: _Conv(*_layer(a), given)
-    )
-    return called(impl.function("conv_backward"), (a["dZ"], cache), given, hand_hyper=False)
+    forward = str(case.operation.forward)
+    cache = _cache(impl, forward, lambda: _conv_forward(impl, case, a), lambda: _Conv(*_layer(a), given))
+    return called(impl.function(case.op), (a["dZ"], cache), given, hand_hyper=False)
 
 
 def _pool_backward(impl: Functions, case: Case, a: Arrays) -> Any:
@@ -216,6 +215,8 @@ CALLS: dict[str, Call] = {
     ),
     "conv_forward": _conv_forward,
     "conv_backward": _conv_backward,
+    "conv_transpose_forward": _conv_forward,
+    "conv_transpose_backward": _conv_backward,
     "pool_forward": _pool_forward,
     "pool_backward": _pool_backward,
     "create_mask_from_window": _plain("x"),

@@ -129,6 +129,47 @@ CONV_OPTIONS = (
     ("groups-large", LARGE, "m2h15w16c64_f3k48_s1p1_g2"),
 )
 
+OUTPUT = "pytorch/xla #2333, tinygrad #875, Flux.jl #2462: output padding"
+
+#: (name, source, parameters and options) of a transposed convolution.
+TRANSPOSE = (
+    *((f"channels-in-{c}", TAILS, f"m2h4w3c{c}_f3k5_s2p1") for c in WIDTHS),
+    *((f"channels-out-{k}", TAILS, f"m2h3w4c5_f3k{k}_s2p0") for k in WIDTHS),
+    ("dense", "stride 1: a convolution with the filter turned", "m2h5w4c3_f3k6_s1p0"),
+    ("same-extents", "stride 1, padding half the filter", "m2h5w4c3_f3k6_s1p1"),
+    ("doubled", "U-Net: every output belongs to one input", "m2h4w5c6_f2k3_s2p0"),
+    ("doubled-overlapping", "DCGAN: windows overlap", "m2h4w5c6_f4k3_s2p1"),
+    ("gaps", "stride above the filter: outputs that are the bias alone", "m2h3w4c5_f2k6_s4p0"),
+    ("1x1-stride-2", "outputs that are the bias alone", "m2h3w4c5_f1k6_s2p0"),
+    ("one-pixel", "the filters themselves", "m3h1w1c4_f3k5_s2p0"),
+    ("one-row", "rows and columns exchanged", "m2h1w5c3_f3k4_s2p1"),
+    ("one-column", "rows and columns exchanged", "m2h5w1c3_f3k4_s2p1"),
+    ("padding-large", "the outermost inputs reach the output with one tap alone", "m2h5w4c3_f3k6_s1p2"),
+    ("padding-above-filter", "the outermost inputs reach no output", "m2h6w5c3_f2k4_s2p3"),
+    ("window-2x4", "rows and columns exchanged", "m2h4w3c5_f2x4k6_s1p0"),
+    ("stride-1x3", "rows and columns exchanged", "m2h5w3c4_f3k6_s1x3p0"),
+    ("sides", "four different paddings", "m2h4w5c3_f4k6_s3p2.0.1.3"),
+    ("dilated", "candle #2337: stride and dilation exchanged", "m2h4w5c3_f3k6_s1p0_d2"),
+    ("dilated-strided", "candle #2337: stride and dilation exchanged", "m2h4w5c3_f3k6_s3p1_d2"),
+    ("output-padding", OUTPUT, "m2h4w5c3_f3k6_s2p1_e1"),
+    ("output-padding-unpadded", OUTPUT + "; rows that are the bias alone", "m2h4w5c3_f3k6_s2p0_e1"),
+    ("output-padding-1x0", OUTPUT, "m2h4w5c3_f3k6_s2p1_e1x0"),
+    ("output-padding-2-gaps", OUTPUT, "m2h3w4c5_f2k6_s4p1_e2"),
+    ("output-padding-by-dilation", "PyTorch: below the stride or the dilation", "m2h4w5c3_f2k6_s1p1_d3_e2"),
+    ("groups-2", "channels of another group", "m2h4w5c6_f3k8_s2p1_g2"),
+    ("groups-tail", "groups of 17 channels and 5 filters", "m2h3w4c34_f3k10_s2p1_g2"),
+    *((f"depthwise-{c}", "bilinear upsampling", f"m2h3w4c{c}_f4k{c}_s2p1_g{c}") for c in (3, 8, 16, 17, 33)),
+    ("depthwise-times-2", "channel multiplier", "m2h5w4c3_f3k6_s2p1_g3"),
+    ("many-samples", "lost updates in dW", "m19h3w4c5_f2k6_s2p0"),
+    ("large", LARGE, "m2h19w23c20_f3k40_s2p1_e1"),
+    ("large-narrow", LARGE, "m1h35w40c9_f5k2_s2p2"),
+)
+
+TRANSPOSE_EMPTY = (
+    ("empty-batch", EMPTY, "m0h5w7c3_f3k4_s2p1"),
+    ("no-channels", "the sum over no channel is b", "m2h5w6c0_f3k4_s2p1"),
+)
+
 #: (name, source, image and window) of a pool.
 POOL = (
     *(

@@ -87,6 +87,13 @@ def _table(op: str) -> Iterator[Row]:
             "m2h5w4c3_f2k6_s1p0",
             "infinity",
         )
+    elif op.startswith("conv_transpose"):
+        for name, source, params in shapes.TRANSPOSE:
+            yield name, source, params, exact
+        for name, source, params in shapes.TRANSPOSE_EMPTY:
+            yield name, source, params, "normal"
+        for family in ("nan", "infinity"):
+            yield family, "nothing meets a zero factor, so it has one place", "m2h4w5c3_f2k6_s2p0", family
     elif op.startswith("pool"):
         yield from _pool_table(exact)
     elif op.startswith("affine"):

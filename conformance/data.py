@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from conformance.case import Case
 from conformance.families import FAMILIES
 from conformance.stream import Shape, Stream
-from conformance.window import pair, window_of
+from conformance.window import pair, transposed, window_of
 
 #: What part an argument plays; a family says how each part is filled.
 ROLES: dict[str, str] = {
@@ -111,9 +111,14 @@ def _shape(case: Case, name: str) -> Shape:
         return (case["m"], case["h"] + 2 * case["p"], case["w"] + 2 * case["p"], case["c"])
     if name == "W":
         groups = case["g"] if "g" in case.operation.option else 1
+        if transposed(case):
+            return (*pair(case.value("f")), case["k"] // groups, case["c"])
         return (*pair(case.value("f")), case["c"] // groups, case["k"])
     if name == "b":
         return (1, 1, 1, case["k"])
+    if op == "conv_transpose_backward" and name == case.operation.upstream:
+        window = window_of(case)
+        return (case["m"], window.rows.n, window.columns.n, case["k"])
     if op in ("conv_backward", "pool_backward") and name == case.operation.upstream:
         return (case["m"], *window_of(case).outputs, case["k" if op == "conv_backward" else "c"])
     return (case["m"], case["h"], case["w"], case["c"])

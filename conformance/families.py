@@ -8,7 +8,7 @@ implementations answer differently: NaN and infinities never meet padding or a z
 
 from __future__ import annotations
 
-from conformance import fills, groups
+from conformance import fills, fills_classes, groups
 from conformance.family import Family, maximum, no_zero_factor, not_squashed, several_classes, squashed
 
 _WIDE = "exact sums by oneDNN benchdnn (utils/cfg.hpp); wide integers also show bfloat16 and TF32 inputs"
@@ -105,7 +105,7 @@ _TABLE = (
         "bound",
         "magnitudes of 10**-4 to 10**4, log-normal-like, random signs",
         (*groups.PLAIN, *groups.LOSS),
-        {**dict.fromkeys("xwbg", fills.magnitudes), "al": fills.uneven},
+        {**dict.fromkeys("xwbg", fills.magnitudes), "al": fills_classes.uneven},
     ),
     Family(
         "cancelling",
@@ -246,7 +246,7 @@ _TABLE = (
         "bound",
         "labels leave out class 0 and every even class",
         (*groups.LOSS, "softmax_cross_entropy_backward"),
-        {"y": fills.few_labels},
+        {"y": fills_classes.few_labels},
         "the post takes the label's rank among those present",
         several_classes,
     ),
@@ -255,7 +255,7 @@ _TABLE = (
         "bound",
         "probabilities down to the subnormal ones: a clipped logarithm shows",
         groups.LOSS,
-        {"al": fills.tiny},
+        {"al": fills_classes.tiny},
         "Keras clips probabilities at 1e-7",
     ),
     Family(
@@ -263,14 +263,14 @@ _TABLE = (
         "bound",
         "probability one for every label: the loss is zero",
         groups.LOSS,
-        {"al": fills.certain, "y": fills.likeliest},
+        {"al": fills_classes.certain, "y": fills_classes.likeliest},
     ),
     Family(
         "impossible",
         "bound",
         "probability zero for the first label: the loss is infinite",
         groups.LOSS,
-        {"al": fills.certain, "y": fills.unlikeliest},
+        {"al": fills_classes.certain, "y": fills_classes.unlikeliest},
         "torch's answer: log 0 is -inf",
         several_classes,
     ),

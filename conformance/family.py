@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from conformance import fills
+from conformance import fills, fills_classes, groups
 from conformance.case import Case
 from conformance.fills import Fill
 from conformance.window import window_of
@@ -16,8 +16,8 @@ _DEFAULT: Mapping[str, Fill] = {
     "b": fills.normal,
     "v": fills.variances,
     "g": fills.normal,
-    "al": fills.stochastic,
-    "y": fills.labels,
+    "al": fills_classes.stochastic,
+    "y": fills_classes.labels,
 }
 
 
@@ -30,7 +30,7 @@ def no_zero_factor(case: Case) -> bool:
     """Nothing is multiplied by a zero: no padding, no gaps that fill up a strided gradient or a filter, no
     groups that fill up a filter.
     """
-    if case.op not in ("conv_forward", "conv_backward"):
+    if case.op not in groups.WINDOWED_CONV:
         return case.op.startswith("pool") or dict(case.params).get("p", 0) == 0
     window = window_of(case)
     if window.padded or not window.dense or ("g" in case.operation.option and case["g"] > 1):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from conformance import stream as draws
 from conformance.case import Case
 from conformance.stream import Shape, Stream
-from conformance.window import window_of
+from conformance.window import transposed, window_of
 
 Array = NDArray[Any]
 Drawn = Mapping[str, Array]
@@ -25,7 +25,8 @@ Fill = Callable[[Stream, Shape, Case, Drawn], Array]
 #: Wide integers of the exact families: more bits than bfloat16, float16 and TF32 (8 to 11) keep, and for
 #: float64 more than float32 keeps.
 _WIDE = {"f32": 12, "f64": 40}
-_SMALLEST = {"f32": -149, "f64": -1074}
+#: Exponents of the smallest subnormal numbers.
+SMALLEST = {"f32": -149, "f64": -1074}
 
 
 #: The longest sum for which `small_integers` stay exact in float32: 49 * 2**18 < 2**24.
@@ -40,6 +41,14 @@ def longest_sum(case: Case) -> int:
             return case["f"] ** 2 * case["c"] + 1
         window = window_of(case)
         groups = case["g"] if "g" in case.operation.option else 1
+        if transposed(case):
+            products = window.size * max(case["c"], case["k"]) // groups + 1
+            pixels = case["m"] * window.rows.n * window.columns.n
+            return max(
+                products,
+                case["m"] * math.prod(window.outputs),
+                pixels if "dZ" in case.operation.arrays else 1,
+            )
         forward = window.size * case["c"] // groups + 1
         if op != "conv_backward":
             return forward
@@ -120,12 +129,26 @@ def coordinates(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array
 
 def one_tap(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Filters with a single weight that is not zero, a power of two: each output copies one input."""
+    if transposed(case):
+        return _one_tap_of_each_output(stream, shape, case)
     filters = 1 if case.op == "conv_single_step" else shape[-1]
     weights = np.zeros((math.prod(shape) // filters if filters else 0, filters))
     if weights.size:
         taps = stream.integers(0, len(weights) - 1, (filters,))
         weights[taps, np.arange(filters)] = _power_of_two(stream, (filters,))
     return weights.reshape(shape)
+
+
+def _one_tap_of_each_output(stream: Stream, shape: Shape, case: Case) -> Array:
+    """The same for the filters of a transposed convolution ``(f_h, f_w, n_C / groups, n_C_prev)``."""
+    weights = np.zeros(shape)
+    if weights.size:
+        f_h, f_w, of_group, channels = shape
+        o, group = np.divmod(np.arange(case["k"]), of_group)[::-1]
+        channel = group * (channels // case["g"]) + stream.integers(0, channels // case["g"] - 1, o.shape)
+        tap = stream.integers(0, f_h * f_w - 1, o.shape)
+        weights[tap // f_w, tap % f_w, o, channel] = _power_of_two(stream, o.shape)
+    return weights
 
 
 def one_hot(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
@@ -154,7 +177,7 @@ def rectified(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 
 def subnormal_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Small integers in units of 16 smallest subnormals: sums and sixteenths of them stay exact."""
-    return np.ldexp(small_integers(stream, shape, case, drawn).astype(np.float64), _SMALLEST[case.dtype] + 4)
+    return np.ldexp(small_integers(stream, shape, case, drawn).astype(np.float64), SMALLEST[case.dtype] + 4)
 
 
 def nearly_constant(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
@@ -239,55 +262,3 @@ def masked_logits(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Arr
     values = np.array(normal(stream, shape, case, drawn))
     values[np.arange(shape[0]), stream.integers(0, shape[1] - 1, shape[:1])] = -np.inf
     return values
-
-
-def stochastic(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Rows of positive probabilities that sum to one as nearly as the dtype can."""
-    return _normalised(stream.integers(1 << 20, 1 << 40, shape).astype(np.float64), case)
-
-
-def uneven(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Rows of probabilities between about 2**-26 and 1."""
-    return _normalised(np.abs(draws.magnitudes(stream, shape, np.dtype(np.float64))), case)
-
-
-def tiny(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Probabilities far below 1, some subnormal: their logarithms are ordinary numbers."""
-    lowest = _SMALLEST[case.dtype]
-    exponent = stream.integers(lowest + 4, -20, shape).astype(np.int32)
-    return np.ldexp(draws.uniform(stream, shape, np.dtype(np.float64), 1, 2), exponent).astype(
-        case.numpy_dtype
-    )
-
-
-def certain(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Rows with a single one: the logarithm is zero."""
-    return np.eye(shape[1])[stream.integers(0, shape[1] - 1, shape[:1])]
-
-
-def _normalised(weights: Array, case: Case) -> Array:
-    # Summed class by class: np.sum may choose another order, hence other bits, on another machine.
-    total = np.zeros(weights.shape[0])
-    for column in weights.T:
-        total = total + column
-    return (weights / total[:, None]).astype(case.numpy_dtype)
-
-
-def labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Any class."""
-    return stream.integers(0, case["n"] - 1, shape)
-
-
-def few_labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Class 0 and every other even class missing: a label's rank among those present is not the label."""
-    return 2 * stream.integers(0, case["n"] // 2 - 1, shape) + 1
-
-
-def likeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """The class of the largest probability."""
-    return np.array(np.argmax(drawn["AL"], axis=1))
-
-
-def unlikeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """The first row's label has probability zero, the others have theirs."""
-    return np.concatenate([np.argmin(drawn["AL"][:1], axis=1), np.argmax(drawn["AL"][1:], axis=1)])

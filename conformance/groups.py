@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from conformance.operations import OPERATIONS
 
-CONV = ("conv_single_step", "conv_forward", "conv_backward")
+TRANSPOSE = ("conv_transpose_forward", "conv_transpose_backward")
+WINDOWED_CONV = ("conv_forward", "conv_backward", *TRANSPOSE)
+CONV = ("conv_single_step", *WINDOWED_CONV)
 AFFINE = ("affine_forward", "affine_backward")
 ACTIVATED = ("affine_activation_forward", "affine_activation_backward")
 SUMS = (*CONV, *AFFINE, *ACTIVATED)
-BACKWARD_SUMS = ("conv_backward", "affine_backward", "affine_activation_backward")
+BACKWARD_SUMS = ("conv_backward", "conv_transpose_backward", "affine_backward", "affine_activation_backward")
 POOL = ("pool_forward", "pool_backward")
 RELU = ("relu", "relu_backward")
 SIGMOID = ("sigmoid", "sigmoid_backward", "tanh", "tanh_backward")

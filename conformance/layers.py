@@ -45,6 +45,7 @@ def _not_squashed(case: Case) -> bool:
 _DENSE = {"A_prev": "dA_prev", "W": "dW"}
 _LAYERS = (
     Layer("conv_forward", "conv_backward", _DENSE, "dZ"),
+    Layer("conv_transpose_forward", "conv_transpose_backward", _DENSE, "dZ"),
     Layer("affine_forward", "affine_backward", _DENSE, "dZ"),
     Layer("affine_activation_forward", "affine_activation_backward", _DENSE, "dA", _not_squashed),
     Layer("pool_forward", "pool_backward", {"A_prev": "dA_prev"}, "dA"),

@@ -18,9 +18,11 @@ from conformance.options import (
     GROUPS,
     MEANINGS,
     NEGATIVE_SLOPE,
+    OUTPUT_PADDING,
     PADDING,
     POOL_PADDING,
     STRIDE,
+    TRANSPOSE_PADDING,
     WINDOW,
     Option,
 )
@@ -116,6 +118,12 @@ class Operation:
 
 
 _CONV_OPTIONS = (WINDOW, STRIDE, PADDING, DILATION, GROUPS)
+_TRANSPOSE_OPTIONS = (WINDOW, STRIDE, TRANSPOSE_PADDING, DILATION, GROUPS, OUTPUT_PADDING)
+#: With stride 1 one size alone is possible, unless the taps lie apart.
+_TRANSPOSE_APART: tuple[tuple[Level, Level], ...] = (
+    (("s", "one"), ("e", "some")),
+    (("s", "one"), ("e", "pair")),
+)
 _POOL_OPTIONS = (WINDOW, STRIDE, POOL_PADDING, DILATION, CEIL, BORDER)
 #: PyTorch has no dilated average, and a maximum divides by nothing.
 _POOL_APART: tuple[tuple[Level, Level], ...] = (
@@ -150,6 +158,24 @@ _TABLE = (
     Operation("conv_single_step", (("f", "c"),), ("a_slice_prev", "W", "b"), ("Z",)),
     Operation("conv_forward", _CONV, _AWB, ("Z",), options=_CONV_OPTIONS),
     Operation("conv_backward", _CONV, (*_AWB, "dZ"), _GRADIENTS, "dZ", "conv_forward", options=_CONV_OPTIONS),
+    Operation(
+        "conv_transpose_forward",
+        _CONV,
+        _AWB,
+        ("Z",),
+        options=_TRANSPOSE_OPTIONS,
+        apart=_TRANSPOSE_APART,
+    ),
+    Operation(
+        "conv_transpose_backward",
+        _CONV,
+        (*_AWB, "dZ"),
+        _GRADIENTS,
+        "dZ",
+        "conv_transpose_forward",
+        _TRANSPOSE_OPTIONS,
+        _TRANSPOSE_APART,
+    ),
     Operation(
         "pool_forward",
         _POOL,

@@ -225,6 +225,13 @@ PADDING = Option(
     },
     plain=2,
 )
+TRANSPOSE_PADDING = Option(
+    "p",
+    "pad",
+    "padding of the convolution that is transposed, taken off: rows x columns, or top.bottom.left.right",
+    {name: kind for name, kind in PADDING.kinds.items() if name not in _SAME},
+    plain=2,
+)
 POOL_PADDING = Option(
     "p",
     "pad",
@@ -254,6 +261,13 @@ GROUPS = Option(
     kind=_group_kind,
     draw=_draw_groups,
 )
+OUTPUT_PADDING = Option(
+    "e",
+    "output_padding",
+    "rows x columns more at the bottom and right",
+    {"none": (0,), "some": (1,), "pair": ((1, 0), (0, 1), (1, 2))},
+    default=0,
+)
 CEIL = Option(
     "rounding",
     "ceil_mode",
@@ -282,5 +296,5 @@ NEGATIVE_SLOPE = Option(
 
 #: The options by name, for the parameters that have no meaning of their own in `operations.PARAMETERS`.
 MEANINGS: Mapping[str, str] = MappingProxyType(
-    {option.name: option.text for option in (DILATION, GROUPS, CEIL, BORDER, NEGATIVE_SLOPE)}
+    {option.name: option.text for option in (DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE)}
 )

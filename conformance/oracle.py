@@ -1,9 +1,10 @@
 """What the right answer is: PyTorch autograd in float64 on the arrays the implementation saw.
 
-With `oracle_units`, the only file of the suite that imports torch. Images come and go as NHWC; oneDNN is
-off and torch runs on one thread, because the float32 NHWC kernels of torch 2.13 can corrupt memory and
-because a reference must not depend on the machine. Where torch refuses (no channels, no filters) or answers
-something else than the definition, the mathematics stands in its place, with the reason beside it.
+With `oracle_conv` and `oracle_units`, the only file of the suite that imports torch. Images come and go as
+NHWC; oneDNN is off and torch runs on one thread, because the float32 NHWC kernels of torch 2.13 can corrupt
+memory and because a reference must not depend on the machine. Where torch refuses (no channels, no filters)
+or answers something else than the definition, the mathematics stands in its place, with the reason beside
+it.
 
 `evaluate` takes arrays of any float dtype, so that the error bounds can ask for the same operation
 on ones (the number of terms), on absolute values and on squares.
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from conformance import oracle_units
+from conformance import oracle_conv, oracle_units
 from conformance.case import Case
+from conformance.oracle_conv import both, nchw, nhwc
 from conformance.oracle_units import logistic
 from conformance.window import Window, window_of
 
@@ -89,47 +91,9 @@ def _backward(case: Case, t: Tensors) -> Tensors:
     return dict(zip(wanted, gradients, strict=True))
 
 
-def _nchw(image: Tensor) -> Tensor:
-    return image.permute(0, 3, 1, 2).contiguous()
-
-
-def _nhwc(image: Tensor) -> Tensor:
-    return image.permute(0, 2, 3, 1)
-
-
 def _pad(case: Case, t: Tensors) -> Tensor:
     p = case["p"]
     return functional.pad(t["input"], (0, 0, p, p, p, p))
-
-
-def _single_step(case: Case, t: Tensors) -> Tensor:
-    return (t["a_slice_prev"] * t["W"]).sum() + t["b"]
-
-
-def _conv(case: Case, t: Tensors) -> Tensor:
-    image, filters, bias = t["A_prev"], t["W"], t["b"]
-    window = window_of(case)
-    if image.numel() == 0 or filters.numel() == 0:
-        # torch drops the filters when there is no channel; the sum over no channel is the bias alone.
-        return bias.expand(case["m"], *window.outputs, case["k"])
-    # Padding by hand: torch's own rule for the padding argument depends on the backend.
-    padded = functional.pad(_nchw(image), _sides(window))
-    weight = filters.permute(3, 2, 0, 1).contiguous()
-    groups = case["g"] if "g" in case.operation.option else 1
-    return _nhwc(
-        functional.conv2d(padded, weight, bias.reshape(-1), _both(window, "s"), 0, _both(window, "d"), groups)
-    )
-
-
-def _both(window: Window, field: str) -> tuple[int, int]:
-    """A field of the rows and of the columns."""
-    return getattr(window.rows, field), getattr(window.columns, field)
-
-
-def _sides(window: Window) -> tuple[int, int, int, int]:
-    """The padding as torch has it: left, right, top, bottom."""
-    rows, columns = window.rows, window.columns
-    return columns.before, columns.after, rows.before, rows.after
 
 
 def _pool(case: Case, t: Tensors) -> Tensor:
@@ -139,13 +103,13 @@ def _pool(case: Case, t: Tensors) -> Tensor:
     option = case.operation.option
     ceil = "rounding" in option and case.word("rounding") == "ceil"
     counted = "border" not in option or case.word("border") == "include"
-    f, s, d = (_both(window, field) for field in "fsd")
-    before, after = _both(window, "before"), _both(window, "after")
+    f, s, d = (both(window, field) for field in "fsd")
+    before, after = both(window, "before"), both(window, "after")
     if before != after or any(2 * pad > taps for pad, taps in zip(before, f, strict=True)):
-        return _nhwc(_padded_pool(case, _nchw(image), window, counted))
+        return nhwc(_padded_pool(case, nchw(image), window, counted))
     if case.word("mode") == "max":
-        return _nhwc(functional.max_pool2d(_nchw(image), f, s, before, d, ceil))
-    return _nhwc(functional.avg_pool2d(_nchw(image), f, s, before, ceil, counted))
+        return nhwc(functional.max_pool2d(nchw(image), f, s, before, d, ceil))
+    return nhwc(functional.avg_pool2d(nchw(image), f, s, before, ceil, counted))
 
 
 def _padded_pool(case: Case, image: Tensor, window: Window, counted: bool) -> Tensor:
@@ -154,7 +118,7 @@ def _padded_pool(case: Case, image: Tensor, window: Window, counted: bool) -> Te
     The padding is part of the image here, and as many windows are taken as the rule gives. A maximum takes
     nothing from it: where a whole window is -inf, the gradient goes to the first tap in the image.
     """
-    f, s, d = (_both(window, field) for field in "fsd")
+    f, s, d = (both(window, field) for field in "fsd")
     reach = [
         max((axis.outputs - 1) * axis.s + axis.span - axis.before - axis.n, 0)
         for axis in (window.rows, window.columns)
@@ -253,9 +217,11 @@ Forward = Callable[[Case, Tensors], Tensor]
 _FORWARD: dict[str, Forward] = {
     "pad3d": _pad,
     "pad3d_backward": _pad,
-    "conv_single_step": _single_step,
-    "conv_forward": _conv,
-    "conv_backward": _conv,
+    "conv_single_step": oracle_conv.single_step,
+    "conv_forward": oracle_conv.convolution,
+    "conv_backward": oracle_conv.convolution,
+    "conv_transpose_forward": oracle_conv.transposed,
+    "conv_transpose_backward": oracle_conv.transposed,
     "pool_forward": _pool,
     "pool_backward": _pool,
     "create_mask_from_window": _mask,
@@ -284,6 +250,7 @@ _LAYER = {"dA_prev": "A_prev", "dW": "W", "db": "b"}
 _GRADIENTS: dict[str, dict[str, str]] = {
     "pad3d_backward": {"dinput": "input"},
     "conv_backward": _LAYER,
+    "conv_transpose_backward": _LAYER,
     "pool_backward": {"dA_prev": "A_prev"},
     "affine_backward": _LAYER,
     "affine_activation_backward": _LAYER,

@@ -18,6 +18,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "pad": ("pad", "padding", "pads", "p"),
     "dilation": ("dilation", "dilations", "dilation_rate", "d"),
     "groups": ("groups", "feature_group_count", "group"),
+    "output_padding": ("output_padding", "outpad", "adj"),
     "ceil_mode": ("ceil_mode",),
     "count_include_pad": ("count_include_pad",),
     "f": ("f", "size", "kernel", "kernel_size", "ksize", "pool_size", "window", "window_size"),

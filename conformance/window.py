@@ -158,17 +158,35 @@ def _padding(pad: Value, side: int, axis: Axis) -> tuple[int, int]:
     return (pair(pad)[side],) * 2
 
 
+def transposed(case: Case) -> bool:
+    """Whether windows are written, as by a transposed convolution, and not read."""
+    return case.op.startswith("conv_transpose")
+
+
 @lru_cache(maxsize=8)  # asked for again and again while one case is judged
 def window_of(case: Case) -> Window:
-    """The window of a convolution or pooling case."""
+    """The window of a convolution or pooling case; of a transposed one that of the convolution it transposes,
+    whose input is the output here.
+    """
     axes = []
     for side, letter in enumerate("hw"):
         f, s, d = (pair(_value(case, name, 1))[side] for name in "fsd")
         n = case[letter]
+        if transposed(case):
+            axes.append(_written(case, side, Axis(0, f, s, d, outputs=n)))
+            continue
         before, after = _padding(_value(case, "p", 0), side, Axis(n, f, s, d))
         outputs = outputs_of(Axis(n, f, s, d, before, after), _value(case, "rounding", "floor") == "ceil")
         axes.append(Axis(n, f, s, d, before, after, outputs))
     return Window(*axes)
+
+
+def _written(case: Case, side: int, bare: Axis) -> Axis:
+    """An axis of a transposed convolution: its output, n, is what the windows read; 0 or below for none."""
+    before, after = _padding(case.value("p"), side, bare)
+    more = pair(_value(case, "e", 0))[side]
+    n = (bare.outputs - 1) * bare.s + bare.span + more - before - after
+    return Axis(n, bare.f, bare.s, bare.d, before, after, bare.outputs)
 
 
 def _value(case: Case, name: str, default: Value) -> Value:
@@ -195,6 +213,7 @@ def divisors_of(case: Case) -> set[int]:
 def possible(case: Case) -> bool:
     """Whether there is such a convolution or pool: a window fits, groups divide the channels.
 
+    A transposed convolution leaves some output, and its output padding is below the stride or the dilation.
     Pools hold to PyTorch's limits: no side is padded by more than half of the window's taps, except by a rule
     that PyTorch has not; every window has a tap inside the image; and averages are dense.
     """
@@ -209,5 +228,10 @@ def possible(case: Case) -> bool:
         if case.word("mode") == "average" and not window.dense:
             return False
         return all(axis.inside().any(1).all() for axis in axes)
+    if transposed(case):
+        more = pair(_value(case, "e", 0))
+        for axis, rest in zip((window.rows, window.columns), more, strict=True):
+            if axis.n < 1 or (rest >= axis.s and rest >= axis.d):
+                return False
     groups = _value(case, "g", 1)
     return isinstance(groups, int) and not (case["c"] % groups or case["k"] % groups)

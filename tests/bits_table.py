@@ -56,6 +56,14 @@ LARGE = {
         ),
     ),
     **dict.fromkeys(
+        ("conv_transpose_forward", "conv_transpose_backward"),
+        (
+            "m3h15w16c33_f3k17_s2p1_e1",
+            "m2h31w29c49_f4k49_s2p1_g49",
+            "m5h11w12c24_f5x3k36_s1x3p2.1.0.1_d2x1_g3",
+        ),
+    ),
+    **dict.fromkeys(
         ("pool_forward", "pool_backward"),
         (
             f"{IMAGE}_f3s2_max",

@@ -23,6 +23,7 @@ CASES = [
     ((2, 3, 4, 8), (2, 2), 24, {"stride": 5, "pad": 0, "groups": 8}),
     ((1, 3, 3, 2), (1, 1), 3, {"stride": 4, "pad": 0, "output_padding": 3}),
     ((1, 3, 3, 2), (2, 3), 3, {"stride": 1, "pad": 0, "output_padding": (2, 0), "dilation": 3}),
+    ((1, 3, 3, 2), (1, 4), 3, {"stride": (2, 3), "pad": 0, "output_padding": 2, "dilation": 3}),
     ((1, 1, 1, 2), (3, 3), 1, {"stride": 2, "pad": 1}),
 ]
 

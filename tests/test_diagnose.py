@@ -120,6 +120,16 @@ CONV_OPTIONS = (
     "f3k9_s1p1_g3",
     "f3k12_s1p1_g6",
 )
+TRANSPOSE_OPTIONS = (
+    "f3k4_s2p1_d2_e1",
+    "f3k4_s1p1_d3x2",
+    "f3k4_s2x1p1_e1x0",
+    "f3k4_s1p1x2",
+    "f3k4_s1p2.0.0.1",
+    "f3k4_s3p1_g2",
+    "f3k9_s3p0_g3",
+    "f3k12_s3p1_g6_e2",
+)
 POOL_OPTIONS = (
     "f3s1_max_d3x2:normal",
     "f4s1_max_p1x2:normal",
@@ -163,6 +173,9 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
         evidence.append(Evidence(case, draw(case), output, None, None))
     for options in CONV_OPTIONS if op in ("conv_forward", "conv_backward") else ():
         case = Case.parse(f"{op}:f32:m2h8w9c6_{options}:normal:1")
+        evidence.append(Evidence(case, draw(case), output, None, None))
+    for options in TRANSPOSE_OPTIONS if op.startswith("conv_transpose") else ():
+        case = Case.parse(f"{op}:f32:m2h5w4c6_{options}:normal:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
     if op == "pool_backward":
         # No family puts two NaN into one window.

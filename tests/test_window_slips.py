@@ -171,3 +171,43 @@ def test_a_wrong_gradient_of_a_convolution_is_failed_and_named(slip, reads, of_g
     assert found["db"][0] == "passed"
     assert found["dW"] == found["dA_prev"] == ("failed", slip)
     assert {r.status for r in judged(case, **backward(place))} == {"passed"}
+
+
+def transposed(hparameters_of, finish=lambda Z, b, more: Z):
+    """`cnnref.conv_transpose_forward` with other hyperparameters, and its output changed."""
+
+    def conv_transpose_forward(A_prev, W, b, hparameters):
+        Z, cache = cnnref.conv_transpose_forward(A_prev, W, b, hparameters_of(dict(hparameters)))
+        return finish(Z, b, hparameters.get("output_padding", 0)), cache
+
+    return {"conv_transpose_forward": conv_transpose_forward}
+
+
+def without(hparameters):
+    return {name: value for name, value in hparameters.items() if name != "output_padding"}
+
+
+def extended(Z, b, more):
+    return np.pad(Z, ((0, 0), (0, more), (0, more), (0, 0)))
+
+
+def extended_by_bias(Z, b, more):
+    out = np.broadcast_to(b, (len(Z), Z.shape[1] + more, Z.shape[2] + more, Z.shape[3])).copy()
+    out[:, : Z.shape[1], : Z.shape[2]] = Z
+    return out
+
+
+@pytest.mark.parametrize(
+    ("slip", "wrong", "case"),
+    [
+        ("output-padding-ignored", transposed(without), "f3k4_s2p1_e1"),
+        ("output-padding-appended", transposed(without, extended), "f3k4_s2p1_e1"),
+        ("output-padding-appended", transposed(without, extended_by_bias), "f3k4_s2p1_e1"),
+    ],
+)
+def test_a_fault_of_a_transposed_convolution_is_failed_and_named(slip, wrong, case):
+    case = Case.parse(f"conv_transpose_forward:f32:m2h5w4c6_{case}:small:1")
+    (record,) = judged(case, **wrong)
+    assert (record.status, record.diagnosis) == ("failed", slip)
+    (record,) = judged(case, **transposed(lambda h: h))
+    assert record.status == "passed"

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapters._numpy_windows import gathered, reads_of, windows_of
+from conformance.adapters._numpy_windows import both, gathered, reads_of, windows_of
 
 Array = NDArray[Any]
 
 
 class ConvCache(NamedTuple):
-    """What conv_backward needs."""
+    """What conv_backward and conv_transpose_backward need."""
 
     A_prev: Array
     W: Array
@@ -90,4 +90,38 @@ def conv_backward(dZ: Array, cache: ConvCache) -> tuple[Array, Array, Array]:
     rows, columns = _reads(A_prev, W, hparameters)
     dA_prev = _spread(dZ, A_prev, W, rows, columns, hparameters)
     dW = _filter_gradient(A_prev, dZ, W, rows, columns, hparameters)
+    return dA_prev, dW, dZ.sum(axis=(0, 1, 2)).reshape(1, 1, 1, -1)
+
+
+def _transposed(A_prev: Array, W: Array, hparameters: Mapping[str, Any]) -> tuple[Array, tuple[Array, Array]]:
+    """Zeros like the output, and what the taps read of it in the convolution that is transposed."""
+    extents, reads = [], []
+    for side in (0, 1):
+        s, d, more = (
+            both(hparameters.get(key, default))[side]
+            for key, default in (("stride", 1), ("dilation", 1), ("output_padding", 0))
+        )
+        before, after = both(both(hparameters["pad"])[side])
+        starts = np.arange(A_prev.shape[1 + side]) * s - before
+        extents.append(starts[-1] + d * (W.shape[side] - 1) + 1 - after + more)
+        reads.append(starts[:, None] + np.arange(W.shape[side]) * d)
+    image = np.zeros((len(A_prev), *extents, W.shape[2] * hparameters.get("groups", 1)), A_prev.dtype)
+    return image, (reads[0], reads[1])
+
+
+def conv_transpose_forward(
+    A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, Any]
+) -> tuple[Array, ConvCache]:
+    """Each input pixel adds its value times the filters to the output, ``stride`` apart; plus b."""
+    image, reads = _transposed(A_prev, W, hparameters)
+    Z = _spread(A_prev, image, W, *reads, hparameters) + b.reshape(-1)
+    return Z, ConvCache(A_prev, W, b, hparameters)
+
+
+def conv_transpose_backward(dZ: Array, cache: ConvCache) -> tuple[Array, Array, Array]:
+    """dA_prev: the convolution of dZ; dW: windows of dZ times A_prev; db: dZ summed over all but channels."""
+    A_prev, W, _, hparameters = cache
+    _, reads = _transposed(A_prev, W, hparameters)
+    dA_prev = _filtered(dZ, W, *reads, hparameters)
+    dW = _filter_gradient(dZ, A_prev, W, *reads, hparameters)
     return dA_prev, dW, dZ.sum(axis=(0, 1, 2)).reshape(1, 1, 1, -1)

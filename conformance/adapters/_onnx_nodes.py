@@ -74,6 +74,19 @@ class Functions:
         attributes = {**_window(hparameters), "group": hparameters.get("groups", 1)}
         return self._model([("Conv", ["A", "W", "b"], attributes)], A=A_prev, W=W, b=b.reshape(-1)), None
 
+    def conv_transpose_forward(
+        self, A_prev: Array, W: Array, b: Array, hparameters: Mapping[str, Any]
+    ) -> Any:
+        """``ConvTranspose``."""
+        attributes = {
+            **_window(hparameters),
+            "group": hparameters.get("groups", 1),
+            "output_padding": list(_both(hparameters.get("output_padding", 0))),
+        }
+        return self._model(
+            [("ConvTranspose", ["A", "W", "b"], attributes)], A=A_prev, W=W, b=b.reshape(-1)
+        ), None
+
     def pool_forward(self, A_prev: Array, hparameters: Mapping[str, Any], mode: str = "max") -> Any:
         """``MaxPool`` or ``AveragePool``."""
         attributes = {**_window(hparameters), "kernel_shape": list(_both(hparameters["f"]))}

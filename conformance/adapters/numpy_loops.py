@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapters._numpy_conv import ConvCache, conv_backward, conv_forward, conv_single_step
+from conformance.adapters._numpy_conv import (
+    ConvCache,
+    conv_backward,
+    conv_forward,
+    conv_single_step,
+    conv_transpose_backward,
+    conv_transpose_forward,
+)
 from conformance.adapters._numpy_pool import (
     PoolCache,
     create_mask_from_window,
@@ -57,6 +64,8 @@ __all__ = [
     "conv_backward",
     "conv_forward",
     "conv_single_step",
+    "conv_transpose_backward",
+    "conv_transpose_forward",
     "create_mask_from_window",
     "cross_entropy_backward",
     "cross_entropy_cost",

@@ -41,6 +41,7 @@ _RULE = "Its rules for padding (auto_pad) leave the dilation out of account."
 #: Where it is known to differ, one sentence each.
 differs = {
     "conv_forward": {rule_with_dilation: _RULE},
+    "conv_transpose_forward": {"raised-InvalidArgument": "It wants output_padding below the stride alone."},
     "pool_forward": {
         rule_with_dilation: _RULE,
         "pool-nan=ignored-lowest": "Its max pooling skips NaN and starts from the lowest number.",

@@ -110,6 +110,23 @@ def conv_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, Any]) ->
     return _forward(_conv(hparameters), A_prev, W, b)
 
 
+def conv_transpose_forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, Any]) -> tuple[Any, Any]:
+    """``torch.nn.functional.conv_transpose2d``."""
+    if not A_prev.shape[3] or not W.shape[2]:
+        raise NotImplementedError("torch has no convolution without channels or filters")
+    pad = hparameters["pad"]
+    if isinstance(pad, tuple) and isinstance(pad[0], tuple):
+        raise NotImplementedError(f"torch has no transposed convolution with padding {pad}")
+    more, groups = hparameters.get("output_padding", 0), hparameters.get("groups", 1)
+    rest = hparameters["stride"], pad, more, groups, hparameters.get("dilation", 1)
+
+    def conv(A: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
+        image, weight = A.permute(0, 3, 1, 2), filters.permute(3, 2, 0, 1)
+        return functional.conv_transpose2d(image, weight, bias.reshape(-1), *rest).permute(0, 2, 3, 1)
+
+    return _forward(conv, A_prev, W, b)
+
+
 def pool_forward(A_prev: Any, hparameters: Mapping[str, Any], mode: str = "max") -> tuple[Any, Any]:
     """``max_pool2d`` or ``avg_pool2d``."""
     if not A_prev.size:
@@ -253,4 +270,6 @@ def log_softmax(X: Any) -> tuple[Any, Any]:
 
 
 tanh_backward = silu_backward = global_average_pool_backward = log_softmax_backward = _backward
-conv_backward = affine_backward = sigmoid_backward = relu_backward = softmax_backward = _backward
+conv_backward = conv_transpose_backward = affine_backward = sigmoid_backward = relu_backward = (
+    softmax_backward
+) = _backward

@@ -110,24 +110,17 @@ def _times(a: float, b: float) -> float:
     return float("inf") if float("inf") in (a, b) else a * b
 
 
-def _windows(case: Case, arrays: Arrays, expected: Outputs) -> tuple[int, int]:
-    """Rows and columns of the output."""
-    shape = arrays[case.operation.upstream].shape if case.operation.upstream else expected["Z"].shape
-    return shape[1], shape[2]
-
-
 def _convolution(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
     """conv_forward: ``n u (conv(|A|, |W|) + |b|)``, the bias one of the n terms; conv_backward: dA_prev
-    ``n u convT(|dZ|, |W|)``, dW ``n u corr(|A|, |dZ|)``, db ``(n - 1) u sum |dZ|``.
+    ``n u convT(|dZ|, |W|)``, dW ``n u corr(|A|, |dZ|)``, db ``(n - 1) u sum |dZ|``. A transposed
+    convolution has the same sums with conv and convT exchanged.
     """
     squares = kind_of(case) == "statistical"
     found = sums.ingredients(case, arrays, case.operation.arrays, squares)
     steps = _steps(case, arrays, arrays.get("dZ"))
-    extent = _windows(case, arrays, expected)
     return _summed(
-        case, expected, found, _products, steps,
-        lambda: terms.convolution(case, arrays, *extent), arithmetic,
-    )  # fmt: skip
+        case, expected, found, _products, steps, lambda: terms.convolution(case, arrays), arithmetic
+    )
 
 
 def _single_step(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
@@ -257,6 +250,8 @@ _RULES: dict[str, Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]] = {
     "conv_single_step": _single_step,
     "conv_forward": _convolution,
     "conv_backward": _convolution,
+    "conv_transpose_forward": _convolution,
+    "conv_transpose_backward": _convolution,
     "affine_forward": _affine,
     "affine_backward": _affine,
     "affine_activation_forward": _affine_activation_forward,

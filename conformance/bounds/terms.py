@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds.arithmetic import Limit
 from conformance.case import Case
-from conformance.window import divisors, window_of
+from conformance.window import divisors, transposed, window_of
 
 Arrays = Mapping[str, NDArray[Any]]
 Index = tuple[NDArray[np.int64] | int, ...]
@@ -63,26 +63,30 @@ def seen(
 Picked = dict[str, tuple[NDArray[np.float64], Index]]
 
 
-def convolution(case: Case, arrays: Arrays, rows: int, columns: int) -> Picked:
-    """Terms of each output of conv_forward and conv_backward, with where they are added to."""
-    window, inputs = window_of(case), arrays["W"].shape[2]
-    extents = (case["m"], rows, columns, window.rows.f, window.columns.f, inputs, case["k"])
+def convolution(case: Case, arrays: Arrays) -> Picked:
+    """Terms of each output of a convolution, plain or transposed, with where they are added to."""
+    window, (_, _, of_group, filters) = window_of(case), arrays["W"].shape
+    turned = transposed(case)
+    extents = (case["m"], *window.outputs, window.rows.f, window.columns.f, of_group, filters)
     if 0 in extents:
         return {}
     i, r, q, y, x, c, k = _spread(*extents)
     h, w = window.rows.reads()[r, y], window.columns.reads()[q, x]
-    inside = (h >= 0) & (h < case["h"]) & (w >= 0) & (w < case["w"])
+    inside = (h >= 0) & (h < window.rows.n) & (w >= 0) & (w < window.columns.n)
     i, r, q, y, x, c, k, h, w = (index[inside] for index in (i, r, q, y, x, c, k, h, w))
-    channel = c + k // max(case["k"] * inputs // case["c"], 1) * inputs  # of the filter's group
-    a = np.asarray(arrays["A_prev"][i, h, w, channel], np.float64)
+    channels = case["k" if turned else "c"]
+    channel = c + k // max(filters * of_group // channels, 1) * of_group  # of the filter's group
+    of_window, of_image = (i, r, q, k), (i, h, w, channel)
+    source, target = (of_window, of_image) if turned else (of_image, of_window)
+    a = np.asarray(arrays["A_prev"][source], np.float64)
     weight = np.asarray(arrays["W"][y, x, c, k], np.float64)
     if "dZ" not in arrays:
-        return {"Z": (a * weight, (i, r, q, k))}
-    g = np.asarray(arrays["dZ"][i, r, q, k], np.float64)
+        return {"Z": (a * weight, target)}
+    g = np.asarray(arrays["dZ"][target], np.float64)
     return {
-        "dA_prev": (g * weight, (i, h, w, channel)),
+        "dA_prev": (g * weight, source),
         "dW": (a * g, (y, x, c, k)),
-        "db": (g, (0, 0, 0, k)),
+        "db": (g, (0, 0, 0, target[3])),
     }
 
 

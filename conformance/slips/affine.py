@@ -11,6 +11,7 @@ from conformance.window import window_of
 
 _PARAMETERS = {
     "conv_backward": "dW db",
+    "conv_transpose_backward": "dW db",
     "affine_backward": "dW db",
     "affine_activation_backward": "dW db",
 }

@@ -11,10 +11,12 @@ from conformance.slips.core_conv import blocks, whole_filters
 from conformance.slips.windows import scatter
 from conformance.window import Window, window_of
 
-_FILTER = {"conv_forward": "Z", "conv_backward": "dA_prev dW"}
+_TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
+_FILTER = {"conv_forward": "Z", "conv_backward": "dA_prev dW", **_TRANSPOSE}
 _BIASED = {
     "conv_single_step": "Z",
     "conv_forward": "Z",
+    "conv_transpose_forward": "Z",
     "affine_forward": "Z",
     "affine_activation_forward": "A",
 }

@@ -251,6 +251,8 @@ _REFERENCE: dict[str, Base] = {
     "conv_single_step": core_conv.single_step,
     "conv_forward": core_conv.forward,
     "conv_backward": core_conv.backward,
+    "conv_transpose_forward": core_conv.transposed_forward,
+    "conv_transpose_backward": core_conv.transposed_backward,
     "pool_forward": _pool_forward,
     "pool_backward": _pool_backward,
     "create_mask_from_window": _mask,

@@ -84,3 +84,31 @@ def backward(
         "dW": _own(dW, seen, W.shape[2]),
         "db": a["dZ"].sum((0, 1, 2)).reshape(1, 1, 1, -1),
     }
+
+
+def transposed_forward(
+    case: Case,
+    a: Arrays,
+    window: Window | None = None,
+    bias_times: float = 1.0,
+    overwrite: bool = False,
+    sees: Sees = blocks,
+) -> Outputs:
+    """conv_transpose_forward."""
+    right = window_of(case)
+    filters = whole_filters(a["W"], sees(case["k"], case["c"], _groups(case)))
+    spread = np.tensordot(a["A_prev"], filters, ([3], [3]))
+    shape = (len(a["A_prev"]), right.rows.n, right.columns.n, case["k"])
+    return {"Z": scatter(spread, window or right, shape, overwrite) + bias_times * a["b"].reshape(-1)}
+
+
+def transposed_backward(case: Case, a: Arrays, window: Window | None = None, sees: Sees = blocks) -> Outputs:
+    """conv_transpose_backward."""
+    W, seen = a["W"], sees(case["k"], case["c"], _groups(case))
+    taken = patches(a["dZ"], window or window_of(case))
+    dW = np.tensordot(taken, a["A_prev"], ([0, 1, 2], [0, 1, 2]))
+    return {
+        "dA_prev": np.tensordot(taken, whole_filters(W, seen), 3),
+        "dW": _own(dW, seen, W.shape[2]),
+        "db": a["dZ"].sum((0, 1, 2)).reshape(1, 1, 1, -1),
+    }

@@ -24,7 +24,12 @@ _IMAGE = {
     for op in OPERATIONS.values()
     if "c" in op.parameters and op.name not in ("arr2col", "conv_single_step", "global_average_pool_forward")
 }
-_SUMMED = {"conv_backward": "dW db", "affine_backward": "dW db", "affine_activation_backward": "dW db"}
+_SUMMED = {
+    "conv_backward": "dW db",
+    "conv_transpose_backward": "dW db",
+    "affine_backward": "dW db",
+    "affine_activation_backward": "dW db",
+}
 _FILLS = (0.0, float("nan"))
 
 
@@ -242,7 +247,7 @@ def _last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs
     {
         op: v.split()[0]
         for op, v in _UPSTREAM.items()
-        if op not in ("conv_backward", "relu_backward", "pad3d_backward")
+        if op not in ("conv_backward", "conv_transpose_backward", "relu_backward", "pad3d_backward")
     },
 )
 def _upstream_passed_through(case: Case, a: Arrays, base: Base) -> Outputs:

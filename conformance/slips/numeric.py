@@ -18,7 +18,7 @@ _SUBNORMAL = {
     for op, outputs in outputs_of().items()
     if not op.startswith(("softmax", "log_softmax", "batch_norm", "global"))
     and op not in ("pad3d_backward", "sigmoid_backward", "tanh_backward", "silu_backward", "gelu_backward")
-} | {"conv_backward": "dW", "affine_backward": "dW"}
+} | dict.fromkeys(("conv_backward", "conv_transpose_backward", "affine_backward"), "dW")
 
 
 def significand(x: Array, bits: int, truncate: bool = False) -> Array:

@@ -150,8 +150,8 @@ def _average(case: Case, a: Arrays, base: Base, divisor: float) -> Outputs:
 
 @slip(
     "overlap-overwritten",
-    "Where windows overlap, the gradient of the last one replaces the others instead of being added.",
-    {**_BACKWARD, "conv_backward": "dA_prev"},
+    "Where windows overlap, what the last one writes replaces the others instead of being added.",
+    {**_BACKWARD, "conv_backward": "dA_prev", "conv_transpose_forward": "Z"},
 )
 def _overlap_overwritten(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, overwrite=True)

@@ -7,6 +7,7 @@ where it moves the result several times further than that.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,8 +136,9 @@ def _terms(case: Case, output: str) -> int:
     op = case.op
     if op.startswith("conv"):
         if output in ("dW", "db"):
-            rows, columns = window_of(case).outputs
-            return case["m"] * rows * columns + 1
+            window = window_of(case)
+            pixels = math.prod(window.outputs)
+            return case["m"] * max(pixels, window.rows.n * window.columns.n) + 1
         taps = case["f"] ** 2 if op == "conv_single_step" else window_of(case).size
         return taps * case["k" if output == "dA_prev" else "c"] + 2
     if op.startswith("pool"):

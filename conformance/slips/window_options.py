@@ -12,10 +12,11 @@ from conformance.case import Case
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Array, Arrays, Base, Outputs
 from conformance.slips.core_conv import blocks
-from conformance.window import counts_padding, window_of
+from conformance.window import counts_padding, pair, window_of
 
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
-_CONV = {"conv_forward": "Z", "conv_backward": "dA_prev dW"}
+_TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
+_CONV = {"conv_forward": "Z", "conv_backward": "dA_prev dW", **_TRANSPOSE}
 _WINDOWED = {**_BOTH, **_CONV}
 
 
@@ -120,3 +121,38 @@ def _groups_all_of_the_first(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, sees=lambda channels, count, groups: np.repeat(
         blocks(channels, count, groups)[:, :1], count, 1
     ))  # fmt: skip
+
+
+@slip(
+    "output-padding-ignored",
+    "The rows and columns that output_padding adds are missing, or their gradient is not read.",
+    {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW db"},
+)
+def _output_padding_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    rows, columns = _without_output_padding(case)
+    if case.op == "conv_transpose_forward":
+        return {"Z": base(case, a)["Z"][:, :rows, :columns]}
+    dZ = np.array(a["dZ"])
+    dZ[:, rows:] = dZ[:, :, columns:] = 0.0
+    return base(case, {**a, "dZ": dZ})
+
+
+@slip(
+    "output-padding-appended",
+    "The rows and columns that output_padding adds hold 0, or the bias alone, where windows reach into them.",
+    {"conv_transpose_forward": "Z"},
+    variants=({"biased": False}, {"biased": True}),
+)
+def _output_padding_appended(case: Case, a: Arrays, base: Base, biased: bool) -> Outputs:
+    rows, columns = _without_output_padding(case)
+    Z = np.array(base(case, a)["Z"])
+    kept = Z[:, :rows, :columns].copy()
+    Z[:] = a["b"].reshape(-1) if biased else 0.0
+    Z[:, :rows, :columns] = kept
+    return {"Z": Z}
+
+
+def _without_output_padding(case: Case) -> tuple[int, int]:
+    """Rows and columns of the output that are there without it."""
+    window, more = window_of(case), pair(case.value("e"))
+    return window.rows.n - more[0], window.columns.n - more[1]

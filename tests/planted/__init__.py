@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.planted import (  # noqa: F401
     conv,
     conv_gradients,
+    conv_transpose,
     dense,
     elementwise,
     norm,
