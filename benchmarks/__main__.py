@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import accuracy, chart, cost, growth, machine, peak, table
-from benchmarks.layers import Row, rows
+from benchmarks.layers import rows
 from benchmarks.measure import QUICK, Plan, alternate, ratio
 from benchmarks.peers import PEERS
+from benchmarks.row import Row
 from benchmarks.worker import Worker
 
 #: Large blocks go back to the system when they are freed, so that a peak is that of one call.

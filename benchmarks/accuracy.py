@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.layers import Row
+from benchmarks.row import Row
 from benchmarks.worker import Worker
 
 #: Functions that round; all others move or pick elements.

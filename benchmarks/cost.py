@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 VECTOR = 64  # bytes; filters in a panel are rounded up to a whole vector
 
@@ -34,7 +34,9 @@ def flops(row: Row) -> float:
     What falls into the padding is counted, as everywhere.
     """
     z = row.sizes
-    if row.function in ("conv_forward", "conv_backward"):
+    if row.transposed:
+        work = 2.0 * z["m"] * z["h"] * z["w"] * z["k"] * z["f"] ** 2 * z["c"] / row.groups
+    elif row.function in ("conv_forward", "conv_backward"):
         work = 2.0 * z["m"] * math.prod(row.extents) * z["k"] * z["f"] ** 2 * z["c"] / row.groups
     elif "i" in z:
         work = 2.0 * z["m"] * z["i"] * z["o"]
@@ -78,9 +80,9 @@ def _padded(row: Row) -> int:
 def outputs(row: Row) -> int:
     """Bytes of what the call returns, the positions kept in the cache of a max pooling included."""
     size, z, function = itemsize(row), row.sizes, row.function
-    if function == "conv_forward":
+    if function in ("conv_forward", "conv_transpose_forward"):
         return size * z["m"] * math.prod(row.extents) * z["k"]
-    if function == "conv_backward":
+    if function in ("conv_backward", "conv_transpose_backward"):
         return size * (_elements(row) + z["f"] ** 2 * z["c"] * z["k"] // row.groups + z["k"])
     if function in ("affine_forward", "affine_activation_forward"):
         # An activation keeps its argument Z in the cache.
@@ -107,7 +109,12 @@ def allowed_memory(row: Row) -> int:
     """Bytes that a call may take beyond its inputs: outputs, a padded sample and a panel set per thread."""
     size, z = itemsize(row), row.sizes
     extra = 0
-    if row.function in ("conv_forward", "conv_backward"):
+    if row.transposed:  # a padded sample of the output or of the input, whichever is larger
+        n_H, n_W = (extent + 2 * z["p"] for extent in row.extents)
+        h, w = (z[letter] + 2 * (z["f"] - 1) for letter in "hw")
+        sample = max(n_H * n_W * z["k"], h * w * z["c"])
+        extra = size * sample + _panels(row, z["f"] ** 2, z["k"] // row.groups, z["c"])
+    elif row.function in ("conv_forward", "conv_backward"):
         h, w = z["h"] + 2 * z["p"], z["w"] + 2 * z["p"]
         sample = h * w * z["c"]
         if row.function == "conv_backward":  # or a padded sample of the gradient, whichever is larger

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import cost
-from benchmarks.layers import Row
 from benchmarks.measure import Plan, alternate
+from benchmarks.row import Row
 from benchmarks.worker import Worker
 
 _BASE: dict[str, int | str] = {"m": 8, "h": 28, "w": 28, "c": 64, "f": 3, "k": 64, "s": 1, "p": 1}

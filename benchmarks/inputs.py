@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 Arrays = dict[str, np.ndarray]
 
@@ -68,7 +68,10 @@ def _drawn(row: Row) -> Arrays:
     x = normal(*(row.letter(letter) for letter in "mhwc"))
     if function.startswith("conv_"):
         f, c, k = row.letter("f"), row.letter("c") // row.groups, row.letter("k")
-        weights = normal(f, f, c, k) * np.asarray((f * f * c) ** -0.5, dtype)
+        scale = np.asarray((f * f * c) ** -0.5, dtype)
+        weights = normal(f, f, c, k) * scale
+        if row.transposed:
+            weights = normal(f, f, k // row.groups, row.letter("c")) * scale
         return {
             "A_prev": x,
             "W": weights,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import cost
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 FLAGS = ["-O3", "-march=native", "-ffp-contract=fast", "-fopenmp"]
 

@@ -15,6 +15,8 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     ("conv_single_step", {"f": 3, "c": 3}),
     ("conv_forward", {**_CONV}),
     ("conv_backward", {**_CONV}),
+    ("conv_transpose_forward", {**_CONV}),
+    ("conv_transpose_backward", {**_CONV}),
     ("pool_forward", _POOL | {"mode": "max"}),
     ("pool_backward", _POOL | {"mode": "max"}),
     ("pool_forward", _POOL | {"mode": "average"}),

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 #: Where Linux tells of each thread whether it runs.
 _TASKS = Path("/proc/self/task")

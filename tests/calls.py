@@ -20,6 +20,8 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
     rows, weights, offsets = array(5, 6), array(6, 4), array(1, 4)
     probabilities = np.abs(rows) + np.asarray(0.1, dtype)
     labels = np.array([0, 5, 2, 2, 1])
+    turned, wide = {"stride": 2, "pad": 1, "output_padding": 1}, array(3, 3, 4, 3)
+    wide_Z, turned_cache = cnnref.conv_transpose_forward(image, wide, bias, turned)
     Z, conv_cache = cnnref.conv_forward(image, filters, bias, conv)
     A, pool_cache = cnnref.pool_forward(image, pool)
     columns, _ = cnnref.arr2col(image)
@@ -35,6 +37,8 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         "conv_single_step": {"a_slice_prev": array(2, 2, 3), "W": array(2, 2, 3), "b": array(1)},
         "conv_forward": {"A_prev": image, "W": filters, "b": bias, "hparameters": conv},
         "conv_backward": {"dZ": array(*Z.shape), "cache": conv_cache},
+        "conv_transpose_forward": {"A_prev": image, "W": wide, "b": bias, "hparameters": turned},
+        "conv_transpose_backward": {"dZ": array(*wide_Z.shape), "cache": turned_cache},
         "pool_forward": {"A_prev": image, "hparameters": pool, "mode": "max"},
         "pool_backward": {"dA": array(*A.shape), "cache": pool_cache, "mode": "max"},
         "create_mask_from_window": {"x": array(3, 4)},
@@ -75,7 +79,7 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
 
 NAMES = tuple(OPERATIONS)
 CACHES = {
-    "conv_backward": ("A_prev", "W", "b", "hparameters"),
+    **dict.fromkeys(("conv_backward", "conv_transpose_backward"), ("A_prev", "W", "b", "hparameters")),
     "pool_backward": ("A_prev", "hparameters"),
     "affine_backward": ("A_prev", "W", "b"),
     "affine_activation_backward": ("affine_cache", "activation_cache"),

@@ -9,7 +9,7 @@ import numpy as np
 
 import cnnref
 from benchmarks.inputs import Arrays
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 
 def start(threads: int) -> None:
@@ -34,7 +34,8 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
         if row.groups > 1:
             hparameters["groups"] = row.groups
         args = (a["A_prev"], a["W"], a["b"], hparameters)
-        return _pair(call, cnnref.conv_forward, args, a["upstream"])
+        forward = cnnref.conv_transpose_forward if row.transposed else cnnref.conv_forward
+        return _pair(call, forward, args, a["upstream"])
     if name.startswith("pool_"):
         args = (a["A_prev"], {"f": z["f"], "stride": z["s"]}, z["mode"])
         return _pair(call, cnnref.pool_forward, args, a["upstream"], z["mode"])

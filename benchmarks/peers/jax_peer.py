@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.inputs import Arrays
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 
 def start(threads: int) -> None:

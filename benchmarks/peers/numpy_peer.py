@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from benchmarks.inputs import Arrays
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 
 def start(threads: int) -> None:

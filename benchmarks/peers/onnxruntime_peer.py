@@ -10,7 +10,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.inputs import Arrays
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 _threads = 1
 _OPSET, _IR = 17, 8

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.inputs import Arrays
-from benchmarks.layers import Row
+from benchmarks.row import Row
 
 aten = torch.ops.aten
 
@@ -50,7 +50,7 @@ def arrays(row: Row, result: Any) -> list[np.ndarray]:
         return [outputs[0].permute(0, 2, 3, 1).numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
     if row.function in ("arr2col", "col2arr") or not isinstance(outputs[0], torch.Tensor):
         return [np.asarray(x) for x in outputs]
-    if row.function == "conv_backward":
+    if row.function in ("conv_backward", "conv_transpose_backward"):
         inputs, filters, bias = outputs
         filters = filters.permute(2, 3, 1, 0)
         return [
@@ -73,11 +73,13 @@ def _convolution(row: Row, a: Arrays) -> Callable[[], Any]:
     x = image(a["A_prev"])
     w = torch.from_numpy(a["W"]).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
     stride, pad = [s, s], [p, p]
-    if row.function == "conv_backward":
-        g, k = image(a["upstream"]), [w.shape[0]]
+    if row.function in ("conv_backward", "conv_transpose_backward"):
+        g, k, turned = image(a["upstream"]), [row.letter("k")], row.transposed
         call = aten.convolution_backward.default
-        return lambda: call(g, x, w, k, stride, pad, [1, 1], False, [0, 0], groups, [True, True, True])
+        return lambda: call(g, x, w, k, stride, pad, [1, 1], turned, [0, 0], groups, [True] * 3)
     b = torch.from_numpy(a["b"]).view(-1)
+    if row.transposed:
+        return lambda: torch.conv_transpose2d(x, w, b, stride, pad, 0, groups, 1)
     if row.dtype == "float32" and not row.small:
         mkldnn = torch.ops.mkldnn
         packed = mkldnn._reorder_convolution_weight(w, pad, stride, [1, 1], groups, list(x.shape))
