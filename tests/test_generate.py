@@ -197,7 +197,7 @@ def test_the_activation_changes_the_oracle_s_output():
 def _silent(case: Case, name: str) -> bool:
     """Whether no output may depend on an array: the gradients of a linear function by its own variable."""
     if name == "b":
-        return case.op in ("conv_backward", "affine_backward") or (
+        return case.op in ("conv_backward", "conv_transpose_backward", "affine_backward") or (
             case.op == "affine_activation_backward" and case.word("activation") == "NULL"
         )
     if name == "A_prev" and case.op == "pool_backward":
