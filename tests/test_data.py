@@ -185,6 +185,7 @@ def test_every_partial_sum_of_an_exact_case_is_exact(run):
         units = {n: _lowest_bit(a) for n, a in arrays.items()}
         products = {
             "conv_backward": {"dA_prev": ("W", "dZ"), "dW": ("A_prev", "dZ"), "db": ("dZ",)},
+            "conv_transpose_backward": {"dA_prev": ("W", "dZ"), "dW": ("A_prev", "dZ"), "db": ("dZ",)},
             "affine_backward": {"dA_prev": ("W", "dZ"), "dW": ("A_prev", "dZ"), "db": ("dZ",)},
         }.get(case.op, {o: tuple(n for n in arrays if n not in ("b", "dA")) for o in case.operation.outputs})
         if case.op.startswith(("pool", "relu", "affine_activation", "create", "distribute")):
