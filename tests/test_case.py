@@ -70,6 +70,7 @@ def test_a_word_is_not_a_number():
 def test_operations_are_selected_by_pattern_in_the_order_of_the_contract():
     assert [o.name for o in select(["softmax*", "conv_*"])] == [
         "conv_single_step", "conv_forward", "conv_backward",
+        "conv_transpose_forward", "conv_transpose_backward",
         "softmax", "softmax_backward", "softmax_cross_entropy_backward",
     ]  # fmt: skip
     assert select(None) == list(OPERATIONS.values())
