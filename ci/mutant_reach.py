@@ -43,7 +43,7 @@ TESTS = {
     "loss": "test_loss",
     "elementary": "test_elementary",
     "reorder": "test_reorder",
-    "mask": "test_guards",
+    "mask": "test_reorder",
     "_hyper": "test_hyper",
 }
 

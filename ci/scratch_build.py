@@ -56,14 +56,18 @@ def sanitized(log: Path) -> dict[str, str]:
     What AddressSanitizer finds is written to ``LOG.PID``. Memory is handed out filled with a byte that is no
     small number, so that what is read before it is written shows. OpenMP's own memory is left at the end.
     """
-    library = subprocess.run(
-        [_compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    # The C++ library too: AddressSanitizer looks for it at the start, and torch throws exceptions later.
+    libraries = [
+        subprocess.run(
+            [_compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so.6")
+    ]
     options = (
         "detect_leaks=0:halt_on_error=1:allocator_may_return_null=1:handle_segv=0:max_malloc_fill_size=1000000000:"
         f"malloc_fill_byte=165:log_path={log}"
     )
-    return {"LD_PRELOAD": library, "ASAN_OPTIONS": options, "PYTHONMALLOC": "malloc"}
+    return {"LD_PRELOAD": ":".join(libraries), "ASAN_OPTIONS": options, "PYTHONMALLOC": "malloc"}
 
 
 class Tree:

@@ -53,6 +53,7 @@ def command(asked: argparse.Namespace) -> int:
     worse = [*result.problems, *gate.compare(old, observed, chosen)]
     for sentence in worse:
         print(f"{paint('gate:', BAD)} {sentence}")
-    verdict = paint(f"{len(worse)} problems", BAD) if worse else paint("passed", GOOD)
+    problems = "1 problem" if len(worse) == 1 else f"{len(worse)} problems"
+    verdict = paint(problems, BAD) if worse else paint("passed", GOOD)
     print(f"Gate: {verdict} against {asked.baseline}")
     return DISAGREES if worse else AGREES

@@ -104,9 +104,9 @@ class Cell:
         why = [most[0][0]] if most else []
         if self.deaths:
             # Heap corruption shows as one signal here and another there; the cell names the first case.
-            why.insert(
-                0, f"{len(self.deaths)} cases killed the process, the first {next(iter(self.deaths))}."
-            )
+            first, *more = self.deaths
+            many = f"{len(self.deaths)} cases killed the process, the first {first}."
+            why.insert(0, many if more else f"One case killed the process: {first}.")
         why += [sentence for sentence, _ in self.declared.most_common()]
         return {
             "status": self.status,

@@ -62,3 +62,8 @@ def test_col2arr_keeps_the_dtype_of_the_rows():
     image = np.ones((2, 2, 2, 1), np.float32)
     assert cnnref.col2arr(np.ones((2, 4)), image).dtype == np.float64
     assert cnnref.col2arr(np.ones((2, 4), np.float32), image.astype(float)).dtype == np.float32
+
+
+def test_masks_and_distributed_values_are_in_c_order():
+    assert cnnref.distribute_value(6.0, (2, 3)).flags.c_contiguous
+    assert cnnref.create_mask_from_window(np.zeros((2, 3)).T).flags.c_contiguous
