@@ -138,6 +138,10 @@ cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) 
 cdef double real_number(str function, str name, object value) except? -1:
     """`value` as a finite double."""
     cdef double x
+    if type(value) is float:
+        x = value
+        if x - x == 0:
+            return x
     # `isinstance` of an abstract class runs Python code; of a tuple of classes Cython forgets what that raises.
     if type(value) is not float and (
         isinstance(value, (bool, np.bool_)) or not (isinstance(value, np.number) or isinstance(value, Real))
@@ -178,6 +182,11 @@ cdef object named(type kind, tuple values):
         Py_INCREF(values[i])
         PyTuple_SET_ITEM(made, i, values[i])
     return made
+
+
+def named_tuple(type kind, tuple values):
+    """`named`, for Python callers."""
+    return named(kind, values)
 
 
 cdef tuple fields(str function, object cache, tuple names):

@@ -23,10 +23,18 @@ cdef str IMAGE_PREV = "(m, n_H_prev, n_W_prev, n_C_prev)"
 cdef tuple POOL_OPTIONS = ("pad", "dilation", "ceil_mode", "count_include_pad")
 cdef tuple POOL_DEFAULTS = (0, 1, False, True)
 cdef tuple SEQUENCE = (tuple, list, np.ndarray)
+
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 
 # --------------------------------------------------------------------------------------------- pooling
+
+
+cdef bint _plain_extents(object f, object stride) noexcept:
+    """Whether both may be single integers."""
+    if type(f) is int and type(stride) is int:
+        return True
+    return not isinstance(f, SEQUENCE) and not isinstance(stride, SEQUENCE)
 
 
 cdef bint _is_max(str function, object mode) except -1:
@@ -81,7 +89,7 @@ cdef tuple _pool(str function, str prefix, object A_prev, object hparameters, bi
     cdef PoolWindow p
     cdef Window window
     cdef bint ceil
-    if len(hparameters) == 2 and not isinstance(values[0], SEQUENCE) and not isinstance(values[1], SEQUENCE):
+    if len(hparameters) == 2 and _plain_extents(values[0], values[1]):
         f = integer(function, "hparameters['f']", values[0], 1)
         stride = integer(function, "hparameters['stride']", values[1], 1)
         if f > a.shape[1] or f > a.shape[2]:

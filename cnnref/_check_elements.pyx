@@ -8,7 +8,11 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport addressable, array, common, integer, padded, plain, same_shape, single
 
+import numpy as np
+
 cnp.import_array()
+
+cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 cdef enum:
     MOST_AXES = 32  # of a NumPy array before NumPy 2
@@ -68,15 +72,23 @@ cpdef object check_create_mask_from_window(object x):
     return plain(window, common(single(window)))
 
 
+cdef double _one_number(str function, object dz) except? -1:
+    cdef ndarray value
+    if isinstance(dz, (float, np.float32)):
+        return dz
+    value = array(function, "dz", dz, -1, "")
+    if cnp.PyArray_SIZE(value) != 1:
+        raise ValueError(f"{function}: dz must be a scalar or have one element, got shape {(<object>value).shape}")
+    return (<object>value).item()
+
+
 cpdef tuple check_distribute_value(object dz, object shape):
     """(dz as a Python float, shape as a tuple of int)."""
     cdef str function = "distribute_value"
-    cdef ndarray value = array(function, "dz", dz, -1, "")
     cdef Py_ssize_t[MOST_AXES] extents
+    cdef double value = _one_number(function, dz)
     cdef int axis
-    if cnp.PyArray_SIZE(value) != 1:
-        raise ValueError(f"{function}: dz must be a scalar or have one element, got shape {(<object>value).shape}")
-    if hasattr(shape, "__index__") and not hasattr(shape, "__len__"):
+    if type(shape) is not tuple and hasattr(shape, "__index__") and not hasattr(shape, "__len__"):
         shape = (shape,)
     try:
         shape = tuple(shape)
@@ -85,9 +97,13 @@ cpdef tuple check_distribute_value(object dz, object shape):
     if len(<tuple>shape) > MOST_AXES:
         raise ValueError(f"{function}: shape must have at most {MOST_AXES} dimensions, got {len(<tuple>shape)}")
     for axis in range(<int>len(<tuple>shape)):
-        extents[axis] = integer(function, f"shape[{axis}]", (<tuple>shape)[axis], 0)
+        side = (<tuple>shape)[axis]
+        if type(side) is int and 0 <= side <= LARGEST:
+            extents[axis] = side
+        else:
+            extents[axis] = integer(function, f"shape[{axis}]", side, 0)
     addressable(function, <int>len(<tuple>shape), extents, 8)
-    return float((<object>value).item()), tuple([extents[axis] for axis in range(<int>len(<tuple>shape))])
+    return value, tuple([extents[axis] for axis in range(<int>len(<tuple>shape))])
 
 
 # ------------------------------------------------------------------------------------------ activation

@@ -9,11 +9,6 @@ from cnnref._arrays cimport array, common, fields, integer, plain, real_number, 
 
 cnp.import_array()
 
-cdef extern from "numpy/arrayobject.h":
-    ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
-    int NPY_ARRAY_CARRAY_RO
-    int NPY_ARRAY_ENSUREARRAY
-
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 
@@ -44,7 +39,7 @@ cdef ndarray _indices(str function, str name, object value):
         if cnp.PyArray_SIZE(x) > 0 and (<object>x).max() > LARGEST:
             raise ValueError(f"{function}: {name} is out of range, got {(<object>x).max()}")
         x = (<object>x).astype("intp")
-    return PyArray_FROMANY(x, cnp.NPY_INTP, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY)
+    return plain(x, cnp.NPY_INTP)
 
 
 cdef int _one_label_a_row(ndarray labels, ndarray al) except -1:

@@ -5,7 +5,7 @@ from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
-from cnnref.threads cimport fail, pieces, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 # ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
 ctypedef void (*kernel_f)(
@@ -47,6 +47,9 @@ cdef inline ndarray run(
     cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
+    if brief(n * work):
+        run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
+        return out
     with nogil:
         if parts == 1:
             run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)

@@ -19,7 +19,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
 from cnnref._types cimport magnitude, real
-from cnnref.threads cimport fail, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -95,6 +95,14 @@ cdef int apply_all(
     return failed
 
 
+cdef int apply_to(
+    Function function, const void* z, const void* da, void* out, bint is_single, Py_ssize_t n, int threads
+) noexcept nogil:
+    if is_single:
+        return apply_all(function, <const float*>z, <const float*>da, <float*>out, n, threads)
+    return apply_all(function, <const double*>z, <const double*>da, <double*>out, n, threads)
+
+
 cdef ndarray run(Function function, ndarray z, ndarray da):
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
@@ -105,11 +113,11 @@ cdef ndarray run(Function function, ndarray z, ndarray da):
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
     cdef int status
-    with nogil:
-        if is_single:
-            status = apply_all(function, <const float*>z_data, <const float*>da_data, <float*>out_data, n, threads)
-        else:
-            status = apply_all(function, <const double*>z_data, <const double*>da_data, <double*>out_data, n, threads)
+    if brief(work):
+        status = apply_to(function, z_data, da_data, out_data, is_single, n, threads)
+    else:
+        with nogil:
+            status = apply_to(function, z_data, da_data, out_data, is_single, n, threads)
     if status < 0:
         fail("interrupted")
     return out

@@ -10,14 +10,14 @@ Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from cnnref._arrays cimport empty, named
+from cnnref._arrays cimport empty, named, single
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
 from cnnref._panels cimport Matrix
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._sums cimport batch_sums
 from cnnref._types cimport real
-from cnnref.threads cimport fail, team_size
+from cnnref.threads cimport brief, fail, team_size
 
 from cnnref.caches import AffineCache
 
@@ -62,6 +62,34 @@ cdef int backward(
     return batch_sums(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
 
 
+cdef int product_of(
+    bint is_single, Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns, const void* rows, const void* weights,
+    const void* bias, void* out,
+) noexcept nogil:
+    if is_single:
+        return product(
+            m, inner, columns, <const float*>rows, <const float*>weights, False, <const float*>bias, <float*>out
+        )
+    return product(
+        m, inner, columns, <const double*>rows, <const double*>weights, False, <const double*>bias, <double*>out
+    )
+
+
+cdef int gradients_of(
+    bint is_single, Py_ssize_t m, Py_ssize_t n_prev, Py_ssize_t n, const void* dZ, const void* A_prev, const void* W,
+    void* dA_prev, void* dW, void* db,
+) noexcept nogil:
+    if is_single:
+        return backward(
+            m, n_prev, n, <const float*>dZ, <const float*>A_prev, <const float*>W, <float*>dA_prev, <float*>dW,
+            <float*>db,
+        )
+    return backward(
+        m, n_prev, n, <const double*>dZ, <const double*>A_prev, <const double*>W, <double*>dA_prev, <double*>dW,
+        <double*>db,
+    )
+
+
 cdef cnp.ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, cnp.ndarray like):
     cdef cnp.npy_intp shape[2]
     shape[0], shape[1] = rows, columns
@@ -100,24 +128,25 @@ def affine_forward(A_prev, W, b):
     """
     cdef cnp.ndarray a, w, bias, Z
     cdef Py_ssize_t m, n_prev, n
+    cdef bint is_single
+    cdef void* a_data
+    cdef void* w_data
+    cdef void* b_data
+    cdef void* Z_data
     cdef int status
     a, w, bias = check_affine_forward(A_prev, W, b)
     m = a.shape[0]
     n_prev = a.shape[1]
     n = w.shape[1]
     Z = matrix(m, n, a)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        with nogil:
-            status = product(
-                m, n_prev, n, <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), False,
-                <float*>cnp.PyArray_DATA(bias), <float*>cnp.PyArray_DATA(Z),
-            )
+    is_single = single(a)
+    a_data, w_data, b_data = cnp.PyArray_DATA(a), cnp.PyArray_DATA(w), cnp.PyArray_DATA(bias)
+    Z_data = cnp.PyArray_DATA(Z)
+    if brief(<double>m * n_prev * n):
+        status = product_of(is_single, m, n_prev, n, a_data, w_data, b_data, Z_data)
     else:
         with nogil:
-            status = product(
-                m, n_prev, n, <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w), False,
-                <double*>cnp.PyArray_DATA(bias), <double*>cnp.PyArray_DATA(Z),
-            )
+            status = product_of(is_single, m, n_prev, n, a_data, w_data, b_data, Z_data)
     if status < 0:
         fail("affine_forward: no memory for the packed weights")
     return Z, named(AffineCache, (a, w, bias))
@@ -156,6 +185,13 @@ def affine_backward(dZ, cache):
     """
     cdef cnp.ndarray g, a, w, dA_prev, dW, db
     cdef Py_ssize_t m, n_prev, n
+    cdef bint is_single
+    cdef void* g_data
+    cdef void* a_data
+    cdef void* w_data
+    cdef void* dA_prev_data
+    cdef void* dW_data
+    cdef void* db_data
     cdef int status
     g, a, w, _ = check_affine_backward(dZ, cache)
     m = a.shape[0]
@@ -164,20 +200,14 @@ def affine_backward(dZ, cache):
     dA_prev = matrix(m, n_prev, a)
     dW = matrix(n_prev, n, a)
     db = matrix(1, n, a)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        with nogil:
-            status = backward(
-                m, n_prev, n, <float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(a),
-                <float*>cnp.PyArray_DATA(w), <float*>cnp.PyArray_DATA(dA_prev),
-                <float*>cnp.PyArray_DATA(dW), <float*>cnp.PyArray_DATA(db),
-            )
+    is_single = single(a)
+    g_data, a_data, w_data = cnp.PyArray_DATA(g), cnp.PyArray_DATA(a), cnp.PyArray_DATA(w)
+    dA_prev_data, dW_data, db_data = cnp.PyArray_DATA(dA_prev), cnp.PyArray_DATA(dW), cnp.PyArray_DATA(db)
+    if brief(2.0 * m * n_prev * n):
+        status = gradients_of(is_single, m, n_prev, n, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
     else:
         with nogil:
-            status = backward(
-                m, n_prev, n, <double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(a),
-                <double*>cnp.PyArray_DATA(w), <double*>cnp.PyArray_DATA(dA_prev),
-                <double*>cnp.PyArray_DATA(dW), <double*>cnp.PyArray_DATA(db),
-            )
+            status = gradients_of(is_single, m, n_prev, n, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
     if status < 0:
         fail("affine_backward: no memory for the packed weights")
     return dA_prev, dW, db

@@ -3,6 +3,7 @@
 Source: "R for Deep Learning (IV)", ``affine_activation_forward``, ``affine_activation_backward``.
 """
 
+from cnnref._arrays import named_tuple
 from cnnref._check import check_activation_name, check_affine_backward, check_affine_forward
 from cnnref._check import check_affine_activation_cache as check_cache
 from cnnref._check_elements import check_activation_backward
@@ -53,9 +54,9 @@ def compose(affine_forward, affine_backward, activations):
         A_prev, W, b = check_affine_forward(A_prev, W, b, FORWARD)
         Z, affine_cache = affine_forward(A_prev, W, b)
         if name is None:
-            return Z, AffineActivationCache(affine_cache, affine_cache)
+            return Z, named_tuple(AffineActivationCache, (affine_cache, affine_cache))
         A, activation_cache = activations[name][0](Z)
-        return A, AffineActivationCache(affine_cache, activation_cache)
+        return A, named_tuple(AffineActivationCache, (affine_cache, activation_cache))
 
     def affine_activation_backward(dA, cache, activation):
         """Gradient of `affine_activation_forward`.

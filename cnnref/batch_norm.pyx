@@ -141,9 +141,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
         fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
     if not kept:
         new_mean = new_variance = None
-    return out, named(
-        BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, dict(hparameters))
-    )
+    return out, named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, dict(hparameters)))
 
 
 def batch_norm_backward(dA, cache):

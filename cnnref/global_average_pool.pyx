@@ -20,9 +20,13 @@ from cnnref._check_norm cimport check_global_average_pool_backward, check_global
 from cnnref._memory cimport allocate
 from cnnref._moments cimport VALUE, chunk_sums
 from cnnref._types cimport real
-from cnnref.threads cimport fail, pieces, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
+
+cdef enum:
+    COPIED = 1024  # elements
+
 
 cdef void mean_of_image(
     const real* x, real* out, double* sums, Py_ssize_t pixels, Py_ssize_t channels
@@ -34,12 +38,14 @@ cdef void mean_of_image(
 
 
 cdef void share_of_image(const real* da, real* out, Py_ssize_t pixels, Py_ssize_t channels) noexcept nogil:
-    cdef Py_ssize_t c, pixel
+    cdef Py_ssize_t c, done = 1, more
     cdef real count = <real>pixels
     for c in range(channels):
         out[c] = da[c] / count
-    for pixel in range(1, pixels):
-        memcpy(out + pixel * channels, out, channels * sizeof(real))
+    while done < pixels:  # copies of what there is, up to a size that stays in the cache
+        more = min(min(done, max(COPIED // max(channels, <Py_ssize_t>1), <Py_ssize_t>1)), pixels - done)
+        memcpy(out + done * channels, out, more * channels * sizeof(real))
+        done += more
 
 
 cdef void images(
@@ -80,6 +86,15 @@ cdef int all_images(
     return status
 
 
+cdef int images_of(
+    const void* x, void* out, bint is_single, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward,
+    int threads
+) noexcept nogil:
+    if is_single:
+        return all_images(<const float*>x, <float*>out, samples, pixels, channels, forward, threads)
+    return all_images(<const double*>x, <double*>out, samples, pixels, channels, forward, threads)
+
+
 cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
     cdef cnp.npy_intp[4] shape
     cdef Py_ssize_t samples = x.shape[0]
@@ -94,11 +109,11 @@ cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
     shape[0], shape[1], shape[2], shape[3] = samples, 1 if forward else height, 1 if forward else width, channels
     out = empty(x, 4, shape)
     out_data = cnp.PyArray_DATA(out)
-    with nogil:
-        if is_single:
-            failed = all_images(<const float*>x_data, <float*>out_data, samples, pixels, channels, forward, threads)
-        else:
-            failed = all_images(<const double*>x_data, <double*>out_data, samples, pixels, channels, forward, threads)
+    if brief(<double>samples * pixels * channels):
+        failed = images_of(x_data, out_data, is_single, samples, pixels, channels, forward, threads)
+    else:
+        with nogil:
+            failed = images_of(x_data, out_data, is_single, samples, pixels, channels, forward, threads)
     if failed:
         fail(f"global_average_pool: no memory for {samples} x {channels} sums")
     return out

@@ -20,7 +20,7 @@ from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._elementary cimport log
 from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
 from cnnref._types cimport multiply_add, real
-from cnnref.threads cimport fail, pieces, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -122,6 +122,14 @@ cdef int in_pieces(const real* x, const real* dl, real* out, Py_ssize_t rows, Py
     return status
 
 
+cdef int rows_of(
+    const void* x, const void* dl, void* out, bint is_single, Py_ssize_t rows, Py_ssize_t n
+) noexcept nogil:
+    if is_single:
+        return in_pieces(<const float*>x, <const float*>dl, <float*>out, rows, n)
+    return in_pieces(<const double*>x, <const double*>dl, <double*>out, rows, n)
+
+
 cdef ndarray run(ndarray x, ndarray dl):
     cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
     cdef Py_ssize_t rows = x.shape[0]
@@ -131,11 +139,11 @@ cdef ndarray run(ndarray x, ndarray dl):
     cdef void* dl_data = NULL if dl is None else cnp.PyArray_DATA(dl)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(x)
-    with nogil:
-        if is_single:
-            status = in_pieces(<const float*>x_data, <const float*>dl_data, <float*>out_data, rows, n)
-        else:
-            status = in_pieces(<const double*>x_data, <const double*>dl_data, <double*>out_data, rows, n)
+    if brief(rows * n * EXP_WORK):
+        status = rows_of(x_data, dl_data, out_data, is_single, rows, n)
+    else:
+        with nogil:
+            status = rows_of(x_data, dl_data, out_data, is_single, rows, n)
     if status < 0:
         fail("log_softmax: stopped")
     return out

@@ -19,7 +19,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
 from cnnref._types cimport multiply_add, real
-from cnnref.threads cimport fail, pieces, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -127,6 +127,14 @@ cdef int softmax_all(
     return status
 
 
+cdef int softmax_of(
+    const void* x, const void* dp, void* out, bint is_single, Py_ssize_t rows, Py_ssize_t n, bint shift
+) noexcept nogil:
+    if is_single:
+        return softmax_all(<const float*>x, <const float*>dp, <float*>out, rows, n, shift)
+    return softmax_all(<const double*>x, <const double*>dp, <double*>out, rows, n, shift)
+
+
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
     cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
     cdef Py_ssize_t rows = x.shape[0]
@@ -136,11 +144,11 @@ cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
     cdef void* dp_data = NULL if dp is None else cnp.PyArray_DATA(dp)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(x)
-    with nogil:
-        if is_single:
-            status = softmax_all(<const float*>x_data, <const float*>dp_data, <float*>out_data, rows, n, shift)
-        else:
-            status = softmax_all(<const double*>x_data, <const double*>dp_data, <double*>out_data, rows, n, shift)
+    if brief(rows * n * EXP_WORK):
+        status = softmax_of(x_data, dp_data, out_data, is_single, rows, n, shift)
+    else:
+        with nogil:
+            status = softmax_of(x_data, dp_data, out_data, is_single, rows, n, shift)
     if status < 0:
         fail("softmax: stopped")
     return out
