@@ -8,10 +8,11 @@ from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from cnnref._elementary cimport exp, exp_nonpositive
-from cnnref._types cimport real
+from cnnref._types cimport multiply_add, real
 
 cdef enum:
     LANES = 16
+    WIDE = 64
     NARROW = 64  # rows up to this length are computed GROUP at a time, a lane for each
     GROUP = 16
 
@@ -27,38 +28,76 @@ cdef inline double total(double* lanes) noexcept nogil:
 
 cdef inline real largest(const real* x, Py_ssize_t n) noexcept nogil:
     """The largest of `n` values; NaN is passed over."""
-    cdef real[LANES] lanes
+    cdef real[WIDE] lanes
     cdef real most = -INFINITY
-    cdef Py_ssize_t i, lane
-    if n >= LANES:
-        for lane in range(LANES):
-            lanes[lane] = -INFINITY
-        for i in range(n // LANES):
-            for lane in range(LANES):
-                lanes[lane] = x[i * LANES + lane] if x[i * LANES + lane] > lanes[lane] else lanes[lane]
-        for lane in range(LANES):
-            most = lanes[lane] if lanes[lane] > most else most
-    for i in range(n - n % LANES, n):
-        most = x[i] if x[i] > most else most
+    cdef Py_ssize_t i, lane, at
+    if n < WIDE:
+        for i in range(n):
+            most = x[i] if x[i] > most else most
+        return most
+    for lane in range(WIDE):
+        lanes[lane] = -INFINITY
+    for i in range((n + WIDE - 1) // WIDE):
+        at = min(i * WIDE, n - WIDE)  # the last ones twice
+        for lane in range(WIDE):
+            lanes[lane] = x[at + lane] if x[at + lane] > lanes[lane] else lanes[lane]
+    for lane in range(WIDE // 2):
+        lanes[lane] = lanes[lane + WIDE // 2] if lanes[lane + WIDE // 2] > lanes[lane] else lanes[lane]
+    for lane in range(WIDE // 4):
+        lanes[lane] = lanes[lane + WIDE // 4] if lanes[lane + WIDE // 4] > lanes[lane] else lanes[lane]
+    for lane in range(WIDE // 4):
+        most = lanes[lane] if lanes[lane] > most else most
     return most
 
 
-cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, real top, bint shift) noexcept nogil:
-    """``p = exp(x - top)``, or exp(x) without `shift`; returns the sum."""
+cdef inline double row_sum(const real* x, Py_ssize_t n) noexcept nogil:
+    """The sum of `n` values."""
+    cdef double[LANES] lanes  # in registers: only constants index them
+    cdef double[LANES] sums
+    cdef Py_ssize_t i, lane
+    for lane in range(LANES):
+        lanes[lane] = 0
+    for i in range(n // LANES):
+        for lane in range(LANES):
+            lanes[lane] += x[i * LANES + lane]
+    for lane in range(LANES):
+        sums[lane] = lanes[lane]
+    for lane in range(n % LANES):
+        sums[lane] += x[n - n % LANES + lane]
+    return total(sums)
+
+
+cdef inline double row_dot(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
+    """The sum of `n` products, by fused multiply-adds."""
     cdef double[LANES] lanes
+    cdef double[LANES] sums
     cdef Py_ssize_t i, lane, at
     for lane in range(LANES):
         lanes[lane] = 0
     for i in range(n // LANES):
         at = i * LANES
         for lane in range(LANES):
-            p[at + lane] = exp_nonpositive(x[at + lane] - top) if shift else exp(x[at + lane])
-            lanes[lane] += p[at + lane]
+            lanes[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], lanes[lane])
+    for lane in range(LANES):
+        sums[lane] = lanes[lane]
     at = n - n % LANES
     for lane in range(n % LANES):
-        p[at + lane] = exp_nonpositive(x[at + lane] - top) if shift else exp(x[at + lane])
-        lanes[lane] += p[at + lane]
-    return total(lanes)
+        sums[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], sums[lane])
+    return total(sums)
+
+
+cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, bint shift) noexcept nogil:
+    """``p = exp(x - max x)``, or exp(x) without `shift`; returns the sum."""
+    cdef real top
+    cdef Py_ssize_t i
+    if shift:
+        top = largest(x, n)
+        for i in range(n):
+            p[i] = exp_nonpositive(x[i] - top)
+    else:
+        for i in range(n):
+            p[i] = exp(x[i])
+    return row_sum(p, n)
 
 
 cdef inline void add_pairwise(double* sums) noexcept nogil:

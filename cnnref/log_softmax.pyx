@@ -4,7 +4,8 @@
     dx[i, j] = dl[i, j] - exp(l[i, j]) sum_k dl[i, k]
 
 The sum of exponentials is that of `softmax`; its logarithm, the two differences and the gradient's sum, in the same 16
-accumulators, are computed in double for both dtypes, and rounded once. A row with NaN or +inf, or of nothing but
+accumulators, are computed in double for both dtypes, and rounded once. The gradient divides its sum by that of the
+exponentials, rather than each of them. A row with NaN or +inf, or of nothing but
 -inf, gives NaN; a single -inf stays -inf; as in PyTorch.
 
 Source: Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp and softmax functions".
@@ -18,7 +19,9 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._elementary cimport log
-from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
+from cnnref._softmax_rows cimport (
+    GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, row_sum, transpose,
+)
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
@@ -27,33 +30,19 @@ cnp.import_array()
 cdef double EXP_WORK = 12  # operations for each element, as `team_size` counts them
 
 
-cdef inline double sum_of_row(const real* x, Py_ssize_t n) noexcept nogil:
-    cdef double[LANES] lanes
-    cdef Py_ssize_t i, lane
-    for lane in range(LANES):
-        lanes[lane] = 0
-    for i in range(n // LANES):
-        for lane in range(LANES):
-            lanes[lane] += x[i * LANES + lane]
-    for lane in range(n % LANES):
-        lanes[lane] += x[n - n % LANES + lane]
-    return total(lanes)
-
-
 cdef void row_alone(const real* x, const real* dl, real* out, Py_ssize_t n) noexcept nogil:
     """The logarithms of one row, or the gradient where `dl` is given."""
-    cdef real top = largest(x, n)
-    cdef double sum = exp_row(x, out, n, top, True)
-    cdef real divisor = <real>sum
+    cdef double sum = exp_row(x, out, n, True)
+    cdef double top
     cdef Py_ssize_t i
     if dl == NULL:
-        sum = log(sum)
+        sum, top = log(sum), largest(x, n)
         for i in range(n):
-            out[i] = <real>((<double>x[i] - <double>top) - sum)
+            out[i] = <real>((<double>x[i] - top) - sum)
     else:
-        sum = sum_of_row(dl, n)
+        sum = row_sum(dl, n) / sum
         for i in range(n):
-            out[i] = <real>multiply_add(-<double>(out[i] / divisor), sum, <double>dl[i])
+            out[i] = <real>multiply_add(-<double>out[i], sum, <double>dl[i])
 
 
 cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_ssize_t n) noexcept nogil:
@@ -61,6 +50,7 @@ cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_s
     cdef real[NARROW * GROUP] p
     cdef real[NARROW * GROUP] other
     cdef double[LANES * GROUP] sums
+    cdef double[LANES * GROUP] parts
     cdef real[GROUP] top
     cdef Py_ssize_t j, row
     transpose(x, p, count, n)
@@ -73,18 +63,18 @@ cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_s
             for row in range(GROUP):
                 p[j * GROUP + row] = <real>((<double>other[j * GROUP + row] - <double>top[row]) - sums[row])
     else:
-        for row in range(GROUP):
-            top[row] = <real>sums[row]
         transpose(dl, other, count, n)
-        memset(sums, 0, sizeof(sums))
+        memset(parts, 0, sizeof(parts))
         for j in range(n):
             for row in range(GROUP):
-                sums[j % LANES * GROUP + row] += other[j * GROUP + row]
-        add_pairwise(sums)
+                parts[j % LANES * GROUP + row] += other[j * GROUP + row]
+        add_pairwise(parts)
+        for row in range(GROUP):
+            parts[row] = parts[row] / sums[row]
         for j in range(n):
             for row in range(GROUP):
                 p[j * GROUP + row] = <real>multiply_add(
-                    -<double>(p[j * GROUP + row] / top[row]), sums[row], <double>other[j * GROUP + row]
+                    -<double>p[j * GROUP + row], parts[row], <double>other[j * GROUP + row]
                 )
     for row in range(count):
         for j in range(n):

@@ -5,7 +5,8 @@
 
 Order of summation, the same for every thread count, batch and instruction set: a sum over a row runs in 16 double
 accumulators, column j in accumulator ``j % 16``, which are then added pairwise (8 apart, 4, 2, 1 apart); by
-fused multiply-adds for the gradient. A row with NaN or +inf gives NaN, as in PyTorch.
+fused multiply-adds for the gradient. That takes ``sum_k e[k] dp[k] / S`` for the sum and ``e[j] (.. / S)`` for the
+product, e the exponentials and S their sum; only where the former overflows, each e is divided by S first. A row with NaN or +inf gives NaN, as in PyTorch.
 
 Source: "R for Deep Learning (IV)", ``softmax``; the gradient is not in the post.
 """
@@ -17,7 +18,9 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
-from cnnref._softmax_rows cimport GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, total, transpose
+from cnnref._softmax_rows cimport (
+    GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, row_dot, transpose,
+)
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
@@ -26,45 +29,41 @@ cnp.import_array()
 cdef double EXP_WORK = 12  # operations for each element, as `team_size` counts them
 
 
-cdef inline double dot_of_rows(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
-    cdef double[LANES] lanes
-    cdef Py_ssize_t i, lane, at
-    for lane in range(LANES):
-        lanes[lane] = 0
-    for i in range(n // LANES):
-        at = i * LANES
-        for lane in range(LANES):
-            lanes[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], lanes[lane])
-    at = n - n % LANES
-    for lane in range(n % LANES):
-        lanes[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], lanes[lane])
-    return total(lanes)
-
-
-cdef void softmax_row(const real* x, const real* dp, real* out, Py_ssize_t n, bint shift) noexcept nogil:
-    """Softmax of one row, or its gradient where `dp` is given."""
-    cdef real top = largest(x, n) if shift else <real>0
-    cdef real value
-    cdef double dot
+cdef inline void normalize(real* p, Py_ssize_t n, real divisor) noexcept nogil:
     cdef Py_ssize_t i
-    if shift:
-        value = <real>exp_row(x, out, n, top, True)
-    else:
-        value = <real>exp_row(x, out, n, top, False)
     for i in range(n):
-        out[i] = out[i] / value
-    if dp != NULL:
-        dot = dot_of_rows(out, dp, n)
+        p[i] = p[i] / divisor
+
+
+cdef inline real share(real p, real dp, double dot, double inverse) noexcept nogil:
+    """An element of the gradient from its exponential and the inverse of their sum."""
+    return p * <real>((dp - dot) * inverse)
+
+
+cdef void softmax_row(const real* x, real* out, Py_ssize_t n, bint shift) noexcept nogil:
+    """Softmax of one row."""
+    normalize(out, n, <real>exp_row(x, out, n, shift))
+
+
+cdef void gradient_row(const real* x, const real* dp, real* out, Py_ssize_t n, bint shift) noexcept nogil:
+    """The gradient of one row."""
+    cdef double sum = exp_row(x, out, n, shift)
+    cdef double dot = row_dot(out, dp, n), inverse
+    cdef Py_ssize_t i
+    if dot - dot == 0:
+        dot, inverse = dot / sum, 1 / sum
+        for i in range(n):
+            out[i] = share(out[i], dp[i], dot, inverse)
+    else:  # too large for a double, unless the sum is divided first; or not finite at all
+        normalize(out, n, <real>sum)
+        dot = row_dot(out, dp, n)
         for i in range(n):
             out[i] = <real>(out[i] * (dp[i] - dot))
 
 
-cdef void softmax_group(
-    const real* x, const real* dp, real* out, Py_ssize_t count, Py_ssize_t n, bint shift
-) noexcept nogil:
+cdef void softmax_group(const real* x, real* out, Py_ssize_t count, Py_ssize_t n, bint shift) noexcept nogil:
     """As `softmax_row` for `count` rows at once, each in a lane of its own: the same operations."""
     cdef real[NARROW * GROUP] p
-    cdef real[NARROW * GROUP] gradient
     cdef double[LANES * GROUP] sums
     cdef real[GROUP] top
     cdef Py_ssize_t j, row
@@ -75,18 +74,43 @@ cdef void softmax_group(
     for j in range(n):
         for row in range(GROUP):
             p[j * GROUP + row] = p[j * GROUP + row] / top[row]
-    if dp != NULL:
-        transpose(dp, gradient, count, n)
-        memset(sums, 0, sizeof(sums))
+    for row in range(count):
         for j in range(n):
-            for row in range(GROUP):
-                sums[j % LANES * GROUP + row] = multiply_add(
-                    <double>p[j * GROUP + row], <double>gradient[j * GROUP + row], sums[j % LANES * GROUP + row]
-                )
-        add_pairwise(sums)
-        for j in range(n):
-            for row in range(GROUP):
-                p[j * GROUP + row] = <real>(p[j * GROUP + row] * (gradient[j * GROUP + row] - sums[row]))
+            out[row * n + j] = p[j * GROUP + row]
+
+
+cdef void gradient_group(
+    const real* x, const real* dp, real* out, Py_ssize_t count, Py_ssize_t n, bint shift
+) noexcept nogil:
+    """As `gradient_row` for `count` rows at once."""
+    cdef real[NARROW * GROUP] p
+    cdef real[NARROW * GROUP] gradient
+    cdef double[LANES * GROUP] sums
+    cdef double[LANES * GROUP] dots
+    cdef real[GROUP] top
+    cdef Py_ssize_t j, row
+    cdef bint finite = True
+    transpose(x, p, count, n)
+    transpose(dp, gradient, count, n)
+    exp_group(p, top, sums, n, shift)
+    memset(dots, 0, sizeof(dots))
+    for j in range(n):
+        for row in range(GROUP):
+            dots[j % LANES * GROUP + row] = multiply_add(
+                <double>p[j * GROUP + row], <double>gradient[j * GROUP + row], dots[j % LANES * GROUP + row]
+            )
+    add_pairwise(dots)
+    for row in range(count):
+        finite = finite and dots[row] - dots[row] == 0
+    if not finite:
+        for row in range(count):
+            gradient_row(x + row * n, dp + row * n, out + row * n, n, shift)
+        return
+    for row in range(GROUP):
+        dots[row], sums[row] = dots[row] / sums[row], 1 / sums[row]
+    for j in range(n):
+        for row in range(GROUP):
+            p[j * GROUP + row] = share(p[j * GROUP + row], gradient[j * GROUP + row], dots[row], sums[row])
     for row in range(count):
         for j in range(n):
             out[row * n + j] = p[j * GROUP + row]
@@ -97,15 +121,17 @@ cdef void softmax_rows(
 ) noexcept nogil:
     """Rows from `begin` to `end`."""
     cdef Py_ssize_t at = begin
+    cdef Py_ssize_t step = GROUP if n <= NARROW else 1
     while at < end:
-        if n <= NARROW:
-            softmax_group(
-                x + at * n, dp + at * n if dp != NULL else NULL, out + at * n, min(GROUP, end - at), n, shift
-            )
-            at += GROUP
+        if n <= NARROW and dp == NULL:
+            softmax_group(x + at * n, out + at * n, min(GROUP, end - at), n, shift)
+        elif n <= NARROW:
+            gradient_group(x + at * n, dp + at * n, out + at * n, min(GROUP, end - at), n, shift)
+        elif dp == NULL:
+            softmax_row(x + at * n, out + at * n, n, shift)
         else:
-            softmax_row(x + at * n, dp + at * n if dp != NULL else NULL, out + at * n, n, shift)
-            at += 1
+            gradient_row(x + at * n, dp + at * n, out + at * n, n, shift)
+        at += step
 
 
 cdef int softmax_all(
