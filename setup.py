@@ -40,7 +40,6 @@ SHARED = (
     "_check_elements",
     "_check_loss",
     "_check_norm",
-    "mask",
     "threads",
     "_processor",
 )
@@ -59,6 +58,7 @@ KERNELS = (
     "softmax",
     "log_softmax",
     "loss",
+    "mask",
     "elementary",
     "reorder",
 )

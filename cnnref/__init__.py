@@ -4,10 +4,10 @@ Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward fu
 a cache for its backward function. The map:
 
 - ``conv``, ``conv_transpose``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
-  ``activation``, ``linear_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``: the
-  operations, each compiled for several instruction sets; ``_dispatch`` loads the best one (``CNNREF_ISA``
-  forces another)
-- ``affine_activation``, ``mask``: what needs no kernel of its own
+  ``activation``, ``linear_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``, ``mask``:
+  the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
+  (``CNNREF_ISA`` forces another)
+- ``affine_activation``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
 - ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``: arguments, hyperparameters, error texts;
   ``_aligned``: memory for results
@@ -26,11 +26,10 @@ from cnnref.caches import (
     PoolCache,
 )
 from cnnref.config import __version__, show_config
-from cnnref.mask import create_mask_from_window, distribute_value
 from cnnref.threads import get_num_threads, set_num_threads
 
-_activation, _affine, _conv, _loss, _pool, _reorder, _softmax = map(
-    _load, ("activation", "affine", "conv", "loss", "pool", "reorder", "softmax")
+_activation, _affine, _conv, _loss, _mask, _pool, _reorder, _softmax = map(
+    _load, ("activation", "affine", "conv", "loss", "mask", "pool", "reorder", "softmax")
 )
 _batch_norm, _conv_transpose, _global_average_pool, _linear_units, _log_softmax, _tanh = map(
     _load, ("batch_norm", "conv_transpose", "global_average_pool", "linear_units", "log_softmax", "tanh")
@@ -72,6 +71,8 @@ softmax = _softmax.softmax
 softmax_backward = _softmax.softmax_backward
 log_softmax = _log_softmax.log_softmax
 log_softmax_backward = _log_softmax.log_softmax_backward
+create_mask_from_window = _mask.create_mask_from_window
+distribute_value = _mask.distribute_value
 cross_entropy_cost = _loss.cross_entropy_cost
 cross_entropy_backward = _loss.cross_entropy_backward
 softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward

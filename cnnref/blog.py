@@ -22,8 +22,6 @@ import numpy as np
 from cnnref import _check_conv, _check_elements, _check_loss
 from cnnref._dispatch import load
 from cnnref.affine_activation import compose
-from cnnref.mask import distribute_value
-from cnnref.mask import post_create_mask_from_window as create_mask_from_window
 
 _activation = load("activation")
 _affine = load("affine")
@@ -34,6 +32,7 @@ _global_average_pool = load("global_average_pool")
 _linear_units = load("linear_units")
 _log_softmax = load("log_softmax")
 _loss = load("loss")
+_mask = load("mask")
 _pool = load("pool")
 _reorder = load("reorder")
 _softmax = load("softmax")
@@ -46,6 +45,8 @@ conv_backward = _conv.conv_backward
 conv_transpose_forward = _conv_transpose.conv_transpose_forward
 conv_transpose_backward = _conv_transpose.conv_transpose_backward
 pool_forward = _pool.pool_forward
+create_mask_from_window = _mask.post_create_mask_from_window
+distribute_value = _mask.distribute_value
 pool_backward = _pool.post_pool_backward
 affine_forward = _affine.affine_forward
 relu = _activation.relu

@@ -4,27 +4,79 @@ Source: "R for Deep Learning (IV)", ``create_mask_from_window``, ``distribute_va
 """
 
 cimport numpy as cnp
+from libc.string cimport memset
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_create_mask_from_window, check_distribute_value
 from cnnref._types cimport real
+from cnnref.threads cimport brief
 
 cnp.import_array()
 
 
+cdef enum:
+    BLOCK = 64  # elements looked at together
+
+
+cdef inline bint any_equal(const real* x, real value) noexcept nogil:
+    """Whether one of BLOCK elements is `value`."""
+    cdef int i, found = 0
+    for i in range(BLOCK):
+        found |= x[i] == value
+    return found
+
+
+cdef Py_ssize_t place_of_maximum(const real* x, Py_ssize_t n) noexcept nogil:
+    """The first maximum, or the last NaN where there is one, of `n` elements; -1 of none."""
+    cdef real[BLOCK] lanes
+    cdef real top
+    cdef int nan = 0, i
+    cdef Py_ssize_t block, blocks = n // BLOCK, at
+    if n == 0:
+        return -1
+    top = x[0]
+    for at in range(BLOCK * blocks, n):
+        nan |= x[at] != x[at]
+        top = x[at] if x[at] > top else top
+    if blocks:
+        for i in range(BLOCK):
+            lanes[i] = x[i]
+        for block in range(blocks):
+            for i in range(BLOCK):
+                nan |= x[block * BLOCK + i] != x[block * BLOCK + i]
+                lanes[i] = x[block * BLOCK + i] if x[block * BLOCK + i] > lanes[i] else lanes[i]
+        for i in range(BLOCK):
+            top = lanes[i] if lanes[i] > top else top
+    if nan:
+        at = n - 1
+        while x[at] == x[at]:
+            at -= 1
+        return at
+    at = 0
+    while at + BLOCK <= n and not any_equal(x + at, top):
+        at += BLOCK
+    while x[at] != top:
+        at += 1
+    return at
+
+
 cdef void mark_maximum(const real* x, real* mask, Py_ssize_t n, bint ties) noexcept nogil:
     """Mark the first maximum or last NaN; with `ties` every maximum, and everything NaN where there is one."""
-    cdef Py_ssize_t i, best = 0
-    for i in range(n):
-        mask[i] = 0
-        if x[i] > x[best] or x[i] != x[i]:
-            best = i
+    cdef Py_ssize_t i, best = place_of_maximum(x, n)
     if ties:
         for i in range(n):
             mask[i] = <real>(x[i] == x[best]) if x[best] == x[best] else x[best]
     elif n > 0:
+        memset(mask, 0, n * sizeof(real))
         mask[best] = 1
+
+
+cdef void mark(const void* x, void* mask, bint is_single, Py_ssize_t n, bint ties) noexcept nogil:
+    if is_single:
+        mark_maximum(<const float*>x, <float*>mask, n, ties)
+    else:
+        mark_maximum(<const double*>x, <double*>mask, n, ties)
 
 
 cdef ndarray run(object x, bint ties):
@@ -34,11 +86,11 @@ cdef ndarray run(object x, bint ties):
     cdef void* data = cnp.PyArray_DATA(window)
     cdef void* out = cnp.PyArray_DATA(mask)
     cdef bint is_single = single(window)
-    with nogil:
-        if is_single:
-            mark_maximum(<const float*>data, <float*>out, n, ties)
-        else:
-            mark_maximum(<const double*>data, <double*>out, n, ties)
+    if brief(n):
+        mark(data, out, is_single, n, ties)
+    else:
+        with nogil:
+            mark(data, out, is_single, n, ties)
     return mask
 
 
@@ -111,7 +163,11 @@ def distribute_value(dz, shape):
     cdef Py_ssize_t i, n = cnp.PyArray_SIZE(out)
     cdef double* data = <double*>cnp.PyArray_DATA(out)
     cdef double share = value / <double>n
-    with nogil:
+    if brief(n):
         for i in range(n):
             data[i] = share
+    else:
+        with nogil:
+            for i in range(n):
+                data[i] = share
     return out
