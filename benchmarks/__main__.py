@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy, chart, cost, growth, machine, peak, table
+from benchmarks import accuracy, chart, cost, growth, machine, peak, summary, table
 from benchmarks.layers import rows
 from benchmarks.measure import QUICK, Plan, alternate, ratio
 from benchmarks.peers import PEERS
@@ -170,6 +170,8 @@ def main() -> int:
     whole = not (options.quick or options.only)
     result = measure(wanted, plan, 1.5 if options.quick else options.minutes, whole)
     write(result, options.out)
+    for name in summary.unexplained(result["rows"]):
+        print(f"{name}: below 1.0, and benchmarks/layers.py does not say why", file=sys.stderr)
     print(f"{options.out / 'bench.md'}: {len(wanted)} rows in {result['seconds']:.0f} s")
     return 0
 

@@ -10,8 +10,14 @@ import numpy as np
 from benchmarks.row import Row
 from benchmarks.worker import Worker
 
-#: Functions that round; all others move or pick elements.
-ROUNDING = ("conv_", "affine_", "sigmoid", "softmax", "cross_entropy")
+#: Functions that round, and pooling in mode "average"; all others move or pick elements.
+ROUNDING = ("conv_", "affine_", "sigmoid", "softmax", "cross_entropy", "log_softmax", "tanh", "silu", "gelu")
+ROUNDING += ("leaky_relu", "batch_norm", "global_average_pool")
+
+
+def rounds(row: Row) -> bool:
+    """Whether the row's function rounds at all."""
+    return row.function.startswith(ROUNDING) or row.sizes.get("mode") == "average"
 
 
 def errors(row: Row, workers: dict[str, Worker]) -> dict[str, Any]:
@@ -19,7 +25,7 @@ def errors(row: Row, workers: dict[str, Worker]) -> dict[str, Any]:
 
     The truth is PyTorch in float64 on the very float32 values, read as float64.
     """
-    if row.dtype != "float32" or not row.function.startswith(ROUNDING):
+    if row.dtype != "float32" or not rounds(row):
         return {}
     torch = workers["pytorch"]
     torch.ask("prepare_truth", replace(row, dtype="float64"), row)

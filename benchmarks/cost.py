@@ -16,7 +16,6 @@ _MOVES = {
     "sigmoid_backward": 3,
     "softmax_backward": 3,
     "cross_entropy_cost": 1,
-    "distribute_value": 1,
     **{f"{name}_backward": 3 for name in ("tanh", "silu", "gelu", "leaky_relu", "log_softmax", "batch_norm")},
     "global_average_pool_forward": 1,
     "global_average_pool_backward": 1,
@@ -69,6 +68,8 @@ def moved(row: Row) -> int:
     if "i" in z:
         matrices = z["m"] * z["i"] + z["i"] * z["o"] + z["m"] * z["o"]
         return size * matrices * (2 if row.function.endswith("backward") else 1)
+    if row.function == "distribute_value":
+        return outputs(row)  # float64 always
     return _elements(row) * size * _MOVES.get(row.function, 2)
 
 

@@ -19,23 +19,6 @@ AIMS: dict[str, float] = {
     "small calls": 5.0,
 }
 
-#: What limits a row that stays below 1.0, by a part of its name, from whoever has looked into it.
-LIMITS: dict[str, str] = {
-    "conv_single_step/window": "one chain of 25,088 dependent multiply-adds, 4 cycles each: 23 us at 4.4 GHz",
-    "conv_forward/resnet-5": "PyTorch's filters are packed before the clock starts, ours in every call,"
-    " for 196 pixels only",
-    "conv_forward/resnet-": "PyTorch runs at 94 to 100% of the FMA peak, its filters packed before the clock"
-    " starts",
-    "conv_backward/mnist-2": "8 columns fill half of a vector; with one chain an output the rest is idle",
-    "conv_backward/odd-f3": "24 columns fill 75% of two vectors, 40 columns 83% of three",
-    "sigmoid_backward/": "the cache holds Z, so the exponential is computed again: 12 cycles"
-    " for 16 float32, 16 for 8 float64, in cache; PyTorch reads the sigmoid that its forward pass kept",
-    "softmax_backward/256x1000": "the cache holds X, so maximum, exponentials and their sum are"
-    " computed again; PyTorch reads the probabilities that its forward pass kept",
-    "affine_forward/small": "argument checks and the cache object, not arithmetic",
-    "affine_activation_forward/small": "argument checks and the cache objects, not arithmetic",
-}
-
 DTYPES = ("float32", "float64")
 THREADS = (1, 2)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.layers import AIMS, LIMITS
+from benchmarks.layers import AIMS
+from benchmarks.limits import reason
 from benchmarks.measure import geometric_mean
 
 Record = dict[str, Any]
@@ -47,6 +48,15 @@ def aims(records: list[Record], epoch: Record | None = None) -> list[Aim]:
             "no row below 1.0", "1.00", f"{lowest:.2f} ({len(worst)} of {len(records)} rows below)", not worst
         )
     ]
+    silent = unexplained(records)
+    found.append(
+        Aim(
+            "what limits each row below 1.0",
+            "said",
+            f"{len(worst) - len(silent)} of {len(worst)} rows" if worst else "no such row",
+            not silent if records else None,
+        )
+    )
     for group, aim in AIMS.items():
         values = ratios(records, group=group)
         mean = geometric_mean(values)
@@ -95,9 +105,14 @@ def geometric_error(record: Record) -> float:
     return geometric_mean([max(ours, ERROR_FLOOR) / max(theirs, ERROR_FLOOR) for ours, theirs in pairs])
 
 
+def unexplained(records: Iterable[Record]) -> list[str]:
+    """The names of the rows below 1.0 of which `LIMITS` says nothing."""
+    return [r["name"] for r in below(records) if not reason(r["name"])]
+
+
 def limit(record: Record) -> str:
     """The words on what limits a row, with how far it is from the peaks."""
-    words = next((text for part, text in LIMITS.items() if part in record["name"]), "")
+    words = reason(record["name"]) or "**not looked into**"
     shares = [
         f"{record[key]:.0%} of the {what} peak"
         for key, what in (("of_fma", "FMA"), ("of_copy", "copy"))

@@ -166,15 +166,15 @@ def _growth(result: dict[str, Any]) -> list[str]:
             line.label,
             f"{line.x[0]:g} to {line.x[-1]:g}",
             f"{duration(line.seconds[0])} to {duration(line.seconds[-1])}",
-            f"{growth.rate(line) / 1e9:.1f} GFLOP/s",
+            f"{line.rate / 1e9:.1f} {'GFLOP/s' if growth.counts_products(line.function) else 'GB/s'}",
             f"{line.r_squared:.4f}",
         ]
         for line in result["growth"]
     ]
     head = ["function", "grows", "from", "time", "rate along the line", "R^2"]
     text = (
-        "cnnref, float32, one thread, 8x28x28x64, 64 filters of 3x3, one extent growing at a time;"
-        " a straight line fitted to the times."
+        "cnnref, float32, one thread, one extent growing at a time from 8x28x28x64 (64 filters of 3x3,"
+        " windows of 2x2), affine from 64x512x256; a straight line fitted to the times."
     )
     return (
         ["## Growth", "", text, "", *grid(head, body)]

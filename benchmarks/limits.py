@@ -1,0 +1,54 @@
+"""What limits the rows that stay below 1.0, from whoever has looked into it."""
+
+from __future__ import annotations
+
+_KEPT = "; PyTorch reads what its forward pass kept"
+_MEMORY = "nothing is computed: both write at the speed of memory, and of the pages of a new result"
+_FAR = "come from memory, not from a cache; the rows to come are not asked for in advance"
+_NORMAL = (
+    "the normal distribution within 6 ULP down to subnormal results, 30 cycles for 16 float32 in cache;"
+    " PyTorch's 1 + erf loses its digits below zero"
+)
+
+#: The reason, by how the name of a row begins.
+LIMITS: dict[str, str] = {
+    "conv_single_step/window": "one chain of 25,088 dependent multiply-adds, 4 cycles each: 23 us at 4.4 GHz",
+    "conv_forward/resnet-5": "PyTorch's filters are packed before the clock starts, ours in every call,"
+    " for 196 pixels only",
+    "conv_forward/resnet-": "PyTorch runs at 94 to 100% of the FMA peak, its filters packed before the clock"
+    " starts",
+    "conv_backward/mnist-2": "8 columns fill half of a vector; with one chain an output the rest is idle",
+    "conv_backward/odd-f3": "24 columns fill 75% of two vectors, 40 columns 83% of three",
+    "sigmoid_backward/": "the cache holds Z, so the exponential is computed again: 12 cycles"
+    f" for 16 float32, 16 for 8 float64, in cache{_KEPT}",
+    "tanh_backward/": "the cache holds Z, so an exponential and a division are computed for each element"
+    + _KEPT,
+    **{
+        f"{name}_backward/256x1000": "the cache holds X, so maximum, exponentials and their sum are computed"
+        " again" + _KEPT
+        for name in ("softmax", "log_softmax")
+    },
+    **{f"gelu/{layer}-none": _NORMAL for layer in ("mnist-1", "vgg-2", "resnet-4")},
+    "silu": "an exponential and a division for each element, as in PyTorch; relative errors below zero are"
+    " kept small too",
+    "sigmoid/": "an exponential and a division for each element, as in PyTorch",
+    "batch_norm_backward/": "products and sums in double for both dtypes, in an order that the shape fixes;"
+    " then the gradient is read again",
+    "batch_norm_forward/": "means and variances in double for both dtypes, each chunk read twice in cache;"
+    " then the images are read again",
+    "pool_forward/resnet-stem-max": "the images, 26 MB in float64, " + _FAR,
+    "pool_forward/vgg-2-max": "the images, 17 MB in float64, " + _FAR,
+    **{
+        f"{name}/": _MEMORY
+        for name in (
+            *("relu", "relu_backward", "leaky_relu", "leaky_relu_backward"),
+            *("arr2col", "col2arr", "pad3d", "pad3d_backward"),
+        )
+    },
+    "affine_activation_backward/": "the gradient between the two steps is an array of its own",
+}
+
+
+def reason(name: str) -> str:
+    """What limits the row of this name; nothing where nobody has looked into it."""
+    return next((text for start, text in LIMITS.items() if name.startswith(start)), "")
