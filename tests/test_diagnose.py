@@ -119,6 +119,7 @@ CONV_OPTIONS = (
     "f3k4_s1p1_g2",
     "f3k9_s1p1_g3",
     "f3k12_s1p1_g6",
+    "f3x2k4_s1p1",
 )
 TRANSPOSE_OPTIONS = (
     "f3k4_s2p1_d2_e1",

@@ -97,8 +97,12 @@ def _filter_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
 
 @slip("filter-transposed", "Rows and columns of the filter are exchanged.", _FILTER)
 def _filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
-    out = base(case, {**a, "W": a["W"].swapaxes(0, 1)})
-    return {name: value.swapaxes(0, 1) if name == "dW" else value for name, value in out.items()}
+    f_h, f_w, *channels = a["W"].shape
+    out = base(case, {**a, "W": a["W"].reshape(f_w, f_h, *channels).swapaxes(0, 1)})
+    return {
+        name: value.swapaxes(0, 1).reshape(value.shape) if name == "dW" else value
+        for name, value in out.items()
+    }
 
 
 @slip(
