@@ -78,7 +78,7 @@ cross_entropy_backward = _loss.cross_entropy_backward
 softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
 
 #: What `conformance` may ask for beyond the contract's plain calls: ``OPERATION.KEY``, with wildcards.
-options = ("conv_*.*", "pool_*.*")
+options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.*")
 
 __all__ = [
     "AffineActivationCache",

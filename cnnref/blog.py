@@ -115,7 +115,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
 
 
 #: As `cnnref.options`.
-options = ("conv_*.*", "pool_*.*")
+options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
 
 __all__ = [
     "affine_activation_backward",

@@ -48,7 +48,7 @@ def _extents_of(case: Case) -> list[int]:
     values = dict(case.params)
     if not case.beyond:
         return [value for value in values.values() if isinstance(value, int)]
-    if values.get("g") == values["c"] == values["k"]:
+    if "g" in values and values["g"] == values["c"] == values["k"]:
         del values["k"]  # depthwise: as many filters as channels
     found = [value for name, value in values.items() if isinstance(value, int) and name in "mhwckfion"]
     window = values.get("f")

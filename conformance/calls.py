@@ -123,11 +123,16 @@ def _activation_cache(case: Case, a: Arrays) -> _AffineActivation:
     return _AffineActivation(affine, activated)
 
 
-def _entropy_cache(impl: Functions, AL: Any, Y: NDArray[Any]) -> Any:
+def _entropy_backward(impl: Functions, case: Case, AL: Any, Y: NDArray[Any]) -> Any:
+    """The gradient from the cache of the loss, both with the options of the case."""
+    more = units.loss_arguments(case)
+
     def by_hand() -> _CrossEntropy:
         return _CrossEntropy(AL, np.stack([np.arange(len(Y)), Y.reshape(-1)], axis=1))
 
-    return _cache(impl, "cross_entropy_cost", lambda: impl.function("cross_entropy_cost")(AL, Y), by_hand)
+    forward = "cross_entropy_cost"
+    cache = _cache(impl, forward, lambda: impl.function(forward)(AL, Y, **more), by_hand)
+    return impl.function(case.op)(cache, **more)
 
 
 def _softmax(impl: Functions, X: NDArray[Any]) -> Any:
@@ -248,12 +253,12 @@ CALLS: dict[str, Call] = {
     "softmax_backward": _elementwise_backward("softmax", "X"),
     "log_softmax": _plain("X"),
     "log_softmax_backward": _elementwise_backward("log_softmax", "X"),
-    "cross_entropy_cost": _plain("AL", "Y"),
-    "cross_entropy_backward": lambda impl, case, a: impl.function("cross_entropy_backward")(
-        _entropy_cache(impl, a["AL"], a["Y"])
+    "cross_entropy_cost": lambda impl, case, a: impl.function(case.op)(
+        a["AL"], a["Y"], **units.loss_arguments(case)
     ),
-    "softmax_cross_entropy_backward": lambda impl, case, a: impl.function("softmax_cross_entropy_backward")(
-        _entropy_cache(impl, _softmax(impl, a["X"]), a["Y"])
+    "cross_entropy_backward": lambda impl, case, a: _entropy_backward(impl, case, a["AL"], a["Y"]),
+    "softmax_cross_entropy_backward": lambda impl, case, a: _entropy_backward(
+        impl, case, _softmax(impl, a["X"]), a["Y"]
     ),
 }
 

@@ -36,6 +36,12 @@ def arguments(case: Case) -> tuple[Any, ...]:
     return (case.value("a"),) if case.op.startswith("leaky_relu") else ()
 
 
+def loss_arguments(case: Case) -> dict[str, Any]:
+    """The options of a cross-entropy, those that the case gives."""
+    given = dict(case.params)
+    return {option.key: given[option.name] for option in case.operation.options if option.name in given}
+
+
 def norm_hyper(case: Case) -> dict[str, Any]:
     """The ``hparameters`` of a batch normalization."""
     training = case.word("statistics") == "training"

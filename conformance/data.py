@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance import fills_classes
 from conformance.case import Case
 from conformance.families import FAMILIES
 from conformance.stream import Shape, Stream
@@ -64,6 +65,8 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
     for name, shape in array_shapes(case).items():
         role = "g" if name == case.operation.upstream else ROLES[name]
         values = family.fill(role)(stream, shape, case, drawn)
+        if role == "y":
+            values = fills_classes.with_ignored(stream, values, case)
         dtype = np.dtype(np.int64) if role == "y" else case.numpy_dtype
         drawn[name] = values if _finished(values, dtype) else np.array(values, dtype=dtype, order="C")
         if role == "g":

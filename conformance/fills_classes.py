@@ -60,3 +60,17 @@ def likeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 def unlikeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """The first row's label has probability zero, the others have theirs."""
     return np.concatenate([np.argmin(drawn["AL"][:1], axis=1), np.argmax(drawn["AL"][1:], axis=1)])
+
+
+def with_ignored(stream: Stream, labels: Array, case: Case) -> Array:
+    """The labels with ignored ones among them, where the case has any; of several rows one counts."""
+    ignored = case.value("ignore") if "ignore" in case.operation.option else "none"
+    if not isinstance(ignored, int) or len(labels) < 2:
+        return labels
+    chosen = stream.integers(0, 2, labels.shape) == 0
+    chosen[-1] = True
+    chosen[0] = False
+    labels = np.where(chosen, ignored, labels)
+    if labels[0] == ignored:
+        labels[0] = (ignored + 1) % max(case["n"], 1)
+    return labels

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from conformance.options import (
+from conformance.option_table import (
     BORDER,
     CEIL,
     DILATION,
     GROUPS,
+    IGNORED,
+    LABEL_SMOOTHING,
     MEANINGS,
     NEGATIVE_SLOPE,
     OUTPUT_PADDING,
@@ -24,8 +26,8 @@ from conformance.options import (
     STRIDE,
     TRANSPOSE_PADDING,
     WINDOW,
-    Option,
 )
+from conformance.options import Option
 
 #: Parameters written as words instead of a letter and a number, with the words allowed.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -124,6 +126,7 @@ _TRANSPOSE_APART: tuple[tuple[Level, Level], ...] = (
     (("s", "one"), ("e", "some")),
     (("s", "one"), ("e", "pair")),
 )
+_LOSS_OPTIONS = (LABEL_SMOOTHING, IGNORED)
 _POOL_OPTIONS = (WINDOW, STRIDE, POOL_PADDING, DILATION, CEIL, BORDER)
 #: PyTorch has no dilated average, and a maximum divides by nothing.
 _POOL_APART: tuple[tuple[Level, Level], ...] = (
@@ -236,8 +239,16 @@ _TABLE = (
     Operation("softmax_backward", (_ROWS,), ("X", "dprobs"), ("dX",), "dprobs", "softmax"),
     Operation("log_softmax", (_ROWS,), ("X",), ("logp",)),
     Operation("log_softmax_backward", (_ROWS,), ("X", "dlogp"), ("dX",), "dlogp", "log_softmax"),
-    Operation("cross_entropy_cost", (_ROWS,), ("AL", "Y"), ("loss",)),
-    Operation("cross_entropy_backward", (_ROWS,), ("AL", "Y"), ("dAL",), None, "cross_entropy_cost"),
+    Operation("cross_entropy_cost", (_ROWS,), ("AL", "Y"), ("loss",), options=_LOSS_OPTIONS),
+    Operation(
+        "cross_entropy_backward",
+        (_ROWS,),
+        ("AL", "Y"),
+        ("dAL",),
+        None,
+        "cross_entropy_cost",
+        _LOSS_OPTIONS,
+    ),
     Operation(
         "softmax_cross_entropy_backward",
         (_ROWS,),
@@ -245,6 +256,7 @@ _TABLE = (
         ("dX",),
         None,
         "cross_entropy_cost",
+        _LOSS_OPTIONS,
     ),
 )
 

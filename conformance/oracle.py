@@ -203,12 +203,28 @@ def _softmax(case: Case, t: Tensors) -> Tensor:
 
 
 def _cross_entropy(case: Case, t: Tensors) -> Tensor:
-    """Mean of ``-log AL[i, Y_i]``; NaN for no rows, as torch's mean of nothing."""
-    return -torch.log(t["AL"].gather(1, t["Y"].reshape(-1, 1))).mean()
+    """The mean over the rows that count; NaN for none, as torch's mean of nothing."""
+    return _against_labels(case, t["AL"], t["Y"], torch.log)
 
 
 def _softmax_cross_entropy(case: Case, t: Tensors) -> Tensor:
-    return functional.cross_entropy(t["X"], t["Y"])
+    return _against_labels(case, torch.log_softmax(t["X"], 1), t["Y"], _identity)
+
+
+def _against_labels(
+    case: Case, values: Tensor, labels: Tensor, logarithm: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Mean of ``-((1 - e) l[i, Y_i] + e/n sum_k l[i, k])`` over the rows whose label is not ignored.
+
+    Without smoothing no logarithm but the label's is taken: that of 0 has no gradient, not even times 0.
+    """
+    ignored, e = case.value("ignore"), float(case.value("smooth"))  # type: ignore[arg-type]
+    kept = labels != (ignored if isinstance(ignored, int) else -1)
+    rows = values[kept]
+    losses = logarithm(rows.gather(1, labels[kept].reshape(-1, 1))).reshape(-1)
+    if e:
+        losses = (1 - e) * losses + e * logarithm(rows).mean(1)
+    return -losses.mean()
 
 
 Forward = Callable[[Case, Tensors], Tensor]

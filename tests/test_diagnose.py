@@ -121,6 +121,7 @@ CONV_OPTIONS = (
     "f3k12_s1p1_g6",
     "f3x2k4_s1p1",
 )
+LOSS_OPTIONS = ("smooth0.25:missing", "ignore-100:missing", "ignore1:missing", "smooth0.4_ignore-100:missing")
 TRANSPOSE_OPTIONS = (
     "f3k4_s2p1_d2_e1",
     "f3k4_s1p1_d3x2",
@@ -174,6 +175,9 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
         evidence.append(Evidence(case, draw(case), output, None, None))
     for options in CONV_OPTIONS if op in ("conv_forward", "conv_backward") else ():
         case = Case.parse(f"{op}:f32:m2h8w9c6_{options}:normal:1")
+        evidence.append(Evidence(case, draw(case), output, None, None))
+    for options in LOSS_OPTIONS if "cross_entropy" in op else ():
+        case = Case.parse(f"{op}:f32:m7n4_{options}:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
     for options in TRANSPOSE_OPTIONS if op.startswith("conv_transpose") else ():
         case = Case.parse(f"{op}:f32:m2h5w4c6_{options}:normal:1")

@@ -98,7 +98,7 @@ __all__ = [
 Array = NDArray[Any]
 
 #: What it takes beyond the plain calls.
-options = ("conv_*.*", "pool_*.*")
+options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.*")
 
 
 class AffineCache(NamedTuple):
@@ -230,26 +230,49 @@ def softmax_backward(dprobs: Array, cache: Array) -> Array:
     return result
 
 
-def cross_entropy_cost(AL: Array, Y: Array, batch_size: int | None = None) -> tuple[float, CrossEntropyCache]:
-    """Mean over the samples of minus the logarithm of the label's probability."""
-    rows = np.arange(len(AL))
+def _target(labels: Array, n: int, smoothing: float, ignored: int | None) -> tuple[Array, int]:
+    """What each row is held against, 0 in those that do not count, and the number that count."""
+    kept: Array = np.ones(len(labels), bool) if ignored is None else np.not_equal(labels, ignored)
+    target = np.zeros((len(labels), n))
+    target[np.flatnonzero(kept), labels[kept]] = 1 - smoothing
+    target[kept] += smoothing / max(n, 1)
+    return target, int(kept.sum())
+
+
+def cross_entropy_cost(
+    AL: Array,
+    Y: Array,
+    batch_size: int | None = None,
+    label_smoothing: float = 0,
+    ignore_index: int | None = None,
+) -> tuple[float, CrossEntropyCache]:
+    """Mean over the rows that count of minus the logarithm of the label's probability."""
     labels = np.asarray(Y).reshape(-1)
-    losses = -np.log(AL[rows, labels])
-    mean = float(losses.mean()) if len(losses) else float("nan")  # the mean of nothing
-    return mean, CrossEntropyCache(AL, np.stack([rows, labels], axis=1))
+    target, count = _target(labels, AL.shape[1], label_smoothing, ignore_index)
+    at = np.nonzero(target)
+    total = -(target[at].astype(AL.dtype) * np.log(AL[at])).sum()
+    mean = float(total / count) if count else float("nan")  # the mean of nothing
+    return mean, CrossEntropyCache(AL, np.stack([np.arange(len(AL)), labels], axis=1))
 
 
-def cross_entropy_backward(cache: CrossEntropyCache) -> Array:
-    """``-1 / (m p)`` at each label, zero elsewhere."""
-    AL, (rows, labels) = cache.AL, cache.Y_index.T
-    dAL = np.zeros_like(AL)
-    dAL[rows, labels] = -1 / (AL[rows, labels] * AL.dtype.type(len(AL)))
+def cross_entropy_backward(
+    cache: CrossEntropyCache, label_smoothing: float = 0, ignore_index: int | None = None
+) -> Array:
+    """``-t / (m p)``, t the target and m the rows that count."""
+    AL, labels = cache.AL, cache.Y_index[:, 1]
+    target, count = _target(labels, AL.shape[1], label_smoothing, ignore_index)
+    dAL, at = np.zeros_like(AL), np.nonzero(target)
+    dAL[at] = -target[at].astype(AL.dtype) / (AL[at] * AL.dtype.type(count))
     return dAL
 
 
-def softmax_cross_entropy_backward(cache: CrossEntropyCache) -> Array:
-    """``(probs - onehot) / m``."""
-    dX = cache.AL.copy()
-    dX[tuple(cache.Y_index.T)] -= 1
-    result: Array = dX / dX.dtype.type(max(1, len(dX)))
+def softmax_cross_entropy_backward(
+    cache: CrossEntropyCache, label_smoothing: float = 0, ignore_index: int | None = None
+) -> Array:
+    """``(probs - t) / m``, 0 in the rows that do not count."""
+    AL, labels = cache.AL, cache.Y_index[:, 1]
+    target, count = _target(labels, AL.shape[1], label_smoothing, ignore_index)
+    counted: Array = np.asarray(target.any(axis=1))[:, None]
+    total: Array = np.where(counted, AL - target.astype(AL.dtype), 0).astype(AL.dtype)
+    result: Array = total / AL.dtype.type(max(1, count))
     return result

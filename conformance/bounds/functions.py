@@ -123,54 +123,6 @@ def softmax_backward(form: Format, X: Array, dprobs: Array) -> Limit:
     return result
 
 
-def softmax_cross_entropy_backward(form: Format, X: Array, Y: Array) -> Limit:
-    """``(y_i e_i + 3 u |y_i - t_i|) / m``, with the error e_i of softmax and t the one-hot labels.
-
-    The subtraction and the division by m (or the product with its rounded reciprocal) make three
-    roundings of the result; y_i comes with its own error ``y_i e_i``. Underflow: ``(n + 4) w``.
-    """
-    y, e = softmax_parts(form, X)
-    m, n = y.shape
-    target = np.zeros_like(y)
-    target[np.arange(m), np.asarray(Y).reshape(-1)] = 1
-    first = y * e * (1 + 3 * form.u) + 3 * form.u * np.abs(y - target)
-    result: Limit = first * (1 + 6 * form.u) / max(m, 1) + (n + 4) * form.w
-    return result
-
-
-def cross_entropy(form: Format, AL: Array, Y: Array) -> Limit:
-    """``(E + (m + 1) u) mean |l|``, l the logarithms of the labels' probabilities.
-
-    Each logarithm is within E, relatively (near one as well: AL is given, not computed). The mean is a
-    sum of m terms, (m - 1) u, and a division or the product with a rounded reciprocal, 2 u.
-    """
-    chosen = np.asarray(AL, np.float64)[np.arange(len(AL)), np.asarray(Y).reshape(-1)]
-    if not len(chosen):
-        return np.zeros(())
-    with np.errstate(divide="ignore"):
-        mean = np.abs(np.log(chosen)).mean()
-    relative = form.exp + (len(chosen) + 1) * form.u
-    return np.asarray(mean * relative * (1 + relative) + form.w)
-
-
-def cross_entropy_backward(form: Format, AL: Array, Y: Array) -> Limit:
-    """``3 u / (m p)`` where the label is, 0 elsewhere.
-
-    ``-1 / (m p)`` is a product and a division, or two divisions, or the product of two reciprocals:
-    at most three roundings. Where ``1 / p`` is beyond the largest number, the order decides.
-    """
-    AL = np.asarray(AL, np.float64)
-    limit = np.zeros_like(AL)
-    rows, columns = np.arange(len(AL)), np.asarray(Y).reshape(-1)
-    with np.errstate(divide="ignore"):
-        reciprocal = 1 / AL[rows, columns]
-    relative = 3 * form.u * (1 + 3 * form.u)
-    limit[rows, columns] = np.where(
-        reciprocal > form.largest / 4, np.inf, relative * reciprocal / max(len(AL), 1) + form.w
-    )
-    return limit
-
-
 def distribute(expected: Limit) -> Limit:
     """``2 u |dz / n|``, u of float64 whatever the dtype of dz: a division, or a rounded reciprocal.
 

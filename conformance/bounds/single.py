@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds import functions, norm, terms, units
+from conformance.bounds import functions, losses, norm, terms, units
 from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit
 from conformance.case import Case
 
@@ -19,14 +19,14 @@ Rule = Callable[[Case, Arrays, Outputs, Arithmetic], Bounds]
 
 
 def _function(
-    rule: Callable[[Case, Arrays, Outputs], Limit], term: Callable[[Arrays, Limit], Limit] | None = None
+    rule: Callable[[Case, Arrays, Outputs], Limit], term: Callable[[Case, Arrays], Limit] | None = None
 ) -> Rule:
     """A rule for an operation of one output."""
 
     def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
         ((name, value),) = expected.items()
         limit = _coarser(case, np.asarray(rule(case, arrays, expected)), arithmetic)
-        share = terms.seen(value if term is None else term(arrays, value), limit, value, case.numpy_dtype)
+        share = terms.seen(value if term is None else term(case, arrays), limit, value, case.numpy_dtype)
         return {name: Bound("bound", limit, None, share)}
 
     return made
@@ -55,12 +55,6 @@ def _several(rule: Callable[[Format, Case, Arrays], dict[str, Limit]]) -> Rule:
     return made
 
 
-def _losses(arrays: Arrays, loss: Limit) -> Limit:
-    """The terms of the mean."""
-    AL, Y = np.asarray(arrays["AL"], np.float64), arrays["Y"].reshape(-1)
-    return np.log(AL[np.arange(len(AL)), Y]) / max(len(AL), 1)
-
-
 def _form(case: Case) -> str:
     return case.word("approximate")
 
@@ -78,13 +72,14 @@ RULES: dict[str, Rule] = {
         lambda c, a, e: _both(c, lambda f: functions.softmax_backward(f, a["X"], a["dprobs"]))
     ),
     "softmax_cross_entropy_backward": _function(
-        lambda c, a, e: _both(c, lambda f: functions.softmax_cross_entropy_backward(f, a["X"], a["Y"]))
+        lambda c, a, e: _both(c, lambda f: losses.softmax_cross_entropy_backward(f, c, a["X"], a["Y"]))
     ),
     "cross_entropy_cost": _function(
-        lambda c, a, e: _both(c, lambda f: functions.cross_entropy(f, a["AL"], a["Y"])), _losses
+        lambda c, a, e: _both(c, lambda f: losses.cross_entropy(f, c, a["AL"], a["Y"])),
+        lambda c, a: losses.terms(c, a["AL"], a["Y"]),
     ),
     "cross_entropy_backward": _function(
-        lambda c, a, e: _both(c, lambda f: functions.cross_entropy_backward(f, a["AL"], a["Y"]))
+        lambda c, a, e: _both(c, lambda f: losses.cross_entropy_backward(f, c, a["AL"], a["Y"]))
     ),
     "tanh": _function(lambda c, a, e: _both(c, lambda f: units.tanh(f, a["Z"]))),
     "tanh_backward": _function(lambda c, a, e: _both(c, lambda f: units.tanh_backward(f, a["Z"], a["dA"]))),

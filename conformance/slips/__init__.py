@@ -12,6 +12,7 @@ from conformance.slips import (  # noqa: F401
     conv,
     general,
     loss,
+    loss_options,
     norm,
     numeric,
     pool,

@@ -7,7 +7,8 @@ by a mistake it has in common with what it explains.
 Options by operation: ``window`` (conv, pool), ``bias_times``, ``sees`` (conv), ``ties``, ``overwrite``,
 ``start``, ``outside``, ``divisor`` (pool, mask), ``at_zero``, ``relu_mask`` (relu and what uses it),
 ``slope`` (sigmoid's derivative and what uses it), ``shift``, ``axis`` (softmax and what uses it),
-``epsilon`` (logarithm).
+``epsilon`` (logarithm),
+``aim``, ``divisor`` (cross-entropy).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case
-from conformance.slips import core_conv, core_units
+from conformance.slips import core_conv, core_loss, core_units
 from conformance.slips.windows import patches, scatter
 from conformance.window import Window, counts_padding, window_of
 
@@ -222,27 +223,14 @@ def picked(a: Arrays, name: str) -> Array:
     return a[name][np.arange(len(a["Y"])), a["Y"]]
 
 
-def onehot(case: Case, a: Arrays) -> Array:
-    """One at the label of each row, 0 elsewhere."""
-    out = np.zeros((case["m"], case["n"]))
-    out[np.arange(case["m"]), a["Y"]] = 1.0
-    return out
-
-
-def _cross_entropy_cost(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
-    # Next to 1 it matters that the sum is rounded to the dtype.
-    p = (picked(a, "AL") + epsilon).astype(case.numpy_dtype).astype(np.float64)
-    return {"loss": np.asarray(-np.log(p).sum() / max(case["m"], 1))}
-
-
-def _cross_entropy_backward(case: Case, a: Arrays, epsilon: float = 0.0) -> Outputs:
-    hot = onehot(case, a)
-    # Divided once: 1/AL alone may overflow.
-    return {"dAL": np.where(hot > 0, -1.0 / ((a["AL"] + epsilon) * max(case["m"], 1)), 0.0)}
-
-
-def _softmax_cross_entropy_backward(case: Case, a: Arrays, **options: Any) -> Outputs:
-    return {"dX": (_softmax(case, a, **options)["probs"] - onehot(case, a)) / max(case["m"], 1)}
+def _softmax_cross_entropy_backward(
+    case: Case,
+    a: Arrays,
+    aim: core_loss.Target = core_loss.target,
+    divisor: int | None = None,
+    **options: Any,
+) -> Outputs:
+    return core_loss.of_logits(case, a, _softmax(case, a, **options)["probs"], aim, divisor)
 
 
 _REFERENCE: dict[str, Base] = {
@@ -270,8 +258,8 @@ _REFERENCE: dict[str, Base] = {
     **core_units.REFERENCE,
     "softmax": _softmax,
     "softmax_backward": _softmax_backward,
-    "cross_entropy_cost": _cross_entropy_cost,
-    "cross_entropy_backward": _cross_entropy_backward,
+    "cross_entropy_cost": core_loss.cost,
+    "cross_entropy_backward": core_loss.backward,
     "softmax_cross_entropy_backward": _softmax_cross_entropy_backward,
 }
 

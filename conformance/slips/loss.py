@@ -6,7 +6,8 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.slips.catalogue import slip
-from conformance.slips.core import Array, Arrays, Base, Outputs, onehot, picked
+from conformance.slips.core import Array, Arrays, Base, Outputs, picked
+from conformance.slips.core_loss import count, kept, smoothing, target
 
 _SOFTMAX = {
     "softmax": "probs",
@@ -122,7 +123,9 @@ def _probabilities(case: Case, a: Arrays) -> Array:
     post=True,
 )
 def _labels_by_rank(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "Y": np.unique(a["Y"], return_inverse=True)[1].reshape(-1)})
+    counted, ranks = kept(case, a), np.array(a["Y"])
+    ranks[counted] = np.unique(ranks[counted], return_inverse=True)[1].reshape(-1)
+    return base(case, {**a, "Y": ranks})
 
 
 @slip(
@@ -132,7 +135,7 @@ def _labels_by_rank(case: Case, a: Arrays, base: Base) -> Outputs:
     variants=({"by": -1}, {"by": 1}),
 )
 def _labels_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
-    return base(case, {**a, "Y": (a["Y"] + by) % max(case["n"], 1)})
+    return base(case, {**a, "Y": np.where(kept(case, a), (a["Y"] + by) % max(case["n"], 1), a["Y"])})
 
 
 @slip("labels-reversed", "Rows of labels and of probabilities run in opposite order.", _LABELS)
@@ -146,7 +149,7 @@ def _labels_reversed(case: Case, a: Arrays, base: Base) -> Outputs:
     _LABELS,
 )
 def _loss_not_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: value * max(case["m"], 1) for name, value in base(case, a).items()}
+    return {name: value * max(count(case, a), 1) for name, value in base(case, a).items()}
 
 
 @slip(
@@ -155,7 +158,7 @@ def _loss_not_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
     _LABELS,
 )
 def _loss_divided_by_m_twice(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: value / max(case["m"], 1) for name, value in base(case, a).items()}
+    return {name: value / max(count(case, a), 1) for name, value in base(case, a).items()}
 
 
 @slip(
@@ -173,13 +176,15 @@ def _loss_mean_over_classes_too(case: Case, a: Arrays, base: Base) -> Outputs:
     _LABELS,
 )
 def _loss_divided_by_classes(case: Case, a: Arrays, base: Base) -> Outputs:
-    factor = case["m"] / max(case["n"], 1)
+    factor = count(case, a) / max(case["n"], 1)
     return {name: value * factor for name, value in base(case, a).items()}
 
 
 @slip("loss-of-last-sample", "The loss is that of the last sample alone.", _COST)
 def _loss_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"loss": -np.log(picked(a, "AL")[-1:]).sum()} if case["m"] else {}
+    if not case["m"] or not kept(case, a)[-1] or smoothing(case):
+        return {}
+    return {"loss": -np.log(picked({**a, "Y": a["Y"][-1:], "AL": a["AL"][-1:]}, "AL")).sum()}
 
 
 @slip(
@@ -188,8 +193,8 @@ def _loss_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     {**_COST, "cross_entropy_backward": "dAL"},
 )
 def _loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
-    m = max(case["m"], 1)
-    others = 1.0 - onehot(case, a)
+    m = max(count(case, a), 1)
+    others = kept(case, a)[:, None] - target(case, a)
     if case.op == "cross_entropy_cost":
         return {"loss": base(case, a)["loss"] - (others * np.log1p(-a["AL"] * others)).sum() / m}
     return {"dAL": base(case, a)["dAL"] + others / (1.0 - a["AL"] * others) / m}
@@ -235,7 +240,7 @@ def _log_of_shifted_probability(case: Case, a: Arrays, base: Base, epsilon: floa
     {"softmax_cross_entropy_backward": "dX"},
 )
 def _labels_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"dX": base(case, a)["dX"] + onehot(case, a) / max(case["m"], 1)}
+    return {"dX": base(case, a)["dX"] + target(case, a) / max(count(case, a), 1)}
 
 
 @slip(
@@ -244,7 +249,8 @@ def _labels_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     {"cross_entropy_backward": "dAL"},
 )
 def _gradient_of_logits_for_probabilities(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"dAL": (a["AL"] - onehot(case, a)) / max(case["m"], 1)}
+    gradient = (a["AL"] - target(case, a)) * kept(case, a)[:, None]
+    return {"dAL": gradient / max(count(case, a), 1)}
 
 
 @slip(
@@ -253,4 +259,4 @@ def _gradient_of_logits_for_probabilities(case: Case, a: Arrays, base: Base) -> 
     {"cross_entropy_backward": "dAL"},
 )
 def _gradient_of_every_class(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"dAL": -1.0 / a["AL"] / max(case["m"], 1)}
+    return {"dAL": -1.0 / a["AL"] / max(count(case, a), 1)}

@@ -145,7 +145,7 @@ def _terms(case: Case, output: str) -> int:
         return window_of(case).size + 2
     if op.startswith("affine"):
         return case[{"dA_prev": "o", "dW": "m", "db": "m"}.get(output, "i")] + 2
-    return case["m"] if op == "cross_entropy_cost" else 0
+    return case["m"] * (case["n"] if case.value("smooth") else 1) if op == "cross_entropy_cost" else 0
 
 
 def largest(x: Array) -> float:

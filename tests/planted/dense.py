@@ -200,3 +200,10 @@ def logits_gradient_of_the_total(cache):
 @fault("softmax_cross_entropy_backward", "dX", "labels-not-subtracted")
 def probabilities_only(cache):
     return cache.AL / cache.AL.dtype.type(max(len(cache.AL), 1))
+
+
+@fault("log_softmax", "logp", "log-softmax-of-rounded-probability")
+def logarithm_of_the_softmax(X):
+    e = np.exp(X - X.max(axis=1, keepdims=True, initial=-np.inf))
+    with np.errstate(all="ignore"):
+        return np.log(e / e.sum(axis=1, keepdims=True)), X
