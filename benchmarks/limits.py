@@ -15,8 +15,24 @@ LIMITS: dict[str, str] = {
     "conv_single_step/window": "one chain of 25,088 dependent multiply-adds, 4 cycles each: 23 us at 4.4 GHz",
     "conv_forward/resnet-5": "PyTorch's filters are packed before the clock starts, ours in every call,"
     " for 196 pixels only",
-    "conv_forward/resnet-": "PyTorch runs at 94 to 100% of the FMA peak, its filters packed before the clock"
-    " starts",
+    "conv_forward/mobilenet-112-dw96-s2": "19 MB are read and 5 MB written for 11 million multiply-adds:"
+    " memory",
+    "conv_forward/mobilenet-112-1x1-32-16": "16 columns are one vector: 9 loads a step take 4.5 cycles, its 8"
+    " multiply-adds 4",
+    "conv_forward/mobilenet-112-1x1-16-96": "sums of 16 steps: a tile takes 192 cycles, then 24 vectors are"
+    " stored, 19 MB in all",
+    "conv_forward/mobilenet-56-1x1-24-144": "sums of 24 steps: a tile takes 288 cycles, then 24 vectors are"
+    " stored, 7 MB in all",
+    "conv_forward/mobilenet-stem": "sums of 27 steps: a tile takes 216 cycles, then 16 vectors are stored",
+    **{
+        f"conv_{way}/mobilenet-56-1x1": "24 columns fill 75% of two vectors"
+        for way in ("forward", "backward")
+    },
+    **{
+        f"conv_forward/{network}-": "PyTorch runs at 80 to 100% of the FMA peak, its filters packed before"
+        " the clock starts"
+        for network in ("resnet", "mobilenet", "convnext", "vgg")
+    },
     "conv_backward/mnist-2": "8 columns fill half of a vector; with one chain an output the rest is idle",
     "conv_backward/odd-f3": "24 columns fill 75% of two vectors, 40 columns 83% of three",
     "sigmoid_backward/": "the cache holds Z, so the exponential is computed again: 12 cycles"
