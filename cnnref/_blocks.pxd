@@ -44,9 +44,9 @@ cdef inline Py_ssize_t unit(const Correlation* plan, real kind) noexcept nogil:
     return lanes(kind) * (1 if mixed(plan) else plan.sharing)
 
 
-cdef inline bint divides(const Correlation* plan, Py_ssize_t parts, real kind) noexcept nogil:
-    """Whether each of `parts` gets at least two vectors of columns: fewer fill no tile."""
-    return plan.columns >= 2 * parts * unit(plan, kind)
+cdef inline bint divides(const Correlation* plan, Py_ssize_t parts, int vectors, real kind) noexcept nogil:
+    """Whether each of `parts` gets at least so many vectors of columns."""
+    return plan.columns >= vectors * parts * unit(plan, kind)
 
 
 cdef inline Correlation some_columns(
@@ -61,6 +61,11 @@ cdef inline Correlation some_columns(
     if mixed(plan):
         some.sharing = some.columns
     return some
+
+
+cdef inline bint by_columns(const Correlation* plan, int team, real kind) noexcept nogil:
+    """Whether a team shares the columns: those of one block, in tiles of three vectors or more."""
+    return team > 1 and one_block(plan) and divides(plan, team, 3, kind)
 
 
 cdef inline bint one_block(const Correlation* plan) noexcept nogil:

@@ -19,10 +19,9 @@ from cnnref._blocks cimport (
     STRETCH,
     Cut,
     Stretch,
+    by_columns,
     count_stretches,
     cut_work,
-    divides,
-    one_block,
     share,
     some_columns,
     stretch,
@@ -188,7 +187,7 @@ cdef inline int work_share(
     """The part of thread `member` of `team`, by the kernel for few columns where `narrow`, with its `filters`."""
     if narrow:
         return narrow_share(plan, images, filters, bias, out, member, team, watched)
-    if team > 1 and one_block(plan) and divides(plan, team, <real>0):
+    if by_columns(plan, team, <real>0):
         return columns_share(plan, images, place, matrix, bias, out, member, team, watched)
     return correlate_share(plan, cut, images, place, matrix, packed, bias, out, member, team, watched)
 
@@ -221,7 +220,7 @@ cdef inline int correlate(
         free(memory)
         memory = NULL
         cut = cut_work(plan, team, <real>0)
-        if cut.blocks > 1 and depth > 0 and not (one_block(plan) and divides(plan, team, <real>0)):
+        if cut.blocks > 1 and depth > 0 and not by_columns(plan, team, <real>0):
             memory = <real*>allocate(padded_columns(plan.columns, <real>0) * depth, sizeof(real))
             if memory == NULL:
                 return -1

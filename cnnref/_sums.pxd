@@ -19,6 +19,11 @@ from cnnref._types cimport real
 from cnnref.threads cimport watch
 
 
+cdef enum:
+    # Taps whose products take so long that packing dZ for each thread does not matter: tiles had better be wide.
+    MANY_TAPS = 512
+
+
 cdef inline Py_ssize_t taps_of(const Correlation* plan) noexcept nogil:
     """Rows of the gradient."""
     return plan.window_h * plan.window_w * plan.channels
@@ -146,7 +151,7 @@ cdef inline int batch_sums(
         return 0
     if team == 1:
         return columns_sums(plan, &cut, images, dZ, 0, 1, dW, db, watched)
-    if not divides(plan, team, <real>0):
+    if not divides(plan, team, 3 if mixed(plan) and taps_of(plan) >= MANY_TAPS else 2, <real>0):
         return groups_sums(plan, &cut, images, dZ, dW, db, team, watched)
     for task in prange(team, num_threads=team, schedule="static", chunksize=1):
         failed += -columns_sums(plan, &cut, images, dZ, task, team, dW, db, watched)
