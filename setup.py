@@ -33,6 +33,7 @@ DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 SHARED = (
     "_aligned",
     "_arrays",
+    "_half",
     "_hyper",
     "_check",
     "_check_conv",

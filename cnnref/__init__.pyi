@@ -61,7 +61,9 @@ __all__ = [
     "tanh_backward",
 ]
 
-Array = NDArray[np.floating[Any]]
+#: float16 of NumPy, or bfloat16 of ml_dtypes, which says nothing to a type checker.
+Half = np.float16 | Any
+Array = NDArray[np.floating[Any] | Half]
 Mode = Literal["max", "average"]
 Approximate = Literal["none", "tanh"]
 Activation = Literal["relu", "sigmoid", "NULL"] | None

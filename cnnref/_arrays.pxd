@@ -2,10 +2,19 @@
 
 from numpy cimport ndarray, npy_intp
 
+# Kinds of dtypes that compute alike; those of several arrays are joined by `|`.
+cdef enum:
+    SINGLE = 1  # float32
+    DOUBLE = 2  # float64, integers, booleans
+    FLOAT16 = 4
+    BFLOAT16 = 8
+    HALF = FLOAT16 | BFLOAT16
+
 cdef ndarray array(str function, str name, object value, int ndim, str axes)
 cdef ndarray plain(ndarray x, int typenum)
 cdef bint single(ndarray x) noexcept
-cdef int common(bint all_single) noexcept
+cdef int kind_of(ndarray x) noexcept
+cdef int common(int kinds) noexcept
 cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) except -1
 cdef ndarray empty(ndarray like, int ndim, npy_intp* shape)
 cdef ndarray zeros(ndarray like, int ndim, npy_intp* shape)

@@ -1,11 +1,12 @@
 """Arrays, integers and mappings at the door: what a caller may pass, made uniform.
 
-An argument that is a C-contiguous, aligned, native float32 or float64 `numpy.ndarray` passes untouched and
+An argument that is a C-contiguous, aligned, native float `numpy.ndarray` of 16 to 64 bits passes untouched and
 costs a few nanoseconds. Everything else that NumPy can make an array of real numbers is converted once:
-float32 stays float32, float64, integers and booleans become float64. Every other kind of number is refused
-rather than rounded.
+float16, bfloat16 and float32 keep their dtype, float64, integers and booleans become float64. Every other kind of
+number is refused rather than rounded.
 """
 
+import sys
 from collections.abc import Mapping
 from numbers import Real
 
@@ -25,6 +26,8 @@ cdef extern from "numpy/arrayobject.h":
     ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
     int NPY_ARRAY_CARRAY_RO
     int NPY_ARRAY_ENSUREARRAY
+    int NPY_HALF
+    int NPY_USERDEF
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
@@ -35,6 +38,21 @@ cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(dict mapping, object key) except? NULL
 
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
+cdef int bfloat16 = -1  # its number, once there was such an array
+
+
+cdef bint _is_half(ndarray x):
+    """Whether `x` is float16, or bfloat16 of `ml_dtypes`, which is imported where there is such an array."""
+    global bfloat16
+    cdef int number = cnp.PyArray_TYPE(x)
+    if number == NPY_HALF or number == bfloat16:
+        return True
+    if number < NPY_USERDEF or (<object>x).dtype.type is not getattr(
+        sys.modules.get("ml_dtypes"), "bfloat16", None
+    ):
+        return False
+    bfloat16 = number
+    return True
 
 
 cdef ndarray array(str function, str name, object value, int ndim, str axes):
@@ -49,9 +67,15 @@ cdef ndarray array(str function, str name, object value, int ndim, str axes):
     else:
         x = _converted(function, name, value)
     kind = cnp.PyArray_TYPE(x)
-    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and not (cnp.NPY_BOOL <= kind <= cnp.NPY_ULONGLONG):
+    if (
+        kind != cnp.NPY_FLOAT
+        and kind != cnp.NPY_DOUBLE
+        and not (cnp.NPY_BOOL <= kind <= cnp.NPY_ULONGLONG)
+        and not _is_half(x)
+    ):
         raise TypeError(
-            f"{function}: {name} must hold float32, float64, integers or booleans, got dtype {(<object>x).dtype}"
+            f"{function}: {name} must hold float16, bfloat16, float32, float64, integers or booleans,"
+            f" got dtype {(<object>x).dtype}"
         )
     if ndim >= 0 and cnp.PyArray_NDIM(x) != ndim:
         raise ValueError(
@@ -85,9 +109,25 @@ cdef bint single(ndarray x) noexcept:
     return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
 
 
-cdef int common(bint all_single) noexcept:
-    """The type to compute in: float32 if all arrays have it, else float64."""
-    return cnp.NPY_FLOAT if all_single else cnp.NPY_DOUBLE
+cdef int kind_of(ndarray x) noexcept:
+    """The kind of the dtype of an array that `array` let pass."""
+    cdef int number = cnp.PyArray_TYPE(x)
+    if number == cnp.NPY_FLOAT:
+        return SINGLE
+    if number == NPY_HALF:
+        return FLOAT16
+    return BFLOAT16 if number == bfloat16 else DOUBLE
+
+
+cdef int common(int kinds) noexcept:
+    """The type of the result for arrays of these kinds: that of all of them, else float32 or float64."""
+    if kinds == SINGLE:
+        return cnp.NPY_FLOAT
+    if kinds & DOUBLE:
+        return cnp.NPY_DOUBLE
+    if kinds == FLOAT16:
+        return NPY_HALF
+    return bfloat16 if kinds == BFLOAT16 else cnp.NPY_FLOAT
 
 
 cdef int same_shape(str function, str name, ndarray x, str other, ndarray y) except -1:

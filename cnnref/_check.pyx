@@ -9,7 +9,7 @@ message names what the caller called.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, plain, single
+from cnnref._arrays cimport addressable, array, common, entries, fields, integer, kind_of, plain
 from cnnref._hyper cimport Axis, Pair, Window, outputs, padded_extent, pair, read_window, span
 from cnnref._pool_window cimport PoolWindow, inner_tap, outer_tap, pool_outputs, window_start
 from cnnref._window cimport output_extent
@@ -134,7 +134,7 @@ cpdef tuple check_pool_forward(object A_prev, object hparameters, object mode):
     cdef ndarray a
     cdef bint is_max = _is_max("pool_forward", mode)
     a, f, stride, n_h, n_w, window = _pool("pool_forward", "", A_prev, hparameters, is_max)
-    return plain(a, common(single(a))), f, stride, n_h, n_w, is_max, window
+    return plain(a, common(kind_of(a))), f, stride, n_h, n_w, is_max, window
 
 
 cpdef tuple check_pool_backward(object dA, object cache, object mode):
@@ -151,7 +151,7 @@ cpdef tuple check_pool_backward(object dA, object cache, object mode):
             f"{function}: dA must have the shape of the output, {(a.shape[0], n_h, n_w, a.shape[3])},"
             f" got {(<object>da).shape}"
         )
-    typenum = common(single(a) and single(da))
+    typenum = common(kind_of(a) | kind_of(da))
     return plain(da, typenum), plain(a, typenum), f, stride, is_max, window
 
 
@@ -176,7 +176,7 @@ cpdef tuple check_affine_forward(object A_prev, object W, object b, str function
     cdef ndarray a, w, bias
     cdef int typenum
     a, w, bias = _affine(function, "", A_prev, W, b)
-    typenum = common(single(a) and single(w) and single(bias))
+    typenum = common(kind_of(a) | kind_of(w) | kind_of(bias))
     return plain(a, typenum), plain(w, typenum), plain(bias, typenum)
 
 
@@ -192,7 +192,7 @@ cpdef tuple check_affine_backward(object dZ, object cache, str function="affine_
             f"{function}: {gradient} must have the shape of the output, {(a.shape[0], w.shape[1])},"
             f" got {(<object>dz).shape}"
         )
-    typenum = common(single(a) and single(w) and single(bias) and single(dz))
+    typenum = common(kind_of(a) | kind_of(w) | kind_of(bias) | kind_of(dz))
     return plain(dz, typenum), plain(a, typenum), plain(w, typenum), plain(bias, typenum)
 
 

@@ -7,7 +7,7 @@ all arguments have been checked.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, plain, same_shape, single
+from cnnref._arrays cimport addressable, array, common, entries, fields, integer, kind_of, plain, same_shape
 from cnnref._hyper cimport Pair, Window, outputs, padded_extent, read_window, span
 
 cnp.import_array()
@@ -26,7 +26,7 @@ cpdef tuple check_conv_single_step(object a_slice_prev, object W, object b):
     cdef ndarray a = array(function, "a_slice_prev", a_slice_prev, 3, "(f_h, f_w, n_C_prev)")
     cdef ndarray w = array(function, "W", W, 3, "(f_h, f_w, n_C_prev)")
     cdef ndarray bias = array(function, "b", b, -1, "")
-    cdef int typenum = common(single(a) and single(w) and (single(bias) or type(b) is float or type(b) is int))
+    cdef int typenum = common(kind_of(a) | kind_of(w) | (0 if type(b) is float or type(b) is int else kind_of(bias)))
     same_shape(function, "W", w, "a_slice_prev", a)
     if cnp.PyArray_SIZE(bias) != 1:
         raise ValueError(f"{function}: b must be a scalar or have one element, got shape {(<object>bias).shape}")
@@ -111,7 +111,7 @@ cdef tuple check_conv_forward(
     cdef ndarray a, w, bias
     cdef int typenum
     a, w, bias = _conv("conv_forward", "", A_prev, W, b, hparameters, window, groups)
-    typenum = common(single(a) and single(w) and single(bias))
+    typenum = common(kind_of(a) | kind_of(w) | kind_of(bias))
     return plain(a, typenum), plain(w, typenum), plain(bias, typenum)
 
 
@@ -124,5 +124,5 @@ cdef tuple check_conv_backward(object dZ, object cache, Window* window, Py_ssize
     cdef int typenum
     a, w, bias = _conv(function, "cache.", values[0], values[1], values[2], values[3], window, groups)
     same_output(function, dz, a.shape[0], outputs(&window.h), outputs(&window.w), w.shape[3])
-    typenum = common(single(a) and single(w) and single(bias) and single(dz))
+    typenum = common(kind_of(a) | kind_of(w) | kind_of(bias) | kind_of(dz))
     return plain(dz, typenum), plain(a, typenum), plain(w, typenum)

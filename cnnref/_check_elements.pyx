@@ -6,7 +6,7 @@ As `cnnref._check`: each returns its arguments made uniform, or raises before an
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, integer, padded, plain, same_shape, single
+from cnnref._arrays cimport addressable, array, common, integer, kind_of, padded, plain, same_shape
 
 import numpy as np
 
@@ -32,7 +32,7 @@ cpdef tuple check_pad3d(object input, object stride):
     shape[1] = padded("pad3d", x.shape[1], pad, "stride")
     shape[2] = padded("pad3d", x.shape[2], pad, "stride")
     addressable("pad3d", 4, shape, 8)
-    return plain(x, common(single(x))), pad, shape[1], shape[2]
+    return plain(x, common(kind_of(x))), pad, shape[1], shape[2]
 
 
 cpdef tuple check_pad3d_backward(object doutput, object stride):
@@ -44,13 +44,13 @@ cpdef tuple check_pad3d_backward(object doutput, object stride):
             f"pad3d_backward: doutput must be at least {2 * (<object>pad)} high and wide for stride {pad},"
             f" got shape {(<object>x).shape}"
         )
-    return plain(x, common(single(x))), pad
+    return plain(x, common(kind_of(x))), pad
 
 
 cpdef tuple check_arr2col(object X):
     """(X, features)."""
     cdef ndarray x = array("arr2col", "X", X, 4, IMAGE)
-    return plain(x, common(single(x))), x.shape[1] * x.shape[2] * x.shape[3]
+    return plain(x, common(kind_of(x))), x.shape[1] * x.shape[2] * x.shape[3]
 
 
 cpdef tuple check_col2arr(object X, object cache):
@@ -63,13 +63,13 @@ cpdef tuple check_col2arr(object X, object cache):
             f"col2arr: X must have shape {(shape[0], shape[1] * shape[2] * shape[3])} for a cache of shape {shape},"
             f" got {(<object>x).shape}"
         )
-    return plain(x, common(single(x))), shape
+    return plain(x, common(kind_of(x))), shape
 
 
 cpdef object check_create_mask_from_window(object x):
     """x."""
     cdef ndarray window = array("create_mask_from_window", "x", x, -1, "")
-    return plain(window, common(single(window)))
+    return plain(window, common(kind_of(window)))
 
 
 cdef double _one_number(str function, object dz) except? -1:
@@ -112,13 +112,13 @@ cpdef tuple check_distribute_value(object dz, object shape):
 cpdef object check_activation(str function, object Z):
     """Z, of any shape."""
     cdef ndarray z = array(function, "Z", Z, -1, "")
-    return plain(z, common(single(z)))
+    return plain(z, common(kind_of(z)))
 
 
 cpdef tuple check_activation_backward(str function, object dA, object cache, str name="cache"):
     """(dA, Z)."""
     cdef ndarray da = array(function, "dA", dA, -1, "")
     cdef ndarray z = array(function, name, cache, -1, "")
-    cdef int typenum = common(single(da) and single(z))
+    cdef int typenum = common(kind_of(da) | kind_of(z))
     same_shape(function, "dA", da, name, z)
     return plain(da, typenum), plain(z, typenum)

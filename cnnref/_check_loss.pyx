@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport array, common, fields, integer, plain, real_number, same_shape, single
+from cnnref._arrays cimport array, common, fields, integer, kind_of, plain, real_number, same_shape
 
 cnp.import_array()
 
@@ -15,7 +15,7 @@ cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 cpdef object check_softmax(object X, str function="softmax"):
     """X."""
     cdef ndarray x = array(function, "X", X, 2, "(m, n)")
-    return plain(x, common(single(x)))
+    return plain(x, common(kind_of(x)))
 
 
 cpdef tuple check_softmax_backward(
@@ -24,7 +24,7 @@ cpdef tuple check_softmax_backward(
     """(dprobs, X)."""
     cdef ndarray dp = array(function, gradient, dprobs, 2, "(m, n)")
     cdef ndarray x = array(function, "cache", cache, 2, "(m, n)")
-    cdef int typenum = common(single(dp) and single(x))
+    cdef int typenum = common(kind_of(dp) | kind_of(x))
     same_shape(function, gradient, dp, "cache", x)
     return plain(dp, typenum), plain(x, typenum)
 
@@ -33,7 +33,7 @@ cdef ndarray _indices(str function, str name, object value):
     """`value` as an array of indices, refusing whatever is not an integer."""
     cdef ndarray x = array(function, name, value, -1, "")
     cdef int kind = cnp.PyArray_TYPE(x)
-    if kind == cnp.NPY_BOOL or kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE:
+    if not cnp.NPY_BYTE <= kind <= cnp.NPY_ULONGLONG:
         raise TypeError(f"{function}: {name} must hold integers, got dtype {(<object>x).dtype}")
     if kind != cnp.NPY_INTP:
         if cnp.PyArray_SIZE(x) > 0 and (<object>x).max() > LARGEST:
@@ -94,7 +94,7 @@ cpdef tuple check_cross_entropy_cost(
                 f"{function}: Y must hold class indices from 0 to {classes - 1}"
                 + (f" or {ignored}," if ignoring else ",") + f" got {columns[row]} in row {row}"
             )
-    return plain(al, common(single(al))), labels, smoothing, ignoring, ignored
+    return plain(al, common(kind_of(al))), labels, smoothing, ignoring, ignored
 
 
 cpdef tuple check_ranks(object AL, object Y, object ignore_index):
@@ -117,7 +117,7 @@ cpdef tuple check_ranks(object AL, object Y, object ignore_index):
         )
     columns = np.full(kept.shape, ignored, np.intp)
     columns[kept] = ranks.reshape(-1)
-    return plain(al, common(single(al))), columns
+    return plain(al, common(kind_of(al))), columns
 
 
 cpdef tuple check_cross_entropy_cache(str function, object cache, object label_smoothing, object ignore_index):
@@ -146,4 +146,4 @@ cpdef tuple check_cross_entropy_cache(str function, object cache, object label_s
                 + (f" or {ignored})" if ignoring else ")")
                 + f" in row {row}, got {(pairs[2 * row], pairs[2 * row + 1])}"
             )
-    return plain(al, common(single(al))), index, smoothing, ignoring, ignored
+    return plain(al, common(kind_of(al))), index, smoothing, ignoring, ignored

@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport array, common, entries, fields, plain, real_number, single
+from cnnref._arrays cimport DOUBLE, array, common, entries, fields, kind_of, plain, real_number
 
 cnp.import_array()
 
@@ -26,7 +26,7 @@ cdef ndarray _pixels(str function, str name, object A_prev):
 cpdef object check_global_average_pool_forward(object A_prev):
     """A_prev."""
     cdef ndarray x = _pixels("global_average_pool_forward", "A_prev", A_prev)
-    return plain(x, common(single(x)))
+    return plain(x, common(kind_of(x)))
 
 
 cpdef tuple check_global_average_pool_backward(object dA, object cache):
@@ -39,7 +39,7 @@ cpdef tuple check_global_average_pool_backward(object dA, object cache):
             f"{function}: dA must have the shape of the output, {(x.shape[0], 1, 1, x.shape[3])},"
             f" got {(<object>da).shape}"
         )
-    return plain(da, common(single(da) and single(x))), x.shape[1], x.shape[2]
+    return plain(da, common(kind_of(da) | kind_of(x))), x.shape[1], x.shape[2]
 
 
 # --------------------------------------------------------------------------------- batch normalization
@@ -80,6 +80,11 @@ cdef int _several(str function, str name, ndarray a) except -1:
     return 0
 
 
+cdef int _statistics(int typenum) noexcept:
+    """The type of the statistics: that of the images, but float32 for half ones."""
+    return typenum if typenum == cnp.NPY_DOUBLE else cnp.NPY_FLOAT
+
+
 cpdef tuple check_batch_norm_forward(
     object A_prev, object gamma, object beta, object running_mean, object running_var, object hparameters
 ):
@@ -87,8 +92,7 @@ cpdef tuple check_batch_norm_forward(
     cdef str function = "batch_norm_forward"
     cdef ndarray a = array(function, "A_prev", A_prev, 4, IMAGE_PREV)
     cdef list rest = [_channels(function, "gamma", gamma, a), _channels(function, "beta", beta, a)]
-    cdef bint all_single
-    cdef int typenum
+    cdef int kinds, typenum
     cdef ndarray x
     epsilon, momentum, training = _norm_hparameters(function, hparameters)
     if (running_mean is None) != (running_var is None) or (running_mean is None and not training):
@@ -103,11 +107,11 @@ cpdef tuple check_batch_norm_forward(
         rest += [
             _channels(function, "running_mean", running_mean, a), _channels(function, "running_var", running_var, a)
         ]
-    all_single = single(a)
-    for x in rest:
-        all_single = all_single and single(x)
-    typenum = common(all_single)
-    rest = [plain(x, typenum) for x in rest] + [None, None]
+    kinds = kind_of(a) | kind_of(rest[0]) | kind_of(rest[1])
+    for x in rest[2:]:
+        kinds |= kind_of(x) & DOUBLE
+    typenum = common(kinds)
+    rest = [plain(x, typenum) for x in rest[:2]] + [plain(x, _statistics(typenum)) for x in rest[2:]] + [None, None]
     return plain(a, typenum), rest[0], rest[1], rest[2], rest[3], epsilon, momentum, training
 
 
@@ -132,8 +136,10 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
             )
     if training:
         _several(function, "cache.A_prev", a)
-    typenum = common(single(da) and single(a) and single(gamma) and single(mean) and single(variance))
+    typenum = common(
+        kind_of(da) | kind_of(a) | kind_of(gamma) | (kind_of(mean) | kind_of(variance)) & DOUBLE
+    )
     return (
-        plain(da, typenum), plain(a, typenum), plain(gamma, typenum), plain(mean, typenum), plain(variance, typenum),
-        epsilon, training,
+        plain(da, typenum), plain(a, typenum), plain(gamma, typenum), plain(mean, _statistics(typenum)),
+        plain(variance, _statistics(typenum)), epsilon, training,
     )

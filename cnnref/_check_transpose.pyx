@@ -6,7 +6,7 @@
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, plain, single
+from cnnref._arrays cimport addressable, array, common, entries, fields, integer, kind_of, plain
 from cnnref._check_conv cimport filter_extents, same_output
 from cnnref._hyper cimport Axis, Pair, Window, pair, read_window, span
 
@@ -85,7 +85,7 @@ cdef tuple check_conv_transpose_forward(
     cdef ndarray a, w, bias
     cdef int typenum
     a, w, bias = _transpose("conv_transpose_forward", "", A_prev, W, b, hparameters, window, groups)
-    typenum = common(single(a) and single(w) and single(bias))
+    typenum = common(kind_of(a) | kind_of(w) | kind_of(bias))
     return plain(a, typenum), plain(w, typenum), plain(bias, typenum)
 
 
@@ -98,5 +98,5 @@ cdef tuple check_conv_transpose_backward(object dZ, object cache, Window* window
     cdef int typenum
     a, w, bias = _transpose(function, "cache.", values[0], values[1], values[2], values[3], window, groups)
     same_output(function, dz, a.shape[0], window.h.n, window.w.n, w.shape[2] * groups[0])
-    typenum = common(single(a) and single(w) and single(bias) and single(dz))
+    typenum = common(kind_of(a) | kind_of(w) | kind_of(bias) | kind_of(dz))
     return plain(dz, typenum), plain(a, typenum), plain(w, typenum)

@@ -5,6 +5,7 @@ from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
+from cnnref._half cimport half, narrowed, widened
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 # ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
@@ -36,6 +37,8 @@ cdef inline ndarray run(
     kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work
 ):
     """A new array from `z`, and from `da` where given, at `work` operations for each element."""
+    if half(z):
+        return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work), z)
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
     cdef Py_ssize_t part

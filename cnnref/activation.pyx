@@ -18,6 +18,7 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
+from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport magnitude, real
 from cnnref.threads cimport brief, fail, stopped, team_size, watch
 
@@ -104,6 +105,8 @@ cdef int apply_to(
 
 
 cdef ndarray run(Function function, ndarray z, ndarray da):
+    if half(z):
+        return narrowed(run(function, widened(z), widened(da)), z)
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
     cdef double work = n if function in (RELU, RELU_GRADIENT, POST_RELU_GRADIENT) else n * EXP_WORK
@@ -140,7 +143,7 @@ def sigmoid(Z):
     Parameters
     ----------
     Z : array_like
-        Any shape; float32 stays float32, everything else computes in float64.
+        Any shape; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -152,7 +155,7 @@ def sigmoid(Z):
     Raises
     ------
     TypeError
-        If `Z` does not hold float32, float64, integers or booleans.
+        If `Z` does not hold floats of 16 to 64 bits, integers or booleans.
 
     References
     ----------
@@ -167,7 +170,7 @@ def relu(Z):
     Parameters
     ----------
     Z : array_like
-        Any shape; float32 stays float32, everything else computes in float64.
+        Any shape; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def relu(Z):
     Raises
     ------
     TypeError
-        If `Z` does not hold float32, float64, integers or booleans.
+        If `Z` does not hold floats of 16 to 64 bits, integers or booleans.
 
     References
     ----------
@@ -206,7 +209,7 @@ def sigmoid_backward(dA, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ.
 
@@ -235,7 +238,7 @@ def relu_backward(dA, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ.
 

@@ -13,6 +13,7 @@ cimport numpy as cnp
 from cnnref._arrays cimport empty, named, single
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
+from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._panels cimport Matrix
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._sums cimport batch_sums
@@ -109,7 +110,7 @@ def affine_forward(A_prev, W, b):
     Returns
     -------
     Z : ndarray, shape (m, n)
-        In the promoted dtype of the arguments: float32 or float64.
+        In the promoted dtype of the arguments: half, float32 or float64.
     cache : AffineCache
         ``(A_prev, W, b)`` for `affine_backward`.
 
@@ -135,6 +136,9 @@ def affine_forward(A_prev, W, b):
     cdef void* Z_data
     cdef int status
     a, w, bias = check_affine_forward(A_prev, W, b)
+    if half(a):
+        Z, _ = affine_forward(widened(a), widened(w), widened(bias))
+        return narrowed(Z, a), named(AffineCache, (a, w, bias))
     m = a.shape[0]
     n_prev = a.shape[1]
     n = w.shape[1]
@@ -194,6 +198,8 @@ def affine_backward(dZ, cache):
     cdef void* db_data
     cdef int status
     g, a, w, _ = check_affine_backward(dZ, cache)
+    if half(a):
+        return in_single(affine_backward, (g, cache), a)
     m = a.shape[0]
     n_prev = a.shape[1]
     n = w.shape[1]

@@ -1,4 +1,4 @@
-"""The affine layer followed by an activation: the bits are those of calling both.
+"""The affine layer followed by an activation: the bits are those of calling both, in float32 for half arrays.
 
 Source: "R for Deep Learning (IV)", ``affine_activation_forward``, ``affine_activation_backward``.
 """
@@ -7,7 +7,8 @@ from cnnref._arrays import named_tuple
 from cnnref._check import check_activation_name, check_affine_backward, check_affine_forward
 from cnnref._check import check_affine_activation_cache as check_cache
 from cnnref._check_elements import check_activation_backward
-from cnnref.caches import AffineActivationCache
+from cnnref._half import in_single, narrowed, widened
+from cnnref.caches import AffineActivationCache, AffineCache
 
 FORWARD = "affine_activation_forward"
 BACKWARD = "affine_activation_backward"
@@ -22,7 +23,8 @@ def compose(affine_forward, affine_backward, activations):
         Parameters
         ----------
         A_prev : array_like, shape (m, n_prev)
-            Rows; float32 stays float32 if all arrays have it, everything else computes in float64.
+            Rows; half and float32 keep their dtype if all arrays have it, everything else computes in
+            float64.
         W : array_like, shape (n_prev, n)
             Weights.
         b : array_like, shape (1, n)
@@ -35,12 +37,14 @@ def compose(affine_forward, affine_backward, activations):
         A : ndarray, shape (m, n)
             The activations.
         cache : AffineActivationCache
-            The cache of the affine layer, and that of the activation (without one, the affine cache again).
+            The cache of the affine layer, and that of the activation (without one, the affine cache again); the
+            scores in it are float32 for half arrays.
 
         Raises
         ------
         TypeError
-            If an array does not hold float32, float64, integers or booleans, or `activation` is no string.
+            If an array does not hold floats of 16 to 64 bits, integers or booleans, or `activation` is no
+            string.
         ValueError
             If the shapes do not fit, or `activation` is unknown.
         MemoryError
@@ -52,6 +56,11 @@ def compose(affine_forward, affine_backward, activations):
         """
         name = check_activation_name(FORWARD, activation)
         A_prev, W, b = check_affine_forward(A_prev, W, b, FORWARD)
+        if A_prev.itemsize == 2:
+            A, cache = affine_activation_forward(*widened((A_prev, W, b)), activation)
+            affine_cache = AffineCache(A_prev, W, b)
+            activation_cache = affine_cache if name is None else cache.activation_cache
+            return narrowed(A, A_prev), AffineActivationCache(affine_cache, activation_cache)
         Z, affine_cache = affine_forward(A_prev, W, b)
         if name is None:
             return Z, named_tuple(AffineActivationCache, (affine_cache, affine_cache))
@@ -79,8 +88,8 @@ def compose(affine_forward, affine_backward, activations):
         Raises
         ------
         TypeError
-            If an array does not hold float32, float64, integers or booleans, or `cache` or `activation` has a
-            wrong type.
+            If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or `activation`
+            has a wrong type.
         ValueError
             If the shapes do not fit, or `activation` is unknown.
         MemoryError
@@ -92,9 +101,12 @@ def compose(affine_forward, affine_backward, activations):
         """
         name = check_activation_name(BACKWARD, activation)
         affine_cache, activation_cache = check_cache(BACKWARD, cache)
-        dA = check_affine_backward(dA, affine_cache, BACKWARD, "dA")[0]
+        dA = like = check_affine_backward(dA, affine_cache, BACKWARD, "dA")[0]
         if name is not None:
             dA, Z = check_activation_backward(BACKWARD, dA, activation_cache, "cache.activation_cache")
+        if like.itemsize == 2 and dA.itemsize < 8:  # Z is float32 there
+            return in_single(affine_activation_backward, (dA, cache, activation), like)
+        if name is not None:
             dA = activations[name][1](dA, Z)
         return affine_backward(dA, affine_cache)
 

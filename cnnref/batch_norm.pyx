@@ -28,6 +28,7 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, named, single
 from cnnref._batch_norm cimport backward_all, forward_all, updated
 from cnnref._check_norm cimport check_batch_norm_backward, check_batch_norm_forward
+from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._memory cimport allocate
 from cnnref.threads cimport fail, team_size
 
@@ -51,13 +52,13 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     Parameters
     ----------
     A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
-        Images; float32 stays float32 if all arrays have it, everything else computes in float64. In training each
+        Images; half and float32 keep their dtype if all arrays have it, everything else computes in float64. In training each
         channel must have more than one value, or the batch be empty.
     gamma, beta : array_like, shape (1, 1, 1, n_C_prev)
         Scale and offset of each channel.
     running_mean, running_var : array_like, shape (1, 1, 1, n_C_prev), or None
         Running statistics, the variance unbiased; None in training if they are not kept. They are not modified:
-        the new ones are in the cache.
+        the new ones are in the cache. float32 ones go with half images and do not make them float32.
     hparameters : mapping
         ``training`` (bool): normalize with the statistics of the batch rather than the running ones; ``epsilon``
         (default 1e-5), added to the variance; ``momentum`` (default 0.1), from 0 to 1, the weight of the batch in the
@@ -69,12 +70,13 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
         ``gamma (A_prev - mean) / sqrt(variance + epsilon) + beta``; in training with the biased variance.
     cache : BatchNormCache
         `A_prev`, `gamma`, the mean and variance used, the new running statistics (copies of the old ones after an
-        empty batch and in inference, None if they are not kept), and a copy of `hparameters`.
+        empty batch and in inference, None if they are not kept), and a copy of `hparameters`. The statistics of half
+        images are float32.
 
     Raises
     ------
     TypeError
-        If an array does not hold float32, float64, integers or booleans, a running statistic is None and is needed or
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, a running statistic is None and is needed or
         the other one is not, or a hyperparameter has a wrong type.
     ValueError
         If the shapes do not fit, a hyperparameter is missing or out of range, or a channel has a single value in
@@ -90,6 +92,11 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     x, scale, offset, running_mean, running_var, epsilon, momentum, training = check_batch_norm_forward(
         A_prev, gamma, beta, running_mean, running_var, hparameters
     )
+    if half(x):
+        A, cache = batch_norm_forward(
+            widened(x), widened(scale), widened(offset), running_mean, running_var, hparameters
+        )
+        return narrowed(A, x), cache._replace(A_prev=x, gamma=scale)
     cdef bint kept = running_mean is not None, in_training = training, is_single = single(x)
     old_mean, old_variance = (running_mean, running_var) if kept else (scale, scale)
     out = empty(x, 4, cnp.PyArray_DIMS(x))
@@ -165,7 +172,7 @@ def batch_norm_backward(dA, cache):
     Raises
     ------
     TypeError
-        If an array does not hold float32, float64, integers or booleans, or `cache` or a hyperparameter has a wrong
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or a hyperparameter has a wrong
         type.
     ValueError
         If the shapes do not fit, a field is missing, a hyperparameter is missing or out of range, or a channel has a
@@ -179,6 +186,8 @@ def batch_norm_backward(dA, cache):
     """
     cdef ndarray g, x, scale, mean, variance, out, dgamma, dbeta
     g, x, scale, mean, variance, epsilon, training = check_batch_norm_backward(dA, cache)
+    if half(x):
+        return in_single(batch_norm_backward, (g, cache), x)
     cdef bint in_training = training, is_single = single(x)
     out = empty(x, 4, cnp.PyArray_DIMS(x))
     dgamma = empty(x, 4, cnp.PyArray_DIMS(scale))

@@ -21,6 +21,7 @@ import numpy as np
 
 from cnnref import _check_conv, _check_elements, _check_loss
 from cnnref._dispatch import load
+from cnnref._half import in_single
 from cnnref.affine_activation import compose
 
 _activation = load("activation")
@@ -82,6 +83,8 @@ def conv_single_step(a_slice_prev, W, b):
 def affine_backward(dZ, cache):
     """`cnnref.affine_backward` with dW and db divided by the number of rows, and dA_prev not."""
     dA_prev, dW, db = _affine.affine_backward(dZ, cache)
+    if dW.itemsize == 2:
+        return in_single(affine_backward, (dZ, cache), dW)
     rows = dW.dtype.type(dA_prev.shape[0])
     with np.errstate(all="ignore"):  # no rows: 0 / 0 is NaN, as in R
         return dA_prev, dW / rows, db / rows

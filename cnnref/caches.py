@@ -2,7 +2,9 @@
 
 A cache holds the very objects that the caller passed where they needed no conversion, and the converted
 arrays otherwise; `hparameters` is a copy, so that changing the caller's mapping afterwards changes nothing.
-Arrays are not copied: whoever overwrites an input between forward and backward overwrites the cache.
+What a forward function works out itself from half arrays for its backward function is float32
+(`cnnref._half`). Arrays are not copied: whoever overwrites an input between forward and backward overwrites
+the cache.
 """
 
 from typing import Any, NamedTuple

@@ -20,6 +20,7 @@ cimport numpy as cnp
 from cnnref._arrays cimport empty, named
 from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
+from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._hyper cimport Window, outputs
 from cnnref.threads cimport fail
 
@@ -46,6 +47,8 @@ cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.n
     cdef cnp.ndarray Z
     cdef cnp.npy_intp shape[4]
     cdef int status
+    if half(A_prev):
+        return narrowed(scores(s, widened(A_prev), widened(W), widened(b)), A_prev)
     shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
     Z = empty(A_prev, 4, shape)
     if cnp.PyArray_TYPE(A_prev) == cnp.NPY_FLOAT:
@@ -97,6 +100,8 @@ def conv_single_step(a_slice_prev, W, b):
     cdef cnp.ndarray a, w
     cdef double bias
     a, w, bias = check_conv_single_step(a_slice_prev, W, b)
+    if half(a):
+        return in_single(conv_single_step, (a, w, bias), a)
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
         return single_step(
             <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), <float>bias, cnp.PyArray_SIZE(a)
@@ -136,7 +141,7 @@ def conv_forward(A_prev, W, b, hparameters):
     -------
     Z : ndarray, shape (m, n_H, n_W, n_C)
         With ``n_H = (n_H_prev + top + bottom - dilation * (f_h - 1) - 1) // stride + 1``, in the promoted dtype of
-        the arguments: float32 or float64.
+        the arguments: half, float32 or float64.
     cache : ConvCache
         ``(A_prev, W, b, hparameters)`` for `conv_backward`.
 
@@ -171,8 +176,9 @@ def post_conv_forward(A_prev, W, b, hparameters):
     cdef Shape s
     a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
     s = shape_of(a, w, &window, groups)
-    terms = (<object>bias).dtype.type(w.shape[0] * w.shape[1] * w.shape[2])
-    return scores(&s, a, w, bias * terms), named(ConvCache, (a, w, bias, dict(hparameters)))
+    wide = widened(bias)
+    terms = wide.dtype.type(w.shape[0] * w.shape[1] * w.shape[2])
+    return scores(&s, a, w, wide * terms), named(ConvCache, (a, w, bias, dict(hparameters)))
 
 
 def conv_backward(dZ, cache):
@@ -213,6 +219,8 @@ def conv_backward(dZ, cache):
     cdef Shape s
     cdef int status
     g, a, w = check_conv_backward(dZ, cache, &window, &groups)
+    if half(a):
+        return in_single(conv_backward, (g, cache), a)
     s = shape_of(a, w, &window, groups)
     shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
     dA_prev = empty(a, 4, shape)

@@ -16,6 +16,7 @@ from libc.string cimport memset
 from cnnref._arrays cimport empty, named
 from cnnref._check_transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward
+from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._hyper cimport Window
 from cnnref._memory cimport allocate
 from cnnref._types cimport real
@@ -97,7 +98,7 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
     -------
     Z : ndarray, shape (m, n_H, n_W, n_C)
         With ``n_H = (n_H_prev - 1) * stride - top - bottom + dilation * (f_h - 1) + output_padding + 1``, in the
-        promoted dtype of the arguments: float32 or float64.
+        promoted dtype of the arguments: half, float32 or float64.
     cache : ConvTransposeCache
         ``(A_prev, W, b, hparameters)`` for `conv_transpose_backward`.
 
@@ -122,6 +123,9 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
     cdef Shape s
     cdef int status
     a, w, bias = check_conv_transpose_forward(A_prev, W, b, hparameters, &window, &groups)
+    if half(a):
+        Z, _ = conv_transpose_forward(widened(a), widened(w), widened(bias), hparameters)
+        return narrowed(Z, a), ConvTransposeCache(a, w, bias, dict(hparameters))
     s = shape_of(a, w, &window, groups)
     shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
     Z = empty(a, 4, shape)
@@ -176,6 +180,8 @@ def conv_transpose_backward(dZ, cache):
     cdef Shape s
     cdef int status
     g, a, w = check_conv_transpose_backward(dZ, cache, &window, &groups)
+    if half(a):
+        return in_single(conv_transpose_backward, (g, cache), a)
     s = shape_of(a, w, &window, groups)
     shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
     dA_prev = empty(a, 4, shape)

@@ -4,7 +4,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from cnnref cimport _elementary
-from cnnref._arrays cimport array, common, empty, plain, single
+from cnnref._arrays cimport array, common, empty, kind_of, plain, single
+from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport real
 
 cnp.import_array()
@@ -30,7 +31,9 @@ cdef void apply(Function function, const real* x, real* out, Py_ssize_t n) noexc
 
 cdef ndarray run(Function function, str name, object x):
     cdef ndarray values = array(name, "x", x, -1, "")
-    values = plain(values, common(single(values)))
+    values = plain(values, common(kind_of(values)))
+    if half(values):
+        return narrowed(run(function, name, widened(values)), values)
     cdef ndarray out = empty(values, cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(values)
     cdef void* data = cnp.PyArray_DATA(values)

@@ -17,6 +17,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_norm cimport check_global_average_pool_backward, check_global_average_pool_forward
+from cnnref._half cimport half, narrowed, widened
 from cnnref._memory cimport allocate
 from cnnref._moments cimport VALUE, chunk_sums
 from cnnref._types cimport real
@@ -96,6 +97,8 @@ cdef int images_of(
 
 
 cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
+    if half(x):
+        return narrowed(run(widened(x), height, width, forward), x)
     cdef cnp.npy_intp[4] shape
     cdef Py_ssize_t samples = x.shape[0]
     cdef Py_ssize_t channels = x.shape[3]
@@ -125,7 +128,7 @@ def global_average_pool_forward(A_prev):
     Parameters
     ----------
     A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
-        Images of at least one pixel; float32 stays float32, everything else computes in float64.
+        Images of at least one pixel; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -137,7 +140,7 @@ def global_average_pool_forward(A_prev):
     Raises
     ------
     TypeError
-        If `A_prev` does not hold float32, float64, integers or booleans.
+        If `A_prev` does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If `A_prev` is not four-dimensional or has no pixels.
 
@@ -167,7 +170,7 @@ def global_average_pool_backward(dA, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes do not fit.
     """

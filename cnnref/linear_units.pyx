@@ -56,9 +56,9 @@ def leaky_relu(Z, negative_slope=0.01):
     Parameters
     ----------
     Z : array_like
-        Any shape; float32 stays float32, everything else computes in float64.
+        Any shape; half and float32 keep their dtype, everything else computes in float64.
     negative_slope : float, optional
-        Finite; rounded to the dtype of `Z`.
+        Finite; rounded to the dtype of `Z`, to float32 for half.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def leaky_relu(Z, negative_slope=0.01):
     Raises
     ------
     TypeError
-        If `Z` does not hold float32, float64, integers or booleans, or `negative_slope` is no number.
+        If `Z` does not hold floats of 16 to 64 bits, integers or booleans, or `negative_slope` is no number.
     ValueError
         If `negative_slope` is not finite.
 
@@ -102,7 +102,7 @@ def leaky_relu_backward(dA, cache, negative_slope=0.01):
     Raises
     ------
     TypeError
-        If an array does not hold float32, float64, integers or booleans, or `negative_slope` is no number.
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, or `negative_slope` is no number.
     ValueError
         If the shapes differ, or `negative_slope` is not finite.
     """
@@ -116,7 +116,7 @@ def silu(Z):
     Parameters
     ----------
     Z : array_like
-        Any shape; float32 stays float32, everything else computes in float64.
+        Any shape; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def silu(Z):
     Raises
     ------
     TypeError
-        If `Z` does not hold float32, float64, integers or booleans.
+        If `Z` does not hold floats of 16 to 64 bits, integers or booleans.
 
     References
     ----------
@@ -158,7 +158,7 @@ def silu_backward(dA, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ.
     """
@@ -171,7 +171,7 @@ def gelu(Z, approximate="none"):
     Parameters
     ----------
     Z : array_like
-        Any shape; float32 stays float32, everything else computes in float64.
+        Any shape; half and float32 keep their dtype, everything else computes in float64.
     approximate : {"none", "tanh"}, optional
         "tanh" for ``0.5 Z (1 + tanh(sqrt(2/pi) (Z + 0.044715 Z^3)))``.
 
@@ -186,7 +186,7 @@ def gelu(Z, approximate="none"):
     Raises
     ------
     TypeError
-        If `Z` does not hold float32, float64, integers or booleans, or `approximate` is no string.
+        If `Z` does not hold floats of 16 to 64 bits, integers or booleans, or `approximate` is no string.
     ValueError
         If `approximate` is unknown.
 
@@ -219,7 +219,7 @@ def gelu_backward(dA, cache, approximate="none"):
     Raises
     ------
     TypeError
-        If an array does not hold float32, float64, integers or booleans, or `approximate` is no string.
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, or `approximate` is no string.
     ValueError
         If the shapes differ, or `approximate` is unknown.
     """

@@ -19,6 +19,7 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._elementary cimport log
+from cnnref._half cimport half, narrowed, widened
 from cnnref._softmax_rows cimport (
     GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, row_sum, transpose,
 )
@@ -121,6 +122,8 @@ cdef int rows_of(
 
 
 cdef ndarray run(ndarray x, ndarray dl):
+    if half(x):
+        return narrowed(run(widened(x), widened(dl)), x)
     cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
     cdef Py_ssize_t rows = x.shape[0]
     cdef Py_ssize_t n = x.shape[1]
@@ -145,7 +148,7 @@ def log_softmax(X):
     Parameters
     ----------
     X : array_like, shape (m, n)
-        Logits; float32 stays float32, everything else computes in float64.
+        Logits; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def log_softmax(X):
     Raises
     ------
     TypeError
-        If `X` does not hold float32, float64, integers or booleans.
+        If `X` does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If `X` is not two-dimensional.
 
@@ -188,7 +191,7 @@ def log_softmax_backward(dlogp, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ or are not two-dimensional.
     """

@@ -25,6 +25,7 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, named, single, zeros
 from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
 from cnnref._cross_entropy cimport Labels, gradient, mean_loss
+from cnnref._half cimport half, in_single, widened
 from cnnref.threads cimport fail
 
 from cnnref.caches import CrossEntropyCache
@@ -69,7 +70,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     Raises
     ------
     TypeError
-        If `AL` does not hold float32, float64, integers or booleans, `Y`, `batch_size` or `ignore_index` no integers,
+        If `AL` does not hold floats of 16 to 64 bits, integers or booleans, `Y`, `batch_size` or `ignore_index` no integers,
         or `label_smoothing` is no number.
     ValueError
         If a shape is wrong, a class index or `label_smoothing` is out of range, or `batch_size` is not the number of
@@ -97,6 +98,9 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     index = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INTP, 0)
     pairs = <cnp.npy_intp*>cnp.PyArray_DATA(index)
     columns = <cnp.npy_intp*>cnp.PyArray_DATA(y)
+    given = al
+    if half(al):
+        al = widened(al)
     al_data = cnp.PyArray_DATA(al)
     is_single = single(al)
     with nogil:
@@ -109,7 +113,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
             status = mean_loss(<const double*>al_data, &labels, shape[0], n, &loss)
     if status < 0:
         fail("cross_entropy_cost: stopped")
-    return loss, named(CrossEntropyCache, (al, index))
+    return loss, named(CrossEntropyCache, (given, index))
 
 
 def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
@@ -140,6 +144,8 @@ def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
     al, index, smoothing, ignoring, ignored = check_cross_entropy_cache(
         "cross_entropy_backward", cache, label_smoothing, ignore_index
     )
+    if half(al):
+        return in_single(cross_entropy_backward, (cache, label_smoothing, ignore_index), al)
     out = zeros(al, 2, cnp.PyArray_DIMS(al))
     cdef Py_ssize_t m = al.shape[0]
     cdef Py_ssize_t n = al.shape[1]
@@ -186,6 +192,8 @@ def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None
     al, index, smoothing, ignoring, ignored = check_cross_entropy_cache(
         "softmax_cross_entropy_backward", cache, label_smoothing, ignore_index
     )
+    if half(al):
+        return in_single(softmax_cross_entropy_backward, (cache, label_smoothing, ignore_index), al)
     out = empty(al, 2, cnp.PyArray_DIMS(al))
     cdef Py_ssize_t m = al.shape[0]
     cdef Py_ssize_t n = al.shape[1]

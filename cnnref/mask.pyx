@@ -9,6 +9,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_create_mask_from_window, check_distribute_value
+from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport real
 from cnnref.threads cimport brief
 
@@ -81,6 +82,8 @@ cdef void mark(const void* x, void* mask, bint is_single, Py_ssize_t n, bint tie
 
 cdef ndarray run(object x, bint ties):
     cdef ndarray window = check_create_mask_from_window(x)
+    if half(window):
+        return narrowed(run(widened(window), ties), window)
     cdef ndarray mask = empty(window, cnp.PyArray_NDIM(window), cnp.PyArray_DIMS(window))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(window)
     cdef void* data = cnp.PyArray_DATA(window)
@@ -100,7 +103,7 @@ def create_mask_from_window(x):
     Parameters
     ----------
     x : array_like
-        A window, of any shape; float32 stays float32, everything else becomes float64.
+        A window, of any shape; half and float32 keep their dtype, everything else becomes float64.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def create_mask_from_window(x):
     Raises
     ------
     TypeError
-        If `x` does not hold float32, float64, integers or booleans.
+        If `x` does not hold floats of 16 to 64 bits, integers or booleans.
 
     References
     ----------

@@ -19,6 +19,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, named, single
 from cnnref._check cimport check_pool_backward, check_pool_forward
+from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport Pooling, pool_lines, tap
 from cnnref._types cimport real
@@ -133,6 +134,9 @@ cdef int unpool_taps(const Pooling* p, const real* da, void* argmax, int taps, r
 cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
     """(A, argmax), where argmax is None for an average."""
     cdef cnp.npy_intp[4] shape
+    if half(A_prev):
+        values, where = pooled(widened(A_prev), p, is_max)
+        return narrowed(values, A_prev), where
     shape[0], shape[1], shape[2], shape[3] = p.m, p.n_H, p.n_W, p.channels
     cdef ndarray A = empty(A_prev, 4, shape)
     cdef int taps = tap_type(p.f)
@@ -193,7 +197,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     Parameters
     ----------
     A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C)
-        Images; float32 stays float32, everything else computes in float64.
+        Images; half and float32 keep their dtype, everything else computes in float64.
     hparameters : mapping
         ``{"f": window size, "stride": stride}``, both at least 1, an integer or a pair (h, w); and, as in PyTorch:
 
@@ -218,7 +222,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     Raises
     ------
     TypeError
-        If `A_prev` does not hold float32, float64, integers or booleans, `hparameters` is no mapping of
+        If `A_prev` does not hold floats of 16 to 64 bits, integers or booleans, `hparameters` is no mapping of
         integers, or `mode` no string.
     ValueError
         If `A_prev` is not four-dimensional, the window is larger than the padded image, a key of `hparameters` is
@@ -268,7 +272,7 @@ def pool_backward(dA, cache, mode="max"):
     Raises
     ------
     TypeError
-        If an array does not hold float32, float64, integers or booleans, or `cache` or `mode` has a wrong type.
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or `mode` has a wrong type.
     ValueError
         If `dA` has not the shape of the output, or the cache's fields or `mode` a wrong value.
     MemoryError
@@ -282,6 +286,8 @@ def pool_backward(dA, cache, mode="max"):
     cdef Py_ssize_t f, stride
     cdef bint is_max
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
+    if half(a):
+        return in_single(pool_backward, (da, cache, mode), a)
     cdef object kept = None
     if is_max:
         kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
@@ -310,6 +316,8 @@ def pool_backward(dA, cache, mode="max"):
 def post_pool_backward(dA, cache, mode="max"):
     """`pool_backward` as the post has it: every maximum of a window takes all of the window's gradient."""
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
+    if half(a):
+        return in_single(post_pool_backward, (da, cache, mode), a)
     if is_max:
         return window_pool.post_unpooled(da, a, window or dense_window(a, f, stride))
     return pool_backward(dA, cache, mode)

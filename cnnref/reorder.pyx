@@ -129,7 +129,7 @@ def pad3d(input, stride=1):
     Parameters
     ----------
     input : array_like, shape (m, H, W, C)
-        Images; float32 stays float32, everything else becomes float64.
+        Images; half and float32 keep their dtype, everything else becomes float64.
     stride : int, optional
         The amount of padding on each side (the post's name for it), at least 0.
 
@@ -141,7 +141,7 @@ def pad3d(input, stride=1):
     Raises
     ------
     TypeError
-        If `input` does not hold float32, float64, integers or booleans, or `stride` is no integer.
+        If `input` does not hold floats of 16 to 64 bits, integers or booleans, or `stride` is no integer.
     ValueError
         If `input` is not four-dimensional, `stride` is negative, or the result too large to address.
     MemoryError
@@ -189,7 +189,7 @@ def pad3d_backward(doutput, stride=1):
     Raises
     ------
     TypeError
-        If `doutput` does not hold float32, float64, integers or booleans, or `stride` is no integer.
+        If `doutput` does not hold floats of 16 to 64 bits, integers or booleans, or `stride` is no integer.
     ValueError
         If `doutput` is not four-dimensional or smaller than its padding, or `stride` is negative.
 
@@ -224,7 +224,7 @@ def arr2col(X):
     Parameters
     ----------
     X : array_like, shape (m, n_H, n_W, n_C)
-        Images; float32 stays float32, everything else becomes float64.
+        Images; half and float32 keep their dtype, everything else becomes float64.
 
     Returns
     -------
@@ -236,7 +236,7 @@ def arr2col(X):
     Raises
     ------
     TypeError
-        If `X` does not hold float32, float64, integers or booleans.
+        If `X` does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If `X` is not four-dimensional.
 
@@ -269,7 +269,7 @@ def col2arr(X, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes do not belong together.
 

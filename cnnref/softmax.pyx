@@ -18,6 +18,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
+from cnnref._half cimport half, narrowed, widened
 from cnnref._softmax_rows cimport (
     GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, row_dot, transpose,
 )
@@ -162,6 +163,8 @@ cdef int softmax_of(
 
 
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
+    if half(x):
+        return narrowed(run_softmax(widened(x), widened(dp), shift), x)
     cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
     cdef Py_ssize_t rows = x.shape[0]
     cdef Py_ssize_t n = x.shape[1]
@@ -186,7 +189,7 @@ def softmax(X):
     Parameters
     ----------
     X : array_like, shape (m, n)
-        Logits; float32 stays float32, everything else computes in float64.
+        Logits; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -198,7 +201,7 @@ def softmax(X):
     Raises
     ------
     TypeError
-        If `X` does not hold float32, float64, integers or booleans.
+        If `X` does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If `X` is not two-dimensional.
 
@@ -228,7 +231,7 @@ def softmax_backward(dprobs, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ or are not two-dimensional.
     """

@@ -88,7 +88,7 @@ def tanh(Z):
     Parameters
     ----------
     Z : array_like
-        Any shape; float32 stays float32, everything else computes in float64.
+        Any shape; half and float32 keep their dtype, everything else computes in float64.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def tanh(Z):
     Raises
     ------
     TypeError
-        If `Z` does not hold float32, float64, integers or booleans.
+        If `Z` does not hold floats of 16 to 64 bits, integers or booleans.
 
     References
     ----------
@@ -128,7 +128,7 @@ def tanh_backward(dA, cache):
     Raises
     ------
     TypeError
-        If an argument does not hold float32, float64, integers or booleans.
+        If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ.
     """

@@ -18,6 +18,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
+from cnnref._half cimport half, narrowed, widened
 from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport tap
 from cnnref._types cimport real
@@ -158,6 +159,9 @@ def pooled(ndarray A_prev, PoolWindow window, bint is_max):
     """(A, the position of each maximum or None); the arguments as `_check` gives them."""
     cdef cnp.npy_intp[4] shape
     cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
+    if half(A_prev):
+        values, where = pooled(widened(A_prev), window, is_max)
+        return narrowed(values, A_prev), where
     shape[0], shape[1], shape[2], shape[3] = m, window.n_H, window.n_W, c
     cdef ndarray A = empty(A_prev, 4, shape)
     cdef int taps = tap_type(&window)

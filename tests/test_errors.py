@@ -46,7 +46,6 @@ WRONG_TYPES = {
     "complex": lambda x: x.astype(complex),
     "object": lambda x: x.astype(object),
     "str": lambda x: x.astype(str),
-    "float16": lambda x: x.astype(np.float16),
     "longdouble": lambda x: x.astype(np.longdouble),
     "datetime": lambda x: x.astype("datetime64[s]"),
     "record": lambda x: x.astype([("field", float)]),
@@ -65,10 +64,10 @@ def test_wrong_dtypes(name, key, value, module):
     refused(name, TypeError, key, module=module, **{key: value(arguments()[name][key])})
 
 
-def test_bfloat16():
-    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+def test_float8():
+    narrow = pytest.importorskip("ml_dtypes").float8_e5m2
     for name, key in ARRAY_ARGUMENTS:
-        refused(name, TypeError, key, "bfloat16", **{key: arguments()[name][key].astype(bfloat16)})
+        refused(name, TypeError, key, "float8_e5m2", **{key: arguments()[name][key].astype(narrow)})
 
 
 def test_arrays_that_cannot_be_made():
