@@ -81,6 +81,9 @@ softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
 #: What `conformance` may ask for beyond the contract's plain calls: ``OPERATION.KEY``, with wildcards.
 options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.*")
 
+#: The dtypes that `conformance` may ask for.
+dtypes = ("f32", "f64", "f16", "bf16")
+
 __all__ = [
     "AffineActivationCache",
     "AffineCache",

@@ -37,8 +37,8 @@ def compose(affine_forward, affine_backward, activations):
         A : ndarray, shape (m, n)
             The activations.
         cache : AffineActivationCache
-            The cache of the affine layer, and that of the activation (without one, the affine cache again); the
-            scores in it are float32 for half arrays.
+            The cache of the affine layer, and that of the activation (without one, the affine cache again);
+            the scores in it are float32 for half arrays.
 
         Raises
         ------
@@ -88,8 +88,8 @@ def compose(affine_forward, affine_backward, activations):
         Raises
         ------
         TypeError
-            If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or `activation`
-            has a wrong type.
+            If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or
+            `activation` has a wrong type.
         ValueError
             If the shapes do not fit, or `activation` is unknown.
         MemoryError

@@ -120,6 +120,9 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
 #: As `cnnref.options`.
 options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
 
+#: As `cnnref.dtypes`.
+dtypes = ("f32", "f64", "f16", "bf16")
+
 __all__ = [
     "affine_activation_backward",
     "affine_activation_forward",

@@ -12,15 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from conformance.formats import KNOWN, working
 from conformance.operations import OPERATIONS, WORDS, Operation
 from conformance.options import Value, shortest, written
-
-DTYPES: Mapping[str, type[np.floating]] = MappingProxyType({"f32": np.float32, "f64": np.float64})
 
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]*\Z")
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,8})\Z")
@@ -34,7 +32,7 @@ class Case:
     ----------
     op : str
         A function of the contract.
-    dtype : {"f32", "f64"}
+    dtype : {"f32", "f64", "f16", "bf16"}
         The dtype of every floating array handed to the implementation.
     params : tuple of (str, Value)
         The parameters of the operation, in the order of its grammar, then the options that have not their
@@ -123,7 +121,12 @@ class Case:
     @property
     def numpy_dtype(self) -> np.dtype[np.floating]:
         """The dtype of the floating arrays."""
-        return np.dtype(DTYPES[self.dtype])
+        return np.dtype(KNOWN[self.dtype])
+
+    @property
+    def working_dtype(self) -> np.dtype[np.floating]:
+        """The dtype that sums of them are computed in."""
+        return working(self.dtype)
 
     def replace(self, **changes: Value) -> Case:
         """The same case with some parameters, or ``op``, ``dtype``, ``family``, ``seed``, changed."""
@@ -174,8 +177,8 @@ class Case:
         op, dtype, body, family, seed = fields
         if op not in OPERATIONS:
             raise ValueError(f"case {text!r}: unknown operation {op!r}; `conformance list` shows them")
-        if dtype not in DTYPES:
-            raise ValueError(f"case {text!r}: dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
+        if dtype not in KNOWN:
+            raise ValueError(f"case {text!r}: dtype is {dtype!r}, expected one of {', '.join(KNOWN)}")
         if not _FAMILY.match(family):
             raise ValueError(f"case {text!r}: {family!r} is not a family name")
         if not _NUMBER.match(seed):

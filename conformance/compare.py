@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import Bound
+from conformance.bounds.storage import spacing
+from conformance.formats import finfo
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,13 @@ class Verdict:
     suspect: bool = False
 
 
-_EXPONENT = np.int64(0x7FF0 << 48)
-
-
-def spacing(expected: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.float64]:
-    """The distance between neighbouring numbers of `dtype` at `expected`."""
-    info = np.finfo(dtype)
-    # The exponent alone is the power of two at or below a number; that of infinity is beyond the largest one.
-    power = np.array(expected)
-    bits = power.view(np.int64)
-    bits &= _EXPONENT
-    np.maximum(power, float(info.tiny), out=power)
-    np.minimum(power, 2.0 ** float(info.maxexp - 1), out=power)
-    power *= float(info.eps)
-    return power
-
-
-def compare(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any] | None) -> Verdict:
+def compare(
+    got: Any,
+    expected: NDArray[np.float64],
+    bound: Bound,
+    dtype: np.dtype[Any] | None,
+    stored: np.dtype[Any] | None = None,
+) -> Verdict:
     """Compare an output with the oracle's.
 
     Parameters
@@ -75,13 +67,17 @@ def compare(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dty
         What it is held to.
     dtype : numpy dtype or None
         The dtype that the output must have; None for a Python float (0-d `expected`).
+    stored : numpy dtype, optional
+        The half dtype that a Python float has been rounded to.
     """
     wrong = _form(got, expected, dtype)
     if wrong:
         return Verdict("failed", bound.tier, reason=wrong)
     if not expected.size:
         return Verdict("passed", bound.tier, 0.0, 0.0)
-    form = np.dtype(np.float64) if dtype is None else dtype
+    if bound.target is not None:
+        expected = bound.target
+    form = stored or dtype or np.dtype(np.float64)
     with np.errstate(all="ignore"):
         return _values(np.asarray(got, np.float64), expected, bound, form)
 
@@ -115,7 +111,7 @@ def _values(
     regular: Any = True
     if not error.max() < np.inf:
         regular = np.isfinite(error)
-        place = _nonfinite(got, expected, limit, float(np.finfo(dtype).max))
+        place = _nonfinite(got, expected, limit, _overflowing(dtype))
         if place is not None:
             value, wanted = float(got[place]), float(expected[place])
             return Verdict("failed", bound.tier, None, None, place, wanted, value, _unequal(value, wanted))
@@ -139,6 +135,15 @@ def _values(
 
 def _shaped(limit: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
     return limit if limit.shape == expected.shape else np.broadcast_to(limit, expected.shape)
+
+
+def _overflowing(dtype: np.dtype[Any]) -> float:
+    """From where on a true value with its limit may be infinite in `dtype`.
+
+    In half the limit holds half a spacing for the rounding; the other half is what is rounded down.
+    """
+    largest = float(finfo(dtype).max)
+    return largest + (float(spacing(np.asarray(largest), dtype)) if dtype.itemsize == 2 else 0.0)
 
 
 def _worst(error: NDArray[np.float64], limit: NDArray[np.float64]) -> tuple[int, float]:

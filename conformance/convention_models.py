@@ -15,6 +15,7 @@ from conformance.bounds import Bound
 from conformance.case import Case
 from conformance.convention_pooling import mask, pool_backward, pool_forward
 from conformance.convention_terms import Arrays, Changed, Chosen, Model, Values, exact, kept, smallest, unit
+from conformance.formats import finfo
 
 # Relu and the affine layer
 
@@ -79,7 +80,7 @@ def _softmax(
     value, limit = expected[name], np.broadcast_to(limits[name].limit, expected[name].shape)
     X = arrays["X"].astype(np.float64)
     if chosen["softmax-shift"] == "none" and X.size:
-        info = np.finfo(case.numpy_dtype)
+        info = finfo(case.numpy_dtype)
         largest = X.max(1, keepdims=True)
         top, bottom = float(np.log(float(info.max))), float(np.log(float(info.smallest_subnormal)))
         # exp(x) / inf is zero where x itself does not overflow; softmax_backward sums NaN over its row.

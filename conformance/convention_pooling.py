@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from conformance.bounds import Bound
 from conformance.case import Case
 from conformance.convention_terms import Arrays, Changed, Chosen, Values, exact, kept, smallest, unit
+from conformance.formats import finfo
 from conformance.slips.windows import patches, scatter
 from conformance.window import counts_padding, window_of
 
@@ -70,7 +71,7 @@ def _maximum(
 def _pooled(case: Case, arrays: Arrays, chosen: Chosen) -> tuple[Values, Values]:
     window = window_of(case)
     image = arrays["A_prev"].astype(np.float64)
-    lowest = float(np.finfo(case.numpy_dtype).min)
+    lowest = float(finfo(case.numpy_dtype).min)
     windows, inside = (patches(x, window) for x in (image, np.ones_like(image)))
     windows, inside = (
         np.moveaxis(x.reshape(*x.shape[:3], window.size, x.shape[-1]), 3, 4) for x in (windows, inside)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds import Bound
 from conformance.case import Case
+from conformance.formats import finfo
 
 Values = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -20,12 +21,12 @@ Model = Callable[[Case, Arrays, Mapping[str, Values], Mapping[str, Bound], Chose
 
 def unit(case: Case) -> float:
     """The unit roundoff of the case's dtype."""
-    return float(np.finfo(case.numpy_dtype).eps) / 2
+    return float(finfo(case.numpy_dtype).eps) / 2
 
 
 def smallest(case: Case) -> float:
     """The smallest subnormal number of the case's dtype."""
-    return float(np.finfo(case.numpy_dtype).smallest_subnormal)
+    return float(finfo(case.numpy_dtype).smallest_subnormal)
 
 
 def exact(bound: Bound) -> bool:

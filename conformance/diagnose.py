@@ -95,7 +95,8 @@ class Diagnoser:
             The slip's identifier, two of them joined by "+" where two of the post's conventions meet
             in one output, or `UNEXPLAINED`.
         """
-        if got is None or np.asarray(got).dtype.kind not in "fiub":
+        kind = np.asarray(got).dtype
+        if got is None or (kind.kind not in "fiub" and kind != case.numpy_dtype):
             return UNEXPLAINED
         with np.errstate(all="ignore"):
             data = Evidence(case, arrays, output, got, expected)

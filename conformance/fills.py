@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from conformance import stream as draws
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.stream import Shape, Stream
 from conformance.window import transposed, window_of
 
@@ -24,9 +25,9 @@ Fill = Callable[[Stream, Shape, Case, Drawn], Array]
 
 #: Wide integers of the exact families: more bits than bfloat16, float16 and TF32 (8 to 11) keep, and for
 #: float64 more than float32 keeps.
-_WIDE = {"f32": 12, "f64": 40}
+_WIDE = {"f32": 12, "f64": 40, "f16": 11, "bf16": 8}
 #: Exponents of the smallest subnormal numbers.
-SMALLEST = {"f32": -149, "f64": -1074}
+SMALLEST = {"f32": -149, "f64": -1074, "f16": -24, "bf16": -133}
 
 
 #: The longest sum for which `small_integers` stay exact in float32: 49 * 2**18 < 2**24.
@@ -66,7 +67,7 @@ def longest_sum(case: Case) -> int:
 def wide_bits(case: Case) -> int:
     """How wide integers may be for every partial sum against +-1 to be exact in the dtype of `case`."""
     terms = min(longest_sum(case), LONGEST_EXACT)
-    mantissa = int(np.finfo(case.numpy_dtype).nmant) + 1
+    mantissa = int(finfo(case.working_dtype).nmant) + 1
     return min(_WIDE[case.dtype], mantissa - math.ceil(math.log2(terms)))
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from conformance import covering
 from conformance.acceptable import acceptable, all_show, distinct
-from conformance.case import DTYPES, Case
+from conformance.case import Case
 from conformance.corner_shapes import WIDTHS
 from conformance.corners import corner_of, corners
 from conformance.families import FAMILIES
 from conformance.family import Family
+from conformance.formats import KNOWN
 from conformance.operations import OPERATIONS, WORDS, Operation
 from conformance.options import Value
 from conformance.stream import Stream
@@ -88,7 +89,7 @@ def generate(
     ----------
     operations : iterable of Operation
         The functions, as `conformance.operations.select` gives them.
-    dtypes : iterable of {"f32", "f64"}
+    dtypes : iterable of {"f32", "f64", "f16", "bf16"}
         The dtypes of the arrays.
     count : int
         Cases per operation and dtype. Where that leaves less than one in `DRAWN` beside an operation's
@@ -114,8 +115,8 @@ def generate(
     if not 0 <= seed < _SEEDS:
         raise ValueError(f"generate: seed is {seed}, expected 0 to 999999999")
     for dtype in dtypes:
-        if dtype not in DTYPES:
-            raise ValueError(f"generate: dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
+        if dtype not in KNOWN:
+            raise ValueError(f"generate: dtype is {dtype!r}, expected one of {', '.join(KNOWN)}")
     first = 0
     for operation in operations:
         for dtype in dtypes:

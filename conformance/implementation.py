@@ -24,6 +24,7 @@ from conformance.calls import CALLS, named
 from conformance.case import Case
 from conformance.conventions import Settings, offered, parse
 from conformance.differences import Declared
+from conformance.formats import DTYPES, NAMES
 from conformance.layout import LAYOUTS, inward, outward
 from conformance.operations import OPERATIONS
 from conformance.subprocess_adapter import TIME_LIMIT, Program, ProgramError
@@ -76,6 +77,7 @@ class Implementation:
     layout: str = "NHWC"
     settings: Settings = field(default_factory=Settings)
     options: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = tuple(DTYPES)
     differs: Declared = field(default_factory=dict)
 
     def lacks(self, case: Case) -> str | None:
@@ -101,6 +103,8 @@ class Implementation:
 
     def call(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Outcome:
         """Call the function of `case` on copies of `arrays`, the forward function first for its cache."""
+        if case.dtype not in self.dtypes:
+            return Outcome(absent=f"not implemented: declares no dtype {case.dtype}")
         lacking = self.lacks(case)
         if lacking is not None:
             return Outcome(absent=f"not implemented: declares no option {lacking}")
@@ -143,6 +147,22 @@ def _options(declared: Any) -> tuple[str, ...]:
                 f"options has {pattern!r}, expected OPERATION.OPTION or some of {', '.join(keys)}"
             )
     return patterns
+
+
+def _dtypes(declared: Any) -> tuple[str, ...]:
+    """The dtypes that a module declares: ``dtypes = ("f32", "f16")``.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no dtype of a case.
+    """
+    names = (declared,) if isinstance(declared, str) else tuple(map(str, declared))
+    every = ("f32", "f64", "f16", "bf16")  # bf16 may be declared where ml_dtypes is not installed
+    for name in names:
+        if NAMES.get(name, name) not in every:
+            raise ValueError(f"dtypes has {name!r}, expected some of {', '.join(every)}")
+    return tuple(NAMES.get(name, name) for name in names)
 
 
 def _dotted(pattern: str) -> str:
@@ -204,6 +224,7 @@ def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_L
         if layout not in LAYOUTS:
             raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
         options = _options(getattr(target, "options", ()))
+        dtypes = _dtypes(getattr(target, "dtypes", tuple(DTYPES)))
         differs = differences.read(getattr(target, "differs", {}))
         declared = getattr(target, "conventions", {})
         conventions = {**parse(f"{n}={v}" for n, v in declared.items()), **settings.conventions}
@@ -215,7 +236,7 @@ def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_L
     except (ValueError, ProgramError) as error:
         raise LoadError(f"--impl {spec}: {error}") from error
     settings = replace(settings, conventions=conventions)
-    return Implementation(spec, target, arithmetic, layout, settings, options, differs)
+    return Implementation(spec, target, arithmetic, layout, settings, options, dtypes, differs)
 
 
 def _found(spec: str) -> Any:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from conformance import diagnose
 from conformance.bounds import Bound
+from conformance.bounds.storage import UNROUNDED, rounded
 from conformance.bounds.table import bounds
 from conformance.case import Case
 from conformance.compare import Verdict, compare
@@ -37,7 +38,9 @@ def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
     """The dtype an output must have; None for a Python float."""
     if (case.op, output) in FLOATS:
         return None
-    return np.dtype(np.float64) if (case.op, output) in FLOAT64 else case.numpy_dtype
+    if (case.op, output) in UNROUNDED:
+        return np.dtype(np.float64) if (case.op, output) in FLOAT64 else case.working_dtype
+    return case.numpy_dtype
 
 
 class Judge:
@@ -135,10 +138,11 @@ class Trial:
 
     def _verdict(self, name: str) -> Verdict:
         got, dtype = self.outcome.outputs[name], output_dtype(self.case, name)
+        form = self.case.numpy_dtype if rounded(self.case, name) else None
         if not self.settings.lenient_shapes:
-            return compare(got, self.expected[name], self.limits[name], dtype)
+            return compare(got, self.expected[name], self.limits[name], dtype, form)
         fitting = fitted(got, self.expected[name].shape)
-        verdict = compare(fitting, self.expected[name], self.limits[name], dtype)
+        verdict = compare(fitting, self.expected[name], self.limits[name], dtype, form)
         if fitting is got or verdict.status != "passed":
             return verdict
         return replace(verdict, reason=f"{REMARK}{np.shape(got)}, expected {np.shape(fitting)}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from conformance.case import Case
 from conformance.data import array_shapes
+from conformance.formats import finfo
 from conformance.implementation import Implementation
 from conformance.judge import fitted
 from conformance.operations import OPERATIONS
@@ -85,7 +86,7 @@ class Asked:
     @property
     def slack(self) -> float:
         """The relative rounding of one output: 0 but for means."""
-        unit = float(np.finfo(self.case.numpy_dtype).eps)
+        unit = float(finfo(self.case.numpy_dtype).eps)
         rounded = any(divisor & (divisor - 1) for divisor in self._divisors)
         return (max(self._divisors) + 2) * unit if rounded else 0.0
 

@@ -21,12 +21,18 @@ from conformance.case import Case
 from conformance.compare import compare
 from conformance.data import draw
 from conformance.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED
+from conformance.formats import HALF
 from conformance.judge import output_dtype
 from conformance.oracle import evaluate
 from conformance.slips import CATALOGUE, Slip
 
-#: What float32 arrays cannot show.
-_DOUBLE = ("computed-in-float32",)
+#: The dtypes that alone can show a slip of precision.
+_SHOWN_BY: Mapping[str, tuple[str, ...]] = {
+    "computed-in-float32": ("f64",),
+    "inputs-tf32": ("f32", "f64"),
+    "inputs-bfloat16": ("f32", "f64", "f16"),
+    **dict.fromkeys(("half-truncated", "half-rounded-twice", "sums-in-half"), tuple(HALF)),
+}
 
 #: What is wrong with a call and not with the array it gives: nothing to plant.
 _CALLS = (BETWEEN_CALLS, INPUT_MODIFIED)
@@ -76,8 +82,8 @@ def measure(cases: Iterable[Case], seconds: float) -> Power:
         queues.setdefault(case.op, []).append(case)
     for op, queue in queues.items():
         queues[op] = _in_turns(queue)
-    double = any(case.dtype == "f64" for queue in queues.values() for case in queue)
-    unseen = _CALLS if double else (*_CALLS, *_DOUBLE)
+    dtypes = {case.dtype for queue in queues.values() for case in queue}
+    unseen = (*_CALLS, *(slip for slip, shown in _SHOWN_BY.items() if dtypes.isdisjoint(shown)))
     left = {
         (op, output): [s for s in CATALOGUE.values() if s.applies(op, output) and s.id not in unseen]
         for op, queue in queues.items()
@@ -133,7 +139,7 @@ def _caught(
 ) -> bool:
     dtype = output_dtype(case, output)
     if slip.id == DTYPE_NOT_KEPT:
-        other = expected[output].astype(np.float32 if case.dtype == "f64" else np.float64)
+        other = expected[output].astype(np.float32 if dtype == np.float64 else np.float64)
         return compare(other, expected[output], limits[output], dtype).status == "failed"
     with np.errstate(all="ignore"):
         for outputs in slip.outputs(case, arrays):

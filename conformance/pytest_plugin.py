@@ -46,7 +46,7 @@ class Suite(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """One test for each case."""
-        from conformance.case import DTYPES
+        from conformance.formats import DTYPES
         from conformance.generate import generate
         from conformance.implementation import LoadError, load
         from conformance.judge import Judge

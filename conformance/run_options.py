@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from conformance import runner, settings_options
-from conformance.case import DTYPES
+from conformance.formats import DTYPES, KNOWN, NAMES
 from conformance.operations import select
 from conformance.usage import DEFAULT_DIRECTORY, DEFAULT_IMPLEMENTATION, UsageError, split
 
 DEFAULT_CASES = 200
-
-_DTYPES = {"f32": "f32", "f64": "f64", "float32": "f32", "float64": "f64"}
 
 
 def add_implementation(command: argparse.ArgumentParser) -> None:
@@ -35,7 +33,9 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ops", **many, metavar="OP", help="operations or shell patterns of them (default all)"
     )
-    command.add_argument("--dtype", **many, metavar="DTYPE", help="f32, f64, float32, float64 (default both)")
+    command.add_argument(
+        "--dtype", **many, metavar="DTYPE", help="f32, f64, f16, bf16, or float32 and so on (default f32 f64)"
+    )
     command.add_argument(
         "--cases", type=int, metavar="N", help=f"cases per operation and dtype (default {DEFAULT_CASES})"
     )
@@ -62,9 +62,9 @@ def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None
         raise UsageError(f"--ops: {error}") from error
     words = split(asked.dtype) or list(before.get("dtypes", DTYPES))
     for word in words:
-        if word not in _DTYPES:
-            raise UsageError(f"--dtype: {word!r} is not a dtype; expected one of {', '.join(_DTYPES)}")
-    chosen = {_DTYPES[word] for word in words}
+        if word not in NAMES:
+            raise UsageError(f"--dtype: {word!r} is not a dtype; expected one of {', '.join(NAMES)}")
+    chosen = {NAMES[word] for word in words}
     cases = before.get("cases", DEFAULT_CASES) if asked.cases is None else asked.cases
     seed = before.get("seed", 0) if asked.seed is None else asked.seed
     if cases < 1:
@@ -72,5 +72,5 @@ def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None
     if not 0 <= seed < 10**9:
         raise UsageError(f"--seed: {seed}, expected 0 to 999999999")
     implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
-    dtypes = tuple(d for d in DTYPES if d in chosen)
+    dtypes = tuple(d for d in KNOWN if d in chosen)
     return runner.Options(implementation, operations, dtypes, cases, seed, settings_options.settings(asked))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from conformance import aftermath, report
-from conformance.case import DTYPES, Case
+from conformance.case import Case
 from conformance.conventions import Settings
+from conformance.formats import DTYPES
 from conformance.generate import generate
 from conformance.operations import OPERATIONS, Operation
 from conformance.pool import Pool, in_order

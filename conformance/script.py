@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance import adapters, call_text
+from conformance.bounds.storage import rounded
 from conformance.conventions import offered
 from conformance.diagnose import UNEXPLAINED, explain
 from conformance.judge import Trial, output_dtype
@@ -94,6 +95,8 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
             known = "" if known == UNEXPLAINED else f" ({known}: {explain(known)})"
             title.append(f"{record.output}: {record.reason}{known}")
     text = _HEAD.format(title="\n\n".join(title).replace("\\", "\\\\").replace('"""', "'''"))
+    if case.numpy_dtype.kind != "f":
+        text = text.replace("import numpy as np\n", "import ml_dtypes\nimport numpy as np\n", 1)
     text += f"{call_text.HELPERS}\n\n{_loading(spec)}"
     implementation = trial.implementation
     given = inward(case, offered(trial.arrays, trial.settings), implementation.layout)
@@ -102,7 +105,7 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
     text += "\n# What it is asked, as the contract says.\n" + "\n".join(calls) + "\n"
     text += "\n# What is right, and how far from it rounding may lead.\nchecks = [\n"
     right = _expected(trial)
-    limits = {n: np.broadcast_to(trial.limits[n].limit, x.shape).astype(np.float64) for n, x in right.items()}
+    limits = {n: _limit(trial, n, x) for n, x in right.items()}
     right, limits = (answered(case, x, implementation.layout) for x in (right, limits))
     for name, value in right.items():
         limit = limits[name]
@@ -122,9 +125,19 @@ def _expected(trial: Trial) -> Mapping[str, NDArray[Any]]:
     return found
 
 
+def _limit(trial: Trial, name: str, right: NDArray[Any]) -> NDArray[np.float64]:
+    """How far an output may be from what `_expected` gives, which half has rounded."""
+    limit = np.broadcast_to(trial.limits[name].limit, right.shape).astype(np.float64)
+    if not rounded(trial.case, name) or trial.limits[name].target is not None:
+        return limit
+    with np.errstate(all="ignore"):
+        moved = np.abs(right.astype(np.float64) - trial.expected[name])
+    return np.asarray(limit + np.where(np.isfinite(moved), moved, 0.0))
+
+
 def _array(value: NDArray[Any]) -> str:
     """An expression that gives the same array."""
-    dtype = f"np.{value.dtype.name}"
+    dtype = f"{'np' if value.dtype.kind in 'biuf' else 'ml_dtypes'}.{value.dtype.name}"
     if value.size <= WRITTEN:
         return f"np.array({value.tolist()!r}, {dtype}).reshape({value.shape})"
     text = base64.b64encode(zlib.compress(np.ascontiguousarray(value).tobytes(), 9)).decode()

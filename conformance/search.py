@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from conformance.case import DTYPES, Case
+from conformance.case import Case
 from conformance.families import FAMILIES
+from conformance.formats import DTYPES, KNOWN
 from conformance.operations import select
 from conformance.options import Value
 from conformance.usage import AGREES, DEFAULT_IMPLEMENTATION, DISAGREES, UsageError, examples, split
@@ -70,7 +71,7 @@ def climb(spec: str, operations: Sequence[Any], dtypes: Sequence[str], seconds: 
     operations : sequence of Operation
         Where to search.
     dtypes : sequence of str
-        Of ``"f32"`` and ``"f64"``.
+        Of ``"f32"``, ``"f64"``, ``"f16"``, ``"bf16"``.
     seconds : float
         How long; every operation's first cases are judged whatever it is.
     seed : int
@@ -242,7 +243,7 @@ def add_command(commands: Any) -> None:
     many: dict[str, Any] = {"action": "extend", "nargs": "+"}
     parser.add_argument("--impl", **many, metavar="M", help="one implementation or more (default cnnref)")
     parser.add_argument("--ops", **many, metavar="OP", help="operations or shell patterns (default all)")
-    parser.add_argument("--dtype", choices=[*DTYPES], action="append", help="default both")
+    parser.add_argument("--dtype", choices=[*KNOWN], action="append", help="default f32 and f64")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each implementation (default 20)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seeds the climb (default 0)")
     parser.set_defaults(action=command)

@@ -63,7 +63,7 @@ def full_mantissa(values: Floats, dtype: np.dtype[Any]) -> Floats:
     it, so every such loss shows. Zeros stay zero.
     """
     rounded = np.array(values, dtype=dtype, order="C")
-    bits = rounded.view(np.uint32 if dtype.itemsize == 4 else np.uint64)
+    bits = rounded.view(f"u{dtype.itemsize}")
     bits |= (rounded != 0).astype(bits.dtype)
     return rounded
 

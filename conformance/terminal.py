@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from conformance import adapters
-from conformance.case import DTYPES
 from conformance.conventions import CONVENTIONS
+from conformance.formats import KNOWN
 from conformance.operations import OPERATIONS
 
 GOOD, BAD, DOUBTFUL = "green", "red", "yellow"
@@ -42,7 +42,7 @@ def _conventions() -> list[str]:
 _WORDS: dict[str, Callable[[], Iterable[str]]] = {
     "impl": lambda: ["cnnref", "cnnref.blog", *adapters.names()],
     "ops": lambda: OPERATIONS,
-    "dtype": lambda: DTYPES,
+    "dtype": lambda: KNOWN,
     "convention": _conventions,
 }
 

@@ -19,9 +19,10 @@ if __name__ == "__main__":
 
 import further_calls
 
-from conformance.case import DTYPES, Case
+from conformance.case import Case
 from conformance.data import draw
 from conformance.families import FAMILIES
+from conformance.formats import DTYPES, HALF
 from conformance.generate import generate
 from conformance.implementation import load
 from conformance.operations import OPERATIONS
@@ -33,6 +34,9 @@ THREADS = (1, 2, 3, 5, 8)
 
 #: Small cases of each function and dtype.
 SMALL = 12
+
+#: Of each half dtype: the bits are those of float32, rounded.
+SMALL_HALF = 3
 
 IMAGE = "m5h41w50c49"
 
@@ -120,6 +124,7 @@ LARGE = {
 def cases():
     """The fixed list: corners and families as the suite draws them, then the large ones."""
     yield from generate(OPERATIONS.values(), DTYPES, SMALL, 2024)
+    yield from generate(OPERATIONS.values(), HALF, SMALL_HALF, 2024)
     for op, bodies in LARGE.items():
         for dtype in DTYPES:
             for body in bodies:

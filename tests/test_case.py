@@ -32,7 +32,7 @@ def test_every_corner_reads_back(op):
     [
         ("relu:f32:m1h2w3c4:normal", "has 4 fields, expected 5"),
         ("rleu:f32:m1h2w3c4:normal:1", "unknown operation 'rleu'"),
-        ("relu:f16:m1h2w3c4:normal:1", "dtype is 'f16', expected one of f32, f64"),
+        ("relu:f8:m1h2w3c4:normal:1", "dtype is 'f8', expected one of f32, f64, f16, bf16"),
         ("relu:f32:m1h2w3c4:Normal!:1", "'Normal!' is not a family name"),
         ("relu:f32:m1h2w3c4:normal:-1", "seed is '-1'"),
         ("relu:f32:m1h2w3c4:normal:01", "seed is '01'"),

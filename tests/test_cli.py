@@ -42,7 +42,7 @@ def test_lists_are_separated_by_commas_or_repeated():
     ("arguments", "message"),
     [
         (["run", "--ops", "convolve"], "no operation matches 'convolve'"),
-        (["run", "--dtype", "f16"], "'f16' is not a dtype"),
+        (["run", "--dtype", "f8"], "'f8' is not a dtype"),
         (["run", "--cases", "0"], "expected at least 1"),
         (["run", "--cases", "many"], "invalid int value"),
         (["run", "--seed", "-1"], "expected 0 to 999999999"),

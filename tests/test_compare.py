@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from conformance.bounds import Bound
-from conformance.compare import compare, spacing
+from conformance.bounds.storage import spacing
+from conformance.compare import compare
 
 F32 = np.dtype(np.float32)
 INF, NAN = np.inf, np.nan

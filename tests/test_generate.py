@@ -94,7 +94,7 @@ def test_a_fault_in_a_second_row_shows_in_a_few_cases():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((["f32"], 0, 0), "count is 0"), ((["f16"], 5, 0), "dtype is 'f16'"), ((["f32"], 5, 10**9), "seed is")],
+    [((["f32"], 0, 0), "count is 0"), ((["f8"], 5, 0), "dtype is 'f8'"), ((["f32"], 5, 10**9), "seed is")],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -12,6 +12,7 @@ from jax import lax
 
 from conformance.adapters._sigmoid import lost
 from conformance.differences import Seen
+from conformance.formats import finfo
 
 _config: Any = jax.config
 _config.update("jax_enable_x64", True)
@@ -30,7 +31,7 @@ def _sigmoid_flushed(seen: Seen) -> Any:
     """What comes of a sigmoid that is 0 where it is subnormal, and of results that are."""
     if seen.expected is None:
         return False
-    tiny = float(np.finfo(seen.case.numpy_dtype).tiny)
+    tiny = float(finfo(seen.case.numpy_dtype).tiny)
     return lost(seen, tiny) | ((seen.got == 0) & (np.abs(seen.expected) < tiny))
 
 
@@ -38,7 +39,7 @@ def _log_of_zero(seen: Seen) -> Any:
     """An infinite loss where a probability is subnormal."""
     if seen.arrays is None or seen.got is None:
         return False
-    small = seen.arrays["AL"] < float(np.finfo(seen.case.numpy_dtype).tiny)
+    small = seen.arrays["AL"] < float(finfo(seen.case.numpy_dtype).tiny)
     return np.isinf(seen.got) & small.any()
 
 

@@ -10,6 +10,7 @@ import onnxruntime
 
 from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, rule_with_dilation
 from conformance.differences import Seen
+from conformance.formats import finfo
 
 _OPTIONS = onnxruntime.SessionOptions()
 _OPTIONS.intra_op_num_threads = 1
@@ -27,7 +28,7 @@ def _absolute(seen: Seen) -> Any:
         return False
     if seen.case.op != "sigmoid" and seen.case.word("activation") != "sigmoid":
         return False
-    return np.abs(seen.got - seen.expected) <= 2 * float(np.finfo(seen.case.numpy_dtype).eps) + seen.limit
+    return np.abs(seen.got - seen.expected) <= 2 * float(finfo(seen.case.numpy_dtype).eps) + seen.limit
 
 
 def _skips(seen: Seen) -> Any:

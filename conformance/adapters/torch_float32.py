@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from conformance.adapters._sigmoid import lost
 from conformance.differences import Seen
+from conformance.formats import finfo
 
 THREADS = 2
 
@@ -25,14 +26,14 @@ options = ("conv_*.*", "pool_*.*")
 
 def _underflows_early(seen: Seen) -> Any:
     """What comes of a sigmoid that is 0 below the reciprocal of the largest number."""
-    return lost(seen, 1 / float(np.finfo(seen.case.numpy_dtype).max))
+    return lost(seen, 1 / float(finfo(seen.case.numpy_dtype).max))
 
 
 def _far_below(seen: Seen) -> Any:
     """Where the sigmoid is subnormal or 0, and so are the digits of its product with Z."""
     if seen.arrays is None:
         return False
-    return seen.arrays["Z"] < np.log(np.finfo(seen.case.numpy_dtype).tiny) + 1
+    return seen.arrays["Z"] < np.log(finfo(seen.case.numpy_dtype).tiny) + 1
 
 
 def _out_of_bounds(seen: Seen) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.formats import KNOWN, working
+
 Limit = NDArray[np.float64]
 
 #: Unit roundoff of the float64 oracle.
@@ -89,12 +91,15 @@ class Bound:
         The limit of the statistical tier, where it applies.
     detectability : float or None
         The share of single dropped terms that the tier would see; None when there is no term.
+    target : ndarray of float64 or None
+        The right answer as it is stored, where that is not the true value: rounded to half.
     """
 
     tier: str
     limit: Limit
     statistical: Limit | None
     detectability: float | None
+    target: Limit | None = None
 
 
 @dataclass(frozen=True)
@@ -128,4 +133,5 @@ def _format(dtype: type[np.floating[Any]]) -> Format:
     )
 
 
-FORMATS: dict[str, Format] = {"f32": _format(np.float32), "f64": _format(np.float64)}
+#: Of the dtype that sums are computed in.
+FORMATS: dict[str, Format] = {name: _format(working(name).type) for name in KNOWN}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import affine_activation as composed
-from conformance.bounds import single, sums, terms
+from conformance.bounds import single, storage, sums, terms
 from conformance.bounds.arithmetic import IEEE, Arithmetic, Bound, Limit
 from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
@@ -75,12 +75,14 @@ def _summed(
         added = _ZERO if extra is None else extra[name]
         unrounded = kind == "exact" and arithmetic.ieee and not added.any()
         if unrounded and sums.exact(case, term, steps[name], expected[name]):
-            made[name] = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
+            bound = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
+            made[name] = storage.exact(case, name, bound, expected[name])
             continue
         limit = sums.limit(case, term, roundings(name, term.n), arithmetic) + added
+        limit = storage.stored(case, name, limit, expected[name])
         random = sums.statistical(case, term) if kind == "statistical" else None
         if random is not None:
-            random = random + added
+            random = storage.stored(case, name, random + added, expected[name])
         drawn = picked() if drawn is None else drawn
         visible = limit if random is None else np.minimum(limit, random)
         share = terms.share(drawn, name, visible, expected[name], case.numpy_dtype)
@@ -162,6 +164,7 @@ def _affine_activation_forward(
         )  # fmt: skip
     delta = sums.limit(case, term, term.n, arithmetic)
     limit = composed.sigmoid_of(case, Z, delta) + 3 * arithmetic.roundoff
+    limit = storage.stored(case, "A", limit, expected["A"])
     slope = expected["A"] * (1 - expected["A"])
     picked = terms.affine(case, arrays, None)
     share = None

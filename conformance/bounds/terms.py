@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds.arithmetic import Limit
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.window import divisors, transposed, window_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -52,7 +53,7 @@ def seen(
     size = np.abs(np.asarray(terms, np.float64))
     counted = size < np.inf
     # What is at most half of the smallest number is rounded to zero.
-    counted &= size > float(np.finfo(dtype).smallest_subnormal) / 2
+    counted &= size > float(finfo(dtype).smallest_subnormal) / 2
     if results is not terms:
         counted &= np.isfinite(results)
     total = int(np.count_nonzero(counted))

@@ -11,6 +11,7 @@ from conformance.slips import (  # noqa: F401
     affine,
     conv,
     general,
+    half,
     loss,
     loss_options,
     norm,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Array, Arrays, Base, Outputs, sigmoid
 
@@ -76,7 +77,7 @@ def _relu_gradient_times_activation(case: Case, a: Arrays, base: Base) -> Output
     variants=({"leak": 0.01}, {"leak": 0.1}, {"leak": 0.2}),
 )
 def _relu_leaky(case: Case, a: Arrays, base: Base, leak: float) -> Outputs:
-    leak = float(case.numpy_dtype.type(leak))
+    leak = float(case.working_dtype.type(leak))
     if case.op == "relu":
         return {"A": np.where(a["Z"] < 0, leak * a["Z"], a["Z"])}
     return {"dZ": np.where(a["Z"] > 0, 1.0, leak) * a["dA"]}
@@ -170,7 +171,7 @@ def _sigmoid_piecewise_linear(case: Case, a: Arrays, base: Base) -> Outputs:
     {"sigmoid": "A", "affine_activation_forward": "A", "sigmoid_backward": "dZ"},
 )
 def _sigmoid_underflows_early(case: Case, a: Arrays, base: Base) -> Outputs:
-    smallest = 1.0 / float(np.finfo(case.numpy_dtype).max)
+    smallest = 1.0 / float(finfo(case.working_dtype).max)
 
     def cut(s: Array) -> Array:
         return np.where(s < smallest, 0.0, s)
@@ -187,7 +188,7 @@ def _sigmoid_underflows_early(case: Case, a: Arrays, base: Base) -> Outputs:
 )
 def _sigmoid_overflows(case: Case, a: Arrays, base: Base) -> Outputs:
     with np.errstate(all="ignore"):
-        power = np.exp(a["Z"]).astype(case.numpy_dtype).astype(np.float64)
+        power = np.exp(a["Z"]).astype(case.working_dtype).astype(np.float64)
         return {"A": power / (1.0 + power)}
 
 

@@ -206,7 +206,7 @@ def _softmax(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Output
         return {"probs": np.zeros(x.shape)}
     top = {"row": x.max(axis, keepdims=True), "all": x.max(), "none": np.zeros(())}[shift]
     # Overflow has to happen where it happens for the case's dtype, not where it happens in float64.
-    form = np.float64 if shift == "row" else case.numpy_dtype
+    form = np.float64 if shift == "row" else case.working_dtype
     powers = np.exp(x - top).astype(form).astype(np.float64)
     total = powers.sum(axis, keepdims=True).astype(form).astype(np.float64)
     return {"probs": powers / total}

@@ -86,7 +86,7 @@ def _value(name: str) -> Callable[..., Outputs]:
 
 
 def _leak(case: Case, leak: float | None) -> float:
-    return float(case.numpy_dtype.type(float(str(case.value("a"))) if leak is None else leak))
+    return float(case.working_dtype.type(float(str(case.value("a"))) if leak is None else leak))
 
 
 def _gradient(name: str) -> Callable[..., Outputs]:
@@ -186,7 +186,7 @@ def _log_softmax(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Ou
     if x.size == 0:
         return {"logp": np.zeros(x.shape)}
     top = {"row": x.max(axis, keepdims=True), "all": x.max(), "none": np.zeros(())}[shift]
-    form = np.float64 if shift == "row" else case.numpy_dtype
+    form = np.float64 if shift == "row" else case.working_dtype
     total = np.exp(x - top).astype(form).astype(np.float64).sum(axis, keepdims=True).astype(form)
     return {"logp": x - top - np.log(total.astype(np.float64))}
 

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.slips.catalogue import Slip
 from conformance.slips.core import Array, reference
 from conformance.slips.rounding import APART, Rounding, agrees, apart, distance, rounding
@@ -37,7 +38,7 @@ class Evidence:
         self.expected = np.asarray(right, np.float64)
         self.got = self.expected if got is None else np.asarray(got, np.float64)
         self.finite = all(bool(np.isfinite(v).all()) for v in self.arrays.values())
-        self._unit = float(np.finfo(case.numpy_dtype).eps) / 2
+        self._unit = float(finfo(case.numpy_dtype).eps) / 2
         self._exact = kind_of(case) == "exact"
         self._known: dict[str, list[Prediction]] = {}
         self._limits: dict[float, Rounding | None] = {}

@@ -220,7 +220,7 @@ _EPSILON = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16
     variants=tuple({"epsilon": e, "both": both} for e in _EPSILON for both in (False, True)),
 )
 def _log_clipped(case: Case, a: Arrays, base: Base, epsilon: float, both: bool) -> Outputs:
-    low, high = (float(case.numpy_dtype.type(x)) for x in (epsilon, 1.0 - epsilon))
+    low, high = (float(case.working_dtype.type(x)) for x in (epsilon, 1.0 - epsilon))
     return base(case, {**a, "AL": np.clip(a["AL"], low, high if both else None)})
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.slips.catalogue import outputs_of, slip
 from conformance.slips.core import Array, Arrays, Base, Outputs
 
 _EXACT = ("pad3d", "pad3d_backward", "create_mask_from_window", "arr2col", "col2arr", "relu")
-_ARITHMETIC = {op: outputs for op, outputs in outputs_of().items() if op not in (*_EXACT, "distribute_value")}
+ROUNDED = {op: outputs for op, outputs in outputs_of().items() if op not in (*_EXACT, "distribute_value")}
 
 
 #: Where a subnormal input, or output, can occur at all: upstream gradients are not subnormal.
@@ -36,7 +37,7 @@ def _narrow(case: Case, a: Arrays, base: Base, bits: int, truncate: bool) -> Out
 @slip(
     "inputs-bfloat16",
     "The inputs are rounded to bfloat16 (8 significant bits).",
-    _ARITHMETIC,
+    ROUNDED,
     variants=({"truncate": False}, {"truncate": True}),
 )
 def _inputs_bfloat16(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
@@ -46,7 +47,7 @@ def _inputs_bfloat16(case: Case, a: Arrays, base: Base, truncate: bool) -> Outpu
 @slip(
     "inputs-tf32",
     "The inputs are rounded to 11 significant bits (TF32, float16).",
-    _ARITHMETIC,
+    ROUNDED,
     variants=({"truncate": False}, {"truncate": True}),
 )
 def _inputs_tf32(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
@@ -82,7 +83,7 @@ def _computed_in_float32(case: Case, a: Arrays, base: Base) -> Outputs:
     variants=({"when": "inputs"}, {"when": "outputs"}, {"when": "inputs outputs"}),
 )
 def _subnormals_flushed(case: Case, a: Arrays, base: Base, when: str) -> Outputs:
-    tiny = float(np.finfo(case.numpy_dtype).tiny)
+    tiny = float(finfo(case.numpy_dtype).tiny)
 
     def flush(values: Arrays) -> Outputs:
         return {name: v if name == "Y" else np.where(np.abs(v) < tiny, 0.0, v) for name, v in values.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Arrays, Base, Outputs
 from conformance.slips.windows import patches
@@ -55,7 +56,7 @@ def _pool_max_starts_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
     {"pool_forward": "A"},
 )
 def _pool_max_starts_at_smallest_positive(case: Case, a: Arrays, base: Base) -> Outputs:
-    smallest = float(np.finfo(case.numpy_dtype).tiny)
+    smallest = float(finfo(case.numpy_dtype).tiny)
     return base(case, a, start=smallest) if case.word("mode") == "max" else {}
 
 

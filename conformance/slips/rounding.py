@@ -14,6 +14,7 @@ import numpy as np
 
 from conformance.calls_units import EPSILON
 from conformance.case import Case
+from conformance.formats import finfo
 from conformance.slips.core import Array, Arrays, reference
 from conformance.window import window_of
 
@@ -52,7 +53,7 @@ class Rounding:
 def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None:
     """The limits for one output at unit roundoff `unit`; None where each result is rounded once."""
     op = case.op
-    tiny = float(np.finfo(case.numpy_dtype).smallest_subnormal)
+    tiny = float(finfo(case.numpy_dtype).smallest_subnormal)
     absolute = {name: v if name == "Y" else np.abs(v) for name, v in a.items()}
     sum_of = _terms(case, output) * unit
     if op == "affine_activation_forward" and case.word("activation") == "sigmoid":
@@ -80,7 +81,7 @@ def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None
         return _of_units(case, a, output, unit)
     if op.startswith("softmax"):
         # exp(x) has a relative error of |x| units, and x beyond the range of exp shows as an infinity.
-        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(np.finfo(case.numpy_dtype).max))))
+        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(finfo(case.working_dtype).max))))
         if op == "softmax":
             return Rounding(0.0, 0.0, spread, 16 * tiny)
         size = largest(a["dprobs"]) if "dprobs" in a else 1.0 / max(case["m"], 1)
@@ -100,13 +101,13 @@ def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None
 
 def _of_units(case: Case, a: Arrays, output: str, unit: float) -> Rounding:
     """For the functions of `core_units`."""
-    op, tiny = case.op, float(np.finfo(case.numpy_dtype).smallest_subnormal)
+    op, tiny = case.op, float(finfo(case.numpy_dtype).smallest_subnormal)
     if op in ("leaky_relu", "leaky_relu_backward", "global_average_pool_backward"):
         return Rounding(0.0, 0.0, 4 * unit, 2 * tiny)
     if op == "global_average_pool_forward":
         return Rounding((case["h"] * case["w"] + 2) * unit, largest(a["A_prev"]), 4 * unit, 16 * tiny)
     if op.startswith("log_softmax"):
-        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(np.finfo(case.numpy_dtype).max))))
+        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(finfo(case.working_dtype).max))))
         size = largest(a["dlogp"]) * case["n"] if "dlogp" in a else 1.0
         return Rounding(spread, size, 4 * unit, 16 * tiny)
     if op.startswith("batch_norm"):
