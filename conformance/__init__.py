@@ -3,6 +3,7 @@
 Imports run one way, top to bottom:
 
 ``operations``, ``case``      the functions judged; a case is one line of text
+``formats``                   its dtypes: what arrays are stored in, what sums are computed in
 ``stream``, ``fills``         integers that are the same everywhere; values made of them
 ``family``, ``families``      what a kind of values is; the named kinds
 ``data``                      the arrays of a case

@@ -71,17 +71,18 @@ def tree(tmp_path_factory):
     return place
 
 
-def judged(tree):
+def judged(tree, *options):
     return run(
         tree, "-m", "conformance", "run", "--ops", "hardtanh*", "--cases", "40", "--workers", "1",
-        "--out", str(tree / "report"),
+        "--out", str(tree / "report"), *options,
     )  # fmt: skip
 
 
 def test_the_new_operation_agrees(tree):
-    done = judged(tree)
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert "160 cases, 160 passed, 0 failed, 0 absent" in done.stdout
+    for options in ((), ("--dtype", "f16", "bf16")):
+        done = judged(tree, *options)
+        assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+        assert "160 cases, 160 passed, 0 failed, 0 absent" in done.stdout
     assert str(tree) in run(tree, "-c", "import cnnref; print(cnnref.__file__)").stdout
 
 

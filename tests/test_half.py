@@ -13,6 +13,7 @@ from torch.nn import functional
 import cnnref
 from cnnref import _half
 from tests.calls import ARRAYS, NAMES, arguments, outputs
+from tests.further_calls import calls
 
 HALF = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -67,6 +68,20 @@ def test_every_function_is_float32_rounded_once(module, function, name):
             assert any((np.float64(m) != r).any() for m, r in zip(got, expected, strict=True)), (
                 "nothing rounded"
             )
+
+
+@either
+@pytest.mark.parametrize("call", [c for c in calls() if ":f32:" in c.name], ids=lambda c: c.name)
+def test_transposed_convolutions_and_options_of_losses_too(call, name):
+    half = {n: a.astype(HALF[name]) if a.dtype == np.float32 else a for n, a in call.arrays.items()}
+    got, right = call.run(half), call.run({n: widened(a) for n, a in half.items()})
+    for output, value in got.items():
+        if isinstance(value, float):
+            assert value == right[output]
+        else:
+            assert value.dtype == HALF[name]
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(bits(value), bits(right[output].astype(HALF[name])))
 
 
 def nearest(x, significant, lowest, largest):
