@@ -30,9 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     many: dict[str, Any] = {"action": "append", "default": []}
     group.addoption("--conformance-ops", **many, metavar="OP", help="operations or shell patterns of them")
-    group.addoption(
-        "--conformance-dtype", **many, metavar="DTYPE", help="default f32 f64; f16, bf16"
-    )
+    group.addoption("--conformance-dtype", **many, metavar="DTYPE", help="default f32 f64; f16, bf16")
     group.addoption("--conformance-seed", type=int, default=0, metavar="S", help="seeds shapes and data")
 
 

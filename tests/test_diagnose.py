@@ -25,6 +25,7 @@ from conformance.diagnose import (
     explain,
 )
 from conformance.families import FAMILIES
+from conformance.formats import HALF
 from conformance.operations import OPERATIONS, WORDS
 from conformance.oracle import evaluate
 from conformance.slips import CATALOGUE, Slip
@@ -169,6 +170,8 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
     slips = [s for s in catalogue() if s.applies(op, output) and s.id not in BY_EXPERIMENT]
     assert slips
     dtypes = ["f32", "f64"] if any(s.signature for s in slips) else ["f32"]
+    if any("half" in s.id for s in slips):
+        dtypes += [*HALF]
     evidence = [Evidence(c, draw(c), output, None, None) for d in dtypes for c in cases(op, 40, d)]
     for options in POOL_OPTIONS if op.startswith("pool") else ():
         case = Case.parse(f"{op}:f32:m2h8w11c5_{options}:1")
