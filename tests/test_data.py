@@ -291,10 +291,9 @@ def test_missing_classes_are_missing_and_labels_in_range(run):
         if "Y" in arrays and case["m"]:
             ignored = case.value("ignore")
             counted = arrays["Y"] if ignored == "none" else arrays["Y"][arrays["Y"] != ignored]
-            assert counted.size
+            assert counted.size or case["m"] == 1
             assert ignored == "none" or case["m"] == 1 or counted.size < case["m"]
-            assert counted.min() >= 0
-            assert counted.max() < case["n"]
+            assert ((counted >= 0) & (counted < case["n"])).all()
 
 
 def test_shifted_logits_overflow_a_naive_softmax_in_both_dtypes():
