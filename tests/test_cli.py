@@ -33,7 +33,10 @@ def test_defaults():
 
 def test_lists_are_separated_by_commas_or_repeated():
     found = options("--ops", "relu,conv_*", "--ops", "pad3d", "--dtype", "float64", "--dtype", "f32,float32")
-    assert found.operations == ("pad3d", "conv_single_step", "conv_forward", "conv_backward", "relu")
+    assert found.operations == (
+        "pad3d", "conv_single_step", "conv_forward", "conv_backward", "conv_transpose_forward",
+        "conv_transpose_backward", "relu",
+    )  # fmt: skip
     assert found.dtypes == ("f32", "f64")
     assert options("--dtype", "float64").dtypes == ("f64",)
 
