@@ -52,7 +52,9 @@ cdef inline void lane_rows(
     cdef real* target
     cdef int pixels, p
     cdef bint fits
-    cdef bint sliding = valid == width and can_slide(plan.stride_w, plan.dilation_w, plan.window_w, plan.channels)
+    cdef bint sliding = (
+        valid == width and can_slide(plan.stride_w, plan.dilation_w, plan.window_w, plan.channels, width, <real>0)
+    )
     for y in range(top, bottom):
         alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
         x = from_x

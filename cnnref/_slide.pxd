@@ -134,9 +134,14 @@ cdef inline apart slide_7_by_1_vector(
         slide_tiles(7, 8, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
 
 
-cdef inline bint can_slide(Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t taps, Py_ssize_t inner) noexcept nogil:
-    """Whether there is a tile for windows of `taps` columns of `inner` terms."""
-    return stride == 1 and dilation == 1 and inner == 1 and (taps == 3 or taps == 5 or taps == 7)
+cdef inline bint can_slide(
+    Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t taps, Py_ssize_t inner, int columns, real kind
+) noexcept nogil:
+    """Whether there is a tile for windows of `taps` columns of `inner` terms, on a panel of whole vectors."""
+    return (
+        stride == 1 and dilation == 1 and inner == 1 and (taps == 3 or taps == 5 or taps == 7)
+        and columns % lanes(kind) == 0
+    )
 
 
 cdef inline void slide(

@@ -131,6 +131,16 @@ def test_groups(n_C_prev, n_C, groups):
         check((*shape, n_C_prev), f, n_C, hparameters | {"groups": groups}, dtype, number)
 
 
+@pytest.mark.parametrize("f", [3, 5, 6, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_panels_of_every_width(f, stride):
+    """Whole panels, and what is left of them: no vector may reach into the next pixel's channels."""
+    for n_C in (*range(4, 26), 33, 40, 56, 63, 64, 65, 71, 72, 73, 80, 96, 104, 136):
+        for dtype in (np.float32, np.float64):
+            hparameters = {"stride": stride, "pad": f // 2, "groups": n_C}
+            check((2, 9, 16, n_C), (f, f), n_C, hparameters, dtype, n_C)
+
+
 def test_no_samples_no_channels_no_filters():
     for m, n_C_prev, n_C, groups in (
         (0, 4, 6, 2),
