@@ -153,15 +153,15 @@ def pad3d(input, stride=1):
     """
     cdef ndarray x, out
     cdef cnp.npy_intp[4] shape
-    cdef Py_ssize_t pad, inner, margin, item
+    cdef Py_ssize_t pad, inner, margin, pixel
     cdef const char* x_data
     cdef char* out_data
     cdef int status = 0
     x, pad, shape[1], shape[2] = check_pad3d(input, stride)
     shape[0], shape[3] = x.shape[0], x.shape[3]
     out = empty(x, 4, shape)
-    item = cnp.PyArray_ITEMSIZE(x)
-    inner, margin = x.shape[2] * shape[3] * item, pad * shape[3] * item
+    pixel = x.shape[3] * cnp.PyArray_ITEMSIZE(x)
+    inner, margin = x.shape[2] * pixel, pad * pixel
     x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
     with nogil:
         if inner + 2 * margin > 0:
@@ -199,7 +199,7 @@ def pad3d_backward(doutput, stride=1):
     """
     cdef ndarray x, out
     cdef cnp.npy_intp[4] shape
-    cdef Py_ssize_t pad, inner, margin, item
+    cdef Py_ssize_t pad, inner, margin, pixel
     cdef const char* x_data
     cdef char* out_data
     cdef int status = 0
@@ -207,8 +207,8 @@ def pad3d_backward(doutput, stride=1):
     shape[0], shape[3] = x.shape[0], x.shape[3]
     shape[1], shape[2] = x.shape[1] - 2 * pad, x.shape[2] - 2 * pad
     out = empty(x, 4, shape)
-    item = cnp.PyArray_ITEMSIZE(x)
-    inner, margin = shape[2] * shape[3] * item, pad * shape[3] * item
+    pixel = x.shape[3] * cnp.PyArray_ITEMSIZE(x)
+    inner, margin = shape[2] * pixel, pad * pixel
     x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
     with nogil:
         if inner > 0:

@@ -125,6 +125,7 @@ CONV_OPTIONS = (
         )
         for n, c in ((2, 4), (3, 9))
     ),
+    ("depthwise-72", "cnnref 0.1: a tile of 16 columns on the 8 that 64 left", "m2h6w9c72_f3k72_s1p1_g72"),
     ("depthwise-large", LARGE, "m2h29w30c70_f3k70_s1p1_g70"),
     ("groups-large", LARGE, "m2h15w16c64_f3k48_s1p1_g2"),
 )
