@@ -160,8 +160,10 @@ class Drawing:
         self._text = f"{operation.name}:{dtype}:{seed}"
         self._first = int(Stream(self._text).raw((1,))[0]) % _SEEDS
         self._rows = covering.rows(operation.name)
-        self._pairs = _pairs(operation)
         self._families = [family for family in FAMILIES.values() if operation.name in family.operations]
+        if not self._families:
+            raise AssertionError(f"no data family goes with {operation.name}")
+        self._pairs = _pairs(operation)
 
     def covering(self, number: int) -> Case:
         """The case of row `number` of those that cover the options."""
