@@ -58,7 +58,7 @@ OPTIONS = 4
 
 #: One case in so many is drawn, even where there are more corners than cases: the corners of some operations
 #: have one row, or one channel, all of them.
-DRAWN = 10
+DRAWN = 12
 
 #: So many draws without a shape that meets the rules are a defect.
 _ATTEMPTS = 10_000
