@@ -1,4 +1,4 @@
-"""The gradient of filters and biases where channels do not mix: see ``_lanes.pxd`` for the tile.
+"""The gradient of filters and biases where channels do not mix: see ``_lane_taps.pxd`` for the tile.
 
 The batch is cut, and the sums of chunks and of groups of chunks are added, as in ``_outer.pxd``. Within a chunk each element
 of `dW` is one chain over its pixels in the order (sample, row, column), the padding taken as zeros.
@@ -7,7 +7,8 @@ of `dW` is one chain over its pixels in the order (sample, row, column), the pad
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._lanes cimport LANE_ROWS, sum_lanes, sum_width, taps_of_tile
+from cnnref._lane_taps cimport sum_lanes, sum_width, taps_of_tile
+from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
 from cnnref._plan cimport Correlation, span_h, span_w
