@@ -24,6 +24,7 @@ from conformance.family import Family
 from conformance.formats import KNOWN
 from conformance.operations import OPERATIONS, WORDS, Operation
 from conformance.options import Value
+from conformance.sample import sample
 from conformance.stream import Stream
 
 #: What each parameter is drawn from.
@@ -134,18 +135,7 @@ def _cases(operation: Operation, dtype: str, count: int, seed: int, start: int, 
     if start < before:
         cases = [corner.case(dtype, seed) for corner in corners(operation.name)]
         cases += map(drawing.covering, range(known - len(cases)))
-        if before < known:
-            # A sample that does not depend on how the corners are ordered in their table. Where a single
-            # dropped term hardly shows, in long sums and flat tails, comes last.
-            large = {c.case(dtype, seed) for c in corners(operation.name) if c.name.startswith("large")}
-
-            def place(case: Case) -> tuple[bool, int]:
-                dim = case in large or case.family == "saturated"
-                return dim, int(Stream(f"{case}:sample").raw((1,))[0])
-
-            chosen = set(sorted(cases, key=place)[:before])
-            cases = [case for case in cases if case in chosen]
-        yield from cases[start:stop]
+        yield from sample(cases, before)[start:stop]
     yield from map(drawing.further, range(max(start - before, 0), stop - before))
 
 
