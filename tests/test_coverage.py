@@ -69,6 +69,7 @@ def test_the_reports_show_it(tmp_path):
     reached = len(summary["coverage"][OP]["pairs"]) - len(summary["coverage"][OP]["missing"])
     assert f"{reached} of {len(covering.pairs(OP))} pairs reached" in page
     assert "not reached" in page
+    assert "<code>rounding</code>rounding of the output" in page
     assert "Not reached: " in page
     assert f"| {reached} of {len(covering.pairs(OP))} |" in plain
     assert "p ceil **not reached**" not in plain
