@@ -6,7 +6,8 @@
 Order of summation, the same for every thread count, batch and instruction set: a sum over a row runs in 16 double
 accumulators, column j in accumulator ``j % 16``, which are then added pairwise (8 apart, 4, 2, 1 apart); by
 fused multiply-adds for the gradient. That takes ``sum_k e[k] dp[k] / S`` for the sum and ``e[j] (.. / S)`` for the
-product, e the exponentials and S their sum; only where the former overflows, each e is divided by S first. A row with NaN or +inf gives NaN, as in PyTorch.
+product, e the exponentials and S their sum; only where the former overflows, each e is divided by S first. A row with
+NaN or +inf gives NaN, as in PyTorch.
 
 Source: "R for Deep Learning (IV)", ``softmax``; the gradient is not in the post.
 """
