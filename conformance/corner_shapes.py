@@ -220,3 +220,26 @@ POOL_EMPTY = (
     ("empty-batch", EMPTY, "m0h5w7c3_f2s2"),
     ("no-channels", "torch refuses an image without channels", "m2h5w7c0_f2s2"),
 )
+
+LOSS_OPTIONS = (
+    *((f"smoothed-{n}", TAILS, f"m4n{n}_smooth0.1") for n in (2, 9, 16, 33)),
+    ("smoothed-rows", "pytorch #63122: the mean of smoothed rows", "m33n10_smooth0.25"),
+    (
+        "ignored-below",
+        "pytorch #69339, FlagGems #73: -100 gathered, and counted in the mean",
+        "m33n10_ignore-100",
+    ),
+    (
+        "ignored-above",
+        "pytorch #15508: an ignored label above the classes was out of bounds",
+        "m33n10_ignore255",
+    ),
+    ("ignored-class", "pytorch #63004: an ignored class keeps its part of the other rows", "m33n10_ignore3"),
+    (
+        "smoothed-ignored",
+        "pytorch #73205, tinygrad #3570: the shared part of ignored rows counted",
+        "m33n10_smooth0.1_ignore-100",
+    ),
+    ("smoothed-ignored-class", "pytorch #73205, sockeye #200", "m31n9_smooth0.25_ignore1"),
+    ("large-smoothed-ignored", LARGE, "m9000n3_smooth0.1_ignore1"),
+)

@@ -178,6 +178,9 @@ def _rows_table(op: str) -> Iterator[Row]:
     yield "empty-batch", "pytorch #70348, #116349: the mean of no rows", "m0n5", families[0]
     for params in ("m9000n3", "m60n700"):
         yield "large", LARGE, params, families[0]
+    if "cross_entropy" in op:
+        for name, source, params in shapes.LOSS_OPTIONS:
+            yield name, source, params, families[0]
 
 
 def _norm_table() -> Iterator[Row]:

@@ -135,8 +135,10 @@ NEGATIVE_SLOPE = Option(
 
 
 def _ignore_kind(params: Params) -> str:
-    value = params.get("ignore", "none")
-    return "none" if isinstance(value, str) else "outside" if value in (-100, -1) else "class"
+    value, classes = params.get("ignore", "none"), params["n"]
+    if not isinstance(value, int) or not isinstance(classes, int):
+        return "none"
+    return "class" if 0 <= value < classes else "outside"
 
 
 LABEL_SMOOTHING = Option(
