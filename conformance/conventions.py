@@ -228,17 +228,22 @@ def parse(items: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def offered(arrays: Arrays, settings: Settings) -> Arrays:
-    """The arrays as the implementation is given them: labels from 1 where it counts so."""
+def offered(case: Case, arrays: Arrays, settings: Settings) -> Arrays:
+    """The arrays as the implementation is given them: classes from 1 where it counts so."""
     if "Y" in arrays and settings.value("labels") == "one-based":
-        return {**arrays, "Y": arrays["Y"] + 1}
+        Y = arrays["Y"]
+        return {**arrays, "Y": np.where((Y >= 0) & (case["n"] > Y), Y + 1, Y)}
     return arrays
 
 
-def read(arrays: Arrays, settings: Settings) -> Arrays:
-    """The arrays as the oracle is given them: ranks for labels where the implementation takes ranks."""
+def read(case: Case, arrays: Arrays, settings: Settings) -> Arrays:
+    """The arrays as the oracle is given them: ranks for the labels that count where it takes ranks."""
     if "Y" in arrays and settings.value("labels") == "rank":
-        return {**arrays, "Y": np.unique(arrays["Y"], return_inverse=True)[1].reshape(-1).astype(np.int64)}
+        ranks = np.array(arrays["Y"], np.int64)
+        ignored = case.value("ignore")
+        counted = ranks != ignored if isinstance(ignored, int) else np.ones(ranks.shape, bool)
+        ranks[counted] = np.unique(ranks[counted], return_inverse=True)[1].reshape(-1)
+        return {**arrays, "Y": ranks}
     return arrays
 
 

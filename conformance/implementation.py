@@ -108,7 +108,7 @@ class Implementation:
         lacking = self.lacks(case)
         if lacking is not None:
             return Outcome(absent=f"not implemented: declares no option {lacking}")
-        given = inward(case, offered(arrays, self.settings), self.layout)
+        given = inward(case, offered(case, arrays, self.settings), self.layout)
         copies = {name: array.copy() for name, array in given.items()}
         try:
             with np.errstate(all="ignore"):

@@ -92,7 +92,7 @@ class Trial:
         self.settings = implementation.settings
         self.expected: dict[str, NDArray[np.float64]]
         self.limits: dict[str, Bound]
-        seen = read(self.arrays, self.settings)
+        seen = read(case, self.arrays, self.settings)
         expected = evaluate(case, seen)
         limits = bounds(case, seen, expected, implementation.arithmetic)
         self.expected, self.limits = adjusted(case, seen, expected, limits, self.settings)

@@ -171,7 +171,7 @@ def _expected(case: Case, arrays: Arrays, settings: Settings) -> dict[str, NDArr
     from conformance.bounds.table import bounds
     from conformance.oracle import evaluate  # imports torch, which other commands leave to their workers
 
-    seen = dict(read(arrays, settings))
+    seen = dict(read(case, arrays, settings))
     if settings.value("labels") == "one-based":  # the labels were handed out as they are
         seen["Y"] = seen["Y"] - 1
     expected = evaluate(case, seen)

@@ -99,7 +99,7 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
         text = text.replace("import numpy as np\n", "import ml_dtypes\nimport numpy as np\n", 1)
     text += f"{call_text.HELPERS}\n\n{_loading(spec)}"
     implementation = trial.implementation
-    given = inward(case, offered(trial.arrays, trial.settings), implementation.layout)
+    given = inward(case, offered(trial.case, trial.arrays, trial.settings), implementation.layout)
     text += "".join(f"{name} = {_array(value)}\n" for name, value in given.items())
     calls = call_text.lines(implementation, case, given, _array)
     text += "\n# What it is asked, as the contract says.\n" + "\n".join(calls) + "\n"

@@ -6,7 +6,8 @@ import pytest
 from conformance import cli
 from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic
-from conformance.conventions import CONVENTIONS, ConventionError, Settings, parse
+from conformance.case import Case
+from conformance.conventions import CONVENTIONS, ConventionError, Settings, offered, parse, read
 from conformance.generate import generate
 from conformance.implementation import Implementation
 from conformance.judge import Judge
@@ -69,3 +70,13 @@ def test_the_list_shows_every_convention(capsys):
     assert all(
         f"{c.name}: {c.text}" in shown and all(v in shown for v in c.values) for c in CONVENTIONS.values()
     )
+
+
+@pytest.mark.parametrize(("labels", "seen"), [("rank", [-100, 0, 1, -100, 0]), ("one-based", None)])
+def test_an_ignored_label_is_no_class_to_be_renumbered(labels, seen):
+    case = Case.parse("cross_entropy_cost:f64:m5n9_ignore-100:probabilities:0")
+    arrays, settings = {"Y": np.array([-100, 3, 8, -100, 3])}, Settings({"labels": labels})
+    assert offered(case, arrays, settings)["Y"].tolist() == (
+        [-100, 4, 9, -100, 4] if not seen else arrays["Y"].tolist()
+    )
+    assert read(case, arrays, settings)["Y"].tolist() == (seen or arrays["Y"].tolist())

@@ -21,7 +21,7 @@ from conformance.formats import finfo
 THREADS = 2
 
 #: What it takes beyond the plain calls.
-options = ("conv_*.*", "pool_*.*")
+options = ("conv_*.*", "pool_*.*", "cross_entropy_*.*")
 
 
 def _underflows_early(seen: Seen) -> Any:
@@ -190,14 +190,24 @@ def softmax(X: Any) -> tuple[Any, Any]:
     return _forward(lambda x: torch.softmax(x, 1), X)
 
 
-def cross_entropy_cost(AL: Any, Y: Any) -> tuple[Any, Any]:
-    """The mean of minus the logarithm of the labels' probabilities alone."""
+def cross_entropy_cost(
+    AL: Any, Y: Any, label_smoothing: float = 0.0, ignore_index: int | None = None
+) -> tuple[Any, Any]:
+    """The mean of minus the logarithms that have a part in it: those of the labels, or of all classes."""
     labels = torch.from_numpy(np.asarray(Y, np.int64).reshape(-1, 1))
-    loss, cache = _forward(lambda p: -torch.log(p.gather(1, labels)).mean(), AL)
-    return float(loss), cache
+    rows = labels[:, 0] == labels[:, 0] if ignore_index is None else labels[:, 0] != ignore_index
+
+    def loss(p: Tensor) -> Tensor:
+        found = -torch.log(p[rows].gather(1, labels[rows])).mean()
+        if not label_smoothing:
+            return found
+        return (1 - label_smoothing) * found - label_smoothing * torch.log(p[rows]).mean()
+
+    value, cache = _forward(loss, AL)
+    return float(value), cache
 
 
-def cross_entropy_backward(cache: Any) -> Any:
+def cross_entropy_backward(cache: Any, label_smoothing: float = 0.0, ignore_index: int | None = None) -> Any:
     """Autograd of `cross_entropy_cost`."""
     return _backward(np.ones((), cache[0].detach().numpy().dtype), cache)
 
