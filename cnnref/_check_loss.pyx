@@ -60,12 +60,14 @@ cdef tuple _options(str function, object label_smoothing, object ignore_index):
     if not 0 <= smoothing <= 1:
         raise ValueError(f"{function}: label_smoothing must be from 0 to 1, got {smoothing}")
     if ignore_index is not None:
-        if isinstance(ignore_index, (bool, np.bool_)) or not hasattr(ignore_index, "__index__"):
+        try:
+            if isinstance(ignore_index, (bool, np.bool_)):
+                raise TypeError
+            ignored = ignore_index.__index__()
+        except (AttributeError, TypeError):
             raise TypeError(
                 f"{function}: ignore_index must be an integer or None, got {type(ignore_index).__name__}"
-            )
-        try:
-            ignored = ignore_index.__index__()
+            ) from None
         except OverflowError:
             raise ValueError(f"{function}: ignore_index is out of range, got {ignore_index}") from None
     return smoothing, ignore_index is not None, ignored

@@ -64,7 +64,7 @@ GROUPS = [
 SMOOTHING = real("label_smoothing", -1e-9, -1, 1 + 1e-9, 2)
 IGNORED = [
     *each("ignore_index", 2**63, -(2**63) - 1, error=ValueError),
-    *each("ignore_index", True, 0.5, -100.0, "none", [0], error=TypeError),
+    *each("ignore_index", True, 0.5, -100.0, "none", [0], np.zeros(1), error=TypeError),
 ]
 AMOUNT = [
     *each("stride", -1, 2**63, error=ValueError),
