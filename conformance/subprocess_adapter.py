@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -60,6 +61,8 @@ class Program:
         self._command, self._patience = list(command), ANSWER * time_limit
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: BinaryIO | None = None
+        # Called at the latest when this object is gone: it holds the pipes, so that none is collected before.
+        self._ending: weakref.finalize[..., Any] | None = None
         self._buffer = b""
         self._allowed = self._deadline = 0.0
         self._functions: frozenset[str] | None = None
@@ -96,19 +99,9 @@ class Program:
 
     def close(self) -> None:
         """End the program."""
-        process, self._process, self._buffer = self._process, None, b""
-        if process is not None:
-            process.kill()
-            for pipe in (process.stdin, process.stdout, self._errors):
-                try:
-                    if pipe is not None:
-                        pipe.close()
-                except OSError:  # what was not written yet is lost with the program
-                    pass
-            process.wait()
-
-    def __del__(self) -> None:
-        self.close()
+        self._process, self._buffer = None, b""
+        if self._ending is not None:
+            self._ending()
 
     def _introduced(self) -> list[str]:
         """What the program says it is: ``functions NAME ...``, before it ``layout NCHW`` and
@@ -180,6 +173,7 @@ class Program:
         except OSError as error:
             self._errors.close()
             raise ProgramError(f"{self._command[0]}: {error.strerror}") from error
+        self._ending = weakref.finalize(self, _stop, self._process, self._errors)
 
     def _send(self, request: bytes, patience: float) -> None:
         """Write in a thread of its own: a program that answers before it has read all would block both."""
@@ -241,6 +235,17 @@ class Program:
 
     def _protocol(self, got: str, expected: str) -> ProgramError:
         return ProgramError(f"the program answered {got[:80]!r}, expected {expected}")
+
+
+def _stop(process: subprocess.Popen[bytes], errors: BinaryIO) -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout, errors):
+        try:
+            if pipe is not None:
+                pipe.close()
+        except OSError:  # what was not written yet is lost with the program
+            pass
+    process.wait()
 
 
 def _write(pipe: Any, request: bytes) -> None:

@@ -21,6 +21,7 @@ from tests.planted import FAULTS, implementation
 #: One shape of each layer in which every identity can be asked.
 SHAPES = {
     "conv": ("m3h5w7c2_f3k4_s2p1",),
+    "conv_transpose": ("m3h4w5c2_f3k4_s1p0",),
     "affine": ("m3i5o4",),
     "affine_activation": ("m3i5o4_relu", "m3i5o4_NULL"),
     "pool": ("m2h7w8c4_f3s2_max", "m2h7w8c4_f3s2_average", "m2h6w9c4_f4s1_average"),
