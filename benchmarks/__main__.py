@@ -171,7 +171,7 @@ def main() -> int:
     result = measure(wanted, plan, 1.5 if options.quick else options.minutes, whole)
     write(result, options.out)
     for name in summary.unexplained(result["rows"]):
-        print(f"{name}: below 1.0, and benchmarks/layers.py does not say why", file=sys.stderr)
+        print(f"{name}: below 1.0, and benchmarks/limits.py does not say why", file=sys.stderr)
     print(f"{options.out / 'bench.md'}: {len(wanted)} rows in {result['seconds']:.0f} s")
     return 0
 
