@@ -12,7 +12,7 @@ from conformance.case import Case
 from conformance.slips.catalogue import slip
 from conformance.slips.core import Array, Arrays, Base, Outputs
 from conformance.slips.core_conv import blocks
-from conformance.window import counts_padding, pair, window_of
+from conformance.window import Window, counts_padding, pair, window_of
 
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
 _TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
@@ -67,22 +67,25 @@ def _dilation_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, window=window_of(case).but(d=(1, 1)))
 
 
+def _exchanged(case: Case, what: str) -> Window:
+    """The window of a case with one setting of its rows and columns exchanged."""
+    window = window_of(case)
+    return window.but(**{what: (getattr(window.columns, what), getattr(window.rows, what))})
+
+
 @slip("dilation-exchanged", "The dilations of rows and columns are exchanged.", _WINDOWED)
 def _dilation_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    window = window_of(case)
-    return base(case, a, window=window.but(d=(window.columns.d, window.rows.d)))
+    return base(case, a, window=_exchanged(case, "d"))
 
 
 @slip("stride-exchanged", "The strides of rows and columns are exchanged.", _WINDOWED)
 def _stride_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    window = window_of(case)
-    return base(case, a, window=window.but(s=(window.columns.s, window.rows.s)))
+    return base(case, a, window=_exchanged(case, "s"))
 
 
 @slip("padding-exchanged", "The paddings of rows and columns are exchanged.", _WINDOWED)
 def _padding_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    window = window_of(case)
-    return base(case, a, window=window.but(before=(window.columns.before, window.rows.before)))
+    return base(case, a, window=_exchanged(case, "before"))
 
 
 @slip(
