@@ -20,20 +20,6 @@ cdef inline Py_ssize_t output_extent(Py_ssize_t n, Py_ssize_t f, Py_ssize_t stri
     return room // stride + 1 if room >= 0 else 0
 
 
-cdef inline Py_ssize_t first_tap(Py_ssize_t start, Py_ssize_t f) noexcept nogil:
-    """First tap of a window starting at `start` that lies at element 0 or after; `f` if none does."""
-    if start >= 0:
-        return 0
-    return -start if -start < f else f
-
-
-cdef inline Py_ssize_t end_tap(Py_ssize_t start, Py_ssize_t f, Py_ssize_t n) noexcept nogil:
-    """One past the last tap of a window starting at `start` that lies before element `n`; 0 if none does."""
-    if n - start >= f:
-        return f
-    return n - start if n > start else 0
-
-
 cdef inline Py_ssize_t first_window(Py_ssize_t x, Py_ssize_t f, Py_ssize_t stride) noexcept nogil:
     """First window that covers element `x`, counted with the padding (``x + pad``)."""
     return (x - f) // stride + 1 if x >= f else 0
