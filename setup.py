@@ -63,6 +63,8 @@ KERNELS = (
     "elementary",
     "reorder",
 )
+#: Modules of the suite: what it does for each element of each output.
+SUITE = ("elements",)
 
 #: The one table of Cython directives.
 DIRECTIVES = {
@@ -150,19 +152,21 @@ def extensions() -> list[Extension]:
         "libraries": ["m"],
         "depends": depends,
     }
+    once = [f"cnnref.{name}" for name in SHARED] + [f"conformance.{name}" for name in SUITE]
+    kernels = [f"cnnref.{name}" for name in KERNELS]
     translated = {
-        extension.name.rpartition(".")[2]: extension.sources
+        extension.name: extension.sources
         for extension in cythonize(
-            [Extension(f"cnnref.{name}", [f"cnnref/{name}.pyx"]) for name in SHARED + KERNELS],
+            [Extension(name, [f"{name.replace('.', '/')}.pyx"]) for name in (*once, *kernels)],
             compiler_directives=DIRECTIVES,
         )
     }
-    return [
-        Extension(f"cnnref.{name}", translated[name], extra_compile_args=compile_args, **common)
-        for name in SHARED
-    ] + [
+    return [Extension(name, translated[name], extra_compile_args=compile_args, **common) for name in once] + [
         Extension(
-            f"cnnref._{isa}.{name}", translated[name], extra_compile_args=compile_args + flags, **common
+            f"cnnref._{isa}.{name}",
+            translated[f"cnnref.{name}"],
+            extra_compile_args=compile_args + flags,
+            **common,
         )
         for isa, flags in instruction_sets().items()
         for name in KERNELS

@@ -9,7 +9,7 @@ Imports run one way, top to bottom:
 ``data``                      the arrays of a case
 ``corners``, ``generate``     the shapes that broke real kernels; the cases of a run
 ``oracle``                    the right answer: PyTorch autograd in float64
-``bounds``, ``compare``       how far from it rounding may lead; the verdict on an output
+``bounds``, ``compare``       how far from it rounding may lead; the verdict on an output (``elements``)
 ``implementation``            the module under test
 ``diagnose``, ``slips``       which known mistake explains a failure
 ``findings``, ``power``       where it is wrong, in the smallest case; what a run would have caught

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,13 @@ from numpy.typing import NDArray
 
 from conformance.bounds import Bound
 from conformance.bounds.storage import spacing
+from conformance.elements import compared
 from conformance.formats import finfo
 
+_FLOAT64 = np.dtype(np.float64)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of comparing one output.
 
@@ -77,9 +82,7 @@ def compare(
         return Verdict("passed", bound.tier, 0.0, 0.0)
     if bound.target is not None:
         expected = bound.target
-    form = stored or dtype or np.dtype(np.float64)
-    with np.errstate(all="ignore"):
-        return _values(np.asarray(got, np.float64), expected, bound, form)
+    return _values(got, expected, bound, stored or dtype or _FLOAT64)
 
 
 def _form(got: Any, expected: NDArray[np.float64], dtype: np.dtype[Any] | None) -> str:
@@ -100,94 +103,45 @@ def _type(value: Any) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
-def _values(
-    got: NDArray[np.float64], expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any]
-) -> Verdict:
-    if (got == expected).all():
-        first = (0,) * expected.ndim
-        return Verdict("passed", bound.tier, 0.0, 0.0, first, float(expected[first]), float(got[first]))
-    limit = _shaped(bound.limit, expected)
-    error = np.abs(got - expected)
-    regular: Any = True
-    if not error.max() < np.inf:
-        regular = np.isfinite(error)
-        place = _nonfinite(got, expected, limit, _overflowing(dtype))
-        if place is not None:
-            value, wanted = float(got[place]), float(expected[place])
-            return Verdict("failed", bound.tier, None, None, place, wanted, value, _unequal(value, wanted))
-        error = np.where(regular, error, 0.0)  # equal infinities, NaN where NaN belongs
-    worst, fraction = _worst(error, limit)
-    finite = expected if regular is True else np.where(regular, expected, 0.0)
-    ulps = float((error / spacing(finite, dtype)).max())
-    place = tuple(int(i) for i in np.unravel_index(worst, expected.shape))
-    found = (ulps, fraction, place, float(expected[place]), float(got[place]))
+def _values(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any]) -> Verdict:
+    unequal, exceeding, ulps, fraction, place, wanted, value, suspicion = compared(
+        got, expected, bound.limit, bound.statistical, _grid(dtype)
+    )
+    if not unequal:
+        return Verdict("passed", bound.tier, 0.0, 0.0, place, wanted, value)
+    if exceeding < 0:
+        return Verdict("failed", bound.tier, None, None, place, wanted, value, _unequal(value, wanted))
     if fraction > 1:
-        return Verdict("failed", bound.tier, *found, _too_far(bound, error, limit, ulps, fraction))
-    if bound.statistical is not None:
-        worst, share = _worst(error, _shaped(bound.statistical, expected))
-        if share > 1:
-            place = tuple(int(i) for i in np.unravel_index(worst, expected.shape))
-            reason = f"error is {share:.3g} times the statistical limit, within the a-priori bound"
-            found = (ulps, fraction, place, float(expected[place]), float(got[place]))
-            return Verdict("failed", bound.tier, *found, reason, suspect=True)
-    return Verdict("passed", bound.tier, *found)
+        reason = _too_far(bound, f"{exceeding} of {expected.size} elements", ulps, fraction)
+        return Verdict("failed", bound.tier, ulps, fraction, place, wanted, value, reason)
+    if suspicion is not None and suspicion[0] > 1:
+        share, place, wanted, value = suspicion
+        reason = f"error is {share:.3g} times the statistical limit, within the a-priori bound"
+        return Verdict("failed", bound.tier, ulps, fraction, place, wanted, value, reason, suspect=True)
+    return Verdict("passed", bound.tier, ulps, fraction, place, wanted, value)
 
 
-def _shaped(limit: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    return limit if limit.shape == expected.shape else np.broadcast_to(limit, expected.shape)
+@cache
+def _grid(dtype: np.dtype[Any]) -> tuple[float, float, float, float]:
+    """The numbers of `dtype`, as `elements.compared` takes them.
 
-
-def _overflowing(dtype: np.dtype[Any]) -> float:
-    """From where on a true value with its limit may be infinite in `dtype`.
-
-    In half the limit holds half a spacing for the rounding; the other half is what is rounded down.
+    In half the limit holds half a spacing for the rounding; the other half is what is rounded down to the
+    largest number.
     """
-    largest = float(finfo(dtype).max)
-    return largest + (float(spacing(np.asarray(largest), dtype)) if dtype.itemsize == 2 else 0.0)
-
-
-def _worst(error: NDArray[np.float64], limit: NDArray[np.float64]) -> tuple[int, float]:
-    """The flat index and the value of the largest share ``error / limit``; 0 / 0 is 0."""
-    share = error / limit
-    worst = int(share.argmax())  # NaN before everything else
-    if np.isnan(share.item(worst)):
-        share = np.where(error == 0, 0.0, share)
-        worst = int(share.argmax())
-    return worst, float(share.reshape(-1)[worst])
-
-
-def _nonfinite(
-    got: NDArray[np.float64], expected: NDArray[np.float64], limit: NDArray[np.float64], largest: float
-) -> tuple[int, ...] | None:
-    """The first place where NaN or an infinity stands on one side only.
-
-    An infinity is right where the true value, or one within the limit of it, is beyond the largest
-    number of the dtype: rounding to nearest gives it then.
-    """
-    same = (np.isnan(got) & np.isnan(expected)) | (got == expected)
-    overflow = np.isinf(got) & (np.abs(expected) + limit >= largest)
-    overflow &= (np.sign(got) == np.sign(expected)) | (limit >= largest)
-    finite = np.isfinite(got) & np.isfinite(expected)
-    # Where a partial sum may overflow, so may it on both sides: inf - inf.
-    unknown = np.isinf(limit) & np.isfinite(expected)
-    wrong = ~(same | overflow | finite | unknown)
-    if not wrong.any():
-        return None
-    return tuple(int(i) for i in np.unravel_index(int(wrong.argmax()), wrong.shape))
+    info = finfo(dtype)
+    largest = float(info.max)
+    beyond = float(spacing(np.asarray(largest), dtype)) if dtype.itemsize == 2 else 0.0
+    return float(info.tiny), 2.0 ** float(info.maxexp - 1), float(info.eps), largest + beyond
 
 
 def _unequal(got: float, expected: float) -> str:
     return f"is {got:g} where {expected:g} was expected"
 
 
-def _too_far(
-    bound: Bound, error: NDArray[np.float64], limit: NDArray[np.float64], ulps: float, fraction: float
-) -> str:
-    count = int((error > limit).sum())
-    share = f"{count} of {error.size} elements"
+def _too_far(bound: Bound, share: str, ulps: float, fraction: float) -> str:
     if bound.tier == "equal":
         return f"{share} differ, and nothing is rounded in this operation (largest {ulps:.3g} ulp)"
     if bound.tier == "exact":
         return f"{share} differ, and every partial sum of these data is exact (largest {ulps:.3g} ulp)"
-    times = "" if np.isinf(fraction) else f", at worst {fraction:.3g} times"
+    times = "" if math.isinf(fraction) else f", at worst {fraction:.3g} times"
     return f"{share} exceed the bound{times} (largest {ulps:.3g} ulp)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +18,13 @@ STATUSES = ("passed", "failed", "absent")
 #: How the reason of an output begins that passed in another shape, under ``--lenient-shapes``.
 REMARK = "shape remark: "
 
-_ENCODE = json.JSONEncoder(allow_nan=False).encode
+_ENCODE: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
+_QUOTED: Callable[[str], str] = json.encoder.encode_basestring_ascii
 
 Number = float | str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One output of one case, with the fields of a line in their order.
 
@@ -51,7 +53,16 @@ class Record:
 
     def line(self) -> str:
         """The record as one line of JSON, without the line feed."""
-        return _ENCODE(vars(self))
+        q, j = _QUOTED, _json
+        return (
+            f'{{"case": {q(self.case)}, "op": {q(self.op)}, "output": {q(self.output)}, '
+            f'"dtype": {q(self.dtype)}, "family": {q(self.family)}, "kind": {q(self.kind)}, '
+            f'"status": {q(self.status)}, "tier": {j(self.tier)}, '
+            f'"max_error_ulp": {j(self.max_error_ulp)}, "max_bound_fraction": {j(self.max_bound_fraction)}, '
+            f'"index": {"null" if self.index is None else self.index}, "expected": {j(self.expected)}, '
+            f'"got": {j(self.got)}, "detectability": {j(self.detectability)}, "corner": {j(self.corner)}, '
+            f'"reason": {q(self.reason)}, "diagnosis": {j(self.diagnosis)}}}'
+        )
 
     def but(self, **changes: Any) -> Record:
         """The same record with some fields changed."""
@@ -82,6 +93,15 @@ def from_verdict(
         corner=corner,
         reason=verdict.reason,
     )  # fmt: skip
+
+
+def _json(value: Number) -> str:
+    """A field as JSON has it."""
+    if value is None:
+        return "null"
+    if type(value) is float and math.isfinite(value):
+        return repr(value)
+    return _ENCODE(value)
 
 
 def plain(value: float | None) -> Number:

@@ -99,3 +99,25 @@ def test_spacing_is_numpys_down_to_the_smallest_normal(dtype):
     assert np.array_equal(spacing(values.astype(np.float64), np.dtype(dtype)), np.abs(np.spacing(values)))
     smallest = np.finfo(dtype).smallest_subnormal
     assert spacing(np.zeros(1), np.dtype(dtype))[0] == smallest
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_pass_over_the_elements_finds_what_numpy_finds(dtype, order):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        shape = tuple(rng.integers(1, 6, 3))
+        expected = rng.standard_normal(shape) * 2.0 ** rng.integers(-30, 10, shape)
+        limit = np.abs(expected) * 2.0 ** rng.integers(-12, -4, shape)
+        limit[rng.random(shape) < 0.1] = 0.0
+        got = np.asarray(expected + limit * rng.integers(-3, 3, shape) / 2, dtype, order=order)
+        error = np.abs(got.astype(np.float64) - expected)
+        with np.errstate(all="ignore"):
+            share = np.where(error == 0, 0.0, error / limit)
+        worst = tuple(map(int, np.unravel_index(share.argmax(), shape)))
+        verdict = compare(got, expected, bound(limit), np.dtype(dtype))
+        assert (verdict.index, verdict.max_bound_fraction) == (worst, share.max())
+        assert verdict.max_error_ulp == (error / spacing(expected, np.dtype(dtype))).max()
+        assert (verdict.expected, verdict.got) == (expected[worst], got[worst])
+        if share.max() > 1:
+            assert verdict.reason.startswith(f"{(error > limit).sum()} of {error.size} elements exceed")
