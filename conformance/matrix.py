@@ -140,8 +140,8 @@ def column(
     workers = Workers(spec, max(1, min(cores(), len(cases))), settings=settings)
     try:
         with closing(in_order(workers, batches(cases))) as judged:
-            for records in judged:
-                cells[records[0].op].add(records)
+            for case, records in judged:
+                cells[case.op].add(records)
                 tell(1)
         hazards = [
             _hazard(spec, Case.parse(text), settings) for text in HAZARDS if text.split(":")[0] in cells

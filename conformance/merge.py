@@ -69,9 +69,9 @@ def merge(directories: list[Path], out: Path) -> runner.Result:
     summary, total = Summary(), 0
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "results.jsonl", "w", encoding="utf-8", newline="\n") as results:
-        for records in merged(ordered, options.generate()):
+        for case, records in merged(ordered, options.generate()):
             total += 1
-            summary.add(records)
+            summary.add(case, records)
             results.write("".join(record.line() + "\n" for record in records))
     about = {key: facts[0][key] for key in _SAME}
     if any("shape_remarks" in found for found in facts):

@@ -7,8 +7,7 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Protocol
 
-from conformance.record import Record
-from conformance.workers import About, Batches, Judged
+from conformance.workers import About, Answer, Batches, Judged
 
 
 class Pool(Protocol):
@@ -27,9 +26,9 @@ class Pool(Protocol):
         """Number, case and records of each case of `queue`, in the order in which they finish."""
 
 
-def in_order(workers: Pool, queue: Batches) -> Generator[list[Record], None, None]:
-    """The records of each case, in the order of the cases, as soon as those before it are there."""
-    waiting: dict[int, list[Record]] = {}
+def in_order(workers: Pool, queue: Batches) -> Generator[Answer, None, None]:
+    """Each case and its records, in the order of the cases, as soon as those before it are there."""
+    waiting: dict[int, Answer] = {}
     due: deque[int] = deque()
 
     def handed() -> Batches:
@@ -41,8 +40,8 @@ def in_order(workers: Pool, queue: Batches) -> Generator[list[Record], None, Non
 
     # Closing ends the processes when the caller stops early.
     with closing(workers.judge_batches(handed())) as judged:
-        for number, _, records in judged:
-            waiting[number] = records
+        for number, case, records in judged:
+            waiting[number] = case, records
             while due and due[0] in waiting:
                 yield waiting.pop(due.popleft())
     if due:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance import aftermath, run_options, runner, sweep_options
-from conformance.record import Record
 from conformance.terminal import BAD, DOUBTFUL, GOOD, paint
 from conformance.usage import AGREES, DISAGREES, examples
+from conformance.workers import Answer
 
 _EXAMPLES = examples(
     "conformance run                                          cnnref, everything",
@@ -40,11 +40,11 @@ def command(asked: argparse.Namespace) -> int:
     return AGREES if result.agrees else DISAGREES
 
 
-def progress(stream: Iterable[list[Record]], total: int) -> Iterable[list[Record]]:
+def progress(stream: Iterable[Answer], total: int) -> Iterable[Answer]:
     """A progress bar on standard error, if that is a terminal."""
     from tqdm import tqdm
 
-    bar: Iterable[list[Record]] = tqdm(
+    bar: Iterable[Answer] = tqdm(
         stream, total=total, unit="case", disable=not sys.stderr.isatty(), dynamic_ncols=True
     )
     return bar

@@ -26,7 +26,7 @@ from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
 from conformance.subprocess_adapter import TIME_LIMIT
 from conformance.sweep import Shard, begin, kept
-from conformance.workers import About, Batches, Workers, cores
+from conformance.workers import About, Answer, Batches, Workers, cores
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Result:
 
 
 Observe = Callable[[list[Record]], None]
-Progress = Callable[[Iterable[list[Record]], int], Iterable[list[Record]]]
+Progress = Callable[[Iterable[Answer], int], Iterable[Answer]]
 
 
 def run(
@@ -106,7 +106,7 @@ def run(
     directory : Path
         Created if it is not there.
     progress : callable, optional
-        Wraps the stream of records (one list for each case) and is told how many there will be.
+        Wraps the stream of cases with their records and is told how many there will be.
     observe : callable, optional
         Is given the records of each case.
     sweep : Sweep, optional
@@ -130,11 +130,11 @@ def run(
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)
     queue = sweep.shard.of(options.groups, options.cases, options.generate)
-    stream: Iterable[list[Record]] = _records(workers, directory, queue)
+    stream: Iterable[Answer] = _records(workers, directory, queue)
     if progress is not None:
         stream = progress(stream, total)
-    for records in stream:
-        summary.add(records)
+    for case, records in stream:
+        summary.add(case, records)
         seen.add(records)
         remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
         if observe is not None:
@@ -192,17 +192,17 @@ def _asked(options: Options) -> dict[str, Any]:
     return found
 
 
-def _records(workers: Pool, directory: Path, queue: Batches) -> Generator[list[Record], None, None]:
-    """The records of each case: those that are in ``results.jsonl``, then new ones, as they are written."""
+def _records(workers: Pool, directory: Path, queue: Batches) -> Generator[Answer, None, None]:
+    """Each case and its records: those that are in ``results.jsonl``, then new ones, as they are written."""
     path = directory / "results.jsonl"
     left = yield from kept(path, queue)
     with (
         open(path, "a", encoding="utf-8", newline="\n", buffering=1) as results,
         closing(in_order(workers, left)) as judged,
     ):
-        for records in judged:
+        for case, records in judged:
             results.write("".join(record.line() + "\n" for record in records))
-            yield records
+            yield case, records
 
 
 def versions(implementation: str, about: About) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from conformance.case import Case
 from conformance.record import STATUSES, Record
-from conformance.workers import BATCH, Batches, batches
+from conformance.workers import BATCH, Answer, Batches, batches
 
 #: A record is some hundred bytes; a line longer than this is not read into memory.
 LONGEST_LINE = 1 << 16
@@ -118,14 +118,14 @@ def read_case(file: BinaryIO, case: Case) -> list[Record]:
     return found
 
 
-def kept(path: Path, queue: Batches) -> Generator[list[Record], None, Batches]:
-    """Yield the records of the whole batches in `path`, cut the rest off; returns the batches left."""
+def kept(path: Path, queue: Batches) -> Generator[Answer, None, Batches]:
+    """Yield cases and records of the whole batches in `path`, cut the rest off; returns the batches left."""
     path.touch()
     with open(path, "r+b") as file:
         for batch in queue:
             end = file.tell()
             try:
-                found = [read_case(file, case) for _, case in batch]
+                found = [(case, read_case(file, case)) for _, case in batch]
             except SweepError:
                 file.truncate(end)
                 return chain([batch], queue)
@@ -153,8 +153,8 @@ def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[list[Record]]:
-    """The records of all shards, in the order of the cases; each case exactly once.
+def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[Answer]:
+    """The cases and records of all shards, in the order of the cases; each case exactly once.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[list[Reco
             at = number % len(files)
             for _, case in batch:
                 try:
-                    yield read_case(files[at], case)
+                    yield case, read_case(files[at], case)
                 except SweepError as error:
                     last = lines[at] + len(case.operation.outputs)
                     where = f"{directories[at] / 'results.jsonl'}, lines {lines[at] + 1} to {last}"

@@ -36,6 +36,9 @@ BATCH = 50
 
 Numbered = tuple[int, Case]
 Batches = Iterator[list[Numbered]]
+
+#: A case and its records, one for each output.
+Answer = tuple[Case, list[Record]]
 Judged = Generator[tuple[int, Case, list[Record]], None, None]
 
 

@@ -17,7 +17,7 @@ OP = "pool_forward"
 def covered(cases, status="passed"):
     found = Coverage()
     for case in cases:
-        found.add(str(case), status)
+        found.add(case, status)
     return found.to_dict()
 
 

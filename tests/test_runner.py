@@ -236,7 +236,7 @@ def test_attribute_of_a_file(module):
 def summed(found):
     summary = Summary()
     for records in found:
-        summary.add(records)
+        summary.add(Case.parse(records[0].case), records)
     return summary
 
 
@@ -272,5 +272,6 @@ def test_blind_cases_are_those_that_no_exact_case_covers():
     dim = [record.but(detectability=0.5) for record in records]
     summary = summed([dim])
     assert summary.blind == 1
-    summary.add(judged(Case.parse("affine_forward:f32:m2i5o3:small:1")))
+    case = Case.parse("affine_forward:f32:m2i5o3:small:1")
+    summary.add(case, judged(case))
     assert summary.blind == 0

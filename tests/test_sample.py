@@ -17,7 +17,7 @@ DTYPES = ("f32", "f64")
 def test_a_run_of_few_cases_has_no_blind_one(count, seed):
     judge, summary = Judge(load("cnnref")), Summary()
     for case in generate(OPERATIONS.values(), DTYPES, count, seed):
-        summary.add(judge(case))
+        summary.add(case, judge(case))
     assert summary.comparisons > count * len(OPERATIONS)
     assert problems(summary) == []
 

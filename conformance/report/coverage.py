@@ -22,13 +22,13 @@ class Coverage:
         self._kinds: dict[str, dict[Level, Counts]] = {}
         self._pairs: dict[str, dict[covering.Pair, Counts]] = {}
 
-    def add(self, text: str, status: str) -> None:
+    def add(self, case: Case, status: str) -> None:
         """Count one case."""
-        op = text.partition(":")[0]
-        if not OPERATIONS[op].options:
+        op = case.op
+        if not case.operation.options:
             return
         kinds, pairs = self._kinds.setdefault(op, {}), self._pairs.setdefault(op, {})
-        levels = list(Case.parse(text).levels.items())
+        levels = list(case.levels.items())
         for place, level in enumerate(levels):
             kinds.setdefault(level, Counter())[status] += 1
             for other in levels[:place]:

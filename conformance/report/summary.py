@@ -69,12 +69,13 @@ class Summary:
         self._dim: list[tuple[Kind, ...]] = []
         self._coverage = Coverage()
 
-    def add(self, records: list[Record]) -> None:
+    def add(self, case: Case, records: list[Record]) -> None:
         """Count the records of one case."""
         status = case_status(records)
         self.statuses[status] += 1
-        self._coverage.add(records[0].case, status)
-        dim = []
+        self._coverage.add(case, status)
+        dim: list[Kind] = []
+        shape = _shape(case)
         for record in records:
             outputs = self._outputs.setdefault(record.op, {})
             outputs.setdefault(record.output, _Output()).add(record)
@@ -86,7 +87,7 @@ class Summary:
             total = self._tiers.setdefault(record.tier, [0.0, 0.0])
             total[0] += record.detectability
             total[1] += 1
-            kind = _kind(record)
+            kind = (f"{record.op}.{record.output}", *shape)
             if record.detectability < SHARP:
                 dim.append(kind)
             else:
@@ -100,9 +101,9 @@ class Summary:
     def blind(self) -> int:
         """The number of cases that would show too few dropped terms (below 95 %), and that nothing covers.
 
-        A case is covered by an exact case of the same operation, output, dtype and kind of geometry (see
-        `_kind`). Operations that have no exact case, because they take an exponential or divide, are
-        covered by any case that would show 95 %.
+        A case is covered by an exact case of the same operation, output and shape (see `_shape`). Operations
+        that have no exact case, because they take an exponential or divide, are covered by any case that
+        would show 95 %.
         """
         with_exact = {kind[:2] for kind in self._exact}
         return sum(
@@ -174,11 +175,10 @@ def problems(summary: Summary) -> list[str]:
     return found
 
 
-def _kind(record: Record) -> Kind:
-    """Operation, output, dtype, mode or activation, and what decides which loops run: padding or none,
-    windows one apart or further, windows that overlap or leave gaps.
+def _shape(case: Case) -> Kind:
+    """Mode or activation, dtype, and what decides which loops run: padding or none, windows one apart or
+    further, windows that overlap or leave gaps. With operation and output it is a case's kind.
     """
-    case = Case.parse(record.case)
     names = case.operation.parameters
     words = " ".join(case.word(name) for name in WORDS if name in names)
     geometry: tuple[bool, ...] = ()
@@ -186,7 +186,7 @@ def _kind(record: Record) -> Kind:
         window = window_of(case)
         both = (window.rows, window.columns)
         geometry = (window.padded, any(a.s > 1 for a in both), any(a.s > a.f for a in both))
-    return (f"{record.op}.{record.output}", words, record.dtype, *map(str, geometry))
+    return (words, case.dtype, *map(str, geometry))
 
 
 def _number(value: Number) -> float | None:
