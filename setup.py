@@ -63,8 +63,8 @@ KERNELS = (
     "elementary",
     "reorder",
 )
-#: Modules of the suite: what it does for each element of each output.
-SUITE = ("elements",)
+#: Modules of the suite: what it does for each element of each array and each output.
+SUITE = ("elements", "stream")
 
 #: The one table of Cython directives.
 DIRECTIVES = {
@@ -152,6 +152,7 @@ def extensions() -> list[Extension]:
         "libraries": ["m"],
         "depends": depends,
     }
+    suite = {**common, "depends": [str(path) for path in Path("conformance").glob("_*.[hp]*")]}
     once = [f"cnnref.{name}" for name in SHARED] + [f"conformance.{name}" for name in SUITE]
     kernels = [f"cnnref.{name}" for name in KERNELS]
     translated = {
@@ -161,7 +162,15 @@ def extensions() -> list[Extension]:
             compiler_directives=DIRECTIVES,
         )
     }
-    return [Extension(name, translated[name], extra_compile_args=compile_args, **common) for name in once] + [
+    return [
+        Extension(
+            name,
+            translated[name],
+            extra_compile_args=compile_args,
+            **(suite if name.startswith("conformance.") else common),
+        )
+        for name in once
+    ] + [
         Extension(
             f"cnnref._{isa}.{name}",
             translated[f"cnnref.{name}"],

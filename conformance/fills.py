@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance import stream as draws
 from conformance.case import Case
-from conformance.formats import finfo
-from conformance.stream import Shape, Stream
+from conformance.formats import finfo, working
+from conformance.stream import Shape, Stream, full_mantissa
+from conformance.stream import coordinates as counted
 from conformance.window import transposed, window_of
 
 Array = NDArray[Any]
@@ -26,6 +27,9 @@ Fill = Callable[[Stream, Shape, Case, Drawn], Array]
 #: Wide integers of the exact families: more bits than bfloat16, float16 and TF32 (8 to 11) keep, and for
 #: float64 more than float32 keeps.
 _WIDE = {"f32": 12, "f64": 40, "f16": 11, "bf16": 8}
+#: Where exp and the sigmoids end.
+_ENDS = np.array([16.5, 36.5, 87.5, 88.5, 103.5, 708.5, 709.5, 745.0, 10000.0])
+_DOUBLE = np.dtype(np.float64)
 #: Exponents of the smallest subnormal numbers.
 SMALLEST = {"f32": -149, "f64": -1074, "f16": -24, "bf16": -133}
 
@@ -67,65 +71,73 @@ def longest_sum(case: Case) -> int:
 def wide_bits(case: Case) -> int:
     """How wide integers may be for every partial sum against +-1 to be exact in the dtype of `case`."""
     terms = min(longest_sum(case), LONGEST_EXACT)
-    mantissa = int(finfo(case.working_dtype).nmant) + 1
-    return min(_WIDE[case.dtype], mantissa - math.ceil(math.log2(terms)))
+    return min(_WIDE[case.dtype], _mantissa(case.dtype) - (terms - 1).bit_length())
+
+
+@cache
+def _mantissa(dtype: str) -> int:
+    """Bits of the numbers that sums are computed in."""
+    return int(finfo(working(dtype)).nmant) + 1
 
 
 def normal(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Zero-mean, nearly normal, full mantissa."""
-    return draws.normal(stream, shape, case.numpy_dtype)
+    return stream.normal(shape, case.numpy_dtype)
 
 
 def positive(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Between 0 and 2, full mantissa."""
-    return draws.uniform(stream, shape, case.numpy_dtype, 0, 2)
+    return stream.uniform(shape, case.numpy_dtype, 0, 2)
 
 
 def negative(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Between -2 and 0, full mantissa."""
-    return -positive(stream, shape, case, drawn)
+    values = positive(stream, shape, case, drawn)
+    values *= -1
+    return values
 
 
 def magnitudes(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Magnitudes of 10**-4 to 10**4, random signs, full mantissa."""
-    return draws.magnitudes(stream, shape, case.numpy_dtype)
+    return stream.magnitudes(shape, case.numpy_dtype)
 
 
 def variances(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Between 1/2 and 2, full mantissa."""
-    return draws.uniform(stream, shape, case.numpy_dtype, 1, 4) / 2
+    values = stream.uniform(shape, case.numpy_dtype, 1, 4)
+    values *= 0.5
+    return values
 
 
 def offset(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """A mean of 1000 deviations: a variance as the difference of two means loses its digits."""
-    return draws.full_mantissa(1000 + draws.normal(stream, shape, np.dtype(np.float64)), case.numpy_dtype)
+    return stream.normal(shape, case.numpy_dtype, mean=1000)
 
 
 def signs(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """-1 or 1."""
-    return stream.signs(shape)
+    return stream.signs(shape, case.numpy_dtype)
 
 
 def zero(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Zeros."""
-    return np.zeros(shape)
+    return np.zeros(shape, case.numpy_dtype)
 
 
 def small_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """+-1 .. +-7: never zero, so that each term of a sum can be missed."""
-    return stream.integers(1, 7, shape) * stream.signs(shape)
+    return stream.signed(1, 7, shape, case.numpy_dtype)
 
 
 def wide_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Odd integers that use all of the bits that the sums leave room for."""
     half = 1 << (wide_bits(case) - 2)
-    return (2 * stream.integers(half, 2 * half - 1, shape) + 1) * stream.signs(shape)
+    return stream.signed(half, 2 * half - 1, shape, case.numpy_dtype, odd=True)
 
 
 def coordinates(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """1, 2, 3, ... in C order, so that a value says where it came from."""
-    period = (1 << wide_bits(case)) - 1
-    return (np.arange(math.prod(shape), dtype=np.int64) % period + 1).reshape(shape)
+    return counted(shape, (1 << wide_bits(case)) - 1, case.numpy_dtype)
 
 
 def one_tap(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
@@ -166,44 +178,43 @@ def _power_of_two(stream: Stream, shape: Shape) -> Array:
 
 def few_values(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """-1, 0 and 1: most windows hold several maxima, and many entries are zero."""
-    return stream.integers(-1, 1, shape)
+    return stream.integers(-1, 1, shape, case.numpy_dtype)
 
 
 def rectified(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """What a relu leaves: about half of it zeros, some of them negative zeros."""
-    values = np.array(normal(stream, shape, case, drawn))
-    values[values < 0] *= 0  # keeps the sign: a kernel that fails to treat -0 as zero shows
-    return values
+    # A kernel that fails to treat -0 as zero shows.
+    return stream.normal(shape, case.numpy_dtype, rectified=True)
 
 
 def subnormal_integers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Small integers in units of 16 smallest subnormals: sums and sixteenths of them stay exact."""
-    return np.ldexp(small_integers(stream, shape, case, drawn).astype(np.float64), SMALLEST[case.dtype] + 4)
+    return stream.signed(1, 7, shape, case.numpy_dtype, scale=2.0 ** (SMALLEST[case.dtype] + 4))
 
 
 def nearly_constant(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """1 and a little: against `alternating`, sums cancel to a small part of their terms."""
-    noise = draws.normal(stream, shape, np.dtype(np.float64))
-    return draws.full_mantissa(1 + noise * 2.0**-9, case.numpy_dtype)
+    return stream.normal(shape, case.numpy_dtype, mean=1, scale=2.0**-9)
 
 
 def alternating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Signs alternate along the flattened leading axes; the last axis shares the sign."""
-    return nearly_constant(stream, shape, case, drawn) * _alternate(shape[:-1])[..., None]
+    values = nearly_constant(stream, shape, case, drawn)
+    rows = values.reshape(math.prod(shape[:-1]), shape[-1])
+    rows[1::2] *= -1
+    return values
 
 
 def checkered(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Signs alternate along the flattened leading axes and along the last one."""
-    return alternating(stream, shape, case, drawn) * _alternate(shape[-1:])
-
-
-def _alternate(shape: Shape) -> Array:
-    return (1 - 2 * (np.arange(math.prod(shape)) % 2)).reshape(shape)
+    values = alternating(stream, shape, case, drawn)
+    values[..., 1::2] *= -1
+    return values
 
 
 def with_nan(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """NaN in the first and the last corner; for pools in all channels of the first."""
-    values = np.array(normal(stream, shape, case, drawn))
+    values = normal(stream, shape, case, drawn)
     if values.size:
         values.reshape(-1)[-1] = np.nan
         # A whole pixel: each SIMD lane has to treat NaN as its neighbours do.
@@ -213,7 +224,7 @@ def with_nan(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 
 def with_infinities(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """+inf in the first corner, -inf in the last one."""
-    values = np.array(normal(stream, shape, case, drawn))
+    values = normal(stream, shape, case, drawn)
     if values.size:
         values.reshape(-1)[[-1, 0]] = -np.inf, np.inf
     return values
@@ -221,7 +232,7 @@ def with_infinities(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> A
 
 def with_lowest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """-inf throughout the first channel of the first sample, and in a third of the rest."""
-    values = np.array(normal(stream, shape, case, drawn))
+    values = normal(stream, shape, case, drawn)
     values[stream.integers(0, 2, shape) == 0] = -np.inf
     if case.op.startswith("pool"):
         values[:1, :, :, :1] = -np.inf
@@ -230,22 +241,20 @@ def with_lowest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array
 
 def saturating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Where exp ends: round +-15 to 20, the last normal and subnormal results, and far beyond."""
-    centres = np.array([16.5, 36.5, 87.5, 88.5, 103.5, 708.5, 709.5, 745.0, 10000.0])
-    centre = centres[stream.integers(0, len(centres) - 1, shape)] * stream.signs(shape)
-    return draws.full_mantissa(
-        centre + draws.uniform(stream, shape, np.dtype(np.float64), -1, 1), case.numpy_dtype
-    )
+    return stream.around(_ENDS, shape, case.numpy_dtype)
 
 
 def large(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Ten times what `normal` gives, as nearly as a power of two can."""
-    return normal(stream, shape, case, drawn) * 8
+    values = normal(stream, shape, case, drawn)
+    values *= 8
+    return values
 
 
 def shifted_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Ordinary differences on top of +-1000 or +-10000: exp without the shift gives inf / inf or 0 / 0."""
     shifts = np.array([1000.0, -1000.0, 10000.0, -10000.0])[stream.integers(0, 3, (*shape[:-1], 1))]
-    return draws.full_mantissa(shifts + draws.normal(stream, shape, np.dtype(np.float64)), case.numpy_dtype)
+    return full_mantissa(shifts + stream.normal(shape, _DOUBLE), case.numpy_dtype)
 
 
 def constant_channels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
@@ -260,6 +269,6 @@ def constant_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Arr
 
 def masked_logits(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """One logit of each row is -inf, as an attention mask leaves it."""
-    values = np.array(normal(stream, shape, case, drawn))
+    values = normal(stream, shape, case, drawn)
     values[np.arange(shape[0]), stream.integers(0, shape[1] - 1, shape[:1])] = -np.inf
     return values

@@ -4,42 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from conformance import stream as draws
 from conformance.case import Case
 from conformance.fills import SMALLEST, Array, Drawn
-from conformance.stream import Shape, Stream
+from conformance.stream import Shape, Stream, normalised
+
+_DOUBLE = np.dtype(np.float64)
 
 
 def stochastic(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Rows of positive probabilities that sum to one as nearly as the dtype can."""
-    return _normalised(stream.integers(1 << 20, 1 << 40, shape).astype(np.float64), case)
+    return normalised(stream.integers(1 << 20, 1 << 40, shape), case.numpy_dtype)
 
 
 def uneven(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Rows of probabilities between about 2**-26 and 1."""
-    return _normalised(np.abs(draws.magnitudes(stream, shape, np.dtype(np.float64))), case)
+    return normalised(np.abs(stream.magnitudes(shape, _DOUBLE)), case.numpy_dtype)
 
 
 def tiny(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Probabilities far below 1, some subnormal: their logarithms are ordinary numbers."""
     lowest = SMALLEST[case.dtype]
     exponent = stream.integers(lowest + 4, -20, shape).astype(np.int32)
-    return np.ldexp(draws.uniform(stream, shape, np.dtype(np.float64), 1, 2), exponent).astype(
-        case.numpy_dtype
-    )
+    return np.array(np.ldexp(stream.uniform(shape, _DOUBLE, 1, 2), exponent), case.numpy_dtype)
 
 
 def certain(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Rows with a single one: the logarithm is zero."""
     return np.eye(shape[1])[stream.integers(0, shape[1] - 1, shape[:1])]
-
-
-def _normalised(weights: Array, case: Case) -> Array:
-    # Summed class by class: np.sum may choose another order, hence other bits, on another machine.
-    total = np.zeros(weights.shape[0])
-    for column in weights.T:
-        total = total + column
-    return (weights / total[:, None]).astype(case.numpy_dtype)
 
 
 def labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

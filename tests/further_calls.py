@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import cnnref
-from conformance.stream import Stream, uniform
+from conformance.stream import Stream
 
 DTYPES = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 
@@ -55,5 +55,5 @@ def calls() -> Iterator[Call]:
             stream = Stream(f"loss:{form}:{title}")
             labels = stream.integers(0, 30, (5003,))
             labels[::9] = options.get("ignore_index", 0)
-            rows = uniform(stream, (5003, 31), dtype)
+            rows = stream.uniform((5003, 31), dtype)
             yield Call(f"loss:{form}:{title}", {"AL": rows, "Y": labels}, loss(options))

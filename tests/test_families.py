@@ -1,9 +1,13 @@
 """Which tier judges a family on an operation, and the stream of integers that all data come from."""
 
+import hashlib
+
 import numpy as np
+import pytest
 
 from conformance.case import Case
 from conformance.families import FAMILIES
+from conformance.formats import KNOWN
 from conformance.operations import OPERATIONS
 from conformance.stream import Stream, full_mantissa
 from conformance.tier import kind_of
@@ -41,6 +45,34 @@ def test_stream_is_uniform_and_in_range():
     assert np.abs(np.bincount(values + 3) / 10_000 - 1).max() < 0.05
     assert (Stream("a text").integers(-3, 4, (9,)) == values[:9]).all()
     assert (Stream("another").integers(-3, 4, (9,)) != values[:9]).any()
+
+
+def test_stream_is_that_of_numpy():
+    for text in ("", "a text", "conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:17"):
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+        assert (Stream(text).raw((3, 11)).ravel() == np.random.PCG64(seed).random_raw(33)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.dtype(kind) for kind in KNOWN.values()], ids=str)
+def test_stream_goes_on_where_an_array_ends(dtype):
+    """What comes after an array does not depend on its dtype, and each element is drawn apart."""
+    draws = {
+        "integers": lambda stream, shape: stream.integers(-1, 1, shape, dtype),
+        "signs": lambda stream, shape: stream.signs(shape, dtype),
+        "signed": lambda stream, shape: stream.signed(1, 7, shape, dtype),
+        "normal": lambda stream, shape: stream.normal(shape, dtype),
+        "uniform": lambda stream, shape: stream.uniform(shape, dtype),
+        "magnitudes": lambda stream, shape: stream.magnitudes(shape, dtype),
+        "around": lambda stream, shape: stream.around(np.array([16.5, 88.5]), shape, dtype),
+    }
+    blocks = {"normal": 2, "signed": 2, "magnitudes": 5, "around": 3}  # 64 bits for each element
+    for name, draw in draws.items():
+        stream, other = Stream("a text"), Stream("a text")
+        values = draw(stream, (7, 3))
+        assert values.dtype == dtype, name
+        assert len(np.unique(values)) > 1, name
+        other.raw((21 * blocks.get(name, 1),))
+        assert (stream.raw((4,)) == other.raw((4,))).all(), name
 
 
 def test_full_mantissa_keeps_zero_and_sign():
