@@ -64,7 +64,12 @@ KERNELS = (
     "reorder",
 )
 #: Modules of the suite: what it does for each element of each array and each output.
-SUITE = ("elements", "stream")
+SUITE = (
+    "stream",
+    "elements",
+    "bounds.passes",
+    "bounds.picked",
+)
 
 #: The one table of Cython directives.
 DIRECTIVES = {

@@ -104,15 +104,28 @@ cdef void look(
                 found.suspicion, found.suspect = share, i
 
 
-cdef ndarray plain(object x):
-    """`x` in float64, one element after the other."""
-    if (
-        cnp.PyArray_Check(x) and cnp.PyArray_TYPE(<ndarray> x) == cnp.NPY_DOUBLE
+cdef inline bint lies(object x, int typenum):
+    """Whether `x` is an array of that dtype, one element after the other."""
+    return (
+        cnp.PyArray_Check(x) and cnp.PyArray_TYPE(<ndarray> x) == typenum
         and cnp.PyArray_IS_C_CONTIGUOUS(<ndarray> x) and cnp.PyArray_ISNOTSWAPPED(<ndarray> x)
         and cnp.PyArray_ISALIGNED(<ndarray> x)
-    ):
-        return x
-    return np.array(x, np.float64, order="C")
+    )
+
+
+cdef ndarray plain(object x):
+    """`x` in float64, one element after the other."""
+    return x if lies(x, cnp.NPY_DOUBLE) else np.array(x, np.float64, order="C")
+
+
+cdef ndarray readable(object x):
+    """`x` in float32 if it is that, else in float64, one element after the other."""
+    return x if lies(x, cnp.NPY_FLOAT) else plain(x)
+
+
+cdef Numbers numbers(ndarray x):
+    """The elements of what `readable` gives."""
+    return Numbers(cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT, cnp.PyArray_DATA(x))
 
 
 cdef tuple place(ndarray x, Py_ssize_t flat):
@@ -165,51 +178,39 @@ def compared(object got, object expected, object limit, object statistical, tupl
     suspicion : tuple of (float, tuple of int, float, float) or None
         The largest share of the second limit, where it is, and the two values there.
     """
-    cdef ndarray wanted = plain(expected), most = limits(limit, wanted), random = None, values
+    cdef ndarray wanted = plain(expected), most = limits(limit, wanted), values = readable(got), random
     cdef Py_ssize_t size = cnp.PyArray_SIZE(wanted), at
-    cdef double* second = NULL
     cdef Found found = Found(0, -1, 0, 0, 0, 0.0, 0.0, 0.0)
-    cdef Grid numbers = Grid(grid[0], grid[1], grid[2], grid[3])
+    cdef Grid of_dtype = Grid(grid[0], grid[1], grid[2], grid[3])
+    cdef Numbers have = numbers(values)
+    cdef double* first = <double*> cnp.PyArray_DATA(most)
+    cdef double* second = NULL
     cdef Py_ssize_t step = cnp.PyArray_NDIM(most) > 0, stride = 0
-    cdef bint single = False
+    if not cnp.PyArray_SAMESHAPE(values, wanted):
+        raise ValueError(f"compared: shape is {(<object> values).shape}, expected {(<object> wanted).shape}")
     if statistical is not None:
         random = limits(statistical, wanted)
         second, stride = <double*> cnp.PyArray_DATA(random), cnp.PyArray_NDIM(random) > 0
-    if (
-        cnp.PyArray_Check(got) and cnp.PyArray_TYPE(<ndarray> got) == cnp.NPY_FLOAT
-        and cnp.PyArray_IS_C_CONTIGUOUS(<ndarray> got) and cnp.PyArray_ISNOTSWAPPED(<ndarray> got)
-        and cnp.PyArray_ISALIGNED(<ndarray> got)
-    ):
-        values, single = got, True
-    else:
-        values = plain(got)
-    if not cnp.PyArray_SAMESHAPE(values, wanted):
-        raise ValueError(f"compared: shape is {(<object> values).shape}, expected {(<object> wanted).shape}")
-    if single:
+    if have.single:
         look(
-            <float*> cnp.PyArray_DATA(values), <double*> cnp.PyArray_DATA(wanted), size,
-            <double*> cnp.PyArray_DATA(most), step, second, stride, &numbers, &found,
+            <float*> have.data, <double*> cnp.PyArray_DATA(wanted), size, first, step, second, stride,
+            &of_dtype, &found,
         )
     else:
         look(
-            <double*> cnp.PyArray_DATA(values), <double*> cnp.PyArray_DATA(wanted), size,
-            <double*> cnp.PyArray_DATA(most), step, second, stride, &numbers, &found,
+            <double*> have.data, <double*> cnp.PyArray_DATA(wanted), size, first, step, second, stride,
+            &of_dtype, &found,
         )
     at = found.foreign if found.foreign >= 0 else found.worst
     suspicion = None
     if second and found.foreign < 0:
-        suspicion = (found.suspicion, place(wanted, found.suspect), *both(wanted, values, single, found.suspect))
+        suspicion = (found.suspicion, place(wanted, found.suspect), *both(wanted, have, found.suspect))
     return (
         found.unequal, found.exceeding if found.foreign < 0 else -1, found.ulps, found.share, place(wanted, at),
-        *both(wanted, values, single, at), suspicion,
+        *both(wanted, have, at), suspicion,
     )
 
 
-cdef tuple both(ndarray wanted, ndarray values, bint single, Py_ssize_t at):
+cdef tuple both(ndarray wanted, Numbers have, Py_ssize_t at):
     """The two values at a flat place."""
-    cdef double got
-    if single:
-        got = (<float*> cnp.PyArray_DATA(values))[at]
-    else:
-        got = (<double*> cnp.PyArray_DATA(values))[at]
-    return (<double*> cnp.PyArray_DATA(wanted))[at], got
+    return (<double*> cnp.PyArray_DATA(wanted))[at], number(have, at)

@@ -59,7 +59,7 @@ def _summed(
     case: Case,
     expected: Outputs,
     found: Mapping[str, Terms],
-    roundings: Callable[[str, Limit], Limit],
+    roundings: int,
     steps: Mapping[str, float],
     picked: Callable[[], Picked],
     arithmetic: Arithmetic,
@@ -72,27 +72,23 @@ def _summed(
     made: Bounds = {}
     drawn: Picked | None = None
     for name, term in found.items():
-        added = _ZERO if extra is None else extra[name]
+        added, right = sums.NONE if extra is None else extra[name], expected[name]
         unrounded = kind == "exact" and arithmetic.ieee and not added.any()
-        if unrounded and sums.exact(case, term, steps[name], expected[name]):
+        if unrounded and sums.exact(case, term, steps[name], right):
             bound = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
-            made[name] = storage.exact(case, name, bound, expected[name])
+            made[name] = storage.exact(case, name, bound, right)
             continue
-        limit = sums.limit(case, term, roundings(name, term.n), arithmetic) + added
-        limit = storage.stored(case, name, limit, expected[name])
-        random = sums.statistical(case, term) if kind == "statistical" else None
+        # db is a plain sum.
+        each = sums.ADDITIONS if name == "db" else roundings
+        limit = storage.stored(case, name, sums.limit(case, term, each, arithmetic, added), right)
+        random = sums.statistical(case, term, added) if kind == "statistical" else None
         if random is not None:
-            random = storage.stored(case, name, random + added, expected[name])
+            random = storage.stored(case, name, random, right)
         drawn = picked() if drawn is None else drawn
         visible = limit if random is None else np.minimum(limit, random)
-        share = terms.share(drawn, name, visible, expected[name], case.numpy_dtype)
+        share = terms.share(drawn, name, visible, right, case.numpy_dtype)
         made[name] = Bound("bound" if random is None else "statistical", limit, random, share)
     return made
-
-
-def _products(name: str, n: Limit) -> Limit:
-    """Roundings of a sum of n products (a bias among them): n; of db, a plain sum: n - 1."""
-    return np.maximum(n - 1, 0) if name == "db" else n
 
 
 def _steps(case: Case, arrays: Arrays, upstream: NDArray[Any] | None) -> dict[str, float]:
@@ -121,7 +117,7 @@ def _convolution(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arit
     found = sums.ingredients(case, arrays, case.operation.arrays, squares)
     steps = _steps(case, arrays, arrays.get("dZ"))
     return _summed(
-        case, expected, found, _products, steps, lambda: terms.convolution(case, arrays), arithmetic
+        case, expected, found, sums.PRODUCTS, steps, lambda: terms.convolution(case, arrays), arithmetic
     )
 
 
@@ -131,8 +127,8 @@ def _single_step(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arit
     found = sums.ingredients(case, arrays, case.operation.arrays, squares)
     products = np.asarray(arrays["a_slice_prev"], np.float64) * arrays["W"]
     return _summed(
-        case, expected, found, _products, _steps(case, arrays, None),
-        lambda: {"Z": (products.reshape(-1), ())}, arithmetic,
+        case, expected, found, sums.PRODUCTS, _steps(case, arrays, None),
+        lambda: {"Z": (products.reshape(-1), np.zeros(products.size, np.int64))}, arithmetic,
     )  # fmt: skip
 
 
@@ -144,7 +140,7 @@ def _affine(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmeti
     found = sums.ingredients(case, arrays, case.operation.arrays, squares)
     upstream = arrays.get("dZ")
     return _summed(
-        case, expected, found, _products, _steps(case, arrays, upstream),
+        case, expected, found, sums.PRODUCTS, _steps(case, arrays, upstream),
         lambda: terms.affine(case, arrays, upstream), arithmetic,
     )  # fmt: skip
 
@@ -159,18 +155,19 @@ def _affine_activation_forward(
     Z, term = composed.forward(case, arrays, squares)
     if case.word("activation") != "sigmoid":
         return _summed(
-            case, expected, {"A": term}, _products, _steps(case, arrays, None),
+            case, expected, {"A": term}, sums.PRODUCTS, _steps(case, arrays, None),
             lambda: {"A": picked["Z"]} if (picked := terms.affine(case, arrays, None)) else {}, arithmetic,
         )  # fmt: skip
-    delta = sums.limit(case, term, term.n, arithmetic)
+    delta = sums.limit(case, term, sums.PRODUCTS, arithmetic)
     limit = composed.sigmoid_of(case, Z, delta) + 3 * arithmetic.roundoff
     limit = storage.stored(case, "A", limit, expected["A"])
     slope = expected["A"] * (1 - expected["A"])
     picked = terms.affine(case, arrays, None)
     share = None
     if picked:
-        products, where = picked["Z"]
-        share = terms.seen(products * slope[where], limit[where], expected["A"][where], case.numpy_dtype)
+        products, places = picked["Z"]
+        moved = products * slope.reshape(-1)[places]
+        share = terms.seen(moved, limit, expected["A"], case.numpy_dtype, places)
     return {"A": Bound("bound", limit, None, share)}
 
 
@@ -180,7 +177,7 @@ def _affine_activation_backward(
     """The bounds of affine_backward for the true dZ, plus what the error of dZ itself moves."""
     squares = kind_of(case) == "statistical"
     Z, term = composed.forward(case, arrays, False)
-    delta = sums.limit(case, term, term.n, arithmetic)
+    delta = sums.limit(case, term, sums.PRODUCTS, arithmetic)
     if kind_of(case) == "exact" and sums.exact(case, term, _steps(case, arrays, None)["Z"], Z):
         delta = np.zeros_like(delta)
     error = composed.upstream_error(case, arrays, Z, delta)
@@ -189,7 +186,7 @@ def _affine_activation_backward(
     data = {"A_prev": arrays["A_prev"], "W": arrays["W"], "b": arrays["b"], "dZ": dZ}
     found = sums.ingredients(plain, data, plain.operation.arrays, squares)
     return _summed(
-        case, expected, found, _products, _steps(case, arrays, dZ),
+        case, expected, found, sums.PRODUCTS, _steps(case, arrays, dZ),
         lambda: terms.affine(case, arrays, dZ), arithmetic,
         composed.propagated(case, arrays, error, arithmetic),
     )  # fmt: skip
@@ -218,7 +215,7 @@ def _global_average(case: Case, arrays: Arrays, expected: Outputs, arithmetic: A
     whole = {name: sums.divided(term, np.asarray(float(pixels))) for name, term in found.items()}
     step = sums.unit(arrays["A_prev"]) / pixels if kind_of(case) == "exact" else 0.0
     return _summed(
-        case, expected, whole, lambda _, n: np.where(n > 0, n + 1, 0), {"A": step},
+        case, expected, whole, sums.MEAN, {"A": step},
         lambda: terms.pixels(case, arrays), arithmetic,
     )  # fmt: skip
 
@@ -243,9 +240,8 @@ def _pooled(
     steps = {name: sums.unit(arrays[summed]) / largest if kind_of(case) == "exact" else 0.0}
     extent = (arrays["dA"] if name == "dA_prev" else expected["A"]).shape[1:3]
     return _summed(
-        case, expected, {name: term},
-        lambda _, n: np.where(n > 0, n + 1, 0) if average else np.maximum(n - 1, 0),
-        steps, lambda: terms.pooling(case, arrays, *extent), arithmetic,
+        case, expected, {name: term}, sums.MEAN if average else sums.ADDITIONS, steps,
+        lambda: terms.pooling(case, arrays, *extent), arithmetic,
     )  # fmt: skip
 
 
