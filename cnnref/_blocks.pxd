@@ -85,9 +85,9 @@ cdef inline void cut_rows(const Correlation* plan, Py_ssize_t rows, Cut* cut) no
 cdef inline Py_ssize_t samples_of_tile(const Correlation* plan, Py_ssize_t rows, real kind) noexcept nogil:
     """Samples that fill the tiles of one pixel of each, at most twice the `rows` of a block; 0 where none do.
 
-    A border's corners have few pixels a sample.
+    A border's corners have few pixels a sample; more than 8 samples would not be worth it.
     """
-    cdef int tile = tile_rows(<int>panel_width(plan.columns, kind), kind)
+    cdef int tile = min(tile_rows(<int>panel_width(plan.columns, kind), kind), 8)
     if plan.window_h * plan.window_w > 1 and rows < tile * plan.n_H <= 2 * rows and plan.samples % tile == 0:
         return tile
     return 0

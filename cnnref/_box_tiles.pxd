@@ -4,7 +4,7 @@ from libc.string cimport memcpy
 
 from cnnref._blocks cimport Stretch
 from cnnref._boxes cimport Box, Boxes
-from cnnref._panels cimport prefetch
+from cnnref._panels cimport copy_values, prefetch
 from cnnref._plan cimport Correlation, contiguous
 from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, tile, tile_rows
 from cnnref._types cimport real
@@ -73,7 +73,7 @@ cdef inline void multiply_box(
             targets = own
             if not fresh:
                 for r in range(<int>count):
-                    memcpy(scratch + own[r], out + outs[pixel + r], valid * sizeof(real))
+                    copy_values(out + outs[pixel + r], valid, scratch + own[r])
         for piece in range(pieces):
             if fresh and piece == 0:
                 tile(
@@ -87,7 +87,7 @@ cdef inline void multiply_box(
                 )
         if valid < width:
             for r in range(<int>count):
-                memcpy(out + outs[pixel + r], scratch + own[r], valid * sizeof(real))
+                copy_values(scratch + own[r], valid, out + outs[pixel + r])
         pixel += count
 
 

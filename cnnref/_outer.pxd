@@ -80,9 +80,15 @@ cdef inline void add_columns(
     while j <= columns - 64:
         sum_columns(64, dZ + j, pixels, pixel_step, partial + j)
         j += 64
-    while j <= columns - 16:
+    if j <= columns - 32:
+        sum_columns(32, dZ + j, pixels, pixel_step, partial + j)
+        j += 32
+    if j <= columns - 16:
         sum_columns(16, dZ + j, pixels, pixel_step, partial + j)
         j += 16
+    if j <= columns - 8:
+        sum_columns(8, dZ + j, pixels, pixel_step, partial + j)
+        j += 8
     while j < columns:
         sum_columns(1, dZ + j, pixels, pixel_step, partial + j)
         j += 1

@@ -78,6 +78,36 @@ cdef inline void copy_16(const real* source, real* target) noexcept nogil:
         target[j] = source[j]
 
 
+cdef inline void copy_8(const real* source, real* target) noexcept nogil:
+    cdef int j
+    for j in range(8):
+        target[j] = source[j]
+
+
+cdef inline void copy_4(const real* source, real* target) noexcept nogil:
+    cdef int j
+    for j in range(4):
+        target[j] = source[j]
+
+
+cdef inline void copy_values(const real* source, Py_ssize_t count, real* target) noexcept nogil:
+    """Copy at most a tile's row, in place of a call of memcpy: pieces of one size, the last of which may overlap."""
+    cdef Py_ssize_t j
+    if count >= 16:
+        for j in range(0, count - 15, 16):
+            copy_16(source + j, target + j)
+        copy_16(source + count - 16, target + count - 16)
+    elif count >= 8:
+        copy_8(source, target)
+        copy_8(source + count - 8, target + count - 8)
+    elif count >= 4:
+        copy_4(source, target)
+        copy_4(source + count - 4, target + count - 4)
+    else:
+        for j in range(count):
+            target[j] = source[j]
+
+
 cdef inline void turn(const real* source, Py_ssize_t column_step, real* target, Py_ssize_t width) noexcept nogil:
     """Transpose 16 rows of 4 values into 4 rows of 16, through a block that the compiler turns by shuffles."""
     cdef real block[64]

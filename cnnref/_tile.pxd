@@ -13,11 +13,13 @@ Where the rows are is read from tables that were written long before: addresses 
 make its first loads wait for all of the last tile's stores.
 
 The rows and widths depend on the instruction set only: at most 24 vector registers of sums where there are 32, 12
-of 16, which leaves room for `b` and the scalar, and at most 8 rows, whose addresses stay in registers too. The
-loops have constant extents after inlining, so that the compiler keeps `sums` in registers (rows run in groups of at
-most 7: see setup.py for the reason).
+of 16, which leaves room for `b` and the scalar, and at most 8 rows, whose addresses stay in registers too (16 where
+they are evenly spaced: see ``_even_tile.pxd``). The loops have constant extents after inlining, so that the compiler
+keeps `sums` in registers (rows run in groups of at most 7: see setup.py for the reason).
 """
 
+from cnnref._even_tile cimport evenly, spaced_tile
+from cnnref._few_rows cimport rows_of_widest
 from cnnref._types cimport multiply_add, real
 
 cdef extern from "_isa.h" nogil:
@@ -29,7 +31,7 @@ cdef extern from *:
     bint unlikely(bint condition) noexcept nogil
 
 cdef enum:
-    MOST_ROWS = 8
+    MOST_ROWS = 16
     MOST_COLUMNS = 64
     MOST_SUMS = 384
 
@@ -101,7 +103,7 @@ cdef inline int panel_width(Py_ssize_t columns, real kind) noexcept nogil:
 cdef inline int tile_rows(int columns, real kind) noexcept nogil:
     """Rows of a full tile of `columns` columns: 8 chains hide a multiply-add's latency, 8 pointers fit in registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        return 6 if columns == 4 * lanes(kind) else 8
+        return 6 if columns == 4 * lanes(kind) else 8 if columns > lanes(kind) else 16
     return 6 if real is double or columns == 16 else 7
 
 
@@ -229,32 +231,20 @@ cdef inline apart row_of_widest(
         )
 
 
-cdef inline apart rows_of_widest(
-    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+cdef inline void some_of_a_vector(
+    int columns,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
     const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """3 rows as wide as the widest tile, with any distance between their steps."""
-    if CNNREF_VECTOR_BYTES == 64:
-        if real is float:
-            multiply_tile(
-                1, 3, 64, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-                start, start_places, out, out_places,
-            )
-        else:
-            multiply_tile(
-                1, 3, 32, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-                start, start_places, out, out_places,
-            )
-    elif real is float:
-        multiply_tile(
-            1, 3, 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, out, out_places,
+    """Up to 8 rows of 16 or 8 columns."""
+    if columns == 16:
+        tile_of_16(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
         )
     else:
-        multiply_tile(
-            1, 3, 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, out, out_places,
+        tile_of_8(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
         )
 
 
@@ -268,7 +258,7 @@ cdef inline void tile(
 
     All of the places must be readable that a tile of `tile_rows` rows has: the rows beyond `count` may be run too.
     """
-    cdef int lane = lanes(a[0])
+    cdef int lane = lanes(a[0]), first
     if columns == widest(a[0]) and count == 1:
         row_of_widest(
             a, places, a_step, a_skip, b, columns, b_skip, runs, length, start, start_places, out, out_places
@@ -281,6 +271,10 @@ cdef inline void tile(
         tile_of_4_vectors(
             a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
         )
+    elif CNNREF_VECTOR_BYTES == 64 and count == tile_rows(columns, a[0]) and evenly(places, count):
+        spaced_tile(
+            columns, lane, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
         tile_of_3_vectors(
             a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
@@ -289,11 +283,9 @@ cdef inline void tile(
         tile_of_2_vectors(
             a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
         )
-    elif columns == 16:
-        tile_of_16(
-            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
-        )
     else:
-        tile_of_8(
-            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
-        )
+        for first in range(0, count, 8):
+            some_of_a_vector(
+                columns, a, places + first, a_step, a_skip, b, b_skip, runs, length,
+                start, start_places + first, out, out_places + first,
+            )

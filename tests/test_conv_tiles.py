@@ -1,0 +1,55 @@
+"""Convolutions of every width that tiles have, and of those around them: exact, nothing read behind its end."""
+
+import mmap
+
+import numpy as np
+import pytest
+from test_conv_windows import check
+from test_guards import at_the_end_of_a_page
+
+import cnnref
+
+#: Channels of vectors, of half ones, of several, and beside those.
+WIDTHS = (
+    *(1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33),
+    *(40, 47, 48, 49, 63, 64, 65, 80, 96, 97, 144),
+)
+
+#: Height, width, filter, stride, pad: pixels that fill tiles evenly, and rows that break them.
+WINDOWS = {
+    "pixels": (5, 16, 1, 1, 0),
+    "many pixels": (23, 29, 1, 1, 0),
+    "every other pixel": (9, 17, 1, 2, 0),
+    "short rows": (6, 7, 3, 1, 1),
+    "long rows": (4, 35, 3, 1, 1),
+    "side by side": (8, 32, 4, 4, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_width(window, dtype):
+    h, w, f, stride, pad = WINDOWS[window]
+    for place, n_C_prev in enumerate(WIDTHS):
+        # Each width beside a few others, narrower and wider.
+        for n_C in (WIDTHS[-1 - place], WIDTHS[(place * 7 + 3) % len(WIDTHS)]):
+            check((2, h, w, n_C_prev), (f, f), n_C, {"stride": stride, "pad": pad}, dtype)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="no protected pages here")
+@pytest.mark.parametrize("window", WINDOWS)
+def test_nothing_is_read_behind_an_argument(window):
+    """A process that reads there is killed."""
+    h, w, f, stride, pad = WINDOWS[window]
+    rng = np.random.default_rng(3)
+    for place, n_C_prev in enumerate(WIDTHS):
+        n_C = WIDTHS[(place * 5 + 2) % len(WIDTHS)]
+        hparameters = {"stride": stride, "pad": pad}
+        arrays = [rng.standard_normal(s, np.float32) for s in ((1, h, w, n_C_prev), (f, f, n_C_prev, n_C))]
+        b = rng.standard_normal((1, 1, 1, n_C), np.float32)
+        Z, cache = cnnref.conv_forward(*arrays, b, hparameters)
+        dZ = rng.standard_normal(Z.shape, np.float32)
+        expected = [x.tobytes() for x in (Z, *cnnref.conv_backward(dZ, cache))]
+        Z, cache = cnnref.conv_forward(*map(at_the_end_of_a_page, (*arrays, b)), hparameters)
+        found = [x.tobytes() for x in (Z, *cnnref.conv_backward(at_the_end_of_a_page(dZ), cache))]
+        assert found == expected, (n_C_prev, n_C)
