@@ -12,23 +12,32 @@ from collections.abc import Sequence
 
 from conformance.case import Case
 from conformance.data import array_shapes
+from conformance.options import Params
 from conformance.window import divisors, possible, window_of
 
 #: The largest tensor and the largest number of products of a drawn case: a few tenths of a millisecond.
 _ELEMENTS, _PRODUCTS = 6000, 250_000
 
+#: The parameters that are extents.
+EXTENTS = frozenset("mhwckfion")
+
 
 def acceptable(case: Case) -> bool:
     """Whether a fault in one parameter of `case` could be taken for right: see the module's first lines."""
-    if not distinct(_extents_of(case)):
+    if not (apart(dict(case.params)) if case.beyond else distinct(_numbers(case))):
         return False
+    return fits(case)
+
+
+def fits(case: Case) -> bool:
+    """Whether that is so of its windows and sizes, whatever its extents."""
     if "s" in case.operation.parameters:
         window = window_of(case)
         axes = (window.rows, window.columns)
         if not possible(case) or any(max(axis.before, axis.after) > axis.span + 2 for axis in axes):
             return False
         rows, columns = window.outputs
-        if rows == columns or not all(axis.inside().any(0).all() for axis in axes):
+        if rows == columns or not all(axis.all_taps_read() for axis in axes):
             return False
         if case.op.startswith("pool"):
             if window.size == 1:  # the modes do not differ
@@ -43,16 +52,21 @@ def distinct(values: Sequence[object]) -> bool:
     return len(set(values)) == len(values)
 
 
-def _extents_of(case: Case) -> list[int]:
-    """The numbers of a case of which no two may be equal."""
-    values = dict(case.params)
-    if not case.beyond:
-        return [value for value in values.values() if isinstance(value, int)]
-    if "g" in values and values["g"] == values["c"] == values["k"]:
-        del values["k"]  # depthwise: as many filters as channels
-    found = [value for name, value in values.items() if isinstance(value, int) and name in "mhwckfion"]
-    window = values.get("f")
-    return [*found, *window] if isinstance(window, tuple) else found
+def apart(params: Params) -> bool:
+    """Whether no two extents are equal in a case with such parameters, which goes beyond the plain calls."""
+    depthwise = params.get("g", 1) == params.get("c") == params.get("k") != 1  # as many filters as channels
+    found = [
+        value
+        for name, value in params.items()
+        if type(value) is int and name in EXTENTS and not (depthwise and name == "k")
+    ]
+    window = params.get("f")
+    return distinct([*found, *window] if isinstance(window, tuple) else found)
+
+
+def _numbers(case: Case) -> list[int]:
+    """The numbers of a plain case."""
+    return [value for _, value in case.params if isinstance(value, int)]
 
 
 def all_show(case: Case) -> bool:

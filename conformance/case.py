@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -48,30 +48,30 @@ class Case:
     params: tuple[tuple[str, Value], ...]
     family: str
     seed: int
+    _values: dict[str, Value] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.__dict__["_values"] = dict(self.params)
 
     @classmethod
     def of(cls, op: str, dtype: str, values: Mapping[str, Value], family: str, seed: int) -> Case:
         """The case with these parameters and options; an option that is left out has its default."""
         operation = OPERATIONS[op]
         values = {name: shortest(value) for name, value in values.items()}
-        given = [(option.name, values.get(option.name, option.default)) for option in operation.options]
-        options = [
-            (name, value)
-            for name, value in given
-            if value is not None
-            and name not in operation.parameters
-            and value != operation.option[name].default
-        ]
-        plain = [(name, values[name]) for name in operation.parameters]
-        return cls(op, dtype, (*plain, *options), family, seed)
-
-    @cached_property
-    def _values(self) -> dict[str, Value]:
-        return dict(self.params)
+        params = [(name, values[name]) for name in operation.parameters]
+        for name, option in operation.trailing.items():
+            value = values.get(name)
+            if value is not None and value != option.default:
+                params.append((name, value))
+        return cls(op, dtype, tuple(params), family, seed)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what is worked out from them is worked out again in another process."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
 
     def value(self, name: str) -> Value:
         """The parameter or option `name`, in whatever form it has; an option not given has its default."""
@@ -81,6 +81,14 @@ class Case:
         if option is None or option.default is None:
             raise KeyError(name)
         return option.default
+
+    def get(self, name: str, default: Value) -> Value:
+        """The parameter or option `name`; `default` where the operation has none of that name."""
+        given = self._values.get(name)
+        if given is not None:
+            return given
+        option = self.operation.option.get(name)
+        return default if option is None or option.default is None else option.default
 
     def __getitem__(self, name: str) -> int:
         """The integer parameter `name` (``case["h"]``)."""
@@ -148,9 +156,7 @@ class Case:
             for group in self.operation.grammar
         ]
         tokens = [
-            option.token(values[option.name])
-            for option in self.operation.options
-            if option.name in values and option.name not in self.operation.parameters
+            option.token(values[name]) for name, option in self.operation.trailing.items() if name in values
         ]
         return f"{self.op}:{self.dtype}:{'_'.join([*groups, *tokens])}:{self.family}:{self.seed}"
 
@@ -190,7 +196,7 @@ def _read(operation: Operation, body: str, text: str) -> Iterator[tuple[str, Val
     """Yield the parameters that `body` (``m2h9w7c3_f3k4_s2p1``) gives for `operation`."""
     groups = body.split("_")
     count = len(operation.grammar)
-    if len(groups) < count or (len(groups) > count and not _trailing(operation)):
+    if len(groups) < count or (len(groups) > count and not operation.trailing):
         raise ValueError(f"case {text!r}: {body!r} has {len(groups)} groups, expected {_form(operation)}")
     for group, names in zip(groups, operation.grammar, strict=False):
         if names[0] in WORDS:
@@ -210,7 +216,7 @@ def _read(operation: Operation, body: str, text: str) -> Iterator[tuple[str, Val
 
 def _options(operation: Operation, tokens: list[str], text: str) -> Iterator[tuple[str, Value]]:
     """Yield the options that follow the groups, each at most once and in the operation's order."""
-    left = list(_trailing(operation))
+    left = list(operation.trailing)
     for token in tokens:
         matches = {
             name: re.fullmatch(f"{'' if option.bare else name}({option.pattern()})", token)
@@ -227,11 +233,6 @@ def _options(operation: Operation, tokens: list[str], text: str) -> Iterator[tup
             raise ValueError(f"case {text!r}: {token!r} is the default, which is not written")
         yield name, value
         del left[: left.index(name) + 1]
-
-
-def _trailing(operation: Operation) -> tuple[str, ...]:
-    """The options that follow the groups."""
-    return tuple(o.name for o in operation.options if o.name not in operation.parameters)
 
 
 def _pattern(operation: Operation, name: str) -> str:
@@ -253,7 +254,7 @@ def _form(operation: Operation) -> str:
         "|".join(WORDS[group[0]]) if group[0] in WORDS else "".join(f"{n}#" for n in group)
         for group in operation.grammar
     )
-    return "_".join(groups) + "".join(f"[_{form}]" for form in _forms(operation, _trailing(operation)))
+    return "_".join(groups) + "".join(f"[_{form}]" for form in _forms(operation, operation.trailing))
 
 
 def _forms(operation: Operation, names: Iterable[str]) -> list[str]:

@@ -10,12 +10,10 @@ calls keep the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-
-import numpy as np
+from functools import cache, lru_cache
 
 from conformance import covering
-from conformance.acceptable import acceptable, all_show, distinct
+from conformance.acceptable import EXTENTS, acceptable, all_show, apart, fits
 from conformance.case import Case
 from conformance.corner_shapes import WIDTHS
 from conformance.corners import corner_of, corners
@@ -23,7 +21,7 @@ from conformance.families import FAMILIES
 from conformance.family import Family
 from conformance.formats import KNOWN
 from conformance.operations import OPERATIONS, WORDS, Operation
-from conformance.options import Value
+from conformance.options import Option, Value
 from conformance.sample import sample
 from conformance.stream import Stream
 
@@ -66,9 +64,6 @@ _ATTEMPTS = 10_000
 
 #: So many draws look for a shape in which each option makes a difference.
 _PREFERRED = 100
-
-#: Shapes drawn at a time.
-_AT_ONCE = 4
 
 #: How many data seeds a case can have.
 _SEEDS = 10**9
@@ -129,14 +124,27 @@ def generate(
 
 def _cases(operation: Operation, dtype: str, count: int, seed: int, start: int, stop: int) -> Iterator[Case]:
     """Cases `start` to `stop` of the `count` different ones of one operation in one dtype."""
-    drawing = Drawing(operation, dtype, seed)
     known = len(corners(operation.name)) + len(covering.rows(operation.name))
     before = min(known, count - count // DRAWN)
     if start < before:
-        cases = [corner.case(dtype, seed) for corner in corners(operation.name)]
-        cases += map(drawing.covering, range(known - len(cases)))
-        yield from sample(cases, before)[start:stop]
-    yield from map(drawing.further, range(max(start - before, 0), stop - before))
+        yield from _first(operation.name, dtype, before, seed)[start:stop]
+    if stop > before:
+        yield from map(
+            _drawing(operation.name, dtype, seed).further, range(max(start - before, 0), stop - before)
+        )
+
+
+@lru_cache(maxsize=2)  # the parts of a run that ask for them stand one behind another
+def _first(op: str, dtype: str, count: int, seed: int) -> list[Case]:
+    """`count` of the corners and of the cases that cover the options."""
+    cases = [corner.case(dtype, seed) for corner in corners(op)]
+    cases += map(_drawing(op, dtype, seed).covering, range(len(covering.rows(op))))
+    return sample(cases, count)
+
+
+@lru_cache(maxsize=2)
+def _drawing(op: str, dtype: str, seed: int) -> Drawing:
+    return Drawing(OPERATIONS[op], dtype, seed)
 
 
 class Drawing:
@@ -153,7 +161,7 @@ class Drawing:
         self._families = [family for family in FAMILIES.values() if operation.name in family.operations]
         if not self._families:
             raise AssertionError(f"no data family goes with {operation.name}")
-        self._pairs = _pairs(operation)
+        self._pairs = _pairs(operation.name)
 
     def covering(self, number: int) -> Case:
         """The case of row `number` of those that cover the options."""
@@ -173,35 +181,41 @@ class Drawing:
 
     def _plain(self, turn: int, data: int) -> Case:
         """A plain case: families and words in turn, shape at random."""
-        family, words = self._pairs[turn % len(self._pairs)]
+        family, pools = self._pairs[turn % len(self._pairs)]
         operation, stream = self._operation, Stream(f"{self._text}:{turn}")
-        for draws in _numbers(stream, len(operation.parameters)):
-            params = _extents(operation, draws, words)
-            if not distinct([value for value in params.values() if isinstance(value, int)]):
-                continue
-            case = Case(operation.name, self._dtype, tuple(params.items()), family.name, self._data(data))
-            if acceptable(case) and family.suits(case) and not self._is_corner(case):
+        places = tuple(range(len(pools)))
+        for _ in range(_ATTEMPTS):
+            _, drawn = stream.chosen(pools, places, _ATTEMPTS)
+            params = tuple(zip(operation.parameters, drawn, strict=True))
+            case = Case(operation.name, self._dtype, params, family.name, self._data(data))
+            if fits(case) and family.suits(case) and not self._is_corner(case):
                 return case
-        raise AssertionError(f"no shape for {operation.name} {words} with family {family.name}")
+        raise AssertionError(f"no shape for {operation.name} {pools} with family {family.name}")
 
     def _with_options(self, turn: int, row: Mapping[str, str], data: int) -> Case:
         """A case whose words and options are of the kinds of `row`; families in turn, the rest at random."""
-        operation, dtype = self._operation, self._dtype
+        operation = self._operation
         first = turn % len(self._families)
         families = self._families[first:] + self._families[:first]
-        words = {name: kind for name, kind in row.items() if name in WORDS}
+        kinds = [(option, row[option.name]) for option in operation.options]
+        beyond = not all(option.is_plain_kind(kind) for option, kind in kinds)
+        pools = (*_pools(operation, row), *(option.pool(kind) for option, kind in kinds))
+        places = _kept(operation, kinds)
         stream = Stream(f"{self._text}:{turn}:options")
-        for attempt, draws in enumerate(_numbers(stream, len(operation.parameters) + len(operation.options))):
-            params = _extents(operation, draws, words)
-            for option, number in zip(operation.options, draws[len(params) :], strict=True):
-                params.update(option.drawn(row[option.name], params, number))
-            if not distinct([params[name] for name in "mhwcf" if name in params]):
+        attempts = 0
+        while attempts < _ATTEMPTS:
+            more, drawn = stream.chosen(pools, places, _ATTEMPTS)
+            attempts += more
+            params: dict[str, Value] = dict(zip(operation.parameters, drawn, strict=False))
+            for (option, kind), value in zip(kinds, drawn[len(params) :], strict=True):
+                params.update(option.drawn(kind, params, value))
+            if beyond and not apart(params):
                 continue
-            case = Case.of(operation.name, dtype, params, families[0].name, self._data(data))
-            if case.levels != row or not acceptable(case):
+            case = Case.of(operation.name, self._dtype, params, families[0].name, self._data(data))
+            if not (fits(case) if beyond else acceptable(case)) or case.levels != row:
                 continue
             # There may be no shape in which each of them makes a difference: padding none, border exclude.
-            if attempt < _PREFERRED and not all_show(case):
+            if attempts <= _PREFERRED and not all_show(case):
                 continue
             case = case.replace(family=next(family.name for family in families if family.suits(case)))
             if not self._is_corner(case):
@@ -215,35 +229,32 @@ class Drawing:
         return case.seed == self._seed and corner_of(case) is not None
 
 
-def _numbers(stream: Stream, count: int) -> Iterator[list[int]]:
-    """`count` numbers for each attempt; a shape that meets the rules turns up within a handful."""
-    for _ in range(_ATTEMPTS // _AT_ONCE):
-        yield from (stream.raw((_AT_ONCE, count)) >> np.uint64(11)).tolist()
+def _pools(operation: Operation, words: Mapping[str, str]) -> tuple[tuple[Value, ...], ...]:
+    """What each parameter of a plain case with these words is drawn from."""
+    pools = {**_POOLS, **_OTHER_POOLS.get(operation.name, {})}
+    return tuple((words[name],) if name in WORDS else pools[name] for name in operation.parameters)
+
+
+def _kept(operation: Operation, kinds: Iterable[tuple[Option, str]]) -> tuple[int, ...]:
+    """The places of the extents that no option of these kinds draws anew."""
+    probe: dict[str, Value] = dict.fromkeys(operation.parameters, 4)
+    anew = {
+        name for option, kind in kinds for name in option.drawn(kind, probe, (option.pool(kind) or (0,))[0])
+    }
+    return tuple(i for i, name in enumerate(operation.parameters) if name in EXTENTS and name not in anew)
 
 
 @cache
-def _pools(op: str) -> Mapping[str, tuple[int, ...]]:
-    return {**_POOLS, **_OTHER_POOLS.get(op, {})}
-
-
-def _extents(operation: Operation, draws: list[int], words: Mapping[str, str]) -> dict[str, Value]:
-    """The parameters of a plain case."""
-    pools = _pools(operation.name)
-    return {
-        name: words[name] if name in words else pools[name][draw % len(pools[name])]
-        for name, draw in zip(operation.parameters, draws, strict=False)
-    }
-
-
-def _pairs(operation: Operation) -> list[tuple[Family, dict[str, str]]]:
-    """Each family with each word (mode, activation) that it may go with."""
+def _pairs(op: str) -> list[tuple[Family, tuple[tuple[Value, ...], ...]]]:
+    """Each family with what the parameters are drawn from, for each word that it goes with."""
+    operation = OPERATIONS[op]
     word = next((name for name in operation.parameters if name in WORDS), None)
     choices: list[dict[str, str]] = [{word: value} for value in WORDS[word]] if word else [{}]
     probe: dict[str, Value] = dict.fromkeys(operation.parameters, 4)
     probe.update({name: value for name, value in (("s", 1), ("p", 0)) if name in probe})
     return [
-        (family, chosen)
+        (family, _pools(operation, chosen))
         for family in FAMILIES.values()
         for chosen in choices
-        if family.suits(Case(operation.name, "f32", tuple({**probe, **chosen}.items()), family.name, 0))
+        if family.suits(Case(op, "f32", tuple({**probe, **chosen}.items()), family.name, 0))
     ]

@@ -108,6 +108,11 @@ class Operation:
         return {option.name: option for option in self.options}
 
     @cached_property
+    def trailing(self) -> Mapping[str, Option]:
+        """The options that follow the groups of a case, by name."""
+        return {name: option for name, option in self.option.items() if name not in self.parameters}
+
+    @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:
         """What a run has to cover in pairs: the words of a case and its options, each with its kinds."""
         words = {name: WORDS[name] for name in self.parameters if name in WORDS}

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Value = int | float | str | tuple[int, ...]
 Params = Mapping[str, Value]
@@ -118,14 +119,21 @@ class Option:
 
     def is_plain(self, params: Params) -> bool:
         """Whether the contract has such a value."""
-        return self.kind_of(params) in list(self.kinds)[: self.plain]
+        return self.is_plain_kind(self.kind_of(params))
 
-    def drawn(self, kind: str, params: Params, number: int) -> dict[str, Value]:
-        """The parameters that a value of `kind`, chosen by `number`, changes."""
+    def is_plain_kind(self, kind: str) -> bool:
+        """Whether the contract has values of `kind`."""
+        return kind in list(self.kinds)[: self.plain]
+
+    def pool(self, kind: str) -> tuple[Value | None, ...] | None:
+        """What a value of `kind` is drawn from: its values, no value, or for `draw` any number."""
+        return None if self.draw is not None else self.kinds[kind] or (None,)
+
+    def drawn(self, kind: str, params: Params, value: Any) -> dict[str, Value]:
+        """The parameters that `value`, drawn from the pool of `kind`, changes."""
         if self.draw is not None:
-            return self.draw(kind, params, number)
-        values = self.kinds[kind]
-        return {self.name: values[number % len(values)]} if values else {}
+            return self.draw(kind, params, value)
+        return {} if value is None else {self.name: value}
 
     def pattern(self) -> str:
         """The regular expression of a value."""

@@ -72,16 +72,24 @@ cdef class Stream:
             out[i] = pcg_next(&self._pcg)
         return values
 
-    def chosen(self, tuple pools):
-        """One of each of the pools, which are tuples; 53 random bits for a pool that is None."""
+    def chosen(self, tuple pools, tuple apart=(), int attempts=1):
+        """One of each of the pools, which are tuples; 53 random bits for a pool that is None.
+
+        Drawn again, `attempts` times at most, while two of those in the places `apart` are equal. Returns how
+        often they were drawn, 0 if there was no success, and what was drawn last.
+        """
         cdef list found = [None] * len(pools)
         cdef uint64_t drawn
         cdef Py_ssize_t i
-        for i in range(len(pools)):
-            drawn = pcg_next(&self._pcg) >> 11
-            pool = pools[i]
-            found[i] = drawn if pool is None else (<tuple>pool)[drawn % <uint64_t>len(<tuple>pool)]
-        return found
+        cdef int attempt
+        for attempt in range(attempts):
+            for i in range(len(pools)):
+                drawn = pcg_next(&self._pcg) >> 11
+                pool = pools[i]
+                found[i] = drawn if pool is None else (<tuple>pool)[drawn % <uint64_t>len(<tuple>pool)]
+            if all_differ(found, apart):
+                return attempt + 1, found
+        return 0, found
 
     def integers(self, int64_t low, int64_t high, tuple shape, cnp.dtype dtype=None):
         """Whole numbers of `low` .. `high`, both included; ``high - low`` below 2**62."""
@@ -183,6 +191,16 @@ cdef class Stream:
         else:
             fill_around(&self._pcg, <double*>cnp.PyArray_DATA(values), count, table, several, whole)
         return values if whole else full_mantissa(values, dtype)
+
+
+cdef bint all_differ(list values, tuple places) except -1:
+    """Whether no two of `values` in these places are equal."""
+    cdef Py_ssize_t i, j
+    for i in range(1, len(places)):
+        for j in range(i):
+            if values[<Py_ssize_t>places[i]] == values[<Py_ssize_t>places[j]]:
+                return False
+    return True
 
 
 cdef object exactly(cnp.ndarray values, cnp.dtype dtype):

@@ -7,8 +7,8 @@ elements from tap to tap, `s` apart: tap i of output y reads element ``y s - bef
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ from conformance.options import Value
 Indices = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """Windows along one axis: tap i of output y reads element ``y s - before + i d`` of `n`.
 
     `outputs` is their number, 0 or below where no window fits.
@@ -52,6 +51,23 @@ class Axis:
         reads = self.reads()
         return np.asarray((reads >= 0) & (reads < self.n))
 
+    def all_taps_read(self) -> bool:
+        """Whether each tap reads an element of the input somewhere."""
+        for i in range(self.f):
+            first = i * self.d - self.before  # what the tap reads at the first output
+            output = max(-(first // self.s), 0)  # at the first one that is not before the input
+            if output >= self.outputs or first + output * self.s >= self.n:
+                return False
+        return True
+
+    def all_outputs_read(self) -> bool:
+        """Whether each output reads an element of the input."""
+        for first in range(-self.before, self.outputs * self.s - self.before, self.s):
+            tap = max(-(first // self.d), 0)  # the first one that is not before the input
+            if tap >= self.f or first + tap * self.d >= self.n:
+                return False
+        return True
+
     def counted(self, padding: bool) -> Indices:
         """How many taps of each output an average counts: those inside, or in the padding as well.
 
@@ -68,8 +84,7 @@ class Axis:
         return tap if rest == 0 and 0 <= tap < self.f else None
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The windows of a case: one `Axis` for the rows, one for the columns."""
 
     rows: Axis
@@ -105,13 +120,12 @@ class Window:
 
     def turned(self) -> Window:
         """The window with what belongs to the rows and to the columns exchanged, the image as it is."""
-        rows, columns = replace(self.columns, n=self.rows.n), replace(self.rows, n=self.columns.n)
-        return Window(rows, columns)
+        return Window(self.columns._replace(n=self.rows.n), self.rows._replace(n=self.columns.n))
 
     def but(self, **changes: tuple[int, int]) -> Window:
         """The same window with fields of its rows and columns changed: ``window.but(s=(1, 1))``."""
         first, second = ({name: pair[side] for name, pair in changes.items()} for side in (0, 1))
-        return Window(replace(self.rows, **first), replace(self.columns, **second))
+        return Window(self.rows._replace(**first), self.columns._replace(**second))
 
     def counts(self, padding: bool) -> Indices:
         """``(rows, columns)``: by how many taps an average divides each output."""
@@ -168,17 +182,24 @@ def window_of(case: Case) -> Window:
     """The window of a convolution or pooling case; of a transposed one that of the convolution it transposes,
     whose input is the output here.
     """
-    axes = []
-    for side, letter in enumerate("hw"):
-        f, s, d = (pair(_value(case, name, 1))[side] for name in "fsd")
-        n = case[letter]
-        if transposed(case):
-            axes.append(_written(case, side, Axis(0, f, s, d, outputs=n)))
-            continue
-        before, after = _padding(_value(case, "p", 0), side, Axis(n, f, s, d))
-        outputs = outputs_of(Axis(n, f, s, d, before, after), _value(case, "rounding", "floor") == "ceil")
-        axes.append(Axis(n, f, s, d, before, after, outputs))
-    return Window(*axes)
+    f, s, d = pair(_value(case, "f", 1)), pair(_value(case, "s", 1)), pair(_value(case, "d", 1))
+    if transposed(case):
+        return Window(
+            _written(case, 0, Axis(0, f[0], s[0], d[0], outputs=case["h"])),
+            _written(case, 1, Axis(0, f[1], s[1], d[1], outputs=case["w"])),
+        )
+    pad, ceil = _value(case, "p", 0), _value(case, "rounding", "floor") == "ceil"
+    return Window(
+        _read(pad, 0, Axis(case["h"], f[0], s[0], d[0]), ceil),
+        _read(pad, 1, Axis(case["w"], f[1], s[1], d[1]), ceil),
+    )
+
+
+def _read(pad: Value, side: int, bare: Axis, ceil: bool) -> Axis:
+    """An axis of a convolution or a pool."""
+    before, after = _padding(pad, side, bare)
+    padded = Axis(bare.n, bare.f, bare.s, bare.d, before, after)
+    return Axis(*padded[:-1], outputs_of(padded, ceil))
 
 
 def _written(case: Case, side: int, bare: Axis) -> Axis:
@@ -191,8 +212,7 @@ def _written(case: Case, side: int, bare: Axis) -> Axis:
 
 def _value(case: Case, name: str, default: Value) -> Value:
     """A parameter or option that not every operation has."""
-    known = name in case.operation.parameters or name in case.operation.option
-    return case.value(name) if known else default
+    return case.get(name, default)
 
 
 def divisors(case: Case) -> Indices:
@@ -227,7 +247,7 @@ def possible(case: Case) -> bool:
             return False
         if case.word("mode") == "average" and not window.dense:
             return False
-        return all(axis.inside().any(1).all() for axis in axes)
+        return window.rows.all_outputs_read() and window.columns.all_outputs_read()
     if transposed(case):
         more = pair(_value(case, "e", 0))
         for axis, rest in zip((window.rows, window.columns), more, strict=True):

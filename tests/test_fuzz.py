@@ -91,7 +91,10 @@ def calls(draw):
     for option in OPERATIONS[op].options:
         if draw(st.booleans()):
             kind = draw(st.sampled_from(sorted(option.kinds)))
-            params |= option.drawn(kind, params, draw(st.integers(0, 99)))
+            pool = option.pool(kind)
+            params |= option.drawn(
+                kind, params, draw(st.integers(0, 99) if pool is None else st.sampled_from(pool))
+            )
     case = Case.of(op, "f64", params, "small", 0)
     if MINE.lacks(case) or ORACLE.lacks(case):
         case = plain_case
