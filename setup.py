@@ -69,6 +69,8 @@ SUITE = (
     "elements",
     "bounds.passes",
     "bounds.picked",
+    "bounds.curves",
+    "bounds.rows",
 )
 
 #: The one table of Cython directives.

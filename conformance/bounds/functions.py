@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from conformance.bounds import curves, rows
 from conformance.bounds.arithmetic import FORMATS, U64, Format, Limit
+from conformance.bounds.curves import logistic as logistic
 from conformance.case import Case
 
 Array = NDArray[Any]
@@ -29,21 +30,14 @@ def both(case: Case, bound: Callable[[Format], Limit]) -> Limit:
     A convex function that is 0 at 0 is at a share of its argument at most that share of itself.
     """
     form = FORMATS[case.dtype]
-    return bound(form) * oracles_too(form)
+    limit = bound(form)
+    limit *= oracles_too(form)
+    return limit
 
 
 def oracles_too(form: Format) -> float:
     """The factor of a bound that adds the oracle's: see `both`."""
     return 1 + U64 / form.u
-
-
-def logistic(Z: Array) -> Limit:
-    """``1 / (1 + exp(-Z))`` in float64 without overflow, as an ingredient of the bounds."""
-    e = np.exp(-np.abs(np.asarray(Z, np.float64)))
-    below = np.where(Z < 0, e, 1.0)
-    e += 1
-    below /= e
-    return below
 
 
 def sigmoid(form: Format, Z: Array) -> Limit:
@@ -54,9 +48,7 @@ def sigmoid(form: Format, Z: Array) -> Limit:
     y = e / (1 + e), the same holds. It is relative down to the subnormal numbers: an implementation
     that answers 0 where ``exp(-z)`` overflows is wrong by all of y.
     """
-    y = logistic(Z)
-    relative = (1 - y) * form.exp + 2 * form.u
-    return y * relative * (1 + 10 * form.u) + form.w
+    return curves.sigmoid(form, Z)
 
 
 def sigmoid_backward(form: Format, Z: Array, dA: Array) -> Limit:
@@ -66,26 +58,7 @@ def sigmoid_backward(form: Format, Z: Array, dA: Array) -> Limit:
     ``(1 - y) y e`` through its first factor and by ``y * y e`` through the second. Where y underflows
     it is off by w, hence ``(|g| + 2) w`` (two products may underflow again).
     """
-    y, g = logistic(Z), np.abs(np.asarray(dA, np.float64))
-    e = (1 - y) * form.exp + 2 * form.u
-    first = g * (y * (1 - y) * (e + 3 * form.u) + y * y * e)
-    return first * (1 + 14 * form.u) + (g + 2) * form.w
-
-
-def softmax_parts(form: Format, X: Array) -> tuple[Limit, Limit]:
-    """The probabilities and the relative error ``e_i`` of each; see `softmax`."""
-    X = np.asarray(X, np.float64)
-    n = X.shape[1]
-    if not X.size:
-        return X, X
-    with np.errstate(invalid="ignore"):
-        d = X.max(axis=1, keepdims=True) - X
-        y = np.exp(-d)
-        y = y / y.sum(axis=1, keepdims=True)
-        shift = np.where(y == 0, 0, form.u * d)
-    common = (y * shift).sum(axis=1, keepdims=True) + (n + 1) * form.u
-    relative = shift + 2 * form.exp + common
-    return y, relative * (1 + 2 * relative)
+    return curves.sigmoid_backward(form, Z, dA)
 
 
 def softmax(form: Format, X: Array) -> Limit:
@@ -96,9 +69,7 @@ def softmax(form: Format, X: Array) -> Limit:
     y and by ``(n - 1) u``; the division adds u (Blanchard, Higham & Higham 2021, section 4). An exp that
     underflows is off by w, and the denominator is at least one: ``(n + 2) w``.
     """
-    y, relative = softmax_parts(form, X)
-    result: Limit = y * relative + (X.shape[1] + 2) * form.w
-    return result
+    return rows.softmax(form, X)
 
 
 def softmax_backward(form: Format, X: Array, dprobs: Array) -> Limit:
@@ -109,18 +80,7 @@ def softmax_backward(form: Format, X: Array, dprobs: Array) -> Limit:
     The errors ``y_j e_j`` of y itself (`softmax`) pass through the product and through t. Underflow of
     any of the products or of y: ``(n + 2) w (1 + |g_i| + sum |g|)``.
     """
-    y, e = softmax_parts(form, X)
-    g = np.asarray(dprobs, np.float64)
-    n = g.shape[1]
-    size = np.abs(g)
-    T = (size * y).sum(axis=1, keepdims=True)
-    t = (g * y).sum(axis=1, keepdims=True)
-    spread = (size * y * e).sum(axis=1, keepdims=True)
-    first = y * (n * form.u * T + 2 * form.u * (size + T) + e * np.abs(g - t) + spread)
-    largest = float(e.max()) if e.size else 0.0
-    underflow = (n + 2) * form.w * (1 + size + size.sum(axis=1, keepdims=True))
-    result: Limit = first * (1 + 2 * largest + (n + 4) * form.u) + underflow
-    return result
+    return rows.softmax_backward(form, X, dprobs)
 
 
 def distribute(expected: Limit) -> Limit:
@@ -129,4 +89,4 @@ def distribute(expected: Limit) -> Limit:
     The answer is float64 by contract; the oracle's own division adds u.
     """
     form = FORMATS["f64"]
-    return 3 * form.u * np.abs(expected) * (1 + 2 * form.u) + 2 * form.w
+    return curves.scaled(expected, 3 * form.u, 1 + 2 * form.u, 2 * form.w)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.bounds import curves
 from conformance.bounds.arithmetic import Format, Limit
 from conformance.calls_units import EPSILON, MOMENTUM
 from conformance.case import Case
@@ -130,4 +131,4 @@ def batch_norm_backward(form: Format, case: Case, a: Arrays) -> dict[str, Limit]
 
 def shares(form: Format, expected: Limit) -> Limit:
     """``2 u |y|``: a share of a gradient is a quotient, or the product with a rounded reciprocal."""
-    return 2 * form.u * (1 + form.u) * np.abs(expected) + form.w
+    return curves.scaled(expected, 2 * form.u * (1 + form.u), 1.0, form.w)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds import functions, losses, norm, storage, terms, units
 from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit
+from conformance.bounds.rows import Softmax
 from conformance.case import Case
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -57,11 +58,26 @@ def _several(rule: Callable[[Format, Case, Arrays], dict[str, Limit]]) -> Rule:
     return made
 
 
-def _probabilities(case: Case, arrays: Arrays) -> Limit:
+def _loss(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+    """The loss, whose terms are those of its bound."""
+    found = losses.terms(case, arrays["AL"], arrays["Y"])
+    rule = _function(
+        lambda c, a, e: _both(c, lambda f: losses.cross_entropy(f, c, found)), lambda c, a: found
+    )
+    return rule(case, arrays, expected, arithmetic)
+
+
+def _combined(case: Case, arrays: Arrays, expected: Outputs) -> Limit:
+    """softmax_cross_entropy_backward, in two calls."""
+    X, Y = arrays["X"], arrays["Y"]
+    limit = _both(case, lambda f: losses.softmax_cross_entropy_backward(f, case, X, Y))
+    return limit + _probabilities(case, X) if storage.rounded(case, "dX") and limit.size else limit
+
+
+def _probabilities(case: Case, X: NDArray[Any]) -> Limit:
     """What storing the softmax's output in half between the calls adds: half its spacing, divided by m."""
-    y, e = functions.softmax_parts(FORMATS[case.dtype], arrays["X"])
-    none = np.zeros_like(y)
-    return (storage.stored(case, "dX", none, y * (1 + e)) if y.size else none) / _rows(case)
+    found = Softmax(FORMATS[case.dtype], X)
+    return storage.stored(case, "dX", np.zeros_like(found.y), found.y * (1 + found.e)) / _rows(case)
 
 
 def _rows(case: Case) -> int:
@@ -85,16 +101,8 @@ RULES: dict[str, Rule] = {
     "softmax_backward": _function(
         lambda c, a, e: _both(c, lambda f: functions.softmax_backward(f, a["X"], a["dprobs"]))
     ),
-    "softmax_cross_entropy_backward": _function(
-        lambda c, a, e: (
-            _both(c, lambda f: losses.softmax_cross_entropy_backward(f, c, a["X"], a["Y"]))
-            + _probabilities(c, a)
-        )
-    ),
-    "cross_entropy_cost": _function(
-        lambda c, a, e: _both(c, lambda f: losses.cross_entropy(f, c, a["AL"], a["Y"])),
-        lambda c, a: losses.terms(c, a["AL"], a["Y"]),
-    ),
+    "softmax_cross_entropy_backward": _function(_combined),
+    "cross_entropy_cost": _loss,
     "cross_entropy_backward": _function(
         lambda c, a, e: _both(c, lambda f: losses.cross_entropy_backward(f, c, a["AL"], a["Y"]))
     ),

@@ -1,0 +1,264 @@
+"""The bounds of functions of one element, each in one pass; `functions` and `units` derive them.
+
+Everything is float64, each operation rounded on its own, in the order in which the formulas are written. exp,
+tanh, cosh and erf are those of NumPy and torch: their values come in as arrays.
+"""
+
+cimport cython
+cimport numpy as cnp
+from libc.math cimport INFINITY, fabs, sqrt
+from numpy cimport ndarray
+
+import numpy as np
+
+from conformance.elements cimport Numbers, number, numbers, plain, readable
+
+cnp.import_array()
+
+cdef double ROOT = sqrt(2 / np.pi)
+
+
+cdef struct Form:
+    # Unit roundoff, smallest subnormal number and the accuracy of exp.
+    double u, w, E
+
+
+cdef Form constants(object form):
+    return Form(form.u, form.w, form.exp)
+
+
+cdef ndarray like(ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_DOUBLE, 0)
+
+
+cdef inline double* data(ndarray x):
+    return <double*> cnp.PyArray_DATA(x)
+
+
+cdef ndarray beside(object x, ndarray first):
+    """`x` as it is read, of the shape of the first array."""
+    cdef ndarray found = readable(x)
+    if not cnp.PyArray_SAMESHAPE(found, first):
+        raise ValueError(f"shapes are {(<object> first).shape} and {(<object> found).shape}, expected the same")
+    return found
+
+
+cdef ndarray falling(object x):
+    """``exp(-|x|)``."""
+    cdef ndarray of = readable(x), e = like(of)
+    cdef Numbers Z = numbers(of)
+    cdef double* out = data(e)
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        out[i] = -fabs(number(Z, i))
+    return np.exp(e, e)
+
+
+cdef ndarray smaller(object x, double most):
+    """``min(|x|, most)``; NaN stays."""
+    cdef ndarray of = readable(x), found = like(of)
+    cdef Numbers Z = numbers(of)
+    cdef double* out = data(found)
+    cdef double z
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        z = fabs(number(Z, i))
+        out[i] = most if z > most else z
+    return found
+
+
+cdef inline double rising(double z, double e) noexcept nogil:
+    """``1 / (1 + exp(-z))`` from ``exp(-|z|)``."""
+    return (e if z < 0 else 1.0) / (e + 1)
+
+
+def logistic(object Z):
+    """``1 / (1 + exp(-Z))`` in float64 without overflow, as an ingredient of the bounds."""
+    cdef ndarray of = readable(Z), out = falling(of)
+    cdef Numbers z = numbers(of)
+    cdef double* e = data(out)
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        e[i] = rising(number(z, i), e[i])
+    return out
+
+
+def scaled(object expected, double first, double second, double w):
+    """``first |y| second + w``."""
+    cdef ndarray of = plain(expected), out = like(of)
+    cdef double* y = data(of)
+    cdef double* made = data(out)
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        made[i] = first * fabs(y[i]) * second + w
+    return out
+
+
+def sigmoid(object form, object Z):
+    """See `functions.sigmoid`."""
+    cdef ndarray of = readable(Z), out = falling(of)
+    cdef Numbers z = numbers(of)
+    cdef Form f = constants(form)
+    cdef double* e = data(out)
+    cdef double y, relative
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        y = rising(number(z, i), e[i])
+        relative = (1 - y) * f.E + 2 * f.u
+        e[i] = y * relative * (1 + 10 * f.u) + f.w
+    return out
+
+
+def sigmoid_backward(object form, object Z, object dA):
+    """See `functions.sigmoid_backward`."""
+    cdef ndarray of = readable(Z), out = falling(of), up = beside(dA, of)
+    cdef Numbers z = numbers(of), G = numbers(up)
+    cdef Form f = constants(form)
+    cdef double* falls = data(out)
+    cdef double y, g, e
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        y, g = rising(number(z, i), falls[i]), fabs(number(G, i))
+        e = (1 - y) * f.E + 2 * f.u
+        falls[i] = g * (y * (1 - y) * (e + 3 * f.u) + y * y * e) * (1 + 14 * f.u) + (g + 2) * f.w
+    return out
+
+
+def tanh(object form, object Z):
+    """See `units.tanh`."""
+    return scaled(np.tanh(plain(Z)), form.exp, 1.0, form.w)
+
+
+def tanh_backward(object form, object Z, object dA):
+    """See `units.tanh_backward`."""
+    cdef ndarray of = plain(Z), out = np.tanh(of), wide = smaller(of, 700), up = beside(dA, of)
+    np.cosh(wide, wide)
+    cdef Numbers G = numbers(up)
+    cdef Form f = constants(form)
+    cdef double* made = data(out)
+    cdef double* cosh = data(wide)
+    cdef double g, y2, slope, first
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        g, y2 = fabs(number(G, i)), made[i] * made[i]
+        slope = 1 / (cosh[i] * cosh[i])
+        first = g * (y2 * (2 * f.E + f.u) + 6 * f.u * slope + f.E * sqrt(y2) * slope)
+        made[i] = first * (1 + 10 * f.u) + (g + 2) * f.w
+    return out
+
+
+def silu(object form, object Z):
+    """See `units.silu`."""
+    cdef ndarray of = readable(Z), out = falling(of)
+    cdef Numbers x = numbers(of)
+    cdef Form f = constants(form)
+    cdef double* e = data(out)
+    cdef double z, s, y
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        z, s = fabs(number(x, i)), rising(number(x, i), e[i])
+        y = (0 if z == INFINITY else z) * s
+        e[i] = y * ((1 - s) * f.E + 3 * f.u) * (1 + 10 * f.u) + ((z if z < INFINITY else 0) + 1) * f.w
+    return out
+
+
+def silu_backward(object form, object Z, object dA):
+    """See `units.silu_backward`."""
+    cdef ndarray of = readable(Z), out = falling(of), up = beside(dA, of)
+    cdef Numbers x = numbers(of), G = numbers(up)
+    cdef Form f = constants(form)
+    cdef double* falls = data(out)
+    cdef double z, g, s, rest, e, first
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        z, g = fabs(number(x, i)), fabs(number(G, i))
+        s, rest = rising(number(x, i), falls[i]), rising(-number(x, i), falls[i])
+        e = rest * f.E + 2 * f.u
+        first = g * (s * e * (1 + z * rest) + s * z * (s * e + f.u) + 4 * f.u * (s + z * s * rest))
+        falls[i] = first * (1 + 20 * f.u) + (g * (1 + z) + 2) * f.w
+    return out
+
+
+cdef inline double inner(double z) noexcept nogil:
+    """What the approximate gelu takes tanh of."""
+    return ROOT * (z + 0.044715 * (z * z) * z)
+
+
+@cython.final
+@cython.internal
+cdef class Curve:
+    """Of each element ``erf(z / sqrt 2)`` or ``tanh(y)``, and ``exp(-z^2 / 2)`` or ``1 - tanh(y)^2``."""
+
+    cdef ndarray value, slope
+    cdef bint approximate
+
+    def __cinit__(self, ndarray Z, object erf):
+        """`erf` is None for the form with tanh."""
+        cdef double* z = data(Z)
+        cdef double* to
+        cdef double* also
+        cdef Py_ssize_t i, size = cnp.PyArray_SIZE(Z)
+        self.approximate = erf is None
+        self.value, self.slope = like(Z), like(Z)
+        to, also = data(self.value), data(self.slope)
+        for i in range(size):
+            to[i] = inner(z[i]) if self.approximate else z[i] * sqrt(0.5)
+            also[i] = -fabs(z[i]) * fabs(z[i]) / 2
+        if not self.approximate:
+            self.value = plain(erf(self.value))
+            np.exp(self.slope, self.slope)
+            return
+        self.slope = smaller(self.value, 350)
+        np.tanh(self.value, self.value)
+        np.cosh(self.slope, self.slope)
+        also = data(self.slope)
+        for i in range(size):
+            also[i] = 1 / (also[i] * also[i])
+
+    cdef inline double error(self, double x, Py_ssize_t i, Form f) noexcept:
+        """How far the value may be off."""
+        cdef double of = fabs(data(self.value)[i]) * f.E
+        if self.approximate:
+            return of + 6 * f.u * fabs(inner(x)) * data(self.slope)[i]
+        return of + 2 * f.u * fabs(x) * ROOT * data(self.slope)[i]
+
+
+def gelu(object form, object Z, object erf):
+    """See `units.gelu`; `erf` is the error function, None for the form with tanh."""
+    cdef ndarray of = plain(Z), out = like(of)
+    cdef Curve curve = Curve(of, erf)
+    cdef Form f = constants(form)
+    cdef double* made = data(out)
+    cdef double x, z, value, first, result
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        x, value = data(of)[i], data(curve.value)[i]
+        z = fabs(x)
+        first = z * (curve.error(x, i, f) / 2 + f.u * (1 + value))
+        result = 0.5 * z * (1 + value)
+        made[i] = (first + 2 * f.u * result) * (1 + 20 * f.u) + (z + 2) * f.w
+    return out
+
+
+def gelu_backward(object form, object Z, object dA, object erf):
+    """See `units.gelu_backward`."""
+    cdef ndarray of = plain(Z), out = like(of), up = beside(dA, of)
+    cdef Curve curve = Curve(of, erf)
+    cdef Numbers G = numbers(up)
+    cdef Form f = constants(form)
+    cdef double* made = data(out)
+    cdef double x, z, g, e, size, slope, second, first
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(of)):
+        x, g = data(of)[i], fabs(number(G, i))
+        z, e = fabs(x), curve.error(x, i, f)
+        if curve.approximate:
+            slope = ROOT * (1 + 3 * 0.044715 * (x * x))
+            size = 0.5 * z * data(curve.slope)[i] * slope
+            second = 0.5 * z * slope * (2 * e + 2 * f.u) + 8 * f.u * size
+        else:
+            size = z * ROOT / 2 * data(curve.slope)[i]
+            second = size * (f.E + f.u * z * z + 5 * f.u)
+        first = g * (e / 2 + 2 * f.u * (1 + fabs(data(curve.value)[i])) + second + 2 * f.u * (1 + size))
+        made[i] = first * (1 + 20 * f.u) + (g * (1 + z) + 2) * f.w
+    return out

@@ -1,0 +1,33 @@
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.bounds.arithmetic import Format
+
+_Values = NDArray[np.float64]
+
+@final
+class Softmax:
+    below: _Values
+    y: _Values
+    e: _Values
+    sums: _Values
+    shift: _Values
+    def __new__(cls, form: Format, X: NDArray[Any]) -> Softmax: ...
+
+@final
+class Targets:
+    m: int
+    n: int
+    count: int
+    made: int
+    def __new__(cls, Y: NDArray[Any], n: int, ignored: object, e: float, made: int) -> Targets: ...
+
+def softmax(form: Format, X: NDArray[Any]) -> _Values: ...
+def softmax_backward(form: Format, X: NDArray[Any], dprobs: NDArray[Any]) -> _Values: ...
+def log_softmax(form: Format, X: NDArray[Any]) -> _Values: ...
+def log_softmax_backward(form: Format, X: NDArray[Any], dlogp: NDArray[Any]) -> _Values: ...
+def loss_terms(t: Targets, AL: NDArray[Any]) -> _Values: ...
+def cross_entropy_backward(form: Format, t: Targets, AL: NDArray[Any]) -> _Values: ...
+def softmax_cross_entropy_backward(form: Format, t: Targets, X: NDArray[Any]) -> _Values: ...
