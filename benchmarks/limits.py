@@ -15,8 +15,6 @@ LIMITS: dict[str, str] = {
     "conv_single_step/window": "one chain of 25,088 dependent multiply-adds, 4 cycles each: 23 us at 4.4 GHz",
     "conv_forward/resnet-5": "PyTorch's filters are packed before the clock starts, ours in every call,"
     " for 196 pixels only",
-    "conv_forward/mobilenet-112-dw96-s2": "19 MB are read and 5 MB written for 11 million multiply-adds; the"
-    " loads wait for memory: two threads take 0.4 of the time",
     "conv_backward/mobilenet-112-dw96-s2": "the images and the gradient are read twice and 19 MB written, for"
     " 22 million multiply-adds: the loads wait for memory",
     **{

@@ -8,6 +8,7 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref._ahead cimport far, read_rows
 from cnnref._boxes cimport alike
 from cnnref._lanes cimport LANE_ROWS, correlate_lanes, pixels_of_tile
 from cnnref._memory cimport allocate
@@ -61,8 +62,8 @@ cdef inline void lane_rows(
         tiles = (to_x - from_x) // SLIDING_PIXELS
         if sliding and tiles > 0:
             slide(
-                plan.window_w, width, tiles,
-                table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + from_x,
+                plan.stride_w, plan.window_w, width, tiles,
+                table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + from_x * plan.stride_w,
                 plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0), panel + row * depth * width, start,
                 out + y * plan.row_step + from_x * plan.pixel_step, plan.pixel_step,
             )
@@ -111,6 +112,8 @@ cdef inline int lane_share(
     cdef bint copies = not direct or padded_columns(plan.columns, <real>0) != plan.columns
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
     cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x
+    cdef bint distant = far(plan, <real>0)
+    cdef Py_ssize_t read = 0
     cdef const real* image
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
@@ -128,6 +131,9 @@ cdef inline int lane_share(
             from_row = top * plan.stride_h - plan.top
             image = images + sample * plan.height * plan.width * plan.image_step
             table_rows = (bottom - top - 1) * plan.stride_h + span_h(plan)
+            if distant:
+                # What the block before has read is still there.
+                read = read_rows(plan, image, max(from_row, read) if top else from_row, from_row + table_rows, scratch)
             if direct:
                 fill_table(
                     plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,
@@ -138,7 +144,7 @@ cdef inline int lane_share(
             while from_x < plan.n_W:
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
-                to_x = plan.n_W if copies else min(from_x + LANE_PIXELS, plan.n_W)
+                to_x = plan.n_W if copies or distant else min(from_x + LANE_PIXELS, plan.n_W)
                 if not direct or valid < width:
                     order_of_lanes(plan, first, valid, width, order)
                     copy_lanes(plan, image, from_row, table_rows, order, plan.channels * width, copy)

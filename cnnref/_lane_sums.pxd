@@ -7,6 +7,7 @@ of `dW` is one chain over its pixels in the order (sample, row, column), the pad
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref._ahead cimport far, read_rows
 from cnnref._lane_taps cimport sum_lanes, sum_width, taps_of_tile
 from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
@@ -91,6 +92,7 @@ cdef inline int lane_sums(
     cdef real* memory
     cdef real* copy
     cdef real* packed
+    cdef bint distant = far(plan, <real>0)
     cdef bint filled, fresh = True
     cdef int status = -1
     if direct and plan.columns % most == 0:
@@ -108,6 +110,9 @@ cdef inline int lane_sums(
             n_rows = min(cut.rows, plan.n_H - top)
             from_row = top * plan.stride_h - plan.top
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
+            if distant:
+                for piece in range(pieces):
+                    read_rows(plan, images + (sample + piece) * image_size, from_row, from_row + table_rows, memory)
             filled = False
             for panel in range(panels):
                 first = panel * most

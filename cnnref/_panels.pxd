@@ -4,11 +4,9 @@ A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after
 vectors one after another.
 """
 
+from cnnref._ahead cimport prefetch
 from cnnref._tile cimport panel_width, widest
 from cnnref._types cimport real
-
-cdef extern from "_isa.h" nogil:
-    void prefetch "CNNREF_PREFETCH"(const void* address)
 
 cdef enum:
     # Rows ahead of the one being copied: they are too far apart in memory for the processor to foresee.

@@ -138,7 +138,30 @@ def test_depthwise_panels_of_every_width(f, stride):
     for n_C in (*range(4, 26), 33, 40, 56, 63, 64, 65, 71, 72, 73, 80, 96, 104, 136):
         for dtype in (np.float32, np.float64):
             hparameters = {"stride": stride, "pad": f // 2, "groups": n_C}
-            check((2, 9, 16, n_C), (f, f), n_C, hparameters, dtype, n_C)
+            # 16 outputs a row: two sliding tiles and what is left of them.
+            check((2, 5, 16 * stride, n_C), (f, f), n_C, hparameters, dtype, n_C)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_depthwise_images_that_no_cache_holds(dtype):
+    """Rows are read ahead there, and written in another order: the samples together are each one alone."""
+    rng = np.random.default_rng(3)
+    A, W = whole(rng, 4, 90, 92, 96).astype(dtype), whole(rng, 3, 3, 1, 96).astype(dtype)
+    b, hparameters = whole(rng, 1, 1, 1, 96).astype(dtype), {"stride": 2, "pad": 1, "groups": 96}
+    Z, cache = cnnref.conv_forward(A, W, b, hparameters)
+    dZ = whole(rng, *Z.shape).astype(dtype)
+    dA_prev, dW, db = cnnref.conv_backward(dZ, cache)
+    sums = np.zeros_like(dW), np.zeros_like(db)
+    for sample in range(4):
+        one = slice(sample, sample + 1)
+        alone, cache = cnnref.conv_forward(A[one], W, b, hparameters)
+        assert np.array_equal(Z[one], alone)
+        gradient, *of_filters = cnnref.conv_backward(dZ[one], cache)
+        assert np.array_equal(dA_prev[one], gradient)
+        for total, part in zip(sums, of_filters, strict=True):
+            total += part
+    assert np.array_equal(dW, sums[0])
+    assert np.array_equal(db, sums[1])
 
 
 def test_no_samples_no_channels_no_filters():
