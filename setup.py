@@ -66,6 +66,7 @@ KERNELS = (
 #: Modules of the suite: what it does for each element of each array and each output.
 SUITE = (
     "stream",
+    "window",
     "elements",
     "bounds.passes",
     "bounds.picked",

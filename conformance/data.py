@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from conformance import fills_classes
 from conformance.case import Case
 from conformance.families import FAMILIES
+from conformance.operations import OPERATIONS
 from conformance.stream import Shape, Stream
 from conformance.window import pair, transposed, window_of
+
+#: The functions whose upstream gradient is of the shape of an output of windows.
+_WINDOWED = ("conv_backward", "conv_transpose_backward", "pool_backward")
 
 #: What part an argument plays; a family says how each part is filled.
 ROLES: dict[str, str] = {
@@ -38,7 +42,11 @@ ROLES: dict[str, str] = {
 @lru_cache(maxsize=8)  # asked for when a case is listed, and when it is drawn
 def array_shapes(case: Case) -> Mapping[str, Shape]:
     """The shape of each array in ``case.operation.arrays``."""
-    return {name: _shape(case, name) for name in case.operation.arrays}
+    values: dict[str | int, Any] = dict(case.params)
+    return {
+        name: _shape(case, name) if extents is None else tuple([values.get(n, n) for n in extents])
+        for name, extents in _axes(case.op)
+    }
 
 
 def draw(case: Case) -> dict[str, NDArray[Any]]:
@@ -90,24 +98,39 @@ def _vary(gradient: NDArray[Any]) -> None:
         flat[0] = -flat[0]
 
 
-def _shape(case: Case, name: str) -> Shape:
-    """The shape of one argument of `case`."""
-    op = case.op
+@cache
+def _axes(op: str) -> tuple[tuple[str, tuple[str | int, ...] | None], ...]:
+    """The extents of each argument of `op`, by the parameters' names; None where they take more than that."""
+    return tuple((name, _extents(op, name)) for name in OPERATIONS[op].arrays)
+
+
+def _extents(op: str, name: str) -> tuple[str | int, ...] | None:
+    """The extents of one argument."""
     if op in ("distribute_value", "create_mask_from_window"):
-        return () if name == "dz" else (case["h"], case["w"])
+        return () if name == "dz" else ("h", "w")
     if op == "conv_single_step":
-        return () if name == "b" else (case["f"], case["f"], case["c"])
+        return () if name == "b" else ("f", "f", "c")
     if name == "Y":
-        return (case["m"],)
+        return ("m",)
     if op.startswith("affine"):
-        affine = {"A_prev": (case["m"], case["i"]), "W": (case["i"], case["o"]), "b": (1, case["o"])}
-        return affine.get(name, (case["m"], case["o"]))
+        affine: dict[str, tuple[str | int, ...]] = {"A_prev": ("m", "i"), "W": ("i", "o"), "b": (1, "o")}
+        return affine.get(name, ("m", "o"))
     if op.startswith(("softmax", "log_softmax", "cross_entropy")):
-        return (case["m"], case["n"])
+        return ("m", "n")
     if name in ("gamma", "beta", "running_mean", "running_var"):
-        return (1, 1, 1, case["c"])
+        return (1, 1, 1, "c")
     if op == "global_average_pool_backward" and name == "dA":
-        return (case["m"], 1, 1, case["c"])
+        return ("m", 1, 1, "c")
+    if name == "b":
+        return (1, 1, 1, "k")
+    if op == "col2arr" or name in ("doutput", "W") or (name == OPERATIONS[op].upstream and op in _WINDOWED):
+        return None
+    return ("m", "h", "w", "c")
+
+
+def _shape(case: Case, name: str) -> Shape:
+    """The shape of an argument that takes more than parameters as they stand."""
+    op = case.op
     if op == "col2arr":
         return (case["m"], case["h"] * case["w"] * case["c"])
     if name == "doutput":
@@ -117,11 +140,7 @@ def _shape(case: Case, name: str) -> Shape:
         if transposed(case):
             return (*pair(case.value("f")), case["k"] // groups, case["c"])
         return (*pair(case.value("f")), case["c"] // groups, case["k"])
-    if name == "b":
-        return (1, 1, 1, case["k"])
-    if op == "conv_transpose_backward" and name == case.operation.upstream:
-        window = window_of(case)
+    window = window_of(case)
+    if op == "conv_transpose_backward":
         return (case["m"], window.rows.n, window.columns.n, case["k"])
-    if op in ("conv_backward", "pool_backward") and name == case.operation.upstream:
-        return (case["m"], *window_of(case).outputs, case["k" if op == "conv_backward" else "c"])
-    return (case["m"], case["h"], case["w"], case["c"])
+    return (case["m"], *window.outputs, case["k" if op == "conv_backward" else "c"])
