@@ -2,22 +2,27 @@
 
 The oracle's time is that of every call of it, those for the bounds included; the implementation's that of its
 calls; the suite's own is the rest: listing, drawing, bounds, comparing, recording. Processor time, so that
-other work on the machine counts little.
+other work on the machine counts little; what reading the clock takes is measured first and taken off. As in a
+worker of a run on as many processors as it has workers, the implementation has one thread.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are loaded
+
 from conformance import calls, generate, judge
 from conformance.bounds import affine_activation, sums
 from conformance.implementation import Implementation, load
 from conformance.operations import OPERATIONS
 from conformance.record import Record
+from conformance.workers import settle
 
 #: Name, and where the function is looked up that takes the time.
 _PARTS: tuple[tuple[str, Any, str], ...] = (
@@ -36,11 +41,30 @@ _THEIRS = ("oracle", "oracle, for bounds", "implementation")
 
 
 class Clock:
-    """Processor time by part; a part's time does not hold that of the parts it calls."""
+    """Processor time by part; a part's time holds neither that of the parts it calls nor the clock's own."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
         self._inner: list[float] = []
+        self._inside = self._outside = 0.0
+        self._inside, self._outside = self._own()
+
+    def _own(self, calls: int = 20_000) -> tuple[float, float]:
+        """What one timed call adds to its own part, and to that of its caller."""
+        nothing = self.timed("nothing", lambda: None)
+
+        def several() -> None:
+            for _ in range(calls):
+                nothing()
+
+        def bare() -> None:
+            for _ in range(calls):
+                pass
+
+        self.timed("bare", bare)()
+        self.timed("several", several)()
+        found = {name: self.spent.pop(name) / calls for name in ("nothing", "several", "bare")}
+        return found["nothing"], found["several"] - found["bare"]
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, its time counted as `name`."""
@@ -52,9 +76,9 @@ class Clock:
                 return function(*arguments, **named)
             finally:
                 taken, inner = time.process_time() - started, self._inner.pop()
-                self.spent[name] = self.spent.get(name, 0.0) + taken - inner
+                self.spent[name] = self.spent.get(name, 0.0) + taken - inner - self._inside
                 if self._inner:
-                    self._inner[-1] += taken
+                    self._inner[-1] += taken + self._outside
 
         return run
 
@@ -65,6 +89,7 @@ def main(count: int = 100) -> None:
     clock, judged = Clock(), judge.Judge(load("cnnref"))
     for case in generate.generate(OPERATIONS.values(), ("f32", "f64"), 4, 1):
         judged(case)  # what is done once
+    settle()
     for name, place, attribute in _PARTS:
         setattr(place, attribute, clock.timed(name, getattr(place, attribute)))
     calls.CALLS.update({op: clock.timed("implementation", call) for op, call in calls.CALLS.items()})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -80,6 +81,7 @@ def _work(connection: Connection, at: Any, spec: str, settings: Settings, time_l
     version = getattr(implementation.target, "__version__", None)
     connection.send(("ready", About(implementation.arithmetic.name, version and str(version))))
     judge = Judge(implementation)
+    settle()
     while True:
         try:
             batch: list[Numbered] = connection.recv()
@@ -94,6 +96,12 @@ def _work(connection: Connection, at: Any, spec: str, settings: Settings, time_l
                 connection.send(("some", found))
                 found, sent = [], time.monotonic()
         connection.send(("done", found))
+
+
+def settle() -> None:
+    """Take all that is loaded out of the garbage collector's sight: it goes through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass
