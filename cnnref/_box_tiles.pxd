@@ -1,7 +1,5 @@
 """The tiles of a box of pixels (``_boxes.pxd``) and a panel of the matrix, for one stretch of the sum."""
 
-from libc.string cimport memcpy
-
 from cnnref._blocks cimport Stretch
 from cnnref._boxes cimport Box, Boxes
 from cnnref._panels cimport copy_values, prefetch
@@ -24,9 +22,12 @@ cdef inline void foresee(const real* values, const Py_ssize_t* places, Py_ssize_
 
 cdef inline void multiply_box(
     const Correlation* plan, const Boxes* block, const Box* box, const Stretch* part, const real* images,
-    const real* panel, int width, Py_ssize_t valid, const real* first_terms, real* out, real* scratch,
+    const real* panel, int width, Py_ssize_t valid, const real* bias, real* out, real* scratch,
 ) noexcept nogil:
-    """Take one stretch of the sum into one panel's outputs of all pixels of a box."""
+    """Take one stretch of the sum into one panel's outputs of all pixels of a box.
+
+    `bias` is NULL where there is none; `scratch` has a tile's sums, then a row of zeros.
+    """
     cdef Py_ssize_t own[MOST_ROWS]
     cdef Py_ssize_t same[MOST_ROWS]
     cdef Py_ssize_t line = plan.dilation_h * plan.width * plan.image_step
@@ -41,9 +42,12 @@ cdef inline void multiply_box(
     cdef const Py_ssize_t* places = block.places + box.first
     cdef const Py_ssize_t* outs = block.outs + box.first
     cdef const Py_ssize_t* targets
+    cdef const Py_ssize_t* starts
+    cdef const real* start
     cdef real* target
     cdef int r, tile_height = tile_rows(width, <real>0)
     cdef bint fresh = row == box.row and at == box.column * plan.channels
+    cdef bint complete = row + rows == box.end_row and at + length == box.end_column * plan.channels
     if length <= 0 or rows <= 0:
         return
     if not contiguous(plan):
@@ -75,16 +79,15 @@ cdef inline void multiply_box(
                 for r in range(<int>count):
                     copy_values(out + outs[pixel + r], valid, scratch + own[r])
         for piece in range(pieces):
+            start = target
+            starts = targets
             if fresh and piece == 0:
-                tile(
-                    width, <int>count, images, places + pixel, 1, a_skip, panel, b_skip, runs, side,
-                    first_terms, same, target, targets,
-                )
-            else:
-                tile(
-                    width, <int>count, images + piece * line, places + pixel, 1, a_skip,
-                    panel + piece * run * width, b_skip, runs, side, target, targets, target, targets,
-                )
+                start = scratch + MOST_ROWS * MOST_COLUMNS
+                starts = same
+            tile(
+                width, <int>count, images + piece * line, places + pixel, 1, a_skip, panel + piece * run * width, b_skip,
+                runs, side, start, starts, bias if complete and piece == pieces - 1 else NULL, target, targets,
+            )
         if valid < width:
             for r in range(<int>count):
                 copy_values(scratch + own[r], valid, out + outs[pixel + r])
@@ -92,9 +95,10 @@ cdef inline void multiply_box(
 
 
 cdef inline void fill_box(
-    const Boxes* block, const Box* box, Py_ssize_t valid, const real* first_terms, real* out
+    const Boxes* block, const Box* box, Py_ssize_t valid, const real* bias, real* out
 ) noexcept nogil:
-    """Outputs whose windows hold nothing of the image: their chains are their first terms."""
-    cdef Py_ssize_t pixel
+    """Outputs whose windows hold nothing of the image: empty sums."""
+    cdef Py_ssize_t pixel, j
     for pixel in range(box.first, box.first + box.pixels):
-        memcpy(out + block.outs[pixel], first_terms, valid * sizeof(real))
+        for j in range(valid):
+            out[block.outs[pixel] + j] = <real>0 + bias[j] if bias != NULL else <real>0

@@ -91,7 +91,7 @@ cdef inline void multiply_chunk(
                     plan.stride_h * line - (right - left) * step,
                     panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * width,
                     (plan.n_W - right + left) * width, bottom - top, right - left,
-                    start, starts, sums, own,
+                    start, starts, NULL, sums, own,
                 )
                 taken += 1
             for r in range(count):

@@ -5,7 +5,7 @@ Each group of a grouped convolution is a convolution of its own, whose images an
 to depthwise, are taken at once instead (``_grouped.pxd``).
 """
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from cnnref._correlate cimport correlate
 from cnnref._hyper cimport Axis
@@ -110,8 +110,8 @@ cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
 cdef inline int backward_input(
     const Shape* s, const real* dZ, const real* W, const real* b, real* dA_prev
 ) noexcept nogil:
-    """`dA_prev`, phase by phase (see ``_phase.pxd``); its chains start at `b` where that is not NULL."""
-    cdef Py_ssize_t pixel, row_phase, column_phase, pixels = s.m * s.h.n * s.w.n
+    """`dA_prev`, phase by phase (see ``_phase.pxd``); `b` is added to its sums where that is not NULL."""
+    cdef Py_ssize_t pixel, j, row_phase, column_phase, pixels = s.m * s.h.n * s.w.n
     cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups) and finite(s, W)
     if not covers(&s.h) or not covers(&s.w):
         # The pixels that no tap touches.
@@ -119,7 +119,8 @@ cdef inline int backward_input(
             memset(dA_prev, 0, pixels * s.n_C_prev * sizeof(real))
         else:
             for pixel in range(pixels):
-                memcpy(dA_prev + pixel * s.n_C_prev, b, s.n_C_prev * sizeof(real))
+                for j in range(s.n_C_prev):
+                    dA_prev[pixel * s.n_C_prev + j] = <real>0 + b[j]
     for row_phase in range(phases(&s.h)):
         for column_phase in range(1 if joined(s, b != NULL) else phases(&s.w)):
             if backward_phase(
@@ -197,8 +198,9 @@ cdef inline int backward_filters(
     return 0
 
 
-cdef inline double single_step(const real* a, const real* w, real total, Py_ssize_t count) noexcept nogil:
+cdef inline double single_step(const real* a, const real* w, real bias, Py_ssize_t count) noexcept nogil:
+    cdef real total = 0
     cdef Py_ssize_t j
     for j in range(count):
         total = multiply_add(a[j], w[j], total)
-    return total
+    return total + bias

@@ -2,13 +2,14 @@
 
 Every output pixel is a window of `window_h` rows of `window_w` taps of `channels` values; its outputs are the chains
 
-    out[j] = bias[j] + sum over (row, column, channel of the window, in C order) of value * matrix[step][j]
+    out[j] = (sum over (row, column, channel of the window, in C order) of value * matrix[step][j]) + bias[j]
 
-with fused multiply-adds. What of a window lies outside the image is left out of the chain, so the image is read
-in place, without a padded copy (see ``_boxes.pxd``). Work is split into blocks of output pixels and, where those
-are few, into single panels of the matrix. Within a block the sum is cut into stretches whose panels stay in the
-cache. Where all pixels are one block each panel is needed once: it is packed stretch by stretch, just before its
-use, and threads share the columns.
+with fused multiply-adds from 0 and the bias added last: a bias that came first would make every partial sum, and so the
+rounding errors, larger. What of a window lies outside the image is left out of the chain, so the image is read in place,
+without a padded copy (see ``_boxes.pxd``). Work is split into blocks of output pixels and, where those are few, into
+single panels of the matrix. Within a block the sum is cut into stretches whose panels stay in the cache. Where all
+pixels are one block each panel is needed once: it is packed stretch by stretch, just before its use, and threads share
+the columns.
 """
 
 from cython.parallel cimport prange
@@ -42,18 +43,20 @@ cdef inline void multiply_panel(
     int width, Py_ssize_t valid, const real* bias, real* out, real* scratch,
 ) noexcept nogil:
     """Take one stretch (NULL: the whole of an empty sum) into one panel's outputs of a block."""
-    cdef real* first_terms = scratch + MOST_ROWS * MOST_COLUMNS
+    cdef real* own_bias = scratch + (MOST_ROWS + 1) * MOST_COLUMNS
     cdef Py_ssize_t number
     cdef Box box
-    memset(first_terms, 0, MOST_COLUMNS * sizeof(real))
-    if bias != NULL:
-        memcpy(first_terms, bias, valid * sizeof(real))
+    if bias != NULL and valid < width:
+        # The tile reads it as wide as it is itself.
+        memset(own_bias, 0, width * sizeof(real))
+        memcpy(own_bias, bias, valid * sizeof(real))
+        bias = own_bias
     for number in range(block.count):
         box = block.boxes[number]
         if part != NULL and box.row < box.end_row and box.column < box.end_column:
-            multiply_box(plan, block, &box, part, images, panel, width, valid, first_terms, out, scratch)
+            multiply_box(plan, block, &box, part, images, panel, width, valid, bias, out, scratch)
         elif part == NULL or (part.row == 0 and part.at == 0):
-            fill_box(block, &box, valid, first_terms, out)
+            fill_box(block, &box, valid, bias, out)
 
 
 cdef inline void multiply_block(
@@ -79,7 +82,7 @@ cdef inline void multiply_block(
             valid = min(width, plan.columns - first)
             panel = packed
             if stretches and packed == NULL:
-                panel = scratch + (MOST_ROWS + 1) * MOST_COLUMNS
+                panel = scratch + (MOST_ROWS + 2) * MOST_COLUMNS
                 pack(
                     place, matrix + first * place.column_step, plan.channels, part.row, part.end_row,
                     part.at, part.end, valid, width, <real*>panel,
@@ -99,7 +102,7 @@ cdef inline int correlate_share(
     """The pieces of work of thread `member` of `team`; -1 where it had no memory or the call is stopped."""
     cdef Boxes block
     cdef Py_ssize_t task = member, placed = -1, number, group, sample, top
-    cdef Py_ssize_t size = (MOST_ROWS + 1) * MOST_COLUMNS
+    cdef Py_ssize_t size = (MOST_ROWS + 2) * MOST_COLUMNS
     cdef real* scratch
     if packed == NULL:
         size += panel_width(plan.columns, <real>0) * min(
@@ -111,7 +114,7 @@ cdef inline int correlate_share(
     if allocate_boxes(plan, cut.samples, cut.rows, &block) < 0:
         free(scratch)
         return -1
-    memset(scratch, 0, (MOST_ROWS + 1) * MOST_COLUMNS * sizeof(real))
+    memset(scratch, 0, (MOST_ROWS + 2) * MOST_COLUMNS * sizeof(real))
     while task < cut.blocks * cut.groups:
         number = task // cut.groups
         group = task % cut.groups
@@ -197,7 +200,7 @@ cdef inline int correlate(
 ) noexcept nogil:
     """All outputs; -1 where memory ran out or the call is stopped.
 
-    `bias` holds the first term of each column's chain; NULL is zeros.
+    `bias` is added to each column's sums; NULL where there is none.
     """
     cdef int team = team_size(multiplications(plan))
     cdef int member, failed = 0

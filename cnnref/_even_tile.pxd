@@ -19,6 +19,7 @@ cdef enum:
     SPACED = 4
     MOST_POINTERS = 4
     MOST_SPACED_SUMS = 384
+    MOST_SPACED_COLUMNS = 48
 
 
 cdef inline bint evenly(const Py_ssize_t* places, int count) noexcept nogil:
@@ -39,10 +40,11 @@ cdef inline inlined multiply_spaced(
     const int groups, const int columns,
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
     const real* b, const Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """``multiply_tile`` of `groups` times four rows."""
     cdef real sums[MOST_SPACED_SUMS]
+    cdef real own[MOST_SPACED_COLUMNS]
     cdef const real* source[MOST_POINTERS]
     cdef real left
     cdef Py_ssize_t _step, offset = 0, rest = length, stride = places[1] - places[0]
@@ -69,6 +71,14 @@ cdef inline inlined multiply_spaced(
             rest = length
             offset += a_skip
             b += b_skip
+    if last != NULL:
+        for j in range(columns):
+            own[j] = last[j]
+        for group in range(groups):
+            for row in range(SPACED):
+                for j in range(columns):
+                    (out + out_places[group * SPACED + row])[j] = sums[(group * SPACED + row) * columns + j] + own[j]
+        return
     for group in range(groups):
         for row in range(SPACED):
             for j in range(columns):
@@ -78,59 +88,59 @@ cdef inline inlined multiply_spaced(
 cdef inline apart spaced_8_by_3_vectors(
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 3 vectors."""
     if real is float:
         multiply_spaced(
-            2, 48, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            2, 48, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         multiply_spaced(
-            2, 24, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            2, 24, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
 
 
 cdef inline apart spaced_8_by_2_vectors(
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 2 vectors."""
     if real is float:
         multiply_spaced(
-            2, 32, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            2, 32, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         multiply_spaced(
-            2, 16, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            2, 16, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
 
 
 cdef inline apart spaced_16_by_vector(
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """16 rows of a vector."""
     if real is float:
         multiply_spaced(
-            4, 16, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            4, 16, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         multiply_spaced(
-            4, 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            4, 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
 
 
 cdef inline apart spaced_16_by_8(
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """16 rows of 8 columns."""
     multiply_spaced(
-        4, 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+        4, 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
     )
 
 
@@ -138,22 +148,22 @@ cdef inline void spaced_tile(
     int columns, int lane,
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """Run the full tile for `columns` columns, at most three vectors of `lane`, on rows that are `evenly` spaced."""
     if columns == 3 * lane:
         spaced_8_by_3_vectors(
-            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     elif columns == 2 * lane:
         spaced_8_by_2_vectors(
-            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     elif columns == lane:
         spaced_16_by_vector(
-            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         spaced_16_by_8(
-            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )

@@ -25,11 +25,12 @@ cdef inline inlined multiply_few(
     const int rows, const int columns,
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
     const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """``multiply_tile`` of few rows, with any distance between the steps of `b`."""
     cdef real sums[MOST_FEW_SUMS]
     cdef real right[MOST_FEW_COLUMNS]
+    cdef real own[MOST_FEW_COLUMNS]
     cdef const real* source[MOST_FEW_ROWS]
     cdef real left
     cdef Py_ssize_t _step, offset = 0, rest = length
@@ -59,22 +60,32 @@ cdef inline inlined multiply_few(
     for row in range(rows):
         left = source[row][offset]
         for j in range(columns):
-            (out + out_places[row])[j] = multiply_add(left, right[j], sums[row * columns + j])
+            sums[row * columns + j] = multiply_add(left, right[j], sums[row * columns + j])
+    if last != NULL:
+        for j in range(columns):
+            own[j] = last[j]
+        for row in range(rows):
+            for j in range(columns):
+                (out + out_places[row])[j] = sums[row * columns + j] + own[j]
+        return
+    for row in range(rows):
+        for j in range(columns):
+            (out + out_places[row])[j] = sums[row * columns + j]
 
 
 cdef inline apart rows_of_widest(
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
     const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """3 rows."""
     if real is float:
         multiply_few(
             3, 64 if CNNREF_VECTOR_BYTES == 64 else 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, out, out_places,
+            start, start_places, last, out, out_places,
         )
     else:
         multiply_few(
             3, 32 if CNNREF_VECTOR_BYTES == 64 else 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, out, out_places,
+            start, start_places, last, out, out_places,
         )

@@ -62,14 +62,16 @@ cdef inline int correlate_groups(
     """As ``correlate`` for all groups, whose filters start `group_step` values apart; -1 where it failed."""
     cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
     cdef Py_ssize_t padded = padded_columns(plan.columns, <real>0)
-    cdef real* start = <real*>allocate(padded * (depth + 1), sizeof(real))
+    cdef real* panels = <real*>allocate(padded * (depth + 1), sizeof(real))
+    cdef real* last = NULL
     cdef int status
-    if start == NULL:
+    if panels == NULL:
         return -1
-    memset(start, 0, padded * sizeof(real))
     if bias != NULL:
-        memcpy(start, bias, plan.columns * sizeof(real))
-    pack_apart(plan, place, group_step, matrix, start + padded)
-    status = correlate_apart(plan, images, start + padded, start, out, team_size(multiplications(plan)))
-    free(start)
+        last = panels + padded * depth
+        memset(last, 0, padded * sizeof(real))
+        memcpy(last, bias, plan.columns * sizeof(real))
+    pack_apart(plan, place, group_step, matrix, panels)
+    status = correlate_apart(plan, images, panels, last, out, team_size(multiplications(plan)))
+    free(panels)
     return status

@@ -41,7 +41,7 @@ cdef inline Py_ssize_t rows_of_block(const Correlation* plan, int team, real kin
 
 cdef inline void lane_rows(
     const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t from_x, Py_ssize_t to_x, const real* panel, int width, int valid, const real* start, real* out,
+    Py_ssize_t from_x, Py_ssize_t to_x, const real* panel, int width, int valid, const real* last, real* out,
     real* scratch,
 ) noexcept nogil:
     """One panel's columns of the pixels [from_x, to_x) of output rows [top, bottom).
@@ -64,7 +64,7 @@ cdef inline void lane_rows(
             slide(
                 plan.stride_w, plan.window_w, width, tiles,
                 table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + from_x * plan.stride_w,
-                plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0), panel + row * depth * width, start,
+                plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0), panel + row * depth * width, last,
                 out + y * plan.row_step + from_x * plan.pixel_step, plan.pixel_step,
             )
             x += tiles * SLIDING_PIXELS
@@ -85,7 +85,7 @@ cdef inline void lane_rows(
                 pixels, width, tiles,
                 table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + x * plan.stride_w,
                 plan.stride_w, plan.dilation_w, plan.dilation_h * line, at,
-                max(end_row - row, <Py_ssize_t>0), plan.window_w, plan.channels, panel + row * depth * width, start,
+                max(end_row - row, <Py_ssize_t>0), plan.window_w, plan.channels, panel + row * depth * width, last,
                 target if fits else scratch, plan.pixel_step if fits else <Py_ssize_t>MOST_COLUMNS,
             )
             if not fits:
@@ -95,7 +95,7 @@ cdef inline void lane_rows(
 
 
 cdef inline int lane_share(
-    const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int member, int team,
+    const Correlation* plan, const real* images, const real* panels, const real* last, real* out, int member, int team,
     const int* watched,
 ) noexcept nogil:
     """The blocks of thread `member` of `team`; -1 where its memory could not be allocated or the call is stopped."""
@@ -154,7 +154,7 @@ cdef inline int lane_share(
                     )
                 lane_rows(
                     plan, top, bottom, table, line, first if direct and valid == width else 0, from_x, to_x,
-                    panels + first * depth, <int>width, <int>valid, start + first,
+                    panels + first * depth, <int>width, <int>valid, last + first if last != NULL else NULL,
                     out + sample * plan.sample_step + first, scratch,
                 )
                 first += width
@@ -171,18 +171,19 @@ cdef inline int lane_share(
 
 
 cdef inline int correlate_apart(
-    const Correlation* plan, const real* images, const real* panels, const real* start, real* out, int team
+    const Correlation* plan, const real* images, const real* panels, const real* last, real* out, int team
 ) noexcept nogil:
     """All outputs, with up to `team` threads; -1 where memory ran out or the call is stopped.
 
-    `panels` and `start` are those of ``correlate``.
+    `panels` are those of ``correlate``; `last` is added to each column's sums, for all columns of the panels; NULL where
+    there is nothing to add.
     """
     cdef int member, failed = 0
     cdef const int* watched = watch()
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
         return 0
     if team == 1:
-        return lane_share(plan, images, panels, start, out, 0, 1, watched)
+        return lane_share(plan, images, panels, last, out, 0, 1, watched)
     for member in prange(team, num_threads=team, schedule="static", chunksize=1):
-        failed += -lane_share(plan, images, panels, start, out, member, team, watched)
+        failed += -lane_share(plan, images, panels, last, out, member, team, watched)
     return -1 if failed else 0

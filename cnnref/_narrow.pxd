@@ -90,19 +90,24 @@ cdef inline void take_apart(
                 target[channel * plane + column] = source[column * plan.image_step + channel]
 
 
-cdef inline void put(const Correlation* plan, const real* sums, Py_ssize_t pixels, real* out) noexcept nogil:
-    """Store the columns of neighbouring pixels, where there are any."""
+cdef inline void put(
+    const Correlation* plan, const real* sums, const real* last, Py_ssize_t pixels, real* out
+) noexcept nogil:
+    """Store the columns of neighbouring pixels, where there are any, with the last term of each column added."""
     cdef Py_ssize_t pixel, c
+    # Apart, so that the compiler knows that no output overwrites them.
+    cdef real first = last[0], second = last[1], third = last[2]
     if plan.columns == 3 and plan.pixel_step == 3:
         # Apart, so that the compiler knows the distances and vectorises.
         for pixel in range(pixels):
-            out[3 * pixel] = sums[pixel]
-            out[3 * pixel + 1] = sums[MOST_COLUMNS + pixel]
-            out[3 * pixel + 2] = sums[2 * MOST_COLUMNS + pixel]
+            out[3 * pixel] = sums[pixel] + first
+            out[3 * pixel + 1] = sums[MOST_COLUMNS + pixel] + second
+            out[3 * pixel + 2] = sums[2 * MOST_COLUMNS + pixel] + third
     else:
         for c in range(plan.columns):
+            first = last[c]
             for pixel in range(pixels):
-                out[pixel * plan.pixel_step + c] = sums[c * MOST_COLUMNS + pixel]
+                out[pixel * plan.pixel_step + c] = sums[c * MOST_COLUMNS + pixel] + first
 
 
 cdef inline void multiply_planes(
@@ -119,34 +124,34 @@ cdef inline void multiply_planes(
     cdef Py_ssize_t place = 0, row = 0, column = 0, window_row, j
     cdef int c
     cdef Py_ssize_t count
-    cdef real first_term
+    cdef real last[MOST_NARROW]
     for c in range(MOST_NARROW):
         columns[c] = min(c, <int>plan.columns - 1) * depth
         places[c] = c * MOST_COLUMNS
+        # Without a bias -0, which changes no number that it is added to.
+        last[c] = bias[c] if bias != NULL and c < plan.columns else <real>-0.0
     while place < n_rows * line:
         for c in range(<int>plan.columns):
-            first_term = bias[c] if bias != NULL else 0
-            for j in range(width):
-                sums[places[c] + j] = first_term
+            memset(sums + places[c], 0, width * sizeof(real))
         for window_row in range(plan.window_h):
             if plan.columns == 1:
                 row_of_widest(
                     filters + window_row * run, columns, 1, 0,
                     planes + place + window_row * plan.dilation_h * line, plane, b_skip,
-                    plan.window_w, plan.channels, sums, places, sums, places,
+                    plan.window_w, plan.channels, sums, places, NULL, sums, places,
                 )
             else:
                 rows_of_widest(
                     filters + window_row * run, columns, 1, 0,
                     planes + place + window_row * plan.dilation_h * line, plane, b_skip,
-                    plan.window_w, plan.channels, sums, places, sums, places,
+                    plan.window_w, plan.channels, sums, places, NULL, sums, places,
                 )
         # The ends of lines, where a window would run on into the next line, are no outputs.
         j = 0
         while j < min(<Py_ssize_t>width, n_rows * line - place):
             count = min(line - column, width - j)
             put(
-                plan, sums + j, min(count, plan.n_W - column), out + row * plan.row_step + column * plan.pixel_step
+                plan, sums + j, last, min(count, plan.n_W - column), out + row * plan.row_step + column * plan.pixel_step
             )
             j += count
             column += count

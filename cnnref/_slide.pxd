@@ -33,7 +33,7 @@ cdef inline inlined take_pixel(
 
 cdef inline inlined slide_tiles(
     const int stride, const int taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
-    Py_ssize_t at, Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* start, real* out,
+    Py_ssize_t at, Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* last, real* out,
     Py_ssize_t out_step,
 ) noexcept nogil:
     """`tiles` times 7 pixels of `columns` values, for window rows of `taps` taps, `stride` entries apart.
@@ -41,6 +41,7 @@ cdef inline inlined slide_tiles(
     The table is that of ``_lanes.pxd``, its rows `line` entries apart; the filters' taps are `w_step` values apart.
     """
     cdef real sums[MOST_SLIDING_SUMS]
+    cdef real own[32]
     cdef const real* weights
     cdef const real** entry
     cdef Py_ssize_t _tile, _window_row
@@ -48,7 +49,7 @@ cdef inline inlined slide_tiles(
     for _tile in range(tiles):
         for pixel in range(SLIDING_PIXELS):
             for j in range(columns):
-                sums[pixel * columns + j] = start[j]
+                sums[pixel * columns + j] = 0
         weights = w
         entry = table
         for _window_row in range(window_h):
@@ -74,49 +75,56 @@ cdef inline inlined slide_tiles(
             take_pixel(stride, taps, columns, 18, entry, at, weights, w_step, sums)
             weights += taps * w_step
             entry += line
-        for pixel in range(SLIDING_PIXELS):
+        if last == NULL:
+            for pixel in range(SLIDING_PIXELS):
+                for j in range(columns):
+                    out[pixel * out_step + j] = sums[pixel * columns + j]
+        else:
             for j in range(columns):
-                out[pixel * out_step + j] = sums[pixel * columns + j]
+                own[j] = last[j]
+            for pixel in range(SLIDING_PIXELS):
+                for j in range(columns):
+                    out[pixel * out_step + j] = sums[pixel * columns + j] + own[j]
         table += SLIDING_PIXELS * stride
         out += SLIDING_PIXELS * out_step
 
 
 cdef inline inlined slide_windows(
     Py_ssize_t stride, Py_ssize_t taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
-    Py_ssize_t at, Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* start, real* out,
+    Py_ssize_t at, Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* last, real* out,
     Py_ssize_t out_step,
 ) noexcept nogil:
     """Run the tile of this stride and these taps."""
     if stride == 1:
         if taps == 3:
-            slide_tiles(1, 3, columns, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+            slide_tiles(1, 3, columns, tiles, table, line, at, window_h, w, w_step, last, out, out_step)
         elif taps == 5:
-            slide_tiles(1, 5, columns, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+            slide_tiles(1, 5, columns, tiles, table, line, at, window_h, w, w_step, last, out, out_step)
         else:
-            slide_tiles(1, 7, columns, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+            slide_tiles(1, 7, columns, tiles, table, line, at, window_h, w, w_step, last, out, out_step)
     elif taps == 3:
-        slide_tiles(2, 3, columns, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+        slide_tiles(2, 3, columns, tiles, table, line, at, window_h, w, w_step, last, out, out_step)
     elif taps == 5:
-        slide_tiles(2, 5, columns, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+        slide_tiles(2, 5, columns, tiles, table, line, at, window_h, w, w_step, last, out, out_step)
     else:
-        slide_tiles(2, 7, columns, tiles, table, line, at, window_h, w, w_step, start, out, out_step)
+        slide_tiles(2, 7, columns, tiles, table, line, at, window_h, w, w_step, last, out, out_step)
 
 
 cdef inline apart slide_2_vectors(
     Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+    Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     slide_windows(
-        stride, taps, 2 * lanes(<real>0), tiles, table, line, at, window_h, w, w_step, start, out, out_step
+        stride, taps, 2 * lanes(<real>0), tiles, table, line, at, window_h, w, w_step, last, out, out_step
     )
 
 
 cdef inline apart slide_1_vector(
     Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* start, real* out, Py_ssize_t out_step,
+    Py_ssize_t window_h, const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     slide_windows(
-        stride, taps, lanes(<real>0), tiles, table, line, at, window_h, w, w_step, start, out, out_step
+        stride, taps, lanes(<real>0), tiles, table, line, at, window_h, w, w_step, last, out, out_step
     )
 
 
@@ -132,21 +140,24 @@ cdef inline bint can_slide(
 
 cdef inline void slide(
     Py_ssize_t stride, Py_ssize_t taps, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
-    Py_ssize_t at, Py_ssize_t window_h, const real* w, const real* start, real* out, Py_ssize_t out_step,
+    Py_ssize_t at, Py_ssize_t window_h, const real* w, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """Run `slide_tiles` for all `columns` of a panel, as many at a time as the registers hold."""
     cdef int vector = lanes(w[0])
     cdef int first = 0
+    cdef const real* some = last
     while first < columns:
+        if last != NULL:
+            some = last + first
         if CNNREF_VECTOR_BYTES == 64 and columns - first >= 2 * vector:
             slide_2_vectors(
-                stride, taps, tiles, table, line, at + first, window_h, w + first, columns, start + first,
+                stride, taps, tiles, table, line, at + first, window_h, w + first, columns, some,
                 out + first, out_step,
             )
             first += 2 * vector
         else:
             slide_1_vector(
-                stride, taps, tiles, table, line, at + first, window_h, w + first, columns, start + first,
+                stride, taps, tiles, table, line, at + first, window_h, w + first, columns, some,
                 out + first, out_step,
             )
             first += vector

@@ -2,7 +2,7 @@
 
 A batch of rows is a column of 1x1 pixels and W a set of 1x1 filters, so the work is that of ``conv``:
 
-- ``Z[i, j]``: one chain of fused multiply-adds from ``b[j]`` over the inputs in order.
+- ``Z[i, j]``: one chain of fused multiply-adds from 0 over the inputs in order, then ``b[j]`` is added.
 - ``dA_prev[i, k]``: one chain from 0 over the outputs in order.
 - ``dW``, ``db``: see ``_outer.pxd``; a chunk is 512 rows.
 
@@ -44,7 +44,7 @@ cdef int product(
     Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns, const real* rows, const real* weights, bint transposed,
     const real* bias, real* out,
 ) noexcept nogil:
-    """``out = bias + rows @ weights``, with the weights stored as its transpose where `transposed`."""
+    """``out = rows @ weights + bias``, with the weights stored as its transpose where `transposed`."""
     cdef Correlation plan = product_plan(m, inner, columns)
     cdef Matrix place
     place.row_step = place.pixel_step = inner * columns

@@ -1,13 +1,13 @@
 """Convolution of NHWC images with HWIO filters (a cross-correlation, as everywhere in deep learning).
 
-    Z[i, y, x, j] = b[j] + sum over (r, q, c) of
-        A_pad[i, y*stride_h + r*dilation_h, x*stride_w + q*dilation_w, c0(j) + c] * W[r, q, c, j]
+    Z[i, y, x, j] = (sum over (r, q, c) of
+        A_pad[i, y*stride_h + r*dilation_h, x*stride_w + q*dilation_w, c0(j) + c] * W[r, q, c, j]) + b[j]
 
 where ``c`` runs over the ``n_C_prev / groups`` input channels of the filter's group, which start at ``c0(j)``. Order of
 summation, the same for every thread count, batch and instruction set:
 
-- ``Z``: one chain of fused multiply-adds from ``b[j]``, over (r, q, c) in C order; what lies in the padding is
-  left out.
+- ``Z``: one chain of fused multiply-adds from 0, over (r, q, c) in C order, then ``b[j]`` is added; what lies in the
+  padding is left out.
 - ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over
   the filters of its group.
 - ``dW``, ``db``: see ``_outer.pxd``.
@@ -83,7 +83,7 @@ def conv_single_step(a_slice_prev, W, b):
     Returns
     -------
     float
-        ``b`` plus the sum of the products, in the chain that `conv_forward` uses: the bits are those of `conv_forward`
+        The sum of the products plus ``b``, in the order that `conv_forward` uses: the bits are those of `conv_forward`
         for the promoted dtype.
 
     Raises

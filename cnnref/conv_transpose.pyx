@@ -3,7 +3,7 @@
 ``W`` holds the filters of the forward convolution that this is the transpose of: the one that takes an image of the
 output's extents and ``n_C`` channels to one of the input's with ``n_C_prev`` channels. Order of summation:
 
-- ``Z``: the chain of that convolution's ``dA_prev``, from ``b[j]`` instead of 0 (see ``conv``).
+- ``Z``: the chain of that convolution's ``dA_prev`` (see ``conv``), then ``b[j]`` is added.
 - ``dA_prev``: the chain of its output, from 0.
 - ``dW``: as its gradient (see ``_outer.pxd`` and ``_lane_sums.pxd``).
 - ``db``: rows of pixels one after the other, each summed in order, then added in order.
