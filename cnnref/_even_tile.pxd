@@ -72,6 +72,7 @@ cdef inline inlined multiply_spaced(
             offset += a_skip
             b += b_skip
     if last != NULL:
+        # As in ``multiply_tile``.
         for j in range(columns):
             own[j] = last[j]
         for group in range(groups):

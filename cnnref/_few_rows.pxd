@@ -57,20 +57,19 @@ cdef inline inlined multiply_few(
             b += b_skip
         for j in range(columns):
             right[j] = b[j]
-    for row in range(rows):
-        left = source[row][offset]
-        for j in range(columns):
-            sums[row * columns + j] = multiply_add(left, right[j], sums[row * columns + j])
     if last != NULL:
+        # As in ``multiply_tile``.
         for j in range(columns):
             own[j] = last[j]
         for row in range(rows):
+            left = source[row][offset]
             for j in range(columns):
-                (out + out_places[row])[j] = sums[row * columns + j] + own[j]
+                (out + out_places[row])[j] = multiply_add(left, right[j], sums[row * columns + j]) + own[j]
         return
     for row in range(rows):
+        left = source[row][offset]
         for j in range(columns):
-            (out + out_places[row])[j] = sums[row * columns + j]
+            (out + out_places[row])[j] = multiply_add(left, right[j], sums[row * columns + j])
 
 
 cdef inline apart rows_of_widest(
