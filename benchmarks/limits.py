@@ -4,7 +4,6 @@ from __future__ import annotations
 
 _KEPT = "; PyTorch reads what its forward pass kept"
 _MEMORY = "nothing is computed: both write at the speed of memory, and of the pages of a new result"
-_FAR = "come from memory, not from a cache; the rows to come are not asked for in advance"
 _NORMAL = (
     "the normal distribution within 6 ULP down to subnormal results, 30 cycles for 16 float32 in cache;"
     " PyTorch's 1 + erf loses its digits below zero"
@@ -59,8 +58,6 @@ LIMITS: dict[str, str] = {
     " then the gradient is read again",
     "batch_norm_forward/": "means and variances in double for both dtypes, each chunk read twice in cache;"
     " then the images are read again",
-    "pool_forward/resnet-stem-max": "the images, 26 MB in float64, " + _FAR,
-    "pool_forward/vgg-2-max": "the images, 17 MB in float64, " + _FAR,
     **{
         f"{name}/": _MEMORY
         for name in (

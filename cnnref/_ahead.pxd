@@ -5,11 +5,10 @@ a time: where the images come from memory, it waits for most of them. So rows ar
 brings them into the second-level cache, before windows read them.
 """
 
-from cnnref._plan cimport Correlation
-from cnnref._tile cimport apart
 from cnnref._types cimport real
 
 cdef extern from "_isa.h" nogil:
+    ctypedef void apart "CNNREF_APART"
     void prefetch "CNNREF_PREFETCH"(const void* address)
 
 cdef enum:
@@ -34,17 +33,15 @@ cdef inline apart read_ahead(const real* values, Py_ssize_t count, real* spare) 
         spare[j] = largest[j]
 
 
-cdef inline bint far(const Correlation* plan, real kind) noexcept nogil:
-    """Whether the images are more than a cache holds."""
-    return plan.samples * plan.height * plan.width * plan.image_step > <Py_ssize_t>(HELD // sizeof(kind))
+cdef inline bint far(Py_ssize_t count, real kind) noexcept nogil:
+    """Whether images of `count` values are more than a cache holds."""
+    return count > <Py_ssize_t>(HELD // sizeof(kind))
 
 
 cdef inline Py_ssize_t read_rows(
-    const Correlation* plan, const real* image, Py_ssize_t row, Py_ssize_t end_row, real* spare
+    const real* image, Py_ssize_t line, Py_ssize_t row, Py_ssize_t end_row, real* spare
 ) noexcept nogil:
-    """Read what of the rows [row, end_row) lies within the image, ahead; the row after the last one."""
-    cdef Py_ssize_t line = plan.width * plan.image_step
-    row = max(row, <Py_ssize_t>0)
-    end_row = min(end_row, plan.height)
-    read_ahead(image + row * line, (end_row - row) * line, spare)
+    """`read_ahead` the rows [row, end_row) of `line` values; the row after the last one."""
+    if row < end_row:
+        read_ahead(image + row * line, (end_row - row) * line, spare)
     return end_row

@@ -112,7 +112,7 @@ cdef inline int lane_share(
     cdef bint copies = not direct or padded_columns(plan.columns, <real>0) != plan.columns
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
     cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x
-    cdef bint distant = far(plan, <real>0)
+    cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step, <real>0)
     cdef Py_ssize_t read = 0
     cdef const real* image
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
@@ -133,7 +133,10 @@ cdef inline int lane_share(
             table_rows = (bottom - top - 1) * plan.stride_h + span_h(plan)
             if distant:
                 # What the block before has read is still there.
-                read = read_rows(plan, image, max(from_row, read) if top else from_row, from_row + table_rows, scratch)
+                read = read_rows(
+                    image, plan.width * plan.image_step, max(from_row, read if top else <Py_ssize_t>0),
+                    min(from_row + table_rows, plan.height), scratch,
+                )
             if direct:
                 fill_table(
                     plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,

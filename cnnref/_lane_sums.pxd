@@ -92,7 +92,7 @@ cdef inline int lane_sums(
     cdef real* memory
     cdef real* copy
     cdef real* packed
-    cdef bint distant = far(plan, <real>0)
+    cdef bint distant = far(plan.samples * image_size, <real>0)
     cdef bint filled, fresh = True
     cdef int status = -1
     if direct and plan.columns % most == 0:
@@ -112,7 +112,10 @@ cdef inline int lane_sums(
             chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
             if distant:
                 for piece in range(pieces):
-                    read_rows(plan, images + (sample + piece) * image_size, from_row, from_row + table_rows, memory)
+                    read_rows(
+                        images + (sample + piece) * image_size, plan.width * plan.image_step,
+                        max(from_row, <Py_ssize_t>0), min(from_row + table_rows, plan.height), memory,
+                    )
             filled = False
             for panel in range(panels):
                 first = panel * most

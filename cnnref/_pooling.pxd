@@ -16,6 +16,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref._ahead cimport AT_ONCE, far, read_rows
 from cnnref._memory cimport allocate
 from cnnref._types cimport inlined, real
 
@@ -184,13 +185,15 @@ cdef inline int pool_lines(
     cdef Py_ssize_t phase_length = (p.n_W + (p.f - 1) // p.stride) * c
     cdef bint split = by_phase(p) and p.stride > 1 and p.n_W > 1
     cdef bint short = split and line_length < LANES
-    cdef Py_ssize_t line, row, j, run, runs, step
+    cdef bint distant = far(p.m * p.height * p.width * c, <real>0)
+    cdef Py_ssize_t line, row, top, read = 0, j, run, runs, step
     cdef const real* start
     cdef real* result
     cdef tap* positions
     cdef real* buffer = NULL
     cdef real[LANES] short_out
     cdef tap[LANES] short_argmax
+    cdef real[AT_ONCE] spare
     cdef Py_ssize_t* columns = <Py_ssize_t*>allocate(p.f, sizeof(Py_ssize_t))
     cdef real* where = <real*>allocate(line_length + LANES if is_max else 0, sizeof(real))
     if split:
@@ -210,7 +213,11 @@ cdef inline int pool_lines(
     else:
         runs, run, step = p.n_W, c, p.stride * c
     for line in range(begin, end):
-        start = x + (line // p.n_H * p.height + line % p.n_H * p.stride) * p.width * c
+        top = line // p.n_H * p.height + line % p.n_H * p.stride
+        start = x + top * p.width * c
+        if distant:
+            # What the line before has read is still there.
+            read = read_rows(x, p.width * c, max(top, read), top + p.f, spare)
         if split:
             for row in range(p.f):
                 split_phases(p, start + row * p.width * c, phase_length, buffer + row * pitch)

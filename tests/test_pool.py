@@ -252,6 +252,20 @@ def test_rows_of_one_image_divided_among_threads(f, mode):
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("f", [2, 3])
+@pytest.mark.parametrize("mode", ["max", "average"])
+def test_images_that_no_cache_holds(f, mode):
+    """Rows are read ahead there: the samples together are each one alone."""
+    A_prev = np.random.default_rng(4).normal(size=(4, 91, 90, 64))
+    hparameters = {"f": f, "stride": 2}
+    A, cache = cnnref.pool_forward(A_prev, hparameters, mode)
+    gradient = cnnref.pool_backward(A, cache, mode)
+    for sample in range(4):
+        alone, cache = cnnref.pool_forward(A_prev[sample : sample + 1], hparameters, mode)
+        assert np.array_equal(A[sample : sample + 1], alone)
+        assert np.array_equal(gradient[sample : sample + 1], cnnref.pool_backward(alone, cache, mode))
+
+
 def test_mask_from_window():
     np.testing.assert_array_equal(cnnref.create_mask_from_window([[1.0, 3.0], [4.0, 2.0]]), [[0, 0], [1, 0]])
     np.testing.assert_array_equal(cnnref.create_mask_from_window([[4.0, 3.0], [4.0, 4.0]]), [[1, 0], [0, 0]])
