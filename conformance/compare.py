@@ -18,7 +18,7 @@ from conformance.formats import finfo
 _FLOAT64 = np.dtype(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What came of comparing one output.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from conformance import diagnose
 from conformance.bounds import Bound
-from conformance.bounds.storage import UNROUNDED, rounded
+from conformance.bounds.storage import UNROUNDED
 from conformance.bounds.table import bounds
 from conformance.case import Case
 from conformance.compare import Verdict, compare
@@ -20,7 +21,9 @@ from conformance.conventions import adjusted, read
 from conformance.corners import corner_of
 from conformance.data import draw
 from conformance.differences import marked
+from conformance.formats import HALF, KNOWN, working
 from conformance.implementation import Implementation, Outcome, dirty
+from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
 from conformance.record import REMARK, Record, blank, from_verdict
 
@@ -36,11 +39,22 @@ FLOAT64 = {("distribute_value", "a")}
 
 def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
     """The dtype an output must have; None for a Python float."""
-    if (case.op, output) in FLOATS:
-        return None
-    if (case.op, output) in UNROUNDED:
-        return np.dtype(np.float64) if (case.op, output) in FLOAT64 else case.working_dtype
-    return case.numpy_dtype
+    return _forms(case.op, case.dtype)[output][0]
+
+
+@cache
+def _forms(op: str, dtype: str) -> dict[str, tuple[np.dtype[Any] | None, np.dtype[Any] | None]]:
+    """Of each output the dtype it must have, and the half dtype it is stored in."""
+    found: dict[str, tuple[np.dtype[Any] | None, np.dtype[Any] | None]] = {}
+    for output in OPERATIONS[op].outputs:
+        stored = np.dtype(KNOWN[dtype])
+        form: np.dtype[Any] | None = stored
+        if (op, output) in FLOATS:
+            form = None
+        elif (op, output) in UNROUNDED:
+            form = np.dtype(np.float64) if (op, output) in FLOAT64 else working(dtype)
+        found[output] = form, stored if dtype in HALF and (op, output) not in UNROUNDED else None
+    return found
 
 
 class Judge:
@@ -137,8 +151,7 @@ class Trial:
         return records
 
     def _verdict(self, name: str) -> Verdict:
-        got, dtype = self.outcome.outputs[name], output_dtype(self.case, name)
-        form = self.case.numpy_dtype if rounded(self.case, name) else None
+        got, (dtype, form) = self.outcome.outputs[name], _forms(self.case.op, self.case.dtype)[name]
         if not self.settings.lenient_shapes:
             return compare(got, self.expected[name], self.limits[name], dtype, form)
         fitting = fitted(got, self.expected[name].shape)

@@ -24,7 +24,7 @@ _QUOTED: Callable[[str], str] = json.encoder.encode_basestring_ascii
 Number = float | str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes as long again, for every output
 class Record:
     """One output of one case, with the fields of a line in their order.
 

@@ -77,7 +77,7 @@ class Arithmetic:
 IEEE = Arithmetic()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Bound:
     """What one output of one case is held to.
 

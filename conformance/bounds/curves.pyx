@@ -43,14 +43,25 @@ cdef ndarray beside(object x, ndarray first):
     return found
 
 
-cdef ndarray falling(object x):
-    """``exp(-|x|)``."""
+cdef inline double farthest(Form f) noexcept:
+    """The exponent that `falling` may stop at: what exp is below takes part in no limit, which is w at least.
+
+    Factors beside it are numbers of the dtype, three at most: below 1e116 for float32, whose w is 1e-45. That of
+    float64 is exp's own last number, so there it may not stop. Subnormal numbers take exp thirty times as long.
+    """
+    return 700 if f.w > 1e-100 else INFINITY
+
+
+cdef ndarray falling(object x, double most=INFINITY):
+    """``exp(-min(|x|, most))``."""
     cdef ndarray of = readable(x), e = like(of)
     cdef Numbers Z = numbers(of)
     cdef double* out = data(e)
+    cdef double z
     cdef Py_ssize_t i
     for i in range(cnp.PyArray_SIZE(of)):
-        out[i] = -fabs(number(Z, i))
+        z = fabs(number(Z, i))
+        out[i] = -(most if z > most else z)
     return np.exp(e, e)
 
 
@@ -96,9 +107,9 @@ def scaled(object expected, double first, double second, double w):
 
 def sigmoid(object form, object Z):
     """See `functions.sigmoid`."""
-    cdef ndarray of = readable(Z), out = falling(of)
-    cdef Numbers z = numbers(of)
     cdef Form f = constants(form)
+    cdef ndarray of = readable(Z), out = falling(of, farthest(f))
+    cdef Numbers z = numbers(of)
     cdef double* e = data(out)
     cdef double y, relative
     cdef Py_ssize_t i
@@ -111,9 +122,9 @@ def sigmoid(object form, object Z):
 
 def sigmoid_backward(object form, object Z, object dA):
     """See `functions.sigmoid_backward`."""
-    cdef ndarray of = readable(Z), out = falling(of), up = beside(dA, of)
-    cdef Numbers z = numbers(of), G = numbers(up)
     cdef Form f = constants(form)
+    cdef ndarray of = readable(Z), out = falling(of, farthest(f)), up = beside(dA, of)
+    cdef Numbers z = numbers(of), G = numbers(up)
     cdef double* falls = data(out)
     cdef double y, g, e
     cdef Py_ssize_t i
@@ -149,9 +160,9 @@ def tanh_backward(object form, object Z, object dA):
 
 def silu(object form, object Z):
     """See `units.silu`."""
-    cdef ndarray of = readable(Z), out = falling(of)
-    cdef Numbers x = numbers(of)
     cdef Form f = constants(form)
+    cdef ndarray of = readable(Z), out = falling(of, farthest(f))
+    cdef Numbers x = numbers(of)
     cdef double* e = data(out)
     cdef double z, s, y
     cdef Py_ssize_t i
@@ -164,9 +175,9 @@ def silu(object form, object Z):
 
 def silu_backward(object form, object Z, object dA):
     """See `units.silu_backward`."""
-    cdef ndarray of = readable(Z), out = falling(of), up = beside(dA, of)
-    cdef Numbers x = numbers(of), G = numbers(up)
     cdef Form f = constants(form)
+    cdef ndarray of = readable(Z), out = falling(of, farthest(f)), up = beside(dA, of)
+    cdef Numbers x = numbers(of), G = numbers(up)
     cdef double* falls = data(out)
     cdef double z, g, s, rest, e, first
     cdef Py_ssize_t i
@@ -192,18 +203,20 @@ cdef class Curve:
     cdef ndarray value, slope
     cdef bint approximate
 
-    def __cinit__(self, ndarray Z, object erf):
-        """`erf` is None for the form with tanh."""
+    def __cinit__(self, ndarray Z, object erf, double most):
+        """`erf` is None for the form with tanh; `most` as for `falling`."""
         cdef double* z = data(Z)
         cdef double* to
         cdef double* also
+        cdef double far
         cdef Py_ssize_t i, size = cnp.PyArray_SIZE(Z)
         self.approximate = erf is None
         self.value, self.slope = like(Z), like(Z)
         to, also = data(self.value), data(self.slope)
         for i in range(size):
             to[i] = inner(z[i]) if self.approximate else z[i] * sqrt(0.5)
-            also[i] = -fabs(z[i]) * fabs(z[i]) / 2
+            far = fabs(z[i]) * fabs(z[i]) / 2
+            also[i] = -(most if far > most else far)
         if not self.approximate:
             self.value = plain(erf(self.value))
             np.exp(self.slope, self.slope)
@@ -225,9 +238,9 @@ cdef class Curve:
 
 def gelu(object form, object Z, object erf):
     """See `units.gelu`; `erf` is the error function, None for the form with tanh."""
-    cdef ndarray of = plain(Z), out = like(of)
-    cdef Curve curve = Curve(of, erf)
     cdef Form f = constants(form)
+    cdef ndarray of = plain(Z), out = like(of)
+    cdef Curve curve = Curve(of, erf, farthest(f))
     cdef double* made = data(out)
     cdef double x, z, value, first, result
     cdef Py_ssize_t i
@@ -242,10 +255,10 @@ def gelu(object form, object Z, object erf):
 
 def gelu_backward(object form, object Z, object dA, object erf):
     """See `units.gelu_backward`."""
-    cdef ndarray of = plain(Z), out = like(of), up = beside(dA, of)
-    cdef Curve curve = Curve(of, erf)
-    cdef Numbers G = numbers(up)
     cdef Form f = constants(form)
+    cdef ndarray of = plain(Z), out = like(of), up = beside(dA, of)
+    cdef Curve curve = Curve(of, erf, farthest(f))
+    cdef Numbers G = numbers(up)
     cdef double* made = data(out)
     cdef double x, z, g, e, size, slope, second, first
     cdef Py_ssize_t i
