@@ -72,6 +72,7 @@ SUITE = (
     "bounds.picked",
     "bounds.curves",
     "bounds.rows",
+    "bounds.channels",
 )
 
 #: The one table of Cython directives.

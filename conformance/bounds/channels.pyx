@@ -1,0 +1,212 @@
+"""The bounds of batch normalization, channel by channel; `conformance.bounds.norm` derives them.
+
+Everything is float64, each operation rounded on its own, in the order in which the formulas are written. Sums over
+the pixels of a channel are taken one after the other, those of a single channel pairwise, as NumPy takes them.
+"""
+
+cimport cython
+cimport numpy as cnp
+from libc.math cimport fabs, sqrt
+from numpy cimport ndarray
+
+from conformance.bounds.rows cimport total
+from conformance.elements cimport Numbers, number, numbers, plain, readable
+
+cnp.import_array()
+
+
+cdef inline double* data(ndarray x):
+    return <double*> cnp.PyArray_DATA(x)
+
+
+cdef ndarray room(Py_ssize_t size):
+    cdef cnp.npy_intp extent = size
+    return cnp.PyArray_ZEROS(1, &extent, cnp.NPY_DOUBLE, 0)
+
+
+cdef ndarray of_size(object x, Py_ssize_t size):
+    cdef ndarray found = readable(x)
+    if cnp.PyArray_SIZE(found) != size:
+        raise ValueError(f"{cnp.PyArray_SIZE(found)} elements, expected {size}")
+    return found
+
+
+cdef void add_up(double* x, Py_ssize_t n, Py_ssize_t c, double* to) noexcept nogil:
+    """The sum of each channel of ``(n, c)``."""
+    cdef Py_ssize_t i, k
+    for k in range(c):
+        to[k] = 0
+    if c == 1:
+        to[0] = total(x, n)
+        return
+    for i in range(n):
+        for k in range(c):
+            to[k] += x[i * c + k]
+
+
+@cython.final
+@cython.internal
+cdef class Statistics:
+    """Of each channel the mean and variance that normalize, how far they are off, ``r`` and its relative error."""
+
+    cdef ndarray x, mean, variance, of_mean, of_variance, r, of_r, scratch, kept
+    cdef Numbers at
+    cdef Py_ssize_t n, c
+    cdef double u
+    cdef bint training
+
+    def __cinit__(
+        self, double u, bint training, double epsilon, object A_prev, object mean, object variance, bint stored
+    ):
+        """`stored`: the statistics have been rounded to the dtype in a cache."""
+        cdef Py_ssize_t i, k, n, c
+        cdef double low, d
+        cdef double* values
+        cdef double* means
+        cdef double* variances
+        self.x = readable(A_prev)
+        self.at = numbers(self.x)
+        c = self.c = cnp.PyArray_DIM(self.x, 3)
+        n = self.n = cnp.PyArray_DIM(self.x, 0) * cnp.PyArray_DIM(self.x, 1) * cnp.PyArray_DIM(self.x, 2)
+        self.u, self.training = u, training and n * c > 0
+        self.of_mean, self.of_variance, self.r, self.of_r = room(c), room(c), room(c), room(c)
+        if not self.training:
+            self.mean, self.variance = plain(of_size(mean, c)), plain(of_size(variance, c))
+        else:
+            self.mean, self.variance, self.scratch = room(c), room(c), room(n * c)
+            values, means, variances = data(self.scratch), data(self.mean), data(self.variance)
+            for i in range(n * c):
+                values[i] = number(self.at, i)
+            self.summed(means)
+            for i in range(n):
+                for k in range(c):
+                    d = number(self.at, i * c + k) - means[k] / n
+                    values[i * c + k] = d * d
+            self.summed(variances)
+            for i in range(n * c):
+                values[i] = fabs(number(self.at, i))
+            self.summed(data(self.of_mean))
+            for k in range(c):
+                means[k], variances[k] = means[k] / n, variances[k] / n
+                d = data(self.of_mean)[k] / n
+                data(self.of_mean)[k] = (n + 1) * u * d
+                d = data(self.of_mean)[k]
+                data(self.of_variance)[k] = (
+                    (n + 4) * u * sqrt(variances[k] * (variances[k] + means[k] * means[k])) + d * d
+                )
+                if stored:
+                    data(self.of_mean)[k] += u * fabs(means[k])
+                    data(self.of_variance)[k] += u * variances[k]
+        for k in range(c):
+            d = data(self.variance)[k] + epsilon
+            low = d - data(self.of_variance)[k]
+            data(self.of_r)[k] = sqrt(d / (0 if low < 0 else low)) - 1 + 3 * u
+            data(self.r)[k] = 1 / sqrt(d)
+
+    cdef void summed(self, double* to) noexcept:
+        add_up(data(self.scratch), self.n, self.c, to)
+
+
+def forward(
+    object form, bint training, double momentum, double epsilon, object A_prev, object gamma, object beta,
+    object running_mean, object running_var,
+):
+    """The limits of the output and of the running statistics; see `norm.batch_norm_forward`."""
+    cdef double u = form.u, w = form.w, x, d, y, inner, scale, unbiased, factor, new, more
+    cdef Statistics s = Statistics(u, training, epsilon, A_prev, running_mean, running_var, False)
+    cdef Py_ssize_t i, k, at, n = s.n, c = s.c
+    cdef ndarray first = of_size(gamma, c), second = of_size(beta, c)
+    cdef Numbers G = numbers(first), B = numbers(second)
+    cdef ndarray out = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(s.x), cnp.NPY_DOUBLE, 0)
+    cdef double* made = data(out)
+    cdef double* mean = data(s.mean)
+    cdef double* r = data(s.r)
+    for i in range(n):
+        for k in range(c):
+            at = i * c + k
+            x = number(s.at, at)
+            d = fabs(x - mean[k])
+            scale = fabs(number(G, k)) * r[k]
+            y = fabs(number(G, k) * r[k] * (x - mean[k]) + number(B, k))
+            inner = d * (data(s.of_r)[k] + 2 * u) + data(s.of_mean)[k] + u * (2 * fabs(x) + 3 * fabs(mean[k]))
+            made[at] = (scale * inner + 2 * u * (fabs(number(B, k)) + y)) * (1 + 20 * u) + w
+    limits = {"A": out}
+    unbiased = (<double> n) / (n - 1) if n > 1 else 1.0
+    for name, old, value, error, times in (
+        ("running_mean", running_mean, s.mean, s.of_mean, 1.0),
+        ("running_var", running_var, s.variance, s.of_variance, unbiased),
+    ):
+        first, second, out = of_size(old, c), room(c), value
+        B, made, mean, factor = numbers(first), data(second), data(out), times
+        out = error
+        new = momentum * factor
+        for k in range(c if s.training else 0):
+            more = (1 - momentum) * fabs(number(B, k)) + new * fabs(mean[k])
+            made[k] = (new * data(out)[k] + 5 * u * more + w) * (1 + 20 * u)
+        limits[name] = second.reshape(1, 1, 1, c)
+    return limits
+
+
+def backward(
+    object form, bint training, double epsilon, object A_prev, object gamma, object running_mean,
+    object running_var, object dA,
+):
+    """The limits of the gradients; see `norm.batch_norm_backward`."""
+    cdef double u = form.u, w = form.w, x, g, size, n, of_n, scale, b, k, of_b, of_k, inner, roundings, more
+    cdef Statistics s = Statistics(u, training, epsilon, A_prev, running_mean, running_var, True)
+    cdef Py_ssize_t i, j, at, c = s.c, pixels = s.n, count = max(s.n, 1)
+    cdef ndarray first = of_size(gamma, c), up = of_size(dA, pixels * c), whole = room(pixels * c)
+    cdef ndarray other = room(pixels * c), made = room(c), of_dgamma = room(c), of_dbeta = room(c)
+    cdef ndarray sizes = room(c), gs = room(c), gns = room(c)
+    cdef ndarray out = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(s.x), cnp.NPY_DOUBLE, 0)
+    cdef Numbers F = numbers(first), G = numbers(up)
+    cdef double* mean = data(s.mean)
+    cdef double* r = data(s.r)
+    cdef double* normal = data(other)
+    cdef double* errors = data(out)
+    cdef double* values = data(whole)
+    for i in range(pixels):
+        for j in range(c):
+            at = i * c + j
+            x = number(s.at, at)
+            normal[at] = n = (x - mean[j]) * r[j]
+            errors[at] = (
+                r[j] * (data(s.of_mean)[j] + u * (fabs(x) + fabs(mean[j]))) + fabs(n) * (data(s.of_r)[j] + 2 * u)
+            )
+            values[at] = fabs(number(G, at))
+    add_up(values, pixels, c, data(sizes))
+    for at in range(pixels * c):
+        values[at] = fabs(number(G, at)) * errors[at]
+    add_up(values, pixels, c, data(of_dgamma))
+    for at in range(pixels * c):
+        values[at] = fabs(fabs(number(G, at)) * normal[at])
+    add_up(values, pixels, c, data(made))
+    for j in range(c):
+        data(of_dbeta)[j] = (count + 1) * u * data(sizes)[j]
+        data(of_dgamma)[j] = data(of_dgamma)[j] + (count + 1) * u * data(made)[j]
+    if training:
+        for at in range(pixels * c):
+            values[at] = number(G, at)
+        add_up(values, pixels, c, data(gs))
+        for at in range(pixels * c):
+            values[at] = number(G, at) * normal[at]
+        add_up(values, pixels, c, data(gns))
+    for i in range(pixels):
+        for j in range(c):
+            at = i * c + j
+            g, n, of_n, scale = number(G, at), normal[at], errors[at], fabs(number(F, j)) * r[j]
+            size = fabs(g)
+            if training:
+                b, k = data(gs)[j] / count, data(gns)[j] / count
+                of_b, of_k = data(of_dbeta)[j] / count, data(of_dgamma)[j] / count
+                roundings = 5 * u * (size + fabs(b) + fabs(n * k))
+                more = data(s.of_r)[j] * fabs(g - b - n * k)
+                inner = of_b + fabs(n) * of_k + of_n * (fabs(k) + of_k) + roundings + more
+                errors[at] = scale * inner
+            else:
+                errors[at] = scale * size * (data(s.of_r)[j] + 2 * u)
+    for array in (out, of_dgamma, of_dbeta):
+        values = data(<ndarray> array)
+        for at in range(cnp.PyArray_SIZE(<ndarray> array)):
+            values[at] = values[at] * (1 + 20 * u) + 2 * count * w
+    return {"dA_prev": out, "dgamma": of_dgamma.reshape(1, 1, 1, c), "dbeta": of_dbeta.reshape(1, 1, 1, c)}
