@@ -67,6 +67,7 @@ KERNELS = (
 SUITE = (
     "stream",
     "window",
+    "memory",
     "elements",
     "bounds.passes",
     "bounds.picked",

@@ -8,7 +8,7 @@ and as many rows as columns in no case, so that the stride shows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from conformance.case import Case
 from conformance.data import array_shapes
@@ -67,6 +67,15 @@ def apart(params: Params) -> bool:
 def _numbers(case: Case) -> list[int]:
     """The numbers of a plain case."""
     return [value for _, value in case.params if isinstance(value, int)]
+
+
+def may_show(row: Mapping[str, str]) -> bool:
+    """Whether there is any shape in which each option of these kinds makes a difference (`all_show`)."""
+    padding, bare = row.get("p"), ("none", "valid")
+    if row.get("rounding") == "ceil" and (row["s"] == "one" or padding in ("same", "same-lower")):
+        return False  # nothing is left over that could be rounded up
+    # No padding is no padding, however it is said, and there is none to count.
+    return not ("border" in row and (padding == "valid" or (row["border"] == "exclude" and padding in bare)))
 
 
 def all_show(case: Case) -> bool:

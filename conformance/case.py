@@ -57,12 +57,11 @@ class Case:
     def of(cls, op: str, dtype: str, values: Mapping[str, Value], family: str, seed: int) -> Case:
         """The case with these parameters and options; an option that is left out has its default."""
         operation = OPERATIONS[op]
-        values = {name: shortest(value) for name, value in values.items()}
-        params = [(name, values[name]) for name in operation.parameters]
+        params = [(name, shortest(values[name])) for name in operation.parameters]
         for name, option in operation.trailing.items():
             value = values.get(name)
-            if value is not None and value != option.default:
-                params.append((name, value))
+            if value is not None and (short := shortest(value)) != option.default:
+                params.append((name, short))
         return cls(op, dtype, tuple(params), family, seed)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,15 +149,14 @@ class Case:
 
     @cached_property
     def _text(self) -> str:
-        values = self._values
-        groups = [
-            "".join(str(values[n]) if n in WORDS else f"{n}{written(values[n])}" for n in group)
-            for group in self.operation.grammar
-        ]
-        tokens = [
-            option.token(values[name]) for name, option in self.operation.trailing.items() if name in values
-        ]
-        return f"{self.op}:{self.dtype}:{'_'.join([*groups, *tokens])}:{self.family}:{self.seed}"
+        operation, params = self.operation, self.params
+        count = len(operation.parameters)
+        body = operation.template % tuple(
+            [value if type(value) is int else written(value) for _, value in params[:count]]
+        )
+        for name, value in params[count:]:
+            body += "_" + operation.option[name].token(value)
+        return f"{self.op}:{self.dtype}:{body}:{self.family}:{self.seed}"
 
     def __str__(self) -> str:
         return self._text

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from conformance import fills_classes
 from conformance.case import Case
 from conformance.families import FAMILIES
+from conformance.fills import Fill
 from conformance.operations import OPERATIONS
 from conformance.stream import Shape, Stream
 from conformance.window import pair, transposed, window_of
@@ -70,9 +71,10 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
         raise ValueError(f"case {case}: family {family.name!r} ({family.description}) does not go with it")
     stream = Stream(str(case))
     drawn: dict[str, NDArray[Any]] = {}
-    for name, shape in array_shapes(case).items():
-        role = "g" if name == case.operation.upstream else ROLES[name]
-        values = family.fill(role)(stream, shape, case, drawn)
+    for (name, shape), (role, fill) in zip(
+        array_shapes(case).items(), _fills(family.name, case.op), strict=True
+    ):
+        values = fill(stream, shape, case, drawn)
         if role == "y":
             values = fills_classes.with_ignored(stream, values, case)
         dtype = np.dtype(np.int64) if role == "y" else case.numpy_dtype
@@ -82,11 +84,19 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
     return drawn
 
 
+@cache
+def _fills(family: str, op: str) -> tuple[tuple[str, Fill], ...]:
+    """What part each argument of `op` plays, and how the family fills it."""
+    upstream = OPERATIONS[op].upstream
+    roles = ["g" if name == upstream else ROLES[name] for name in OPERATIONS[op].arrays]
+    return tuple((role, FAMILIES[family].fill(role)) for role in roles)
+
+
 def _finished(values: Any, dtype: np.dtype[Any]) -> bool:
     """Whether it is an array of its own, as it is to be handed over."""
-    if not isinstance(values, np.ndarray) or values.dtype != dtype:
+    if type(values) is not np.ndarray or values.dtype != dtype:
         return False
-    return values.flags.owndata and values.flags.c_contiguous
+    return values.base is None and values.flags.c_contiguous
 
 
 def _vary(gradient: NDArray[Any]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 
 from conformance import covering
-from conformance.acceptable import EXTENTS, acceptable, all_show, apart, fits
+from conformance.acceptable import EXTENTS, acceptable, all_show, apart, fits, may_show
 from conformance.case import Case
 from conformance.corner_shapes import WIDTHS
 from conformance.corners import corner_of, corners
@@ -203,6 +203,10 @@ class Drawing:
         places = _kept(operation, kinds)
         stream = Stream(f"{self._text}:{turn}:options")
         attempts = 0
+        if not may_show(row):
+            # There is no shape in which each of them makes a difference: padding none, border exclude.
+            attempts = _PREFERRED
+            stream.skip(attempts * len(pools))
         while attempts < _ATTEMPTS:
             more, drawn = stream.chosen(pools, places, _ATTEMPTS)
             attempts += more
@@ -214,7 +218,6 @@ class Drawing:
             case = Case.of(operation.name, self._dtype, params, families[0].name, self._data(data))
             if not (fits(case) if beyond else acceptable(case)) or case.levels != row:
                 continue
-            # There may be no shape in which each of them makes a difference: padding none, border exclude.
             if attempts <= _PREFERRED and not all_show(case):
                 continue
             case = case.replace(family=next(family.name for family in families if family.suits(case)))

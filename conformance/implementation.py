@@ -26,6 +26,7 @@ from conformance.conventions import Settings, offered, parse
 from conformance.differences import Declared
 from conformance.formats import DTYPES, NAMES
 from conformance.layout import LAYOUTS, inward, outward
+from conformance.memory import same_bytes
 from conformance.operations import OPERATIONS
 from conformance.subprocess_adapter import TIME_LIMIT, Program, ProgramError
 
@@ -82,10 +83,18 @@ class Implementation:
 
     def lacks(self, case: Case) -> str | None:
         """The option of `case` that the implementation does not declare; None if it takes all of them."""
-        for key in case.beyond:
-            if not any(fnmatchcase(f"{case.op}.{key}", _dotted(pattern)) for pattern in self.options):
-                return key
-        return None
+        return next((key for key in case.beyond if not self._takes(f"{case.op}.{key}")), None)
+
+    def _takes(self, option: str) -> bool:
+        """Whether the implementation declares the option of that operation."""
+        if option not in self._taken:
+            self._taken[option] = any(fnmatchcase(option, _dotted(pattern)) for pattern in self.options)
+        return self._taken[option]
+
+    @cached_property
+    def _taken(self) -> dict[str, bool]:
+        """What `_takes` has found."""
+        return {}
 
     @cached_property
     def _direct(self) -> Direct | None:
@@ -122,7 +131,7 @@ class Implementation:
             return Outcome(absent=f"not implemented: {' '.join(str(error).split())[:300]}")
         except BaseException as error:  # SystemExit too: an implementation may not end the run
             return Outcome(error=f"raised {_one_line(error)}")
-        changed = tuple(n for n, copy in copies.items() if copy.tobytes() != given[n].tobytes())
+        changed = tuple([n for n, copy in copies.items() if not same_bytes(copy, given[n])])
         try:
             outputs = dict(result) if self._direct is not None else named(case, result)
             return Outcome(outward(case, outputs, self.layout), changed=changed)
@@ -178,18 +187,6 @@ def has(target: Any, name: str) -> bool:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def dirty(expected: Mapping[str, NDArray[Any]], dtype: np.dtype[Any], value: float) -> None:
-    """Fill memory of the sizes of the outputs with `value` and free it again.
-
-    NumPy and the C allocator hand a freed block of the same size out first, so that an output the
-    implementation forgets to write is likely to show `value`.
-    """
-    blocks = [np.empty(x.shape, dtype) for x in expected.values() for _ in range(2)]
-    for block in blocks:
-        block.fill(value)
-    del block, blocks
 
 
 def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_LIMIT) -> Implementation:

@@ -22,7 +22,8 @@ from conformance.corners import corner_of
 from conformance.data import draw
 from conformance.differences import marked
 from conformance.formats import HALF, KNOWN, working
-from conformance.implementation import Implementation, Outcome, dirty
+from conformance.implementation import Implementation, Outcome
+from conformance.memory import dirty
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
 from conformance.record import REMARK, Record, blank, from_verdict

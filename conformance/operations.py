@@ -108,6 +108,11 @@ class Operation:
         return {option.name: option for option in self.options}
 
     @cached_property
+    def template(self) -> str:
+        """How a case writes the groups: ``m%sh%sw%sc%s_f%ss%s_%s``."""
+        return "_".join("".join("%s" if n in WORDS else f"{n}%s" for n in group) for group in self.grammar)
+
+    @cached_property
     def trailing(self) -> Mapping[str, Option]:
         """The options that follow the groups of a case, by name."""
         return {name: option for name, option in self.option.items() if name not in self.parameters}

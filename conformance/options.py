@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Value = int | float | str | tuple[int, ...]
@@ -109,9 +110,8 @@ class Option:
         if self.kind is not None:
             return self.kind(params)
         value = params.get(self.name, self.default)
-        for kind, values in self.kinds.items():
-            if value in values:
-                return kind
+        if value in self._kinds:
+            return self._kinds[value]
         like = [
             k for k, values in self.kinds.items() if value is not None and form(value) in map(form, values)
         ]
@@ -123,7 +123,16 @@ class Option:
 
     def is_plain_kind(self, kind: str) -> bool:
         """Whether the contract has values of `kind`."""
-        return kind in list(self.kinds)[: self.plain]
+        return kind in self._plain
+
+    @cached_property
+    def _plain(self) -> frozenset[str]:
+        return frozenset(list(self.kinds)[: self.plain])
+
+    @cached_property
+    def _kinds(self) -> dict[Value | None, str]:
+        """The first kind that has each value."""
+        return {value: kind for kind, values in reversed(list(self.kinds.items())) for value in values}
 
     def pool(self, kind: str) -> tuple[Value | None, ...] | None:
         """What a value of `kind` is drawn from: its values, no value, or for `draw` any number."""

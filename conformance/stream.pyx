@@ -22,6 +22,7 @@ from conformance._fill cimport (
     fill_signs,
     fill_uniform,
     pcg,
+    pcg_ahead,
     pcg_next,
     pcg_seeded,
     set_last_bits,
@@ -71,6 +72,10 @@ cdef class Stream:
         for i in range(cnp.PyArray_SIZE(values)):
             out[i] = pcg_next(&self._pcg)
         return values
+
+    def skip(self, uint64_t count):
+        """Go on as if so many times 64 bits had been drawn."""
+        self._pcg = pcg_ahead(self._pcg, count)
 
     def chosen(self, tuple pools, tuple apart=(), int attempts=1):
         """One of each of the pools, which are tuples; 53 random bits for a pool that is None.

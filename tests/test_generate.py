@@ -7,7 +7,7 @@ import pytest
 
 from conformance import covering
 from conformance import generate as generate_module
-from conformance.acceptable import acceptable
+from conformance.acceptable import acceptable, all_show, may_show
 from conformance.case import Case
 from conformance.corners import CORNERS, corner_of, corners
 from conformance.data import draw
@@ -242,6 +242,20 @@ def test_every_sample_channel_and_filter_of_every_array_counts(op):
                         axis,
                         index,
                     )
+
+
+def test_options_said_to_show_nowhere_show_nowhere():
+    seen = Counter()
+    for op in OPERATIONS:
+        for seed in range(4):
+            drawn = generate_module.Drawing(OPERATIONS[op], "f32", seed)
+            for number, row in enumerate(covering.rows(op)):
+                shown = all_show(drawn.covering(number))
+                seen[may_show(row), shown] += 1
+                assert may_show(row) or not shown, (op, row)
+    assert seen[False, False] > 50
+    assert seen[True, True] > 500
+    assert seen[True, False] < 50  # such kinds show in some shapes, but hardly any
 
 
 def test_a_coincidence_of_extents_is_not_acceptable():
