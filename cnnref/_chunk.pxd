@@ -2,11 +2,19 @@
 
 from libc.string cimport memcpy
 
+from cnnref._ahead_tile cimport SIDE, ahead_6_by_4_vectors
+from cnnref._even_tile cimport lying_8_by_3_vectors
 from cnnref._panels cimport copy_panel
 from cnnref._plan cimport Correlation, in_place
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile, tile_rows
+from cnnref._sum_tiles cimport sum_width, unpacked
+from cnnref._tile cimport CNNREF_VECTOR_BYTES, MOST_COLUMNS, MOST_ROWS, tile, tile_rows, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
+
+
+cdef enum:
+    # Cache lines of a step of the widest panel.
+    LINES = 4
 
 
 cdef inline bint tap_by_tap(const Correlation* plan) noexcept nogil:
@@ -26,15 +34,35 @@ cdef inline void reach(
     end[0] = min((extent - 1 + before - tap) // stride + 1, outputs) if extent + before > tap else 0
 
 
+cdef inline void store_sums(
+    const real* sums, Py_ssize_t count, bint fresh, Py_ssize_t step, real* target
+) noexcept nogil:
+    """Add sums to values `step` apart, or set these where `fresh`."""
+    cdef Py_ssize_t j
+    if step == 1 and fresh:
+        memcpy(target, sums, count * sizeof(real))
+    elif step == 1:
+        for j in range(count):
+            target[j] += sums[j]
+    elif fresh:
+        for j in range(count):
+            target[j * step] = sums[j]
+    else:
+        for j in range(count):
+            target[j * step] += sums[j]
+
+
 cdef inline void multiply_chunk(
     const Correlation* plan, const real** bases, const Py_ssize_t* places, Py_ssize_t pieces, Py_ssize_t image_step,
     Py_ssize_t line, Py_ssize_t chunk_top, Py_ssize_t n_rows, const real* dZ, real* memory, bint fresh,
-    Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* scratch, const int* watched,
+    Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t tap_step, Py_ssize_t column_step, real* scratch,
+    const int* watched,
 ) noexcept nogil:
     """Add one chunk's sums for taps `from_tap` to `to_tap` to `dW`, or set them where `fresh`, unless `stopped`.
 
     `bases` are the first windows of the chunk's samples, their pixels `image_step` and their rows `line` values apart;
-    `memory` is for a panel of its `dZ`; NULL where that is one as it stands. The taps of `dW` are `dW_step` values apart.
+    `memory` is for a panel of its `dZ`; NULL where that is one as it stands. The taps and columns of `dW` are `tap_step` and
+    `column_step` values apart.
     """
     cdef Py_ssize_t own[MOST_ROWS]
     cdef Py_ssize_t same[MOST_ROWS]
@@ -44,12 +72,18 @@ cdef inline void multiply_chunk(
     cdef bint apart = tap_by_tap(plan)
     cdef Py_ssize_t depth = pieces * n_rows * plan.n_W
     cdef Py_ssize_t step = plan.stride_w * image_step
-    cdef Py_ssize_t first = 0, width, valid, tap, row, column, piece, j
+    cdef Py_ssize_t first = 0, width, valid, tap, row, column, piece
     cdef Py_ssize_t top = chunk_top, bottom = chunk_top + n_rows, left = 0, right = plan.n_W
-    cdef Py_ssize_t base
+    cdef Py_ssize_t base, runs, length, skip, panel_step
+    cdef bint lying = unpacked(plan, to_tap - from_tap, <real>0)
+    # Rows that are neighbours in the image: a tap's channels.
+    cdef bint widest_side = CNNREF_VECTOR_BYTES == 64 and (apart or plan.window_h * plan.window_w == 1)
+    cdef Py_ssize_t line_ahead
+    cdef const real* following
+    cdef const real* here
+    cdef const real* values
     cdef const real* panel = dZ
     cdef int rows, r, count, taken
-    cdef real* target
     if from_tap == to_tap:
         return
     for r in range(MOST_ROWS):
@@ -58,10 +92,15 @@ cdef inline void multiply_chunk(
     while first < plan.columns:
         if stopped(watched):
             return
-        width = panel_width(plan.columns - first, <real>0)
+        width = sum_width(plan, to_tap - from_tap, plan.columns - first, <real>0)
         valid = min(width, plan.columns - first)
         rows = tile_rows(<int>width, <real>0)
-        if memory != NULL:
+        panel_step = width
+        following = dZ + (first + width if first + width < plan.columns else depth * plan.pixel_step)
+        if lying:
+            panel = dZ + first
+            panel_step = plan.pixel_step
+        elif memory != NULL:
             copy_panel(dZ + first, depth, plan.pixel_step, valid, width, memory)
             panel = memory
         tap = from_tap
@@ -85,21 +124,39 @@ cdef inline void multiply_chunk(
                 if taken:
                     start = sums
                     starts = own
-                tile(
-                    <int>width, count, bases[piece] + (base + (top - chunk_top) * plan.stride_h * line + left * step),
-                    places + (tap % plan.channels if apart else tap), step,
-                    plan.stride_h * line - (right - left) * step,
-                    panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * width,
-                    (plan.n_W - right + left) * width, bottom - top, right - left,
-                    start, starts, NULL, sums, own,
-                )
+                runs = bottom - top
+                length = right - left
+                if plan.stride_h * line == length * step and length == plan.n_W:
+                    # Rows that follow one another without a gap are one run.
+                    length *= runs
+                    runs = 1
+                here = bases[piece] + (base + (top - chunk_top) * plan.stride_h * line + left * step)
+                skip = plan.stride_h * line - (right - left) * step
+                values = panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * panel_step
+                if lying:
+                    lying_8_by_3_vectors(
+                        here, places + tap, step, skip, values, panel_step,
+                        (plan.n_W - right + left) * panel_step, runs, length, start, starts, sums, own,
+                    )
+                elif widest_side and width == widest(<real>0) and count == SIDE:
+                    line_ahead = (tap - from_tap) // SIDE
+                    # Each of the first tiles asks for one line of every pixel's part of the next panel.
+                    ahead_6_by_4_vectors(
+                        here + places[tap % plan.channels if apart else tap], step, skip, values,
+                        (plan.n_W - right + left) * width, runs, length, start, starts, sums, own,
+                        following + line_ahead * (64 // <Py_ssize_t>sizeof(real)) if line_ahead < LINES else values,
+                        plan.pixel_step if line_ahead < LINES else 0,
+                    )
+                else:
+                    tile(
+                        <int>width, count, here, places + (tap % plan.channels if apart else tap), step, skip, values,
+                        (plan.n_W - right + left) * width, runs, length, start, starts, NULL, sums, own,
+                    )
                 taken += 1
-            for r in range(count):
-                target = dW + (tap + r) * dW_step + first
-                if fresh:
-                    memcpy(target, sums + own[r] if taken else scratch, valid * sizeof(real))
-                elif taken:
-                    for j in range(valid):
-                        target[j] += sums[own[r] + j]
+            for r in range(count if fresh or taken else 0):
+                store_sums(
+                    sums + own[r] if taken else scratch, valid, fresh, column_step,
+                    dW + (tap + r) * tap_step + first * column_step,
+                )
             tap += count
         first += width

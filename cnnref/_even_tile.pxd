@@ -39,10 +39,10 @@ cdef inline bint evenly(const Py_ssize_t* places, int count) noexcept nogil:
 cdef inline inlined multiply_spaced(
     const int groups, const int columns,
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, const Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* b, const Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """``multiply_tile`` of `groups` times four rows."""
+    """``multiply_tile`` of `groups` times four rows; the steps of `b` may lie apart."""
     cdef real sums[MOST_SPACED_SUMS]
     cdef real own[MOST_SPACED_COLUMNS]
     cdef const real* source[MOST_POINTERS]
@@ -65,7 +65,7 @@ cdef inline inlined multiply_spaced(
                         left, b[j], sums[(group * SPACED + row) * columns + j]
                     )
         offset += a_step
-        b += columns
+        b += b_step
         rest -= 1
         if unlikely(rest == 0):
             rest = length
@@ -94,11 +94,29 @@ cdef inline apart spaced_8_by_3_vectors(
     """8 rows of 3 vectors."""
     if real is float:
         multiply_spaced(
-            2, 48, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            2, 48, a, places, a_step, a_skip, b, 48, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         multiply_spaced(
-            2, 24, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            2, 24, a, places, a_step, a_skip, b, 24, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+
+
+cdef inline apart lying_8_by_3_vectors(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """8 rows of 3 vectors of a matrix that is not packed, its steps `b_step` apart."""
+    if real is float:
+        multiply_spaced(
+            2, 48, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, NULL, out, out_places,
+        )
+    else:
+        multiply_spaced(
+            2, 24, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, NULL, out, out_places,
         )
 
 
@@ -110,11 +128,11 @@ cdef inline apart spaced_8_by_2_vectors(
     """8 rows of 2 vectors."""
     if real is float:
         multiply_spaced(
-            2, 32, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            2, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         multiply_spaced(
-            2, 16, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            2, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
         )
 
 
@@ -126,11 +144,11 @@ cdef inline apart spaced_16_by_vector(
     """16 rows of a vector."""
     if real is float:
         multiply_spaced(
-            4, 16, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
         )
     else:
         multiply_spaced(
-            4, 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            4, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length, start, start_places, last, out, out_places
         )
 
 
@@ -141,7 +159,7 @@ cdef inline apart spaced_16_by_8(
 ) noexcept nogil:
     """16 rows of 8 columns."""
     multiply_spaced(
-        4, 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+        4, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length, start, start_places, last, out, out_places
     )
 
 

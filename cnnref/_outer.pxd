@@ -16,7 +16,8 @@ from cnnref._memory cimport allocate
 from cnnref._panels cimport padded_columns
 from cnnref._plan cimport Correlation, in_place, span_h, span_w
 from cnnref._rows cimport copy_padded
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width
+from cnnref._sum_tiles cimport sum_width, turn_plan, turned, unpacked
+from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS
 from cnnref._types cimport inlined, real
 from cnnref.threads cimport stopped
 
@@ -59,7 +60,7 @@ cdef inline inlined sum_columns(
     const int columns, const real* dZ, Py_ssize_t pixels, Py_ssize_t pixel_step, real* sums
 ) noexcept nogil:
     """Sum `columns` columns, which stay in registers, over the pixels."""
-    cdef real own[64]
+    cdef real own[128]
     cdef Py_ssize_t _pixel
     cdef int j
     for j in range(columns):
@@ -77,7 +78,13 @@ cdef inline void add_columns(
 ) noexcept nogil:
     """Add one chunk's column sums to `db`, or set them where `fresh`."""
     cdef Py_ssize_t j = 0
-    while j <= columns - 64:
+    while j <= columns - 128:
+        sum_columns(128, dZ + j, pixels, pixel_step, partial + j)
+        j += 128
+    if j <= columns - 96:
+        sum_columns(96, dZ + j, pixels, pixel_step, partial + j)
+        j += 96
+    if j <= columns - 64:
         sum_columns(64, dZ + j, pixels, pixel_step, partial + j)
         j += 64
     if j <= columns - 32:
@@ -108,6 +115,24 @@ cdef inline int outer_sums(
 
     -1 where working memory could not be allocated or the call is stopped.
     """
+    cdef Correlation other
+    if turned(plan, to_tap - from_tap, <real>0):
+        other = turn_plan(plan, to_tap - from_tap)
+        return chunks_sums(
+            &other, cut, dZ, images + from_tap, group, 0, plan.columns, dW + from_tap * dW_step, 1, dW_step,
+            dZ, plan.columns, plan.pixel_step, db, watched,
+        )
+    return chunks_sums(
+        plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, 1, dZ, plan.columns, plan.pixel_step, db, watched
+    )
+
+
+cdef inline int chunks_sums(
+    const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
+    Py_ssize_t group, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t tap_step, Py_ssize_t column_step,
+    const real* added, Py_ssize_t added_columns, Py_ssize_t added_step, real* db, const int* watched,
+) noexcept nogil:
+    """As `outer_sums`, for a plan that may be turned; `db` sums `added_columns` of the pixels of `added`."""
     cdef bint direct = in_place(plan) or tap_by_tap(plan)
     cdef Py_ssize_t buffer_w = (plan.n_W - 1) * plan.stride_w + span_w(plan)
     cdef Py_ssize_t buffer_h = (cut.rows - 1) * plan.stride_h + span_h(plan)
@@ -115,16 +140,14 @@ cdef inline int outer_sums(
     cdef Py_ssize_t line = (plan.width if direct else buffer_w) * image_step
     cdef Py_ssize_t image_size = plan.height * plan.width * plan.image_step
     cdef Py_ssize_t most = min(cut.samples, plan.samples)
-    cdef Py_ssize_t padded = padded_columns(plan.columns, <real>0)
+    cdef Py_ssize_t padded = padded_columns(added_columns, <real>0)
     cdef Py_ssize_t buffer_size = 0 if direct else buffer_h * buffer_w * plan.channels
-    cdef Py_ssize_t chunk, last, sample, piece, pieces, top, n_rows, pixels
-    cdef const real* chunk_dZ
+    cdef Py_ssize_t chunk, last, sample, piece, pieces, top, n_rows, pixels, before
     cdef bint fresh = True
     # One panel as it stands.
-    cdef bint packed = plan.pixel_step == plan.columns == panel_width(plan.columns, <real>0)
-    cdef Py_ssize_t panel_size = (
-        0 if packed else most * cut.rows * plan.n_W * panel_width(plan.columns, <real>0)
-    )
+    cdef Py_ssize_t width = sum_width(plan, to_tap - from_tap, plan.columns, <real>0)
+    cdef bint packed = plan.pixel_step == plan.columns == width or unpacked(plan, to_tap - from_tap, <real>0)
+    cdef Py_ssize_t panel_size = 0 if packed else most * cut.rows * plan.n_W * width
     # Where the tiles' rows start: the channels of one tap, or all taps. The last one is repeated for tiles that
     # reach beyond.
     cdef Py_ssize_t tap_count = plan.channels * (1 if tap_by_tap(plan) else plan.window_h * plan.window_w)
@@ -168,13 +191,13 @@ cdef inline int outer_sums(
                     )
                     bases[piece] = buffer + piece * buffer_size
             pixels = pieces * n_rows * plan.n_W
-            chunk_dZ = dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step
+            before = (sample * plan.n_H + top) * plan.n_W
             multiply_chunk(
-                plan, bases, places, pieces, image_step, line, top, n_rows, chunk_dZ,
-                <real*>NULL if packed else panel, fresh, from_tap, to_tap, dW, dW_step, memory, watched,
+                plan, bases, places, pieces, image_step, line, top, n_rows, dZ + before * plan.pixel_step,
+                <real*>NULL if packed else panel, fresh, from_tap, to_tap, dW, tap_step, column_step, memory, watched,
             )
             if db != NULL:
-                add_columns(chunk_dZ, pixels, plan.columns, plan.pixel_step, fresh, db, partial)
+                add_columns(added + before * added_step, pixels, added_columns, added_step, fresh, db, partial)
             fresh = False
             if stopped(watched):
                 break

@@ -1,8 +1,8 @@
 """The gradient of filters and biases with threads: which kernel sums, and how its partial sums are added.
 
 What is summed in which order stands in ``_outer.pxd``; ``_lane_sums.pxd`` is its counterpart where channels do not mix.
-Threads share the columns where there are enough of them, so that each packs and adds what it needs alone. Otherwise they
-share the groups of chunks and, where those are few, the taps.
+Threads share the columns where there are enough of them, so that each packs and adds what it needs alone. Otherwise, or where
+each would have to go through much larger images for it, they share the groups of chunks and, where those are few, the taps.
 """
 
 from cython.parallel cimport prange
@@ -10,11 +10,11 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from cnnref._blocks cimport divides, share, some_columns
+from cnnref._chunk cimport tap_by_tap
 from cnnref._lane_sums cimport lane_sums
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, cut_batch, outer_sums
-from cnnref._plan cimport Correlation, mixed
-from cnnref._tile cimport MOST_ROWS
+from cnnref._plan cimport Correlation, in_place, mixed
 from cnnref._types cimport real
 from cnnref.threads cimport watch
 
@@ -22,6 +22,10 @@ from cnnref.threads cimport watch
 cdef enum:
     # Taps whose products take so long that packing dZ for each thread does not matter: tiles had better be wide.
     MANY_TAPS = 512
+    # Taps so few that reading and copying the gradient takes as long as multiplying.
+    FEW_TAPS = 64
+    # Taps that are not divided: they fill tiles of 6, 8 or, but for the last, 16 rows.
+    UNIT = 24
 
 
 cdef inline Py_ssize_t taps_of(const Correlation* plan) noexcept nogil:
@@ -88,13 +92,14 @@ cdef inline int taps_sums(
     """One of the `parts` of one group's taps. Group 0 is summed in the outputs, another one in `sums`."""
     cdef Py_ssize_t taps = taps_of(plan)
     cdef Py_ssize_t step = plan.pixel_step
+    cdef Py_ssize_t units = share(taps, UNIT)
     if group > 0:
         dW = sums
         db = sums + taps * plan.columns
         step = plan.columns
     return sum_some(
-        plan, cut, images, dZ, group, part * taps // parts, (part + 1) * taps // parts, dW, step,
-        NULL if part > 0 else db, watched,
+        plan, cut, images, dZ, group, min(part * units // parts * UNIT, taps),
+        min((part + 1) * units // parts * UNIT, taps), dW, step, NULL if part > 0 else db, watched,
     )
 
 
@@ -105,7 +110,7 @@ cdef inline int groups_sums(
     """The sums of the whole batch, as many groups at a time as there are threads; -1 as `columns_sums`."""
     cdef Py_ssize_t taps = taps_of(plan)
     cdef Py_ssize_t size = (taps + 1) * plan.columns
-    cdef Py_ssize_t pieces = max(taps // MOST_ROWS, <Py_ssize_t>1) if mixed(plan) else 1
+    cdef Py_ssize_t pieces = share(taps, UNIT) if mixed(plan) else 1
     cdef Py_ssize_t most = min(cut.groups, <Py_ssize_t>team)
     cdef Py_ssize_t task, group, first = 0, end, parts
     cdef int failed = 0
@@ -117,7 +122,8 @@ cdef inline int groups_sums(
             return -1
     while first < cut.groups and failed == 0:
         end = min(first + most, cut.groups)
-        parts = min(share(team, end - first), pieces)
+        # Few groups may be of unequal size.
+        parts = min(share(team if cut.groups >= 3 * team or cut.groups == 1 else 3 * team, end - first), pieces)
         for task in prange((end - first) * parts, num_threads=team, schedule="dynamic", chunksize=1):
             failed += -taps_sums(
                 plan, cut, images, dZ, first + task // parts, task % parts, parts, dW, db,
@@ -130,6 +136,19 @@ cdef inline int groups_sums(
         first = end
     free(sums)
     return -1 if failed else 0
+
+
+cdef inline bint by_groups(const Correlation* plan, const Cut* cut, int team) noexcept nogil:
+    """Whether threads share groups and taps though columns could be shared.
+
+    Where its columns would cost each thread a padded copy, a walk through all pixels for few taps, or one through images much
+    larger than the gradient.
+    """
+    if not mixed(plan):
+        return False
+    if plan.window_h == 1 and plan.window_w == 1 and plan.channels >= 2 * plan.columns:
+        return True
+    return cut.groups >= 3 * team and (taps_of(plan) < FEW_TAPS or not (in_place(plan) or tap_by_tap(plan)))
 
 
 cdef inline int batch_sums(
@@ -151,7 +170,9 @@ cdef inline int batch_sums(
         return 0
     if team == 1:
         return columns_sums(plan, &cut, images, dZ, 0, 1, dW, db, watched)
-    if not divides(plan, team, 3 if mixed(plan) and taps_of(plan) >= MANY_TAPS else 2, <real>0):
+    if by_groups(plan, &cut, team) or not divides(
+        plan, team, 3 if mixed(plan) and taps_of(plan) >= MANY_TAPS else 2, <real>0
+    ):
         return groups_sums(plan, &cut, images, dZ, dW, db, team, watched)
     for task in prange(team, num_threads=team, schedule="static", chunksize=1):
         failed += -columns_sums(plan, &cut, images, dZ, task, team, dW, db, watched)
