@@ -271,9 +271,12 @@ cdef int write(Axis axis, padding, int side, int64_t more) except -1:
     return 0
 
 
+@lru_cache(maxsize=8)
 def divisors(case):
-    """``(rows, columns)``: by what average pooling divides each output."""
-    return window_of(case).counts(counts_padding(case))
+    """``(rows, columns)``: by what average pooling divides each output; not to be written to."""
+    found = window_of(case).counts(counts_padding(case))
+    found.flags.writeable = False
+    return found
 
 
 def counts_padding(case):
@@ -283,7 +286,7 @@ def counts_padding(case):
 
 def divisors_of(case):
     """The different ones of `divisors`."""
-    return {int(divisor) for divisor in np.unique(divisors(case))}
+    return set(divisors(case).reshape(-1).tolist())
 
 
 def possible(case):

@@ -42,6 +42,8 @@ def test_python_float_is_asked_for_where_the_contract_has_one():
     assert compare(1.5, np.array(1.5), bound(), None).status == "passed"
     verdict = compare(np.float32(1.5), np.array(1.5), bound(), None)
     assert verdict.reason == "is a numpy.float32, expected a Python float"
+    verdict = compare(np.array(1.5), np.array(1.5), bound(), None)
+    assert verdict.reason == "is a numpy.ndarray, expected a Python float"
 
 
 def test_error_is_measured_against_the_limit_of_its_own_element():

@@ -26,7 +26,9 @@ def _function(
 
     def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
         ((name, value),) = expected.items()
-        limit = _coarser(case, np.asarray(rule(case, arrays, expected)), arithmetic)
+        limit = rule(case, arrays, expected)
+        if arithmetic.roundoff:
+            limit = _coarser(case, limit, arithmetic)
         limit = storage.stored(case, name, limit, value)
         share = terms.seen(value if term is None else term(case, arrays), limit, value, case.numpy_dtype)
         return {name: Bound("bound", limit, None, share)}
@@ -36,8 +38,6 @@ def _function(
 
 def _coarser(case: Case, limit: Limit, arithmetic: Arithmetic) -> Limit:
     """For a declared precision every rounding is to that: all of the limit grows alike."""
-    if not arithmetic.roundoff:
-        return limit
     return limit * max(1.0, arithmetic.roundoff / FORMATS[case.dtype].u)
 
 
@@ -49,7 +49,9 @@ def _several(rule: Callable[[Format, Case, Arrays], dict[str, Limit]]) -> Rule:
         ours, factor = rule(form, case, arrays), functions.oracles_too(form)
         found = {}
         for name, value in expected.items():
-            limit = np.broadcast_to(_coarser(case, ours[name] * factor, arithmetic), value.shape)
+            limit = ours[name] * factor
+            if arithmetic.roundoff:
+                limit = _coarser(case, limit, arithmetic)
             limit = storage.stored(case, name, limit, value)
             tier = "bound" if limit.any() or not value.size else "equal"
             found[name] = Bound(tier, limit, None, terms.seen(value, limit, value, case.numpy_dtype))
