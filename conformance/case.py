@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -64,13 +64,9 @@ class Case:
                 params.append((name, short))
         return cls(op, dtype, tuple(params), family, seed)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[type[Case], tuple[Any, ...]]:
         """The fields alone: what is worked out from them is worked out again in another process."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.__post_init__()
+        return Case, (self.op, self.dtype, self.params, self.family, self.seed)
 
     def value(self, name: str) -> Value:
         """The parameter or option `name`, in whatever form it has; an option not given has its default."""

@@ -11,7 +11,7 @@ from typing import Any
 from conformance import aftermath, run_options, runner, sweep_options
 from conformance.terminal import BAD, DOUBTFUL, GOOD, paint
 from conformance.usage import AGREES, DISAGREES, examples
-from conformance.workers import Answer
+from conformance.workers import Answer, settle
 
 _EXAMPLES = examples(
     "conformance run                                          cnnref, everything",
@@ -35,6 +35,7 @@ def add_command(commands: Any) -> None:
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance run``."""
+    settle()
     result = runner.run(run_options.options(asked), asked.out, progress, sweep=sweep_options.sweep(asked))
     tell(result, asked.out)
     return AGREES if result.agrees else DISAGREES
