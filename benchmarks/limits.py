@@ -16,10 +16,6 @@ LIMITS: dict[str, str] = {
     " for 196 pixels only",
     "conv_backward/mobilenet-112-dw96-s2": "the images and the gradient are read twice and 19 MB written, for"
     " 22 million multiply-adds: the loads wait for memory",
-    **{
-        f"conv_backward/resnet-{stage}-3x3": "84 to 92% of the FMA peak; PyTorch runs at 91 to 92%"
-        for stage in (2, 3)
-    },
     "conv_transpose_forward/dcgan-32-128-3": "3 columns fill 3 of the 8 values of a vector",
     "global_average_pool_forward/": "sums in double for both dtypes, in an order that the shape fixes:"
     " each vector of float32 is two of sums",
@@ -30,17 +26,12 @@ LIMITS: dict[str, str] = {
     "conv_forward/mobilenet-56-1x1-24-144": "sums of 24 steps: a tile takes 288 cycles, then 24 vectors are"
     " stored, 7 MB in all",
     "conv_forward/mobilenet-stem": "sums of 27 steps: a tile takes 216 cycles, then 16 vectors are stored",
-    **{
-        f"conv_{way}/mobilenet-56-1x1": "24 columns fill 75% of two vectors"
-        for way in ("forward", "backward")
-    },
+    "conv_forward/mobilenet-56-1x1": "24 columns fill 75% of two vectors",
     **{
         f"conv_forward/{network}-": "PyTorch runs at 80 to 100% of the FMA peak, its filters packed before"
         " the clock starts"
         for network in ("resnet", "mobilenet", "convnext", "vgg")
     },
-    "conv_backward/mnist-2": "8 columns fill half of a vector; with one chain an output the rest is idle",
-    "conv_backward/odd-f3": "24 columns fill 75% of two vectors, 40 columns 83% of three",
     "sigmoid_backward/": "the cache holds Z, so the exponential is computed again: 12 cycles"
     f" for 16 float32, 16 for 8 float64, in cache{_KEPT}",
     "tanh_backward/": "the cache holds Z, so an exponential and a division are computed for each element"
