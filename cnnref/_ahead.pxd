@@ -9,7 +9,6 @@ from cnnref._types cimport real
 
 cdef extern from "_isa.h" nogil:
     ctypedef void apart "CNNREF_APART"
-    void prefetch "CNNREF_PREFETCH"(const void* address)
 
 cdef enum:
     # Values that are read at a time, whole cache lines.

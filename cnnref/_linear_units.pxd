@@ -2,7 +2,7 @@
 
 from libc.math cimport fabs, fabsf
 
-from cnnref._tails cimport density, exp_scaled, farthest, gate_slope, gated, ratio, tail_end, unscale
+from cnnref._tails cimport density, exp_scaled, farthest, gate_slope, gated, ratio, silu, tail_end, unscale
 from cnnref._types cimport multiply_add, real
 
 cdef enum Function:
@@ -71,8 +71,7 @@ cdef inline void apply(
             out[i] = da[i] if z[i] > 0 else slope * da[i]
     elif function == SILU:
         for i in range(n):
-            a = size_of(z[i], far)
-            out[i] = gated(z[i], a, exp_scaled(-a), scale)
+            out[i] = silu(z[i])
     elif function == SILU_GRADIENT:
         for i in range(n):
             a = size_of(z[i], far)

@@ -5,8 +5,9 @@ Pixels are summed in chunks of `chunk_rows`. In a chunk, pixel r of an image of 
 accumulator for each. Sums of chunks are added in the order of the chunks.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
+from cnnref._prefetch cimport ask
 from cnnref._types cimport inlined, multiply_add, real
 
 cdef enum:
@@ -14,6 +15,9 @@ cdef enum:
     NARROW = 16  # channels up to which pixels are spread over LANES accumulators
     CHUNK = 16384  # elements of a chunk: it stays in the cache while it is read twice
     LEAST = 64  # pixels of a chunk
+    HALF = 32  # values of half a block, which is as many accumulators as there are registers for
+    FORESEEN = 2048  # bytes that are asked for at once, at most
+    AHEAD = 8192  # bytes between what is read and what is asked for
 
 cdef enum Term:
     VALUE  # x
@@ -26,62 +30,17 @@ cdef inline Py_ssize_t chunk_rows(Py_ssize_t channels) noexcept nogil:
     return max(<Py_ssize_t>LEAST, CHUNK // max(channels, <Py_ssize_t>1) // LANES * LANES)
 
 
-cdef inline void add_run(
-    Term term, const real* x, const real* g, const double* center, Py_ssize_t n, double* sums, double* others
-) noexcept nogil:
-    """Add a run of n values to as many accumulators, of which `others` are for the second sum of PRODUCT."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if term == VALUE:
-            sums[i] += x[i]
-        elif term == SQUARE:
-            sums[i] = multiply_add(x[i] - center[i], x[i] - center[i], sums[i])
-        else:
-            sums[i] = multiply_add(<double>g[i], x[i] - center[i], sums[i])
-            others[i] += g[i]
+cdef inline void foresee(const real* x, Py_ssize_t n) noexcept nogil:
+    """Ask for what stands some lines after `n` values, where they are few: the processor foresees longer rows itself."""
+    if n * <Py_ssize_t>sizeof(real) <= FORESEEN:
+        ask(<const char*>x + AHEAD, n * <Py_ssize_t>sizeof(real))
 
 
-cdef inline void add_up(double* sums, Py_ssize_t width) noexcept nogil:
-    """LANES accumulators of `width` channels pairwise, into the first."""
-    cdef Py_ssize_t half = LANES // 2, c
-    while half > 0:
-        for c in range(half * width):
-            sums[c] += sums[c + half * width]
-        half = half // 2
-
-
-cdef inline void narrow_sums(
-    Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t width,
-    double* out, double* other
-) noexcept nogil:
-    """`chunk_sums` of up to NARROW channels: LANES pixels, side by side, are one run."""
-    cdef double[LANES * NARROW] sums
-    cdef double[LANES * NARROW] others
-    cdef double[LANES * NARROW] centers
-    cdef Py_ssize_t row = 0, lane, c
-    memset(sums, 0, sizeof(sums))
-    memset(others, 0, sizeof(others))
-    for lane in range(LANES):
-        for c in range(width):
-            centers[lane * width + c] = center[c] if term != VALUE else 0
-    for row in range(rows // LANES):
-        add_run(term, x + row * LANES * width, g + row * LANES * width, centers, LANES * width, sums, others)
-    for lane in range(rows % LANES):
-        row = rows - rows % LANES + lane
-        add_run(term, x + row * width, g + row * width, centers, width, sums + lane * width, others + lane * width)
-    add_up(sums, width)
-    add_up(others, width)
-    for c in range(width):
-        out[c] = sums[c]
-        if term == PRODUCT:
-            other[c] = others[c]
-
-
-cdef inline inlined add_rows(
+cdef inline inlined add_together(
     Term term, int count, const real* x, const real* g, const double* center, Py_ssize_t step, double* sums,
     double* others
 ) noexcept nogil:
-    """Add `count` (a constant) pixels of `step` channels, one after the other, to the accumulators."""
+    """Add `count` (a constant) rows of `step` values, one after the other, to the accumulators."""
     cdef Py_ssize_t c
     cdef int row
     cdef double sum, other
@@ -102,21 +61,112 @@ cdef inline inlined add_rows(
             others[c] = other
 
 
+cdef inline inlined add_block(
+    const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t step, double* sums, double* others
+) noexcept nogil:
+    """PRODUCT of `rows` rows for 2 HALF columns, whose accumulators stay in registers: only constants index them."""
+    cdef double[HALF] low
+    cdef double[HALF] high
+    cdef double[HALF] other_low
+    cdef double[HALF] other_high
+    cdef Py_ssize_t row, lane
+    for lane in range(HALF):
+        low[lane], other_low[lane] = sums[lane], others[lane]
+    for lane in range(HALF):
+        high[lane], other_high[lane] = sums[HALF + lane], others[HALF + lane]
+    for row in range(rows):
+        foresee(x + row * step, 2 * HALF)
+        foresee(g + row * step, 2 * HALF)
+        for lane in range(HALF):
+            low[lane] = multiply_add(<double>g[row * step + lane], x[row * step + lane] - center[lane], low[lane])
+        for lane in range(HALF):
+            other_low[lane] += g[row * step + lane]
+        for lane in range(HALF):
+            high[lane] = multiply_add(
+                <double>g[row * step + HALF + lane], x[row * step + HALF + lane] - center[HALF + lane], high[lane]
+            )
+        for lane in range(HALF):
+            other_high[lane] += g[row * step + HALF + lane]
+    for lane in range(HALF):
+        sums[lane], others[lane] = low[lane], other_low[lane]
+    for lane in range(HALF):
+        sums[HALF + lane], others[HALF + lane] = high[lane], other_high[lane]
+
+
+cdef inline inlined add_rows(
+    Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t step, double* sums,
+    double* others
+) noexcept nogil:
+    """Add `rows` rows of `step` values to as many accumulators: all values of a few rows at a time, as they lie in memory."""
+    cdef Py_ssize_t row = 0, block, at
+    if term == PRODUCT and step <= 4 * HALF and step % (2 * HALF) == 0:
+        for block in range(step // (2 * HALF)):
+            at = block * 2 * HALF
+            add_block(x + at, g + at, center + at, rows, step, sums + at, others + at)
+        return
+    if term == PRODUCT and real is double:
+        # Of more rows at a time the compiler cannot tell that they do not lie among the accumulators.
+        for row in range(rows):
+            foresee(x + row * step, step)
+            foresee(g + row * step, step)
+            add_together(term, 1, x + row * step, g + row * step, center, step, sums, others)
+        return
+    while row + 4 <= rows:
+        if term == VALUE:
+            foresee(x + row * step, 4 * step)
+        add_together(term, 4, x + row * step, g + row * step, center, step, sums, others)
+        row += 4
+    while row < rows:
+        add_together(term, 1, x + row * step, g + row * step, center, step, sums, others)
+        row += 1
+
+
+cdef inline void add_up(double* sums, Py_ssize_t width) noexcept nogil:
+    """LANES accumulators of `width` channels pairwise, into the first."""
+    cdef Py_ssize_t half = LANES // 2, c
+    while half > 0:
+        for c in range(half * width):
+            sums[c] += sums[c + half * width]
+        half = half // 2
+
+
+cdef inline void narrow_sums(
+    Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t width,
+    double* out, double* other
+) noexcept nogil:
+    """`chunk_sums` of up to NARROW channels: LANES pixels, side by side, are one run."""
+    cdef double[LANES * NARROW] sums
+    cdef double[LANES * NARROW] others
+    cdef double[LANES * NARROW] centers
+    cdef Py_ssize_t row, lane
+    memset(sums, 0, LANES * width * sizeof(double))
+    if term == PRODUCT:
+        memset(others, 0, LANES * width * sizeof(double))
+    if term != VALUE:
+        for lane in range(LANES):
+            memcpy(centers + lane * width, center, width * sizeof(double))
+    add_rows(term, x, g, centers, rows // LANES, LANES * width, sums, others)
+    for lane in range(rows % LANES):
+        row = rows - rows % LANES + lane
+        add_together(
+            term, 1, x + row * width, g + row * width, centers, width, sums + lane * width, others + lane * width
+        )
+    add_up(sums, width)
+    memcpy(out, sums, width * sizeof(double))
+    if term == PRODUCT:
+        add_up(others, width)
+        memcpy(other, others, width * sizeof(double))
+
+
 cdef inline inlined wide_sums(
     Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t channels,
     double* out, double* other
 ) noexcept nogil:
-    """`chunk_sums` with an accumulator for each channel: all channels of a few pixels at a time, as they lie in memory."""
-    cdef Py_ssize_t row = 0
+    """`chunk_sums` with an accumulator for each channel."""
     memset(out, 0, channels * sizeof(double))
     if term == PRODUCT:
         memset(other, 0, channels * sizeof(double))
-    while row + 4 <= rows:
-        add_rows(term, 4, x + row * channels, g + row * channels, center, channels, out, other)
-        row += 4
-    while row < rows:
-        add_rows(term, 1, x + row * channels, g + row * channels, center, channels, out, other)
-        row += 1
+    add_rows(term, x, g, center, rows, channels, out, other)
 
 
 cdef inline void chunk_sums(

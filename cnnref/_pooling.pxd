@@ -16,8 +16,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._ahead cimport AT_ONCE, far, read_rows
 from cnnref._memory cimport allocate
+from cnnref._prefetch cimport ask
 from cnnref._types cimport inlined, real
 
 ctypedef fused tap:
@@ -28,6 +28,7 @@ ctypedef fused tap:
 
 cdef enum:
     LANES = 16
+    FAR = 4194304  # bytes of images that come from memory rather than a cache
 
 
 cdef struct Pooling:
@@ -114,15 +115,17 @@ cdef inline inlined lanes_of_run(
 
 cdef inline inlined pool_runs(
     const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t runs, Py_ssize_t step,
-    Py_ssize_t n, bint is_max, real* out, real* where, tap* argmax,
+    Py_ssize_t n, bint is_max, Py_ssize_t ahead, real* out, real* where, tap* argmax,
 ) noexcept nogil:
     """`runs` runs of `n` outputs; tap (row, column) of output i of run j is ``x[j * step + row * pitch + columns[column] + i]``.
 
     The last lanes are computed twice where `n` is no multiple of LANES. Positions go to `where`, those of uint64
-    to `argmax`. `f`, where it is 2 or 3, and `is_max` are constants.
+    to `argmax`. `f`, where it is 2 or 3, and `is_max` are constants. The next `ahead` rows are asked for.
     """
     cdef Py_ssize_t i, j, at
     for j in range(runs):  # no-cython-lint
+        for at in range(ahead):
+            ask(x + (f + at) * pitch, step * <Py_ssize_t>sizeof(real))
         i = 0
         while i < n:
             if n >= LANES:
@@ -185,15 +188,13 @@ cdef inline int pool_lines(
     cdef Py_ssize_t phase_length = (p.n_W + (p.f - 1) // p.stride) * c
     cdef bint split = by_phase(p) and p.stride > 1 and p.n_W > 1
     cdef bint short = split and line_length < LANES
-    cdef bint distant = far(p.m * p.height * p.width * c, <real>0)
-    cdef Py_ssize_t line, row, top, read = 0, j, run, runs, step
+    cdef Py_ssize_t line, row, j, run, runs, step, ahead = 0
     cdef const real* start
     cdef real* result
     cdef tap* positions
     cdef real* buffer = NULL
     cdef real[LANES] short_out
     cdef tap[LANES] short_argmax
-    cdef real[AT_ONCE] spare
     cdef Py_ssize_t* columns = <Py_ssize_t*>allocate(p.f, sizeof(Py_ssize_t))
     cdef real* where = <real*>allocate(line_length + LANES if is_max else 0, sizeof(real))
     if split:
@@ -212,12 +213,10 @@ cdef inline int pool_lines(
         runs, run, step = 1, LANES if short else line_length, 0
     else:
         runs, run, step = p.n_W, c, p.stride * c
+        # Rows of the next windows lie too far apart for the processor to foresee them.
+        ahead = p.stride if p.m * p.height * pitch * <Py_ssize_t>sizeof(real) > FAR else 0
     for line in range(begin, end):
-        top = line // p.n_H * p.height + line % p.n_H * p.stride
-        start = x + top * p.width * c
-        if distant:
-            # What the line before has read is still there.
-            read = read_rows(x, p.width * c, max(top, read), top + p.f, spare)
+        start = x + (line // p.n_H * p.height + line % p.n_H * p.stride) * p.width * c
         if split:
             for row in range(p.f):
                 split_phases(p, start + row * p.width * c, phase_length, buffer + row * pitch)
@@ -227,17 +226,17 @@ cdef inline int pool_lines(
             result, positions = short_out, short_argmax
         if not is_max:
             if p.f == 2:
-                pool_runs(start, pitch, columns, 2, runs, step, run, False, result, where, positions)
+                pool_runs(start, pitch, columns, 2, runs, step, run, False, ahead, result, where, positions)
             elif p.f == 3:
-                pool_runs(start, pitch, columns, 3, runs, step, run, False, result, where, positions)
+                pool_runs(start, pitch, columns, 3, runs, step, run, False, ahead, result, where, positions)
             else:
-                pool_runs(start, pitch, columns, p.f, runs, step, run, False, result, where, positions)
+                pool_runs(start, pitch, columns, p.f, runs, step, run, False, ahead, result, where, positions)
         elif p.f == 2:
-            pool_runs(start, pitch, columns, 2, runs, step, run, True, result, where, positions)
+            pool_runs(start, pitch, columns, 2, runs, step, run, True, ahead, result, where, positions)
         elif p.f == 3:
-            pool_runs(start, pitch, columns, 3, runs, step, run, True, result, where, positions)
+            pool_runs(start, pitch, columns, 3, runs, step, run, True, ahead, result, where, positions)
         else:
-            pool_runs(start, pitch, columns, p.f, runs, step, run, True, result, where, positions)
+            pool_runs(start, pitch, columns, p.f, runs, step, run, True, ahead, result, where, positions)
         if is_max and tap is not uint64_t:
             narrow_row(where, line_length, argmax + line * line_length)
         elif is_max and short:

@@ -67,27 +67,35 @@ cdef inline double row_sum(const real* x, Py_ssize_t n) noexcept nogil:
     return total(sums)
 
 
-cdef inline double row_dot(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
-    """The sum of `n` products, by fused multiply-adds."""
+cdef inline double row_sum_and_dot(const real* x, const real* y, Py_ssize_t n, double* dot) noexcept nogil:
+    """The sum of x, as `row_sum`, and that of the products with y, by fused multiply-adds: each x is read once."""
     cdef double[LANES] lanes
+    cdef double[LANES] products
     cdef double[LANES] sums
     cdef Py_ssize_t i, lane, at
     for lane in range(LANES):
-        lanes[lane] = 0
+        lanes[lane] = products[lane] = 0
     for i in range(n // LANES):
         at = i * LANES
         for lane in range(LANES):
-            lanes[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], lanes[lane])
-    for lane in range(LANES):
-        sums[lane] = lanes[lane]
+            products[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], products[lane])
+        for lane in range(LANES):
+            lanes[lane] += x[at + lane]
     at = n - n % LANES
+    for lane in range(LANES):
+        sums[lane] = products[lane]
     for lane in range(n % LANES):
         sums[lane] = multiply_add(<double>x[at + lane], <double>y[at + lane], sums[lane])
+    dot[0] = total(sums)
+    for lane in range(LANES):
+        sums[lane] = lanes[lane]
+    for lane in range(n % LANES):
+        sums[lane] += x[at + lane]
     return total(sums)
 
 
-cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, bint shift) noexcept nogil:
-    """``p = exp(x - max x)``, or exp(x) without `shift`; returns the sum."""
+cdef inline void exps(const real* x, real* p, Py_ssize_t n, bint shift) noexcept nogil:
+    """``p = exp(x - max x)``, or exp(x) without `shift`."""
     cdef real top
     cdef Py_ssize_t i
     if shift:
@@ -97,6 +105,11 @@ cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, bint shift) noe
     else:
         for i in range(n):
             p[i] = exp(x[i])
+
+
+cdef inline double exp_row(const real* x, real* p, Py_ssize_t n, bint shift) noexcept nogil:
+    """As `exps`; returns the sum."""
+    exps(x, p, n, shift)
     return row_sum(p, n)
 
 

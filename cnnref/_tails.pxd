@@ -14,14 +14,19 @@ from cnnref._elementary cimport expm1_reduced, power_of_two, shifter, times_powe
 from cnnref._types cimport multiply_add, real
 
 
-cdef inline real exp_scaled(real x) noexcept nogil:
-    """``e^x 2^96`` (float32, x from -150 to 0) or ``e^x 2^512`` (float64, x from -1000 to 0), never subnormal."""
+cdef inline real exp_times(real x, int exponent) noexcept nogil:
+    """``e^x 2^exponent``, where that is neither subnormal nor too large."""
     cdef real shift = shifter(x)
     cdef real shifted = multiply_add(x, <real>1.442695040888963407, shift)
+    return times_power(expm1_reduced(x, shifted - shift), power_of_two(shifted, exponent))
+
+
+cdef inline real exp_scaled(real x) noexcept nogil:
+    """``e^x 2^96`` (float32, x from -150 to 0) or ``e^x 2^512`` (float64, x from -1000 to 0), never subnormal."""
     if real is float:
-        return times_power(expm1_reduced(x, shifted - shift), power_of_two(shifted, 96))
+        return exp_times(x, 96)
     else:
-        return times_power(expm1_reduced(x, shifted - shift), power_of_two(shifted, 512))
+        return exp_times(x, 512)
 
 
 cdef inline real unscale(real like) noexcept nogil:
@@ -117,15 +122,29 @@ cdef inline real gated(real z, real size, real power, real scale) noexcept nogil
 
     `w` has the sign of `z`; `scale` is `unscale`.
     """
-    cdef real bottom = <real>1 + power * scale
-    cdef real below = -(size * power / bottom) * scale
-    return below if z < 0 else z / bottom
+    cdef real quotient = (-(size * power) if z < 0 else z) / (<real>1 + power * scale)
+    return quotient * scale if z < 0 else quotient
+
+
+cdef inline real silu(real z) noexcept nogil:
+    """``z sigmoid(z)`` as ``z 2^-n / (2^-n + e^-z 2^-n)``, whose divisor neither overflows nor loses its digits."""
+    cdef real least, most, tiny, bounded, gated
+    cdef int n
+    if real is float:
+        # Above `most` the sigmoid is 1, below `least` nothing is left of the result.
+        most, least, n, tiny = 42, -110, 64, 5.421010862427522e-20
+    else:
+        most, least, n, tiny = 40, -752, 512, 7.458340731200207e-155
+    bounded = least if z < least else z
+    bounded = most if z > most else bounded
+    gated = bounded / (exp_times(-bounded, -n) + tiny) * tiny
+    return z if z > most else gated
 
 
 cdef inline real gate_slope(real z, real rise, real power, real scale) noexcept nogil:
     """Derivative of ``z sigmoid(w)``, from ``rise = |z| dw/dz``, and `power` and `scale` as for `gated`."""
     cdef real t = power * scale
-    cdef real inverse = <real>1 / (<real>1 + t)
-    cdef real above = inverse * multiply_add(rise, t * inverse, <real>1)
-    cdef real below = (power * inverse * multiply_add(-rise, inverse, <real>1)) * scale
-    return below if z < 0 else above
+    cdef real above = multiply_add(rise, t, <real>1 + t)
+    cdef real below = power * ((<real>1 - rise) + t)
+    cdef real slope = (below if z < 0 else above) / multiply_add(t, t + <real>2, <real>1)
+    return slope * scale if z < 0 else slope

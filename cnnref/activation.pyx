@@ -4,7 +4,7 @@
     relu(z) = max(z, 0)                   relu'(z) = 0 for z <= 0, else 1
 
 The sigmoid is computed from ``t = exp(-|z|)``, which cannot overflow: ``1 / (1 + t)`` for ``z >= 0``,
-``t / (1 + t)`` below, and the gradient as ``dA * (t / ((1 + t) * (1 + t)))``, so that both keep their relative
+``t / (1 + t)`` below, and the gradient as ``dA * (t / (1 + t (2 + t)))``, so that both keep their relative
 accuracy towards 0 (``s * (1 - s)`` is 0 from z = 37 on). relu passes NaN, and its gradient passes where z is NaN, as
 PyTorch's does; ``relu(-0.0)`` is -0.0.
 
@@ -19,7 +19,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
 from cnnref._half cimport half, narrowed, widened
-from cnnref._types cimport magnitude, real
+from cnnref._types cimport magnitude, multiply_add, real
 from cnnref.threads cimport brief, fail, stopped, team_size, watch
 
 cnp.import_array()
@@ -51,14 +51,15 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
     elif function == SIGMOID_GRADIENT:
         for i in range(n):
             t = exp_nonpositive(-magnitude(z[i]))
-            s = <real>1 + t
-            out[i] = da[i] * (t / (s * s))
+            s = multiply_add(t, t + <real>2, <real>1)
+            out[i] = da[i] * (t / s)
     elif function == RELU:
         for i in range(n):
             out[i] = <real>0 if z[i] < 0 else z[i]
     elif function == RELU_GRADIENT:
         for i in range(n):
-            out[i] = <real>0 if z[i] <= 0 else da[i]
+            t = da[i]  # read in any case: a read under a mask waits for the one before it
+            out[i] = <real>0 if z[i] <= 0 else t
     elif function == POST_SIGMOID_GRADIENT:
         for i in range(n):
             t = exp_nonpositive(-magnitude(z[i]))
@@ -66,7 +67,8 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
             out[i] = da[i] * s * (<real>1 - s)
     else:
         for i in range(n):
-            out[i] = <real>0 if z[i] < 0 else da[i]
+            t = da[i]
+            out[i] = <real>0 if z[i] < 0 else t
 
 
 cdef int apply_part(

@@ -121,7 +121,7 @@ def silu(Z):
     Returns
     -------
     A : ndarray
-        Shape and dtype of `Z`; within 4 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
+        Shape and dtype of `Z`; within 3 ULP everywhere, the subnormal results too. -0.0 at -inf, the limit
         (PyTorch: NaN); NaN stays NaN.
     cache : ndarray
         `Z` itself (converted where it had to be).

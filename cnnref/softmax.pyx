@@ -21,7 +21,7 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._half cimport half, narrowed, widened
 from cnnref._softmax_rows cimport (
-    GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, row_dot, transpose,
+    GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, exps, row_sum_and_dot, transpose,
 )
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
@@ -49,16 +49,17 @@ cdef void softmax_row(const real* x, real* out, Py_ssize_t n, bint shift) noexce
 
 cdef void gradient_row(const real* x, const real* dp, real* out, Py_ssize_t n, bint shift) noexcept nogil:
     """The gradient of one row."""
-    cdef double sum = exp_row(x, out, n, shift)
-    cdef double dot = row_dot(out, dp, n), inverse
+    cdef double sum, dot, inverse
     cdef Py_ssize_t i
+    exps(x, out, n, shift)
+    sum = row_sum_and_dot(out, dp, n, &dot)
     if dot - dot == 0:
         dot, inverse = dot / sum, 1 / sum
         for i in range(n):
             out[i] = share(out[i], dp[i], dot, inverse)
     else:  # too large for a double, unless the sum is divided first; or not finite at all
         normalize(out, n, <real>sum)
-        dot = row_dot(out, dp, n)
+        row_sum_and_dot(out, dp, n, &dot)
         for i in range(n):
             out[i] = <real>(out[i] * (dp[i] - dot))
 
