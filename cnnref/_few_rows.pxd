@@ -1,4 +1,4 @@
-"""The register tile of three rows, as wide as the widest tile: the ends of other tiles, and most of ``_narrow.pxd``.
+"""The register tiles of three and four rows, as wide as the widest tile: the ends of other tiles, and most of ``_narrow.pxd``.
 
 As the tiles of ``_tile.pxd``, but the vectors of a step are loaded in the step before. Where no more than three rows use a
 vector the compiler would load it for each of them, and a vector that crosses a cache line, as those of windows do, takes two
@@ -16,9 +16,9 @@ cdef extern from *:
     bint unlikely(bint condition) noexcept nogil
 
 cdef enum:
-    MOST_FEW_ROWS = 3
+    MOST_FEW_ROWS = 4
     MOST_FEW_COLUMNS = 64
-    MOST_FEW_SUMS = 192
+    MOST_FEW_SUMS = 256
 
 
 cdef inline inlined multiply_few(
@@ -87,4 +87,20 @@ cdef inline apart rows_of_widest(
         multiply_few(
             3, 32 if CNNREF_VECTOR_BYTES == 64 else 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
             start, start_places, last, out, out_places,
+        )
+
+
+cdef inline apart four_of_widest(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """4 rows: 196 pixels, four images of 7 x 7, are 32 full tiles and these; the corners of four images too."""
+    if real is float:
+        multiply_few(
+            4, 64, a, places, a_step, a_skip, b, 64, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    else:
+        multiply_few(
+            4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
         )

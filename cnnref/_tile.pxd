@@ -19,7 +19,7 @@ keeps `sums` in registers (rows run in groups of at most 7: see setup.py for the
 """
 
 from cnnref._even_tile cimport evenly, spaced_tile
-from cnnref._few_rows cimport rows_of_widest
+from cnnref._few_rows cimport four_of_widest, rows_of_widest
 from cnnref._types cimport multiply_add, real
 
 cdef extern from "_isa.h" nogil:
@@ -277,6 +277,10 @@ cdef inline void tile(
     elif columns == widest(a[0]) and count <= 3:
         rows_of_widest(
             a, places, a_step, a_skip, b, columns, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane and count == 4:
+        four_of_widest(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
         tile_of_4_vectors(
