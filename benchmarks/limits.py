@@ -19,8 +19,8 @@ LIMITS: dict[str, str] = {
     "conv_transpose_forward/dcgan-32-128-3": "3 columns fill 3 of the 8 values of a vector",
     "global_average_pool_forward/": "sums in double for both dtypes, in an order that the shape fixes:"
     " each vector of float32 is two of sums",
-    "conv_forward/mobilenet-112-1x1-32-16": "16 columns are one vector: 9 loads a step take 4.5 cycles, its 8"
-    " multiply-adds 4",
+    "conv_forward/mobilenet-112-1x1-32-16": "sums of 32 steps: a tile of 16 rows takes 272 cycles, then 16"
+    " vectors are stored",
     "conv_forward/mobilenet-112-1x1-16-96": "sums of 16 steps: a tile takes 192 cycles, then 24 vectors are"
     " stored, 19 MB in all",
     "conv_forward/mobilenet-56-1x1-24-144": "sums of 24 steps: a tile takes 288 cycles, then 24 vectors are"
