@@ -2,7 +2,7 @@
 
 The processor foresees one stream that runs through memory. A window reads several rows at a time and part of each pixel at
 a time: where the images come from memory, it waits for most of them. So rows are read once from first to last, which
-brings them into the second-level cache, before windows read them.
+brings them into the second-level cache, before windows read them; and so are outputs that are written piece by piece.
 """
 
 from cnnref._types cimport real

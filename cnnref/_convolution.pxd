@@ -10,6 +10,7 @@ from libc.string cimport memset
 from cnnref._correlate cimport correlate
 from cnnref._hyper cimport Axis
 from cnnref._grouped cimport at_once, correlate_groups
+from cnnref._lane_correlate cimport Part
 from cnnref._narrow cimport all_finite
 from cnnref._panels cimport Matrix
 from cnnref._phase cimport Phase, covers, phase, phases
@@ -17,6 +18,11 @@ from cnnref._plan cimport Correlation, multiplications
 from cnnref._sums cimport batch_sums
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport team_size
+
+
+cdef enum:
+    # Phases that are taken together.
+    MOST_PARTS = 16
 
 
 cdef struct Shape:
@@ -78,22 +84,32 @@ cdef inline bint finite(const Shape* s, const real* W) noexcept nogil:
 cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const real* b, real* Z) noexcept nogil:
     """`Z`; `b` may be NULL for no biases."""
     cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups) and finite(s, W)
-    cdef Correlation plan = forward_plan(s, whole)
-    cdef Matrix place
+    cdef Part part
     cdef Py_ssize_t group
-    place.pixel_step = plan.channels * s.n_C
-    place.row_step = plan.window_w * place.pixel_step
-    place.channel_step = s.n_C
-    place.column_step = 1
+    part.plan = forward_plan(s, whole)
+    part.place.pixel_step = part.plan.channels * s.n_C
+    part.place.row_step = part.plan.window_w * part.place.pixel_step
+    part.place.channel_step = s.n_C
+    part.place.column_step = 1
+    part.matrix = part.out = 0
     if whole:
-        return correlate_groups(&plan, A_prev, &place, plan.sharing, W, b, Z)
+        return correlate_groups(&part, 1, A_prev, part.plan.sharing, W, b, Z)
     for group in range(s.groups):
-        if correlate(
-            &plan, A_prev + group * plan.channels, &place, W + group * plan.columns,
-            NULL if b == NULL else b + group * plan.columns, Z + group * plan.columns,
-        ) < 0:
+        if correlate_group(&part, group, part.plan.columns, A_prev, W, b, Z) < 0:
             return -1
     return 0
+
+
+cdef inline int correlate_group(
+    const Part* part, Py_ssize_t group, Py_ssize_t group_step, const real* images, const real* matrix, const real* bias,
+    real* out,
+) noexcept nogil:
+    """One group by itself, whose filters start `group_step` values after those of the one before."""
+    cdef Py_ssize_t first = group * part.plan.columns
+    return correlate(
+        &part.plan, images + group * part.plan.channels, &part.place, matrix + part.matrix + group * group_step,
+        NULL if bias == NULL else bias + first, out + part.out + first,
+    )
 
 
 cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
@@ -110,8 +126,10 @@ cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
 cdef inline int backward_input(
     const Shape* s, const real* dZ, const real* W, const real* b, real* dA_prev
 ) noexcept nogil:
-    """`dA_prev`, phase by phase (see ``_phase.pxd``); `b` is added to its sums where that is not NULL."""
-    cdef Py_ssize_t pixel, j, row_phase, column_phase, pixels = s.m * s.h.n * s.w.n
+    """`dA_prev`, its phases one by one or, of the `whole`, together (see ``_phase.pxd``); `b` is added to its sums unless NULL."""
+    cdef Py_ssize_t pixel, j, number, group, count = 0, pixels = s.m * s.h.n * s.w.n
+    cdef Py_ssize_t rows = phases(&s.h), columns = 1 if joined(s, b != NULL) else phases(&s.w)
+    cdef Part parts[MOST_PARTS]
     cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups) and finite(s, W)
     if not covers(&s.h) or not covers(&s.w):
         # The pixels that no tap touches.
@@ -121,12 +139,21 @@ cdef inline int backward_input(
             for pixel in range(pixels):
                 for j in range(s.n_C_prev):
                     dA_prev[pixel * s.n_C_prev + j] = <real>0 + b[j]
-    for row_phase in range(phases(&s.h)):
-        for column_phase in range(1 if joined(s, b != NULL) else phases(&s.w)):
-            if backward_phase(
-                s, whole, phase(&s.h, row_phase), phase(&s.w, column_phase), dZ, W, b, dA_prev
-            ) < 0:
+    for number in range(rows * columns):
+        parts[count] = phase_part(
+            s, whole, phase(&s.h, number // columns), phase(&s.w, number % columns), b != NULL, rows * columns > 1
+        )
+        count += 1
+        if whole and count < MOST_PARTS and number + 1 < rows * columns:
+            continue
+        if whole:
+            if correlate_groups(parts, count, dZ, parts[0].plan.channels, W, b, dA_prev) < 0:
                 return -1
+        else:
+            for group in range(s.groups):
+                if correlate_group(parts, group, parts[0].plan.channels, dZ, W, b, dA_prev) < 0:
+                    return -1
+        count = 0
     return 0
 
 
@@ -155,32 +182,26 @@ cdef inline Correlation phase_plan(const Shape* s, bint whole, const Phase* h, c
     return plan
 
 
-cdef inline int backward_phase(
-    const Shape* s, bint whole, Phase h, Phase w, const real* dZ, const real* W, const real* b, real* dA_prev
+cdef inline Part phase_part(
+    const Shape* s, bint whole, Phase h, Phase w, bint biased, bint several
 ) noexcept nogil:
-    """The pixels of one phase, group by group; the taps are taken in reverse."""
-    cdef Correlation plan = phase_plan(s, whole, &h, &w)
-    cdef Matrix place
-    cdef Py_ssize_t group, tap_size = plan.sharing * s.n_C
-    place.row_step = -h.tap_step * s.w.f * tap_size
-    place.pixel_step = -w.tap_step * tap_size
-    place.channel_step = 1
-    place.column_step = s.n_C
-    W += ((h.tap + h.tap_step * (h.taps - 1)) * s.w.f + w.tap + w.tap_step * (w.taps - 1)) * tap_size
-    dA_prev += (h.first * s.w.n + w.first) * s.n_C_prev
-    if joined(s, b != NULL):
-        plan.columns *= s.w.f
-        plan.sharing = plan.columns
-    join_samples(&plan)
-    if whole:
-        return correlate_groups(&plan, dZ, &place, plan.channels, W, b, dA_prev)
-    for group in range(s.groups):
-        if correlate(
-            &plan, dZ + group * plan.channels, &place, W + group * plan.channels,
-            NULL if b == NULL else b + group * plan.columns, dA_prev + group * plan.columns,
-        ) < 0:
-            return -1
-    return 0
+    """The pixels of one phase, of `several` or the only one; the taps are taken in reverse."""
+    cdef Part part
+    cdef Py_ssize_t tap_size
+    part.plan = phase_plan(s, whole, &h, &w)
+    tap_size = part.plan.sharing * s.n_C
+    part.place.row_step = -h.tap_step * s.w.f * tap_size
+    part.place.pixel_step = -w.tap_step * tap_size
+    part.place.channel_step = 1
+    part.place.column_step = s.n_C
+    part.matrix = ((h.tap + h.tap_step * (h.taps - 1)) * s.w.f + w.tap + w.tap_step * (w.taps - 1)) * tap_size
+    part.out = (h.first * s.w.n + w.first) * s.n_C_prev
+    if joined(s, biased):
+        part.plan.columns *= s.w.f
+        part.plan.sharing = part.plan.columns
+    if not (whole and several):  # those that are taken together have the same images
+        join_samples(&part.plan)
+    return part
 
 
 cdef inline int backward_filters(

@@ -3,7 +3,7 @@
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._lane_correlate cimport correlate_apart
+from cnnref._lane_correlate cimport Part, correlate_apart
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, padded_columns
 from cnnref._plan cimport Correlation, multiplications
@@ -56,22 +56,29 @@ cdef inline void pack_apart(
 
 
 cdef inline int correlate_groups(
-    const Correlation* plan, const real* images, const Matrix* place, Py_ssize_t group_step, const real* matrix,
-    const real* bias, real* out,
+    Part* parts, Py_ssize_t count, const real* images, Py_ssize_t group_step, const real* matrix, const real* bias,
+    real* out,
 ) noexcept nogil:
     """As ``correlate`` for all groups, whose filters start `group_step` values apart; -1 where it failed."""
-    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
-    cdef Py_ssize_t padded = padded_columns(plan.columns, <real>0)
-    cdef real* panels = <real*>allocate(padded * (depth + 1), sizeof(real))
+    cdef Py_ssize_t padded = padded_columns(parts[0].plan.columns, <real>0)
+    cdef Py_ssize_t i, size = 0
+    cdef double work = 0
+    cdef real* panels
     cdef real* last = NULL
     cdef int status
+    for i in range(count):
+        parts[i].panels = size
+        size += padded * parts[i].plan.window_h * parts[i].plan.window_w * parts[i].plan.channels
+        work += multiplications(&parts[i].plan)
+    panels = <real*>allocate(size + padded, sizeof(real))
     if panels == NULL:
         return -1
     if bias != NULL:
-        last = panels + padded * depth
+        last = panels + size
         memset(last, 0, padded * sizeof(real))
-        memcpy(last, bias, plan.columns * sizeof(real))
-    pack_apart(plan, place, group_step, matrix, panels)
-    status = correlate_apart(plan, images, panels, last, out, team_size(multiplications(plan)))
+        memcpy(last, bias, parts[0].plan.columns * sizeof(real))
+    for i in range(count):
+        pack_apart(&parts[i].plan, &parts[i].place, group_step, matrix + parts[i].matrix, panels + parts[i].panels)
+    status = correlate_apart(parts, count, images, panels, last, out, team_size(work))
     free(panels)
     return status

@@ -1,18 +1,19 @@
 """Correlations whose channels do not mix, vectorised over the columns: see ``_lanes.pxd`` for the tile.
 
 Each output is the chain of ``_correlate.pxd``, but for the padding left and right of the image, which counts as zeros here;
-what lies above and below is left out. Work is split into blocks of output rows.
+what lies above and below is left out. Work is split into blocks of output rows. Several correlations of the same images, the
+phases of a gradient, are taken block by block, so that their outputs, which lie between each other's, are written together.
 """
 
 from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._ahead cimport far, read_rows
+from cnnref._ahead cimport far, read_ahead, read_rows
 from cnnref._boxes cimport alike
 from cnnref._lanes cimport LANE_ROWS, correlate_lanes, pixels_of_tile
 from cnnref._memory cimport allocate
-from cnnref._panels cimport padded_columns
+from cnnref._panels cimport Matrix, padded_columns
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
@@ -27,16 +28,57 @@ cdef enum:
     LANE_PIXELS = 28
 
 
-cdef inline Py_ssize_t rows_of_block(const Correlation* plan, int team, real kind) noexcept nogil:
+cdef struct Part:
+    # One of several correlations of the same images that differ in their windows' taps and in their outputs: where its
+    # filters lie in the matrix, and where those that are packed, and its outputs, start.
+    Correlation plan
+    Matrix place
+    Py_ssize_t matrix
+    Py_ssize_t panels
+    Py_ssize_t out
+
+
+cdef struct Frame:
+    # What the windows of all parts lie in: the rows and columns before the image, those that windows at one place span
+    # together, the outputs.
+    Py_ssize_t top
+    Py_ssize_t left
+    Py_ssize_t span_h
+    Py_ssize_t span_w
+    Py_ssize_t n_H
+    Py_ssize_t n_W
+
+
+cdef inline Frame frame_of(const Part* parts, Py_ssize_t count) noexcept nogil:
+    cdef Frame frame
+    cdef const Correlation* plan
+    cdef Py_ssize_t i
+    frame.top = frame.left = -((<size_t>-1) >> 2)
+    frame.span_h = frame.span_w = frame.n_H = frame.n_W = 0
+    for i in range(count):
+        frame.top = max(frame.top, parts[i].plan.top)
+        frame.left = max(frame.left, parts[i].plan.left)
+    for i in range(count):
+        plan = &parts[i].plan
+        frame.span_h = max(frame.span_h, frame.top - plan.top + span_h(plan))
+        frame.span_w = max(frame.span_w, frame.left - plan.left + span_w(plan))
+        frame.n_H = max(frame.n_H, plan.n_H)
+        frame.n_W = max(frame.n_W, plan.n_W)
+    return frame
+
+
+cdef inline Py_ssize_t rows_of_block(
+    const Correlation* plan, const Frame* frame, Py_ssize_t count, int team, real kind
+) noexcept nogil:
     """Output rows of a piece of work: few enough for the cache and for every thread to have some."""
     cdef Py_ssize_t row_bytes = (
-        plan.stride_h * plan.width * plan.image_step + plan.n_W * plan.columns
+        plan.stride_h * plan.width * plan.image_step + count * frame.n_W * plan.columns
     ) * <Py_ssize_t>sizeof(kind)
     cdef Py_ssize_t rows = max(LANE_BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1), <Py_ssize_t>1)
-    cdef Py_ssize_t shared = max((plan.n_H * plan.samples + team - 1) // team, <Py_ssize_t>1)
-    rows = min(min(rows, shared), plan.n_H)
+    cdef Py_ssize_t shared = max((frame.n_H * plan.samples + team - 1) // team, <Py_ssize_t>1)
+    rows = min(min(rows, shared), frame.n_H)
     # Blocks of equal size, rather than a small one at the end.
-    return (plan.n_H + (plan.n_H + rows - 1) // rows - 1) // ((plan.n_H + rows - 1) // rows)
+    return (frame.n_H + (frame.n_H + rows - 1) // rows - 1) // ((frame.n_H + rows - 1) // rows)
 
 
 cdef inline void lane_rows(
@@ -95,71 +137,87 @@ cdef inline void lane_rows(
 
 
 cdef inline int lane_share(
-    const Correlation* plan, const real* images, const real* panels, const real* last, real* out, int member, int team,
-    const int* watched,
+    const Part* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int member,
+    int team, const int* watched,
 ) noexcept nogil:
     """The blocks of thread `member` of `team`; -1 where its memory could not be allocated or the call is stopped."""
+    cdef Frame frame = frame_of(parts, count)
+    # What all parts have in common; the columns before the image are the table's.
+    cdef Correlation plan = parts[0].plan
     cdef bint direct = plan.channels == 1 and plan.sharing == 1
-    cdef Py_ssize_t most = rows_of_block(plan, team, <real>0)
-    cdef Py_ssize_t blocks = (plan.n_H + most - 1) // most
-    cdef Py_ssize_t count = plan.samples * blocks
+    cdef Py_ssize_t most = rows_of_block(&plan, &frame, count, team, <real>0)
+    cdef Py_ssize_t blocks = (frame.n_H + most - 1) // most
+    cdef Py_ssize_t tasks = plan.samples * blocks
     # A tile may look up entries for pixels beyond the last.
-    cdef Py_ssize_t line = (plan.n_W - 1 + LANE_ROWS) * plan.stride_w + span_w(plan)
-    cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + span_h(plan)
-    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t line = (frame.n_W - 1 + LANE_ROWS) * plan.stride_w + frame.span_w
+    cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + frame.span_h
     cdef Py_ssize_t size = plan.channels * widest(<real>0)
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
     cdef bint copies = not direct or padded_columns(plan.columns, <real>0) != plan.columns
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
-    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x
     cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step, <real>0)
-    cdef Py_ssize_t read = 0
+    cdef bint writes = far(plan.samples * plan.sample_step, <real>0)
+    cdef Py_ssize_t read = 0, written
+    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, i
+    cdef const Correlation* own
     cdef const real* image
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
     cdef real* scratch = <real*>allocate(LANE_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
     cdef real* copy
     cdef int status = -1
+    plan.left = frame.left
     if table != NULL and order != NULL and scratch != NULL:
         status = 0
         memset(scratch, 0, (LANE_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
         copy = scratch + LANE_ROWS * MOST_COLUMNS + zeros
-        for task in range(member * count // team, (member + 1) * count // team):
+        for task in range(member * tasks // team, (member + 1) * tasks // team):
             sample = task // blocks
             top = task % blocks * most
-            bottom = min(top + most, plan.n_H)
-            from_row = top * plan.stride_h - plan.top
+            bottom = min(top + most, frame.n_H)
+            from_row = top * plan.stride_h - frame.top
             image = images + sample * plan.height * plan.width * plan.image_step
-            table_rows = (bottom - top - 1) * plan.stride_h + span_h(plan)
+            table_rows = (bottom - top - 1) * plan.stride_h + frame.span_h
             if distant:
                 # What the block before has read is still there.
                 read = read_rows(
                     image, plan.width * plan.image_step, max(from_row, read if top else <Py_ssize_t>0),
                     min(from_row + table_rows, plan.height), scratch,
                 )
+            if writes:
+                # Outputs as well: the phases of a gradient would wait for each line that they write a part of.
+                written = sample * plan.sample_step + top * plan.row_step
+                read_ahead(
+                    out + written, min((bottom - top) * plan.row_step, plan.samples * plan.sample_step - written), scratch
+                )
             if direct:
                 fill_table(
-                    plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,
+                    &plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,
                     scratch + LANE_ROWS * MOST_COLUMNS, table,
                 )
             first = 0
             from_x = 0
-            while from_x < plan.n_W:
+            while from_x < frame.n_W:
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
-                to_x = plan.n_W if copies or distant else min(from_x + LANE_PIXELS, plan.n_W)
+                to_x = frame.n_W if copies or distant else min(from_x + LANE_PIXELS, frame.n_W)
                 if not direct or valid < width:
-                    order_of_lanes(plan, first, valid, width, order)
-                    copy_lanes(plan, image, from_row, table_rows, order, plan.channels * width, copy)
+                    order_of_lanes(&plan, first, valid, width, order)
+                    copy_lanes(&plan, image, from_row, table_rows, order, plan.channels * width, copy)
                     fill_table(
-                        plan, copy, plan.channels * width, from_row, table_rows, line, scratch + LANE_ROWS * MOST_COLUMNS,
-                        table,
+                        &plan, copy, plan.channels * width, from_row, table_rows, line,
+                        scratch + LANE_ROWS * MOST_COLUMNS, table,
                     )
-                lane_rows(
-                    plan, top, bottom, table, line, first if direct and valid == width else 0, from_x, to_x,
-                    panels + first * depth, <int>width, <int>valid, last + first if last != NULL else NULL,
-                    out + sample * plan.sample_step + first, scratch,
-                )
+                for i in range(count):
+                    own = &parts[i].plan
+                    lane_rows(
+                        own, top, min(bottom, own.n_H),
+                        table + (frame.top - own.top) * line + frame.left - own.left, line,
+                        first if direct and valid == width else 0, from_x, min(to_x, own.n_W),
+                        panels + parts[i].panels + first * own.window_h * own.window_w * own.channels, <int>width,
+                        <int>valid, last + first if last != NULL else NULL,
+                        out + parts[i].out + sample * own.sample_step + first, scratch,
+                    )
                 first += width
                 if first >= plan.columns:
                     first = 0
@@ -174,7 +232,7 @@ cdef inline int lane_share(
 
 
 cdef inline int correlate_apart(
-    const Correlation* plan, const real* images, const real* panels, const real* last, real* out, int team
+    const Part* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int team
 ) noexcept nogil:
     """All outputs, with up to `team` threads; -1 where memory ran out or the call is stopped.
 
@@ -183,10 +241,11 @@ cdef inline int correlate_apart(
     """
     cdef int member, failed = 0
     cdef const int* watched = watch()
-    if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
+    cdef Frame frame = frame_of(parts, count)
+    if parts[0].plan.samples == 0 or frame.n_H == 0 or frame.n_W == 0 or parts[0].plan.columns == 0:
         return 0
     if team == 1:
-        return lane_share(plan, images, panels, last, out, 0, 1, watched)
+        return lane_share(parts, count, images, panels, last, out, 0, 1, watched)
     for member in prange(team, num_threads=team, schedule="static", chunksize=1):
-        failed += -lane_share(plan, images, panels, last, out, member, team, watched)
+        failed += -lane_share(parts, count, images, panels, last, out, member, team, watched)
     return -1 if failed else 0

@@ -121,6 +121,7 @@ WINDOWS = [
     ((1, 1), {"stride": 2, "pad": 0}),
     ((7, 7), {"stride": 1, "pad": 3}),
     ((5, 3), {"stride": (3, 1), "pad": (2, 6), "dilation": 2}),
+    ((5, 5), {"stride": 5, "pad": 2}),  # more phases than are taken together
 ]
 
 
