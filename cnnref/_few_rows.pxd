@@ -1,4 +1,4 @@
-"""The register tiles of one, three and four rows, as wide as the widest: the ends of other tiles, and ``_narrow.pxd``.
+"""The register tiles of three and four rows, as wide as the widest tile: the ends of other tiles, and most of ``_narrow.pxd``.
 
 As the tiles of ``_tile.pxd``, but the vectors of a step are loaded in the step before. Where no more than three rows use a
 vector the compiler would load it for each of them, and a vector that crosses a cache line, as those of windows do, takes two
@@ -70,24 +70,6 @@ cdef inline inlined multiply_few(
         left = source[row][offset]
         for j in range(columns):
             (out + out_places[row])[j] = multiply_add(left, right[j], sums[row * columns + j])
-
-
-cdef inline apart row_of_widest(
-    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
-    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
-) noexcept nogil:
-    """One row."""
-    if real is float:
-        multiply_few(
-            1, 64 if CNNREF_VECTOR_BYTES == 64 else 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
-    else:
-        multiply_few(
-            1, 32 if CNNREF_VECTOR_BYTES == 64 else 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
 
 
 cdef inline apart rows_of_widest(

@@ -9,11 +9,11 @@ the same order as in ``_correlate.pxd``.
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._few_rows cimport row_of_widest, rows_of_widest
+from cnnref._few_rows cimport rows_of_widest
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, turn
 from cnnref._plan cimport Correlation, span_h, span_w
-from cnnref._tile cimport MOST_COLUMNS, widest
+from cnnref._tile cimport MOST_COLUMNS, row_of_widest, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 

@@ -19,7 +19,7 @@ keeps `sums` in registers (rows run in groups of at most 7: see setup.py for the
 """
 
 from cnnref._even_tile cimport evenly, spaced_tile
-from cnnref._few_rows cimport four_of_widest, row_of_widest, rows_of_widest
+from cnnref._few_rows cimport four_of_widest, rows_of_widest
 from cnnref._types cimport multiply_add, real
 
 cdef extern from "_isa.h" nogil:
@@ -209,6 +209,35 @@ cdef inline apart tile_of_8(
     else:
         multiply_tile(
             1, 6, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length,
+            start, start_places, last, out, out_places,
+        )
+
+
+cdef inline apart row_of_widest(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """One row as wide as the widest tile, with any distance between its steps."""
+    if CNNREF_VECTOR_BYTES == 64:
+        if real is float:
+            multiply_tile(
+                1, 1, 64, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+                start, start_places, last, out, out_places,
+            )
+        else:
+            multiply_tile(
+                1, 1, 32, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+                start, start_places, last, out, out_places,
+            )
+    elif real is float:
+        multiply_tile(
+            1, 1, 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, last, out, out_places,
+        )
+    else:
+        multiply_tile(
+            1, 1, 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
             start, start_places, last, out, out_places,
         )
 
