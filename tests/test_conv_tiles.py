@@ -1,4 +1,4 @@
-"""Convolutions of every width that tiles have, and of those around them: exact, nothing read behind its end."""
+"""Convolutions of every width that tiles have, and of those around them: exact, nothing read past its end."""
 
 import mmap
 
