@@ -36,6 +36,16 @@ def _nan_of_padding(seen: Seen) -> Any:
     return np.isnan(seen.got) & ~np.isnan(seen.expected)
 
 
+def _grouped(seen: Seen) -> bool:
+    """Groups of which it cuts the filters by the outputs' channels, and takes the first one's bias."""
+    return int(seen.case["g"]) > 1
+
+
+def _padded_output(seen: Seen) -> bool:
+    """No output where one is padded: it takes the rows added for windows."""
+    return seen.got is None and seen.case.value("e") != 0
+
+
 #: Where it is known to differ, one sentence each.
 differs = {
     "pool_forward": {
@@ -43,7 +53,11 @@ differs = {
         _nan_of_padding: "Its max pooling of a padded image with NaN has it in windows without.",
         _windows_with_nan: "Its average pooling leaves NaN out of the mean; in some windows its max pooling "
         "does too.",
-    }
+    },
+    "conv_transpose_forward": {
+        _grouped: "Its ConvTranspose in groups takes filters and biases of other groups.",
+        _padded_output: "Its ConvTranspose counts the rows of output_padding as windows, and stops.",
+    },
 }
 
 
