@@ -33,6 +33,7 @@ DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
 SHARED = (
     "_aligned",
     "_arrays",
+    "_fields",
     "_half",
     "_hyper",
     "_check",
@@ -66,6 +67,7 @@ KERNELS = (
 #: Modules of the suite: what it does for each element of each array and each output.
 SUITE = (
     "stream",
+    "axis",
     "window",
     "memory",
     "elements",
@@ -73,6 +75,7 @@ SUITE = (
     "bounds.picked",
     "bounds.curves",
     "bounds.rows",
+    "bounds.targets",
     "bounds.channels",
 )
 

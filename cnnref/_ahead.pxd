@@ -5,10 +5,8 @@ a time: where the images come from memory, it waits for most of them. So rows ar
 brings them into the second-level cache, before windows read them; and so are outputs that are written piece by piece.
 """
 
+from cnnref._isa cimport apart
 from cnnref._types cimport real
-
-cdef extern from "_isa.h" nogil:
-    ctypedef void apart "CNNREF_APART"
 
 cdef enum:
     # Values that are read at a time, whole cache lines.

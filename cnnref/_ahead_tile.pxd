@@ -5,15 +5,8 @@ next panel of the gradient, which is copied between two tiles while nothing is m
 pixel to come, and for one line of the next panel. Each output is the chain of ``_tile.pxd``.
 """
 
+from cnnref._isa cimport apart, inlined, prefetch, unlikely
 from cnnref._types cimport multiply_add, real
-
-cdef extern from "_isa.h" nogil:
-    ctypedef void inlined "CNNREF_INLINED"
-    ctypedef void apart "CNNREF_APART"
-    void prefetch "CNNREF_PREFETCH"(const void* address)
-
-cdef extern from *:
-    bint unlikely(bint condition) noexcept nogil
 
 cdef enum:
     # Taps side by side.

@@ -1,4 +1,4 @@
-"""Arrays and integers at the door, for the checks and the operation modules."""
+"""Arrays and numbers at the door, for the checks and the operation modules."""
 
 from numpy cimport ndarray, npy_intp
 
@@ -22,6 +22,3 @@ cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) 
 cdef double real_number(str function, str name, object value) except? -1
 cdef Py_ssize_t padded(str function, Py_ssize_t n, Py_ssize_t pad, str name) except -1
 cdef int addressable(str function, int ndim, Py_ssize_t* shape, Py_ssize_t itemsize) except -1
-cdef tuple fields(str function, object cache, tuple names)
-cdef tuple entries(str function, object hparameters, tuple names, tuple optional=*, tuple defaults=*)
-cdef object named(type kind, tuple values)

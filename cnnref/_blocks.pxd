@@ -1,7 +1,7 @@
 """How a correlation is cut: its outputs into blocks for threads and caches, its sums into stretches."""
 
 from cnnref._plan cimport Correlation, mixed
-from cnnref._tile cimport lanes, panel_width, tile_rows, widest
+from cnnref._tile_shapes cimport lanes, panel_width, tile_rows, widest
 from cnnref._types cimport real
 
 cdef enum:

@@ -4,7 +4,8 @@ from cnnref._blocks cimport Stretch
 from cnnref._boxes cimport Box, Boxes
 from cnnref._panels cimport copy_values, prefetch
 from cnnref._plan cimport Correlation, contiguous
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, tile, tile_rows
+from cnnref._tile cimport tile
+from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, tile_rows
 from cnnref._types cimport real
 
 cdef enum:

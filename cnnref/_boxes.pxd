@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 
 from cnnref._memory cimport allocate
 from cnnref._plan cimport Correlation
-from cnnref._tile cimport MOST_ROWS
+from cnnref._tile_shapes cimport MOST_ROWS
 
 
 cdef struct Box:

@@ -9,7 +9,8 @@ message names what the caller called.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, kind_of, plain
+from cnnref._arrays cimport addressable, array, common, integer, kind_of, plain
+from cnnref._fields cimport entries, fields
 from cnnref._hyper cimport Axis, Pair, Window, outputs, padded_extent, pair, read_window, span
 from cnnref._pool_window cimport PoolWindow, inner_tap, outer_tap, pool_outputs, window_start
 from cnnref._window cimport output_extent

@@ -7,7 +7,8 @@ all arguments have been checked.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, kind_of, plain, same_shape
+from cnnref._arrays cimport addressable, array, common, integer, kind_of, plain, same_shape
+from cnnref._fields cimport entries, fields
 from cnnref._hyper cimport Pair, Window, outputs, padded_extent, read_window, span
 
 cnp.import_array()

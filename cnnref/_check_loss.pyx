@@ -5,7 +5,8 @@ import numpy as np
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport array, common, fields, integer, kind_of, plain, real_number, same_shape
+from cnnref._arrays cimport array, common, integer, kind_of, plain, real_number, same_shape
+from cnnref._fields cimport fields
 
 cnp.import_array()
 

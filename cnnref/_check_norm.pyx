@@ -5,7 +5,8 @@ import numpy as np
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport DOUBLE, array, common, entries, fields, kind_of, plain, real_number
+from cnnref._arrays cimport DOUBLE, array, common, kind_of, plain, real_number
+from cnnref._fields cimport entries, fields
 
 cnp.import_array()
 

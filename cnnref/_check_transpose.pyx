@@ -6,8 +6,9 @@
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, entries, fields, integer, kind_of, plain
+from cnnref._arrays cimport addressable, array, common, integer, kind_of, plain
 from cnnref._check_conv cimport filter_extents, same_output
+from cnnref._fields cimport entries, fields
 from cnnref._hyper cimport Axis, Pair, Window, pair, read_window, span
 
 cnp.import_array()

@@ -4,10 +4,12 @@ from libc.string cimport memcpy
 
 from cnnref._ahead_tile cimport SIDE, ahead_6_by_4_vectors
 from cnnref._even_tile cimport lying_8_by_3_vectors
+from cnnref._isa cimport CNNREF_VECTOR_BYTES
 from cnnref._panels cimport copy_panel
 from cnnref._plan cimport Correlation, in_place
 from cnnref._sum_tiles cimport sum_width, unpacked
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, MOST_COLUMNS, MOST_ROWS, tile, tile_rows, widest
+from cnnref._tile cimport tile
+from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, tile_rows, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 

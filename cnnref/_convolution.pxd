@@ -7,7 +7,7 @@ to depthwise, are taken at once instead (``_grouped.pxd``).
 
 from libc.string cimport memset
 
-from cnnref._correlate cimport correlate
+from cnnref._correlate cimport bias_from, correlate
 from cnnref._hyper cimport Axis
 from cnnref._grouped cimport at_once, correlate_groups
 from cnnref._lane_correlate cimport Part
@@ -108,7 +108,7 @@ cdef inline int correlate_group(
     cdef Py_ssize_t first = group * part.plan.columns
     return correlate(
         &part.plan, images + group * part.plan.channels, &part.place, matrix + part.matrix + group * group_step,
-        NULL if bias == NULL else bias + first, out + part.out + first,
+        bias_from(bias, first), out + part.out + first,
     )
 
 
@@ -126,7 +126,7 @@ cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
 cdef inline int backward_input(
     const Shape* s, const real* dZ, const real* W, const real* b, real* dA_prev
 ) noexcept nogil:
-    """`dA_prev`, its phases one by one or, of the `whole`, together (see ``_phase.pxd``); `b` is added to its sums unless NULL."""
+    """`dA_prev`, its phases one by one or together (see ``_phase.pxd``); `b`, unless NULL, is added to its sums."""
     cdef Py_ssize_t pixel, j, number, group, count = 0, pixels = s.m * s.h.n * s.w.n
     cdef Py_ssize_t rows = phases(&s.h), columns = 1 if joined(s, b != NULL) else phases(&s.w)
     cdef Part parts[MOST_PARTS]

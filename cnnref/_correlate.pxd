@@ -33,9 +33,16 @@ from cnnref._memory cimport allocate
 from cnnref._narrow cimport all_finite, is_narrow, narrow_filters, narrow_share
 from cnnref._panels cimport Matrix, pack, padded_columns
 from cnnref._plan cimport Correlation, multiplications
-from cnnref._tile cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
+from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
+
+
+cdef inline const real* bias_from(const real* bias, Py_ssize_t first) noexcept nogil:
+    """The biases from column `first` on; NULL if there are none."""
+    if bias == NULL:
+        return bias
+    return bias + first
 
 
 cdef inline void multiply_panel(
@@ -91,7 +98,7 @@ cdef inline void multiply_block(
                 panel = packed + first * depth + (part.row * run + part.at) * width
             multiply_panel(
                 plan, block, &part if stretches else NULL, images, panel, <int>width, valid,
-                bias + first if bias != NULL else NULL, out + first, scratch,
+                bias_from(bias, first), out + first, scratch,
             )
 
 
@@ -177,7 +184,7 @@ cdef inline int columns_share(
     cdef Correlation own = some_columns(plan, member, team, <real>0, &first)
     cdef Cut cut = cut_work(&own, 1, <real>0)
     return correlate_share(
-        &own, &cut, images, place, matrix + first * place.column_step, <real*>NULL, NULL if bias == NULL else bias + first,
+        &own, &cut, images, place, matrix + first * place.column_step, <real*>NULL, bias_from(bias, first),
         out + first, 0, 1, watched,
     )
 

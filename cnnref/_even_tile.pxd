@@ -5,14 +5,8 @@ registers for them, and fetches them back in every step: that cost 15% where a r
 16 rows that keep the multipliers busy where it is one. For 64-byte vectors; each output is the same chain.
 """
 
+from cnnref._isa cimport apart, inlined, unlikely
 from cnnref._types cimport multiply_add, real
-
-cdef extern from "_isa.h" nogil:
-    ctypedef void inlined "CNNREF_INLINED"
-    ctypedef void apart "CNNREF_APART"
-
-cdef extern from *:
-    bint unlikely(bint condition) noexcept nogil
 
 cdef enum:
     # Rows of a pointer.

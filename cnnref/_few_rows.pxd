@@ -5,15 +5,8 @@ vector the compiler would load it for each of them, and a vector that crosses a 
 loads each time: that kept the multipliers busy 40% of the time, this 90%.
 """
 
+from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
 from cnnref._types cimport multiply_add, real
-
-cdef extern from "_isa.h" nogil:
-    const int CNNREF_VECTOR_BYTES
-    ctypedef void inlined "CNNREF_INLINED"
-    ctypedef void apart "CNNREF_APART"
-
-cdef extern from *:
-    bint unlikely(bint condition) noexcept nogil
 
 cdef enum:
     MOST_FEW_ROWS = 4

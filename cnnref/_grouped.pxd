@@ -7,7 +7,7 @@ from cnnref._lane_correlate cimport Part, correlate_apart
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, padded_columns
 from cnnref._plan cimport Correlation, multiplications
-from cnnref._tile cimport panel_width
+from cnnref._tile_shapes cimport panel_width
 from cnnref._types cimport real
 from cnnref.threads cimport team_size
 

@@ -17,7 +17,7 @@ from cnnref._panels cimport Matrix, padded_columns
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile cimport MOST_COLUMNS, panel_width, widest
+from cnnref._tile_shapes cimport MOST_COLUMNS, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, watch
 

@@ -14,7 +14,7 @@ from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile cimport MOST_COLUMNS
+from cnnref._tile_shapes cimport MOST_COLUMNS
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 

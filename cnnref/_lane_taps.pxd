@@ -4,8 +4,9 @@
 fused multiply-adds in the order of the pixels.
 """
 
+from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined
 from cnnref._lanes cimport LANE_ROWS, LANE_SUMS
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, apart, inlined, lanes
+from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport multiply_add, real
 
 

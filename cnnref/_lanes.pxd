@@ -10,7 +10,8 @@ Each element is one chain of fused multiply-adds from 0 in that order and one ad
 after inlining, as in ``_tile.pxd``.
 """
 
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, apart, inlined, lanes, unlikely
+from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport multiply_add, real
 
 cdef enum:

@@ -7,8 +7,9 @@ accumulator for each. Sums of chunks are added in the order of the chunks.
 
 from libc.string cimport memcpy, memset
 
+from cnnref._isa cimport inlined
 from cnnref._prefetch cimport ask
-from cnnref._types cimport inlined, multiply_add, real
+from cnnref._types cimport multiply_add, real
 
 cdef enum:
     LANES = 8

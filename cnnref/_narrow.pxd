@@ -13,7 +13,8 @@ from cnnref._few_rows cimport rows_of_widest
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, turn
 from cnnref._plan cimport Correlation, span_h, span_w
-from cnnref._tile cimport MOST_COLUMNS, row_of_widest, widest
+from cnnref._tile cimport row_of_widest
+from cnnref._tile_shapes cimport MOST_COLUMNS, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 

@@ -4,8 +4,8 @@ A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after
 vectors one after another.
 """
 
-from cnnref._prefetch cimport prefetch
-from cnnref._tile cimport panel_width, widest
+from cnnref._isa cimport prefetch
+from cnnref._tile_shapes cimport panel_width, widest
 from cnnref._types cimport real
 
 cdef enum:

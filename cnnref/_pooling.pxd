@@ -16,9 +16,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref._isa cimport inlined
 from cnnref._memory cimport allocate
 from cnnref._prefetch cimport ask
-from cnnref._types cimport inlined, real
+from cnnref._types cimport real
 
 ctypedef fused tap:
     # The position of a maximum in its window, row * f + column; the first type that holds f * f values.

@@ -1,7 +1,6 @@
 """Memory that is asked for before it is read, where the processor does not foresee what comes next."""
 
-cdef extern from "_isa.h" nogil:
-    void prefetch "CNNREF_PREFETCH"(const void* address)
+from cnnref._isa cimport prefetch
 
 cdef enum:
     LINE = 64  # bytes of a cache line

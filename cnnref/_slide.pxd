@@ -5,7 +5,8 @@ pixels apart and 3, 5 or 7 pixels wide, the pixel that is the last tap of one ou
 is loaded once and multiplied with every tap. Each output is the same chain in the same order.
 """
 
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, apart, inlined, lanes
+from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport multiply_add, real
 
 cdef enum:

@@ -4,8 +4,9 @@ Taps are the rows of a tile and the gradient's values its columns. Where windows
 ``a * b + c`` is ``b * a + c``: 24 filters fill 75% of two vectors, but three tiles of 8 rows. No bit depends on the choice.
 """
 
+from cnnref._isa cimport CNNREF_VECTOR_BYTES
 from cnnref._plan cimport Correlation
-from cnnref._tile cimport CNNREF_VECTOR_BYTES, lanes, panel_width, tile_rows, widest
+from cnnref._tile_shapes cimport lanes, panel_width, tile_rows
 from cnnref._types cimport real
 
 cdef enum:

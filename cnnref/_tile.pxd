@@ -12,28 +12,15 @@ the blocking of k changes a bit.
 Where the rows are is read from tables that were written long before: addresses stored just before the tile would
 make its first loads wait for all of the last tile's stores.
 
-The rows and widths depend on the instruction set only: at most 24 vector registers of sums where there are 32, 12
-of 16, which leaves room for `b` and the scalar, and at most 8 rows, whose addresses stay in registers too (16 where
-they are evenly spaced: see ``_even_tile.pxd``). The loops have constant extents after inlining, so that the compiler
-keeps `sums` in registers (rows run in groups of at most 7: see setup.py for the reason).
+The loops have constant extents after inlining, so that the compiler keeps `sums` in registers (rows run in groups of
+at most 7: see setup.py for the reason).
 """
 
 from cnnref._even_tile cimport evenly, spaced_tile
 from cnnref._few_rows cimport four_of_widest, rows_of_widest
+from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, MOST_SUMS, lanes, tile_rows, widest
 from cnnref._types cimport multiply_add, real
-
-cdef extern from "_isa.h" nogil:
-    const int CNNREF_VECTOR_BYTES
-    ctypedef void inlined "CNNREF_INLINED"
-    ctypedef void apart "CNNREF_APART"
-
-cdef extern from *:
-    bint unlikely(bint condition) noexcept nogil
-
-cdef enum:
-    MOST_ROWS = 16
-    MOST_COLUMNS = 64
-    MOST_SUMS = 384
 
 
 cdef inline inlined multiply_tile(
@@ -88,34 +75,6 @@ cdef inline inlined multiply_tile(
         for row in range(rows):
             for j in range(columns):
                 (out + out_places[group * rows + row])[j] = sums[(group * rows + row) * columns + j]
-
-
-cdef inline int lanes(real kind) noexcept nogil:
-    """Values in a vector register, at least 8 (narrower loops would not be vectorised as tiles)."""
-    cdef int count = CNNREF_VECTOR_BYTES // <int>sizeof(kind)
-    return count if count > 8 else 8
-
-
-cdef inline int widest(real kind) noexcept nogil:
-    """Columns of the widest tile: 4 vectors of 32 registers, 2 of 16."""
-    return 4 * lanes(kind) if CNNREF_VECTOR_BYTES == 64 else (16 if real is float else 8)
-
-
-cdef inline int panel_width(Py_ssize_t columns, real kind) noexcept nogil:
-    """Columns of the next tile when `columns` of them are still to do."""
-    cdef int lane = lanes(kind)
-    if columns <= 8:
-        return 8
-    if columns >= widest(kind):
-        return widest(kind)
-    return lane * <int>((columns + lane - 1) // lane)
-
-
-cdef inline int tile_rows(int columns, real kind) noexcept nogil:
-    """Rows of a full tile of `columns` columns: 8 chains hide a multiply-add's latency, 8 pointers fit in registers."""
-    if CNNREF_VECTOR_BYTES == 64:
-        return 6 if columns == 4 * lanes(kind) else 8 if columns > lanes(kind) else 16
-    return 6 if real is double or columns == 16 else 7
 
 
 cdef inline apart tile_of_4_vectors(

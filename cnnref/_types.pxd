@@ -2,9 +2,6 @@
 
 from libc.math cimport fabs, fabsf, fma, fmaf
 
-cdef extern from "_isa.h" nogil:
-    ctypedef void inlined "CNNREF_INLINED"  # the return type of what must stand in its caller
-
 ctypedef fused real:
     float
     double

@@ -13,9 +13,10 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from cnnref._isa cimport inlined
 from cnnref._memory cimport allocate
 from cnnref._pooling cimport LANES, Pooling, by_phase, tap
-from cnnref._types cimport inlined, real
+from cnnref._types cimport real
 from cnnref._window cimport end_window, first_window
 from cnnref.threads cimport stopped
 

@@ -10,9 +10,10 @@ Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from cnnref._arrays cimport empty, named, single
+from cnnref._arrays cimport empty, single
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
+from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._panels cimport Matrix
 from cnnref._plan cimport Correlation, multiplications

@@ -25,9 +25,10 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, named, single
+from cnnref._arrays cimport empty, single
 from cnnref._batch_norm cimport backward_all, forward_all, updated
 from cnnref._check_norm cimport check_batch_norm_backward, check_batch_norm_forward
+from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._memory cimport allocate
 from cnnref.threads cimport fail, team_size

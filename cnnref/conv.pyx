@@ -17,9 +17,10 @@ Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``co
 
 cimport numpy as cnp
 
-from cnnref._arrays cimport empty, named
+from cnnref._arrays cimport empty
 from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
+from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._hyper cimport Window, outputs
 from cnnref.threads cimport fail

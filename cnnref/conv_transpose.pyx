@@ -13,9 +13,10 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._arrays cimport empty, named
+from cnnref._arrays cimport empty
 from cnnref._check_transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
 from cnnref._convolution cimport Shape, backward_filters, backward_input, forward
+from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._hyper cimport Window
 from cnnref._memory cimport allocate

@@ -22,9 +22,10 @@ Architecture", section 7, for the smoothing; ``torch.nn.CrossEntropyLoss``. The 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, named, single, zeros
+from cnnref._arrays cimport empty, single, zeros
 from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
 from cnnref._cross_entropy cimport Labels, gradient, mean_loss
+from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, widened
 from cnnref.threads cimport fail
 

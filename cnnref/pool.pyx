@@ -15,8 +15,9 @@ Source: "R for Deep Learning (IV)", ``pool_forward``, ``pool_backward``.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, named, single
+from cnnref._arrays cimport empty, single
 from cnnref._check cimport check_pool_backward, check_pool_forward
+from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._pool_threads cimport pool_taps, unpool_taps
 from cnnref._pool_window cimport PoolWindow

@@ -5,8 +5,9 @@ from itertools import product
 
 import pytest
 
+from conformance.axis import Axis
 from conformance.case import Case
-from conformance.window import Axis, possible, window_of
+from conformance.window import possible, window_of
 
 
 def test_what_is_read_is_what_the_indices_say():

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds import rows
+from conformance.bounds import targets as compiled
 from conformance.bounds.arithmetic import Format, Limit
-from conformance.bounds.rows import Targets
+from conformance.bounds.targets import Targets
 from conformance.case import Case
 
 Array = NDArray[Any]
@@ -36,7 +36,7 @@ def targets(case: Case, Y: Array) -> Targets:
 
 def terms(case: Case, AL: Array, Y: Array) -> Limit:
     """The terms of the loss: ``t log(AL) / m``, those of a target of 0 left out."""
-    return rows.loss_terms(targets(case, Y), AL)
+    return compiled.loss_terms(targets(case, Y), AL)
 
 
 def cross_entropy(form: Format, case: Case, found: Limit) -> Limit:
@@ -58,7 +58,7 @@ def cross_entropy_backward(form: Format, case: Case, AL: Array, Y: Array) -> Lim
     ``-t / (m p)`` is a product and a division, or two divisions, or the product of two reciprocals: at
     most three roundings beside those of t. Where ``1 / p`` is beyond the largest number, the order decides.
     """
-    return rows.cross_entropy_backward(form, targets(case, Y), AL)
+    return compiled.cross_entropy_backward(form, targets(case, Y), AL)
 
 
 def softmax_cross_entropy_backward(form: Format, case: Case, X: Array, Y: Array) -> Limit:
@@ -68,4 +68,4 @@ def softmax_cross_entropy_backward(form: Format, case: Case, X: Array, Y: Array)
     roundings of the result; y_i comes with its own error ``y_i e_i``, t_i with its own. Underflow:
     ``(n + 4) w``.
     """
-    return rows.softmax_cross_entropy_backward(form, targets(case, Y), X)
+    return compiled.softmax_cross_entropy_backward(form, targets(case, Y), X)
