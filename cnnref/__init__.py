@@ -9,8 +9,8 @@ a cache for its backward function. The map:
   (``CNNREF_ISA`` forces another)
 - ``affine_activation``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
-- ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``, ``_fields``: arguments, hyperparameters, error texts;
-  ``_aligned``: memory for results
+- ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``, ``_fields``: arguments, hyperparameters,
+  caches, error texts; ``_aligned``: memory for results
 - ``_half``: float16 and bfloat16, stored as they are and computed in float32, and the rule for both
 - ``threads``, ``config``: thread count, instruction set, versions
 """

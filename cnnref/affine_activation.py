@@ -3,10 +3,10 @@
 Source: "R for Deep Learning (IV)", ``affine_activation_forward``, ``affine_activation_backward``.
 """
 
-from cnnref._fields import named_tuple
 from cnnref._check import check_activation_name, check_affine_backward, check_affine_forward
 from cnnref._check import check_affine_activation_cache as check_cache
 from cnnref._check_elements import check_activation_backward
+from cnnref._fields import named_tuple
 from cnnref._half import in_single, narrowed, widened
 from cnnref.caches import AffineActivationCache, AffineCache
 
