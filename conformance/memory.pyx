@@ -16,7 +16,8 @@ def dirty(expected, cnp.dtype dtype, double value):
     """
     cdef list blocks = []
     cdef cnp.ndarray output
-    for output in expected.values():
+    for wanted in expected.values():
+        output = np.asarray(wanted)  # a loss under a convention is a number
         for _ in range(2):
             blocks.append(filled(output, dtype, value))
 
