@@ -1,8 +1,11 @@
 """Arrays of numbers as the compiled passes of the suite read them."""
 
+cimport numpy as cnp
 from numpy cimport ndarray
 
 cdef ndarray plain(object x)
+cdef ndarray like(ndarray x)
+cdef double greatest(ndarray x)
 cdef ndarray limits(object limit, ndarray expected)
 
 
@@ -21,3 +24,8 @@ cdef inline double number(Numbers x, Py_ssize_t i) noexcept nogil:
 
 cdef ndarray readable(object x)
 cdef Numbers numbers(ndarray x)
+
+
+cdef inline double* data(ndarray x):
+    """Where the elements of a float64 array are."""
+    return <double*> cnp.PyArray_DATA(x)

@@ -118,6 +118,24 @@ cdef ndarray plain(object x):
     return x if lies(x, cnp.NPY_DOUBLE) else np.array(x, np.float64, order="C")
 
 
+cdef ndarray like(ndarray x):
+    """New float64 memory of the shape of `x`."""
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_DOUBLE, 0)
+
+
+cdef double greatest(ndarray x):
+    """The largest element, at least 0; NaN if there is one."""
+    cdef double* of = data(x)
+    cdef double found = 0
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(x)):
+        if of[i] > found or isnan(of[i]):
+            found = of[i]
+            if isnan(found):
+                break
+    return found
+
+
 cdef ndarray readable(object x):
     """`x` in float32 if it is that, else in float64, one element after the other."""
     return x if lies(x, cnp.NPY_FLOAT) else plain(x)

@@ -10,13 +10,9 @@ from libc.math cimport fabs, sqrt
 from numpy cimport ndarray
 
 from conformance.bounds.rows cimport total
-from conformance.elements cimport Numbers, number, numbers, plain, readable
+from conformance.elements cimport Numbers, data, number, numbers, plain, readable
 
 cnp.import_array()
-
-
-cdef inline double* data(ndarray x):
-    return <double*> cnp.PyArray_DATA(x)
 
 
 cdef ndarray room(Py_ssize_t size):

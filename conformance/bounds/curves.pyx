@@ -11,28 +11,12 @@ from numpy cimport ndarray
 
 import numpy as np
 
-from conformance.elements cimport Numbers, number, numbers, plain, readable
+from conformance.bounds.rows cimport Form, constants
+from conformance.elements cimport Numbers, data, like, number, numbers, plain, readable
 
 cnp.import_array()
 
 cdef double ROOT = sqrt(2 / np.pi)
-
-
-cdef struct Form:
-    # Unit roundoff, smallest subnormal number and the accuracy of exp.
-    double u, w, E
-
-
-cdef Form constants(object form):
-    return Form(form.u, form.w, form.exp)
-
-
-cdef ndarray like(ndarray x):
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_DOUBLE, 0)
-
-
-cdef inline double* data(ndarray x):
-    return <double*> cnp.PyArray_DATA(x)
 
 
 cdef ndarray beside(object x, ndarray first):

@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from numpy cimport ndarray
 
-from conformance.elements cimport Numbers, limits, number, numbers, plain, readable
+from conformance.elements cimport Numbers, data, greatest, like, limits, number, numbers, plain, readable
 
 cnp.import_array()
 
@@ -25,14 +25,6 @@ cdef double U64 = ldexp(1, -53)
 
 #: How many roundings a term takes part in, in a sum of n: of products; of terms added alone; of a mean.
 PRODUCTS, ADDITIONS, MEAN = range(3)
-
-
-cdef ndarray like(ndarray x):
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_DOUBLE, 0)
-
-
-cdef inline double* data(ndarray x):
-    return <double*> cnp.PyArray_DATA(x)
 
 
 cdef inline double roundings(double n, int kind) noexcept nogil:
@@ -97,16 +89,7 @@ def unit(object x):
 
 def largest(object x):
     """The largest element: NaN if there is one, 0 if there is none above."""
-    cdef ndarray values = plain(x)
-    cdef double* of = data(values)
-    cdef double found = 0
-    cdef Py_ssize_t i
-    for i in range(cnp.PyArray_SIZE(values)):
-        if of[i] > found or isnan(of[i]):
-            found = of[i]
-            if isnan(found):
-                break
-    return found
+    return greatest(plain(x))
 
 
 def fits(object x, bint single):

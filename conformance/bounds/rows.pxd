@@ -1,7 +1,6 @@
 """Rows of numbers for the compiled bounds."""
 
 cimport cython
-cimport numpy as cnp
 from numpy cimport ndarray
 
 
@@ -13,10 +12,6 @@ cdef struct Form:
 cdef Form constants(object form)
 cdef ndarray empty(Py_ssize_t m, Py_ssize_t n)
 cdef double total(double* x, Py_ssize_t n) noexcept nogil
-
-
-cdef inline double* data(ndarray x):
-    return <double*> cnp.PyArray_DATA(x)
 
 
 @cython.final

@@ -10,7 +10,7 @@ from numpy cimport ndarray
 
 import numpy as np
 
-from conformance.elements cimport Numbers, number, numbers, readable
+from conformance.elements cimport Numbers, data, greatest, number, numbers, readable
 
 cnp.import_array()
 
@@ -101,19 +101,6 @@ cdef ndarray beside(object x, Softmax of):
     cdef ndarray found = readable(x)
     if cnp.PyArray_NDIM(found) != 2 or cnp.PyArray_DIM(found, 0) != of.m or cnp.PyArray_DIM(found, 1) != of.n:
         raise ValueError(f"shape is {(<object> found).shape}, expected ({of.m}, {of.n})")
-    return found
-
-
-cdef double greatest(ndarray x):
-    """The largest element, at least 0; NaN if there is one."""
-    cdef double* of = data(x)
-    cdef double found = 0
-    cdef Py_ssize_t i
-    for i in range(cnp.PyArray_SIZE(x)):
-        if of[i] > found or isnan(of[i]):
-            found = of[i]
-            if isnan(found):
-                break
     return found
 
 

@@ -10,8 +10,8 @@ from numpy cimport ndarray
 
 import numpy as np
 
-from conformance.bounds.rows cimport Form, Softmax, constants, data, empty
-from conformance.elements cimport Numbers, number, numbers, readable
+from conformance.bounds.rows cimport Form, Softmax, constants, empty
+from conformance.elements cimport Numbers, data, number, numbers, readable
 
 cnp.import_array()
 
