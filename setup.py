@@ -43,6 +43,7 @@ SHARED = (
     "_check_loss",
     "_check_norm",
     "threads",
+    "_stream",
     "_processor",
 )
 #: Modules with kernels, built once for each instruction set.

@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 #: Sources mutated only if --files names them: checks of arguments, threads and the probe of the processor
 #: give no number that a case could show; that is for the kernel tests.
-NOT_NUMBERS = ("_aligned.*", "_arrays.*", "_check*", "_processor.*", "threads.*")
+NOT_NUMBERS = ("_aligned.*", "_arrays.*", "_check*", "_processor.*", "_stream.*", "threads.*")
 
 
 def every(patterns: list[str]) -> list[Mutant]:

@@ -10,7 +10,7 @@ a cache for its backward function. The map:
 - ``affine_activation``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
 - ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``, ``_fields``: arguments, hyperparameters,
-  caches, error texts; ``_aligned``: memory for results
+  caches, error texts; ``_aligned``: memory for results; ``_stream``: stores past the caches
 - ``_half``: float16 and bfloat16, stored as they are and computed in float32, and the rule for both
 - ``threads``, ``config``: thread count, instruction set, versions
 """

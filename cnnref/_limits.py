@@ -1,4 +1,4 @@
-"""How many processors this process may use: affinity, a container's quota, the environment."""
+"""How many processors this process may use (affinity, a container's quota, the environment); their cache."""
 
 import math
 import os
@@ -30,6 +30,33 @@ def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/
         if value.isdecimal() and int(value) > 0:
             limits.append(int(value))
     return max(1, min(limits))
+
+
+#: Bytes, where the system does not tell: usual for the cores that share one.
+CACHE = 32 << 20
+
+
+def last_level_cache(root: Path = Path("/")) -> int:
+    """The size of the largest cache of a processor, in bytes.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Where ``sys`` is.
+
+    Returns
+    -------
+    int
+        As Linux tells it; elsewhere `CACHE`.
+    """
+    sizes = []
+    for path in (root / "sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        try:
+            text = path.read_text().strip()  # "32768K"
+            sizes.append(int(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]])
+        except (OSError, ValueError, KeyError, IndexError):
+            continue
+    return max(sizes, default=CACHE)
 
 
 def _affinity() -> int:

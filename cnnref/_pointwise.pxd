@@ -6,6 +6,7 @@ from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
 from cnnref._half cimport half, narrowed, widened
+from cnnref._stream cimport BUFFER, DOUBLES, LINE, past_caches, settle, stream, until_line
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 # ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
@@ -33,6 +34,29 @@ cdef inline void run_part(
         )
 
 
+cdef inline void stream_part(
+    kernel_f in_single, kernel_d in_double, int function, const void* z, const void* da, void* out, bint is_single,
+    Py_ssize_t begin, Py_ssize_t end, double option
+) noexcept nogil:
+    """`run_part` for a result that the caches cannot keep, a buffer at a time."""
+    cdef double[DOUBLES] buffer
+    cdef Py_ssize_t size = sizeof(float) if is_single else sizeof(double)
+    cdef Py_ssize_t shift = begin * size
+    # The first piece ends with a line, where elements can: then all others are whole lines.
+    cdef Py_ssize_t count = (BUFFER - LINE + until_line(<char*>out + shift)) // size
+    while begin < end:
+        count = min(count, end - begin)
+        shift = begin * size
+        run_part(
+            in_single, in_double, function, <const char*>z + shift, <const char*>da + shift if da != NULL else NULL,
+            buffer, is_single, 0, count, option,
+        )
+        stream(<char*>out + shift, buffer, count * size)
+        begin += count
+        count = BUFFER // size
+    settle()
+
+
 cdef inline ndarray run(
     kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work
 ):
@@ -50,17 +74,23 @@ cdef inline ndarray run(
     cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
+    cdef bint streamed = past_caches(<double>cnp.PyArray_NBYTES(z) * (2 if da is None else 3), threads)
     if brief(n * work):
         run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
         return out
     with nogil:
-        if parts == 1:
+        if parts == 1 and not streamed:
             run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
         else:
             watched = watch()
             for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
                 if stopped(watched):
                     status += -1
+                elif streamed:
+                    stream_part(
+                        in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // parts,
+                        n * (part + 1) // parts, option,
+                    )
                 else:
                     run_part(
                         in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // parts,

@@ -12,15 +12,12 @@ Source: "R for Deep Learning (IV)", ``sigmoid``, ``relu``, ``sigmoid_backward``,
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._elementary cimport exp_nonpositive
-from cnnref._half cimport half, narrowed, widened
+from cnnref._pointwise cimport run
 from cnnref._types cimport magnitude, multiply_add, real
-from cnnref.threads cimport brief, fail, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -32,15 +29,12 @@ cdef enum Function:
     POST_SIGMOID_GRADIENT
     POST_RELU_GRADIENT
 
-cdef enum:
-    # Elements between looks at whether the call is to stop.
-    PIECE = 262144
-
-# Operations for each element, as `team_size` counts them.
-cdef double EXP_WORK = 8
+cdef double EXP_WORK = 8  # operations for each element, as `team_size` counts them
 
 
-cdef void apply(Function function, const real* z, const real* da, real* out, Py_ssize_t n) noexcept nogil:
+cdef void apply(
+    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
+) noexcept nogil:
     """``out = function(z)``, or ``da * function'(z)``."""
     cdef Py_ssize_t i
     cdef real t, s
@@ -71,72 +65,20 @@ cdef void apply(Function function, const real* z, const real* da, real* out, Py_
             out[i] = <real>0 if z[i] < 0 else t
 
 
-cdef int apply_part(
-    Function function, const real* z, const real* da, real* out, Py_ssize_t begin, Py_ssize_t end, const int* watched
-) noexcept nogil:
-    """`apply` to the elements from `begin` to `end`; -1 where the call is to stop."""
-    cdef Py_ssize_t count
-    while begin < end:
-        if stopped(watched):
-            return -1
-        count = min(end - begin, <Py_ssize_t>PIECE)
-        apply(function, z + begin, da + begin if da != NULL else NULL, out + begin, count)
-        begin += count
-    return 0
-
-
-cdef int apply_all(
-    Function function, const real* z, const real* da, real* out, Py_ssize_t n, int threads
-) noexcept nogil:
-    cdef Py_ssize_t part
-    cdef int failed = 0
-    cdef const int* watched = watch()
-    if threads == 1:
-        return apply_part(function, z, da, out, 0, n, watched)
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        failed += apply_part(function, z, da, out, n * part // threads, n * (part + 1) // threads, watched)
-    return failed
-
-
-cdef int apply_to(
-    Function function, const void* z, const void* da, void* out, bint is_single, Py_ssize_t n, int threads
-) noexcept nogil:
-    if is_single:
-        return apply_all(function, <const float*>z, <const float*>da, <float*>out, n, threads)
-    return apply_all(function, <const double*>z, <const double*>da, <double*>out, n, threads)
-
-
-cdef ndarray run(Function function, ndarray z, ndarray da):
-    if half(z):
-        return narrowed(run(function, widened(z), widened(da)), z)
-    cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
-    cdef double work = n if function in (RELU, RELU_GRADIENT, POST_RELU_GRADIENT) else n * EXP_WORK
-    cdef int threads = team_size(work)
-    cdef void* z_data = cnp.PyArray_DATA(z)
-    cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(z)
-    cdef int status
-    if brief(work):
-        status = apply_to(function, z_data, da_data, out_data, is_single, n, threads)
-    else:
-        with nogil:
-            status = apply_to(function, z_data, da_data, out_data, is_single, n, threads)
-    if status < 0:
-        fail("interrupted")
-    return out
+cdef double work(Function function) noexcept:
+    """Operations for each element, as `team_size` counts them."""
+    return 1 if function in (RELU, RELU_GRADIENT, POST_RELU_GRADIENT) else EXP_WORK
 
 
 cdef tuple forward(Function function, str name, object Z):
     cdef ndarray z = check_activation(name, Z)
-    return run(function, z, None), z
+    return run(apply[float], apply[double], function, z, None, 0, work(function)), z
 
 
 cdef ndarray backward(Function function, str name, object dA, object cache):
     cdef ndarray da, z
     da, z = check_activation_backward(name, dA, cache)
-    return run(function, z, da)
+    return run(apply[float], apply[double], function, z, da, 0, work(function))
 
 
 def sigmoid(Z):

@@ -1,9 +1,9 @@
-"""The inline functions of ``_elementary.pxd`` on arrays, so that tests can reach them; nothing else uses this."""
+"""The inline functions of ``_elementary.pxd`` and ``_stream.pxd``, so that tests can reach them; nothing else uses this."""
 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref cimport _elementary
+from cnnref cimport _elementary, _stream
 from cnnref._arrays cimport array, common, empty, kind_of, plain, single
 from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport real
@@ -60,3 +60,10 @@ def exp_nonpositive(x):
 def log(x):
     """Natural logarithm, computed in double, as `cross_entropy_cost` uses it."""
     return run(LOG, "log", x)
+
+
+def stream(out, source):
+    """Copy the bytes of one array to another past the caches."""
+    cdef ndarray to = out, values = source
+    _stream.stream(cnp.PyArray_DATA(to), cnp.PyArray_DATA(values), cnp.PyArray_NBYTES(to))
+    _stream.settle()
