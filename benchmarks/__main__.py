@@ -6,21 +6,28 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy, chart, cost, growth, machine, peak, summary, table
+from benchmarks import accuracy, chart, cost, growth, machine, passes, peak, summary, table
 from benchmarks.layers import rows
-from benchmarks.measure import QUICK, Plan, alternate, ratio
+from benchmarks.measure import QUICK, Plan, alternate
 from benchmarks.peers import PEERS
+from benchmarks.rounds import Rounds
 from benchmarks.row import Row
 from benchmarks.worker import Worker
 
 #: Large blocks go back to the system when they are freed, so that a peak is that of one call.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "2"}
+
+#: The peers of the ratio, measured on every row.
+RATIO = ("cnnref", "pytorch")
+
+#: The first pass is kept to this share of the time where the fewest rounds of every row take less.
+FIRST_PASS = 0.5
 
 
 class Pool:
@@ -50,7 +57,7 @@ class Pool:
         try:
             return worker if worker.prepare(row) else None
         except (EOFError, RuntimeError) as error:
-            if peer in ("cnnref", "pytorch"):
+            if peer in RATIO:
                 raise
             print(f"{row.name}: {PEERS[peer]} left out: {error}", file=sys.stderr)
             if isinstance(error, EOFError):
@@ -63,71 +70,107 @@ class Pool:
             worker.close()
 
 
-def measure_row(row: Row, pool: Pool, plan: Plan, peaks: peak.Peak) -> dict[str, Any]:
-    """Everything about one row."""
-    peers = list(PEERS) if row.peers else ["cnnref", "pytorch"]
-    workers = {peer: worker for peer in peers if (worker := pool.prepared(peer, row)) is not None}
-    two = {peer: workers[peer].seconds for peer in ("cnnref", "pytorch")}
-    times = alternate(two, plan)
-    others = {peer: worker.seconds for peer, worker in workers.items() if peer not in two}
-    if others:
-        times |= alternate(others, replace(plan, rounds=5))
-    seconds = {peer: float(np.median(of_peer)) for peer, of_peer in times.items()}
-    median, lower, upper = ratio(times["cnnref"], times["pytorch"])
-    record: dict[str, Any] = {
-        "name": row.name,
-        "function": row.function,
-        "layer": row.layer,
-        "shape": row.shape,
-        "group": row.group,
-        "dtype": row.dtype,
-        "threads": row.threads,
-        "backward": row.function.endswith("backward"),
-        "seconds": seconds,
-        "ratio": {"median": median, "lower": lower, "upper": upper},
-        "times": times,
-        **peaks.shares(row, seconds["cnnref"]),
-    }
-    if not row.small and sys.platform == "linux":
-        apart = pool.get("cnnref", row.threads, memory=True)
-        apart.prepare(row)
-        record["memory"] = {
-            "peak": apart.ask("peak"),
-            "outputs": cost.outputs(row),
-            "allowed": cost.allowed_memory(row),
+@dataclass
+class Measured:
+    """A row with what has been found of it so far."""
+
+    row: Row
+    rounds: Rounds = field(default_factory=Rounds)
+    found: dict[str, Any] = field(default_factory=dict)
+
+    def first(self, pool: Pool, plan: Plan) -> None:
+        """The first visit: the rounds, and everything that does not depend on the machine's mood."""
+        row = self.row
+        peers = list(PEERS) if row.peers else list(RATIO)
+        workers = {peer: worker for peer in peers if (worker := pool.prepared(peer, row)) is not None}
+        self.rounds.add(alternate({peer: workers[peer].turn for peer in RATIO}, plan))
+        others = {peer: worker.turn for peer, worker in workers.items() if peer not in RATIO}
+        if others:
+            times = alternate(others, plan)
+            self.found["others"] = {peer: [turn.seconds for turn in turns] for peer, turns in times.items()}
+        if not row.small and sys.platform == "linux":
+            apart = pool.get("cnnref", row.threads, memory=True)
+            apart.prepare(row)
+            self.found["memory"] = {
+                "peak": apart.ask("peak"),
+                "outputs": cost.outputs(row),
+                "allowed": cost.allowed_memory(row),
+            }
+        if row.threads == 2:  # the bits of cnnref are those of one thread
+            self.found["error"] = accuracy.errors(row, workers)
+
+    def again(self, pool: Pool, plan: Plan) -> None:
+        """One more visit, for the ratio, on arrays elsewhere."""
+        workers = {peer: pool.get(peer, self.row.threads) for peer in RATIO}
+        for worker in workers.values():
+            worker.prepare(self.row, self.rounds.visits)
+        self.rounds.add(alternate({peer: worker.turn for peer, worker in workers.items()}, plan))
+
+    def record(self, peaks: peak.Peak) -> dict[str, Any]:
+        """What bench.json says of the row."""
+        row, found = self.row, dict(self.found)
+        pooled, others = self.rounds.record(), found.pop("others", {})
+        pooled["seconds"] |= {peer: float(np.median(times)) for peer, times in others.items()}
+        pooled["times"] |= others
+        return {
+            "name": row.name,
+            "function": row.function,
+            "layer": row.layer,
+            "shape": row.shape,
+            "group": row.group,
+            "dtype": row.dtype,
+            "threads": row.threads,
+            "backward": row.function.endswith("backward"),
+            **pooled,
+            **peaks.shares(row, pooled["seconds"]["cnnref"]),
+            **found,
         }
-    if row.threads == 2:  # the bits of cnnref are those of one thread
-        record["error"] = accuracy.errors(row, workers)
-    return record
 
 
 def measure(wanted: list[Row], plan: Plan, minutes: float, whole: bool) -> dict[str, Any]:
     """Measure the peaks and all rows in about so many minutes; if `whole`, the growth and the epoch too."""
     began = time.perf_counter()
+
+    def left(share: float = 1.0) -> float:
+        return 60 * minutes * share - (time.perf_counter() - began)
+
     others = machine.busy_elsewhere()
-    pool, records = Pool(), []
-    peaks = peak.measure()
-    for number, row in enumerate(wanted, start=1):
-        left = (60 * minutes - (time.perf_counter() - began)) / (len(wanted) - number + 1)
-        # About half of a row's time goes into its arrays, its memory and its accuracy.
-        record = measure_row(row, pool, replace(plan, budget=max(0.0, min(plan.budget, left / 2))), peaks)
-        records.append(record)
+    pool, peaks = Pool(), peak.measure()
+    measured = {row.name: Measured(row) for row in wanted}
+
+    def show(one: Measured) -> None:
+        seconds = {peer: np.median(one.rounds.seconds(peer)) for peer in RATIO}
+        median, lower, upper = one.rounds.ratio()
         print(
-            f"[{number}/{len(wanted)} {time.perf_counter() - began:4.0f} s] {row.name:55}"
-            f" {table.duration(record['seconds']['cnnref']):>8}"
-            f" {table.duration(record['seconds']['pytorch']):>8}"
-            f"  {record['ratio']['median']:5.2f} ({table.spread(record)})",
+            f"[{one.rounds.visits} {time.perf_counter() - began:4.0f} s] {one.row.name:55}"
+            f" {table.duration(seconds['cnnref']):>8} {table.duration(seconds['pytorch']):>8}"
+            f"  {median:5.2f} ({lower:.2f}-{upper:.2f})",
             flush=True,
         )
+
+    def first(one: Measured, to_come: int) -> None:
+        # About half of a row's time goes into its arrays, its memory and its accuracy.
+        one.first(pool, replace(plan, budget=min(plan.budget, left(FIRST_PASS) / to_come / 2)))
+        show(one)
+
+    def again(name: str, to_come: int) -> None:
+        one = measured[name]
+        one.again(pool, replace(plan, budget=min(plan.budget, left() / to_come)))
+        show(one)
+
+    for number, one in enumerate(measured.values()):
+        first(one, len(measured) - number)
+    passes.again({name: one.rounds for name, one in measured.items()}, again, left)
     lines = growth.measure(pool.get("cnnref", 1), plan) if whole else []
     versions = {peer: worker.version for (peer, _, _), worker in pool.started.items()}
     pool.close()
+    peaks = peaks.best(peak.measure())
     epoch = machine.epoch() if whole else None
     return {
         "machine": machine.describe() | {"others_before": others, "others_after": machine.busy_elsewhere()},
         "versions": versions,
         "peak": peaks,
-        "rows": records,
+        "rows": [one.record(peaks) for one in measured.values()],
         "growth": lines,
         "epoch": epoch,
         "seconds": time.perf_counter() - began,
@@ -157,7 +200,9 @@ def main() -> int:
         "--only", default="", metavar="WORDS", help="rows whose name has all these words, e.g. 'conv vgg'"
     )
     parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder of the results")
-    parser.add_argument("--minutes", type=float, default=10.0, help="the time for the rows of a full run")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="time for the rows, at most (each is measured once)"
+    )
     parser.add_argument("--list", action="store_true", help="name the rows and leave")
     options = parser.parse_args()
     wanted = rows(options.only, options.quick)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from benchmarks import cost
-from benchmarks.measure import Plan, alternate
+from benchmarks.measure import Plan, Timer, Turn, alternate
 from benchmarks.row import Row
 from benchmarks.worker import Worker
 
@@ -106,9 +105,9 @@ def measure(worker: Worker, plan: Plan) -> list[Line]:
             for axis, (label, letters, values) in subject.axes.items():
                 base = Row(function, f"growth-{axis}", subject.sizes, threads=worker.threads)
                 grown = [replace(base, sizes=subject.sizes | dict.fromkeys(letters, v)) for v in values]
-                timers: dict[str, Any] = {str(i): _timer(worker, row) for i, row in enumerate(grown)}
-                times = alternate(timers, replace(plan, rounds=5, budget=plan.budget * 2))
-                seconds = [float(np.median(times[key])) for key in timers]
+                timers: dict[str, Timer] = {str(i): _timer(worker, row) for i, row in enumerate(grown)}
+                turns = alternate(timers, replace(plan, rounds=5, budget=plan.budget * 2))
+                seconds = [float(np.median([turn.seconds for turn in turns[key]])) for key in timers]
                 x = [float(value ** len(letters)) for value in values]
                 slope, intercept, r_squared = fit(x, seconds)
                 per_second = (work(grown[-1]) - work(grown[0])) / (x[-1] - x[0]) / slope
@@ -116,12 +115,12 @@ def measure(worker: Worker, plan: Plan) -> list[Line]:
     return lines
 
 
-def _timer(worker: Worker, row: Row) -> Any:
-    def seconds(repetitions: int) -> float:
+def _timer(worker: Worker, row: Row) -> Timer:
+    def turn(repetitions: int) -> Turn:
         worker.prepare(row)
-        return worker.seconds(repetitions)
+        return worker.turn(repetitions)
 
-    return seconds
+    return turn
 
 
 def work(row: Row) -> float:

@@ -20,25 +20,38 @@ def _probabilities(x: np.ndarray) -> np.ndarray:
     return np.asarray(e / e.sum(axis=1, keepdims=True), dtype=x.dtype)
 
 
-def draw(row: Row) -> Arrays:
+def draw(row: Row, visit: int = 0) -> Arrays:
     """The arrays that the row's function takes, by the contract's argument names; zero mean, unit variance.
 
     Filters are scaled so that the outputs have about unit variance too. Each array starts at a cache line, as
-    the results of PyTorch and of `cnnref` do, and so what one layer gives the next.
+    the results of PyTorch and of `cnnref` do, and so what one layer gives the next: in visit 0 at the first
+    in its memory, later at one of the 64 of a page, another in each visit.
     """
-    return {name: _at_a_line(array) for name, array in _drawn(row).items()}
+    lines = np.random.default_rng((visit, _seed(row)))
+    return {
+        name: _at_a_line(array, int(lines.integers(_LINES)) if visit else 0)
+        for name, array in _drawn(row).items()
+    }
 
 
-def _at_a_line(array: np.ndarray) -> np.ndarray:
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
+def _seed(row: Row) -> int:
+    return zlib.crc32(f"{row.layer} {row.shape}".encode())
+
+
+#: Cache lines of 64 bytes in a page.
+_LINES = 64
+
+
+def _at_a_line(array: np.ndarray, line: int) -> np.ndarray:
+    memory = np.empty(array.nbytes + 64 * _LINES, np.uint8)
+    start = -memory.ctypes.data % 64 + 64 * line
     placed = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     placed[...] = array
     return placed
 
 
 def _drawn(row: Row) -> Arrays:
-    generator = np.random.default_rng(zlib.crc32(f"{row.layer} {row.shape}".encode()))
+    generator = np.random.default_rng(_seed(row))
     z, dtype, function = row.sizes, row.dtype, row.function
 
     def normal(*letters: int) -> np.ndarray:

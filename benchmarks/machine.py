@@ -10,15 +10,25 @@ from importlib import import_module, util
 from typing import Any
 
 
-def _busy() -> float | None:
-    """Seconds that all processors together have been busy since the machine started."""
+def _clocks() -> list[float] | None:
+    """Seconds of all processors together since the machine started: the columns of ``/proc/stat``."""
     try:
         with open("/proc/stat") as file:
-            fields = [float(x) for x in file.readline().split()[1:9]]
+            return [float(x) / os.sysconf("SC_CLK_TCK") for x in file.readline().split()[1:9]]
     except OSError:  # not on Linux
         return None
-    idle = fields[3] + fields[4]
-    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def _busy() -> float | None:
+    """Seconds that all processors together have been busy since the machine started."""
+    clocks = _clocks()
+    return None if clocks is None else sum(clocks) - clocks[3] - clocks[4]
+
+
+def stolen() -> float:
+    """Seconds that the hypervisor has had a processor which this machine wanted; 0 where none says so."""
+    clocks = _clocks()
+    return clocks[7] if clocks is not None else 0.0
 
 
 def busy_elsewhere(seconds: float = 1.0) -> float:

@@ -7,12 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Timer = Callable[[int], float]
+
+@dataclass(frozen=True)
+class Turn:
+    """Some calls of one peer, one after the other.
+
+    Attributes
+    ----------
+    seconds : float
+        Of one call, the mean.
+    waited : float
+        For how long the threads of the peer were ready and had no processor, and for how long the hypervisor
+        had one of the machine's, as a share of the turn's time: 0 where both processors ran for it. (The time
+        that its threads ran is no measure of that: the kernel brings it up to date too seldom.)
+    """
+
+    seconds: float
+    waited: float = 0.0
+
+
+Timer = Callable[[int], Turn]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a row is measured.
+    """How long a row is measured when its turn comes.
 
     Attributes
     ----------
@@ -24,43 +43,43 @@ class Plan:
         Seconds for all turns of a row together; at least three rounds are made all the same.
     """
 
-    rounds: int = 11
+    rounds: int = 5
     block: float = 0.006
-    budget: float = 1.2
+    budget: float = 0.6
 
 
-QUICK = Plan(rounds=7, block=0.004, budget=0.5)
+QUICK = Plan(block=0.004, budget=0.3)
 FEWEST = 3
 
 
-def alternate(timers: Mapping[str, Timer], plan: Plan) -> dict[str, list[float]]:
+def alternate(timers: Mapping[str, Timer], plan: Plan) -> dict[str, list[Turn]]:
     """Time the peers in turn: forwards in one round, backwards in the next; none always goes first.
 
     Parameters
     ----------
     timers : mapping
-        By peer: given a number of repetitions, makes them and returns the seconds of one.
+        By peer: given a number of repetitions, makes them.
     plan : Plan
         How many rounds, how long.
 
     Returns
     -------
     dict
-        By peer the times of the rounds, equally many for each.
+        By peer the turns of the rounds, equally many for each.
     """
-    guess = {peer: timer(1) for peer, timer in timers.items()}
+    guess = {peer: timer(1).seconds for peer, timer in timers.items()}
     repetitions = {
         peer: max(1, min(20000, round(plan.block / max(seconds, 1e-9)))) for peer, seconds in guess.items()
     }
     # A turn is its repetitions and the calls that warm the caches first.
     turn = sum(guess[peer] * (repetitions[peer] + 1) for peer in timers)
     rounds = max(FEWEST, min(plan.rounds, int(plan.budget / max(turn, 1e-9))))
-    times: dict[str, list[float]] = {peer: [] for peer in timers}
+    turns: dict[str, list[Turn]] = {peer: [] for peer in timers}
     for turn_number in range(rounds):
         order = list(timers) if turn_number % 2 == 0 else list(timers)[::-1]
         for peer in order:
-            times[peer].append(timers[peer](repetitions[peer]))
-    return times
+            turns[peer].append(timers[peer](repetitions[peer]))
+    return turns
 
 
 def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:

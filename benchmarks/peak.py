@@ -31,6 +31,14 @@ class Peak:
     fma: dict[tuple[str, int], float] = field(default_factory=dict)
     copy: dict[int, dict[int, float]] = field(default_factory=dict)
 
+    def best(self, other: Peak) -> Peak:
+        """The greater rate of two measurements, each: something else may have had a processor in one."""
+        copy = {
+            threads: {size: max(rate, other.copy[threads][size]) for size, rate in rates.items()}
+            for threads, rates in self.copy.items()
+        }
+        return Peak({key: max(rate, other.fma[key]) for key, rate in self.fma.items()}, copy)
+
     def copy_at(self, bytes_moved: float, threads: int) -> float:
         """Bytes a second for a copy of that size, between the measured sizes by their logarithm."""
         measured = self.copy[threads]

@@ -8,18 +8,25 @@ from typing import Any
 from benchmarks import growth, summary
 from benchmarks.layers import AIMS
 from benchmarks.measure import geometric_mean
+from benchmarks.passes import AGREED, MOST
 from benchmarks.peers import PEERS
+from benchmarks.rounds import WAITED, WIDE
 
 Record = dict[str, Any]
 
-METHOD = """\
+METHOD = f"""\
 Ratio: PyTorch time / cnnref time, the median over paired rounds with its quartiles; the peers take turns,
-each in a process of its own; a turn starts when the last one's threads sleep. Arrays start at a cache line.
+each in a process of its own; a turn starts when the last one's threads sleep. After all rows have been
+visited once, those whose quartiles are more than {WIDE - 1:.0%} apart or hold 1.0 are visited again, at most
+{MOST} times, and all others up to {AGREED} times, while the time lasts; the rounds of all visits are pooled.
+Arrays are new in each visit and start at another cache line of a page. A round in which one of the two peers
+waited for a processor, or the hypervisor had one, for more than {WAITED:.0%} of a turn is left out, whatever
+its times: "10 in 2, 1 out" are ten rounds in two visits, one of them left out.
 PyTorch: channels_last, `aten` calls in inference mode, the filters of float32
 forward convolutions in oneDNN's blocked layout before the clock starts (small calls: `conv2d`). GFLOP/s count
 the formula's operations (padding included); GB/s each input and output once. The FMA peak comes from
 `benchmarks/peak.c` (independent chains of vector multiply-adds), the copy peak from memcpy of as many bytes
-as the row moves."""
+as the row moves; both are measured before the rows and after them, and the better counts."""
 
 
 def duration(seconds: float) -> str:
@@ -68,6 +75,8 @@ def _conditions(result: dict[str, Any]) -> list[str]:
         f" Other processes took {before:.2f} processors before the run and {after:.2f} after it.",
         "",
         METHOD,
+        "",
+        _left_out(result["rows"]),
     ]
     peaks = ", ".join(
         f"{dtype} {threads} T {rate / 1e9:.0f} GFLOP/s"
@@ -78,6 +87,11 @@ def _conditions(result: dict[str, Any]) -> list[str]:
         for threads, rates in sorted(result["peak"].copy.items())
     )
     return [*lines, "", f"Measured peaks: {peaks or 'no C compiler'}; copy {copies or '-'}."]
+
+
+def _left_out(records: list[Record]) -> str:
+    rounds, out = sum(len(r["waited"]) for r in records), sum(r["left_out"] for r in records)
+    return f"{out} of {rounds} rounds are left out, in {sum(r['left_out'] > 0 for r in records)} rows."
 
 
 def _by_threads(records: list[Record]) -> list[str]:
@@ -110,16 +124,24 @@ def _peers(records: list[Record]) -> list[str]:
 
 def _below(records: list[Record]) -> list[str]:
     body = [
-        [r["name"], r["shape"], f"{r['ratio']['median']:.2f}", spread(r), summary.limit(r)]
+        [r["name"], r["shape"], f"{r['ratio']['median']:.2f}", spread(r), rounds(r), summary.limit(r)]
         for r in summary.below(records)
     ]
     lines = ["## Rows below 1.0, and what limits them", ""]
-    return lines + (grid(["row", "sizes", "ratio", "quartiles", "limit"], body) if body else ["None."])
+    return lines + (
+        grid(["row", "sizes", "ratio", "quartiles", "rounds", "limit"], body) if body else ["None."]
+    )
 
 
 def spread(record: Record) -> str:
     """The quartiles of the ratio."""
     return f"{record['ratio']['lower']:.2f}-{record['ratio']['upper']:.2f}"
+
+
+def rounds(record: Record) -> str:
+    """How often the row was measured."""
+    out = f", {record['left_out']} out" if record["left_out"] else ""
+    return f"{len(record['waited'])} in {record['visits']}{out}"
 
 
 def _rows(records: list[Record]) -> list[str]:
@@ -138,6 +160,7 @@ def _rows(records: list[Record]) -> list[str]:
                 duration(r["seconds"]["pytorch"]),
                 f"{mark}{r['ratio']['median']:.2f}{mark}",
                 spread(r),
+                rounds(r),
                 rate,
                 f"{r['of_fma']:.0%}" if r.get("of_fma") else "-",
                 f"{r['of_copy']:.0%}" if r.get("of_copy") else "-",
@@ -152,6 +175,7 @@ def _rows(records: list[Record]) -> list[str]:
         "PyTorch",
         "ratio",
         "quartiles",
+        "rounds",
         "rate",
         "of FMA",
         "of copy",

@@ -18,9 +18,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
+from benchmarks.measure import Turn
 from benchmarks.row import Row
 
-#: Where Linux tells of each thread whether it runs.
+#: Where Linux tells of each thread whether it runs, and how long it had to wait for that.
 _TASKS = Path("/proc/self/task")
 
 
@@ -66,13 +68,18 @@ class Worker:
         self.process.stdin.flush()
         return self._receive()
 
-    def prepare(self, row: Row) -> bool:
-        """Make a row's call ready; False if the peer has none."""
-        return bool(self.ask("prepare", row))
+    def prepare(self, row: Row, visit: int = 0) -> bool:
+        """Make a row's call ready, on new arrays; False if the peer has none.
 
-    def seconds(self, repetitions: int) -> float:
-        """Time of one call, as the mean over `repetitions` of them."""
-        return float(self.ask("seconds", repetitions))
+        `visit` decides where on a page the arrays start.
+        """
+        return bool(self.ask("prepare", row, visit))
+
+    def turn(self, repetitions: int) -> Turn:
+        """Make so many calls."""
+        found = self.ask("turn", repetitions)
+        assert isinstance(found, Turn)
+        return found
 
     def close(self) -> None:
         """End the process."""
@@ -93,17 +100,17 @@ class Served:
         self.row: Row | None = None
         self.call: Any = None
 
-    def prepare(self, row: Row) -> bool:
+    def prepare(self, row: Row, visit: int = 0) -> bool:
         """Make `row` ready; False if the peer has no such call."""
-        return self.prepare_truth(row, row)
+        return self.prepare_truth(row, row, visit)
 
-    def prepare_truth(self, row: Row, drawn: Row) -> bool:
+    def prepare_truth(self, row: Row, drawn: Row, visit: int = 0) -> bool:
         """Make `row` ready with the values of `drawn`, a row of the same sizes in another dtype."""
         from benchmarks.inputs import draw
 
         arrays = {
             key: x if x.dtype.kind == "i" else x.astype(row.dtype, copy=False)
-            for key, x in draw(drawn).items()
+            for key, x in draw(drawn, visit).items()
         }
         self.row, self.call = row, None
         self.call = self.peer.prepare(row, arrays)
@@ -111,21 +118,25 @@ class Served:
             self.call()
         return self.call is not None
 
-    def seconds(self, repetitions: int) -> float:
-        """The mean time of `repetitions` calls, after one or two untimed."""
+    def turn(self, repetitions: int) -> Turn:
+        """`repetitions` calls, after one or two untimed."""
         call, clock = self.call, time.perf_counter
         began = clock()
         call()  # the other process had the caches meanwhile
-        if clock() - began < 0.02:
+        short = clock() - began < 0.02
+        # The threads of the pool are awake: what waking them takes counts as waiting on some systems.
+        waited = _waited()
+        if short:
             call()
         steps = range(repetitions)
         began = clock()
         for _ in steps:
             call()
         taken = clock() - began
+        waited = _waited() - waited
         if self.several:
             self._settle()
-        return taken / repetitions
+        return Turn(taken / repetitions, waited / taken)
 
     def arrays(self) -> list[Any]:
         """What the call returns, in the contract's layouts."""
@@ -167,6 +178,20 @@ def _others_run() -> bool:
             if state == "R" and task.name != own:
                 return True
     return False
+
+
+def _waited() -> float:
+    """Seconds for which threads of this process were ready to run and could not, all together.
+
+    Another thread had the processor, or the hypervisor had one of the machine's. 0 where the system does not
+    tell.
+    """
+    nanoseconds = 0
+    if _TASKS.exists():
+        for task in _TASKS.iterdir():
+            with suppress(OSError):  # a thread that has just ended, or a kernel that does not count
+                nanoseconds += int((task / "schedstat").read_text().split()[1])
+    return nanoseconds * 1e-9 + machine.stolen()
 
 
 def _status(key: str) -> int:

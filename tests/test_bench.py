@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, chart, cost, growth, limits, summary, table
+from benchmarks import accuracy, chart, cost, growth, limits, passes, summary, table
 from benchmarks.inputs import draw
 from benchmarks.layers import AIMS, rows
 from benchmarks.limits import LIMITS
-from benchmarks.measure import FEWEST, Plan, alternate, geometric_mean, ratio
+from benchmarks.measure import FEWEST, Plan, Turn, alternate, geometric_mean, ratio
 from benchmarks.peak import Peak
+from benchmarks.rounds import WAITED, Rounds
 from benchmarks.row import Row
 from benchmarks.worker import Worker
 from conformance.operations import OPERATIONS
@@ -49,11 +50,21 @@ def test_only_takes_rows_with_every_word():
 def test_arrays_fit_the_function_and_are_the_same_each_time(row):
     from benchmarks.peers import cnnref_peer
 
-    first, second = draw(row), draw(row)
+    first, second, third = draw(row), draw(row, 1), draw(row, 2)
     assert all(np.array_equal(first[key], second[key]) for key in first)
+    lines = [[lines_before(x) for x in drawn.values()] for drawn in (first, second, third)]
+    assert set(lines[0]) == {0}
+    assert lines[1] != lines[2]  # each visit has a layout of its own
+    assert not [x for drawn in (first, second, third) for x in drawn.values() if x.ctypes.data % 64]
     assert all(x.dtype == row.dtype for x in first.values() if x.dtype.kind == "f")
     got = cnnref_peer.arrays(row, cnnref_peer.prepare(row, first)())
     assert cost.outputs(row) == sum(x.nbytes for x in got if x.ndim) + kept_in_cache(row)
+
+
+def lines_before(x: np.ndarray) -> int:
+    """Cache lines between the start of an array's memory and the array."""
+    assert x.base is not None
+    return (x.ctypes.data - x.base.ctypes.data) // 64
 
 
 def kept_in_cache(row: Row) -> int:
@@ -78,7 +89,9 @@ def test_pytorch_gives_what_cnnref_gives():
             assert theirs.prepare(row)
             for got, expected in zip(ours.ask("arrays"), theirs.ask("arrays"), strict=True):
                 np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12, err_msg=row.name)
-        assert ours.seconds(3) > 0
+        turn = ours.turn(3)
+        assert turn.seconds > 0
+        assert turn.waited >= 0
     finally:
         ours.close()
         theirs.close()
@@ -100,7 +113,7 @@ def test_peers_take_turns_and_no_one_always_goes_first():
     def timer(peer, seconds):
         def time(repetitions):
             log.append((peer, repetitions))
-            return seconds
+            return Turn(seconds)
 
         return time
 
@@ -108,18 +121,80 @@ def test_peers_take_turns_and_no_one_always_goes_first():
         {"a": timer("a", 0.001), "b": timer("b", 0.002)}, Plan(rounds=4, block=0.01, budget=1.0)
     )
     assert log == [("a", 1), ("b", 1)] + [("a", 10), ("b", 5), ("b", 5), ("a", 10)] * 2
-    assert times == {"a": [0.001] * 4, "b": [0.002] * 4}
+    assert times == {"a": [Turn(0.001)] * 4, "b": [Turn(0.002)] * 4}
 
 
 def test_slow_rows_are_measured_in_few_rounds():
-    times = alternate({"a": lambda repetitions: 5.0}, Plan(budget=1.0))
-    assert times == {"a": [5.0] * FEWEST}
+    times = alternate({"a": lambda repetitions: Turn(5.0)}, Plan(budget=1.0))
+    assert times == {"a": [Turn(5.0)] * FEWEST}
 
 
 def test_ratio_pairs_the_rounds():
     assert ratio([1, 1, 10, 1, 1], [2, 3, 30, 4, 5]) == (3, 3, 4)
     assert geometric_mean([1, 4]) == pytest.approx(2)
     assert math.isnan(geometric_mean([]))
+
+
+def rounds_of(*ratios: float, waited: float = 0.0) -> dict[str, list[Turn]]:
+    """A visit with a round for each ratio."""
+    return {"cnnref": [Turn(1.0)] * len(ratios), "pytorch": [Turn(x, waited) for x in ratios]}
+
+
+def pooled(*visits: dict[str, list[Turn]]) -> Rounds:
+    found = Rounds()
+    for visit in visits:
+        found.add(visit)
+    return found
+
+
+def test_rounds_of_all_visits_count_those_that_disagree_too():
+    found = pooled(rounds_of(2, 2, 2), rounds_of(9, 9, 9, 9))
+    assert found.visits == 2
+    assert found.ratio() == (9, 2, 9)
+    assert found.record()["times"]["pytorch"] == [2, 2, 2, 9, 9, 9, 9]
+
+
+def test_a_round_is_left_out_for_waiting_alone_and_never_the_last_three():
+    found = pooled(rounds_of(5, 5, 1), rounds_of(7, 7, waited=WAITED + 0.01), rounds_of(100, waited=WAITED))
+    assert found.left_out() == [False, False, False, True, True, False]
+    record = found.record()
+    assert record["seconds"] == {"cnnref": 1, "pytorch": 5}
+    assert (record["left_out"], record["visits"], len(record["times"]["pytorch"])) == (2, 3, 6)
+    never_free = pooled(rounds_of(5, 5), rounds_of(7, 7, waited=1.0))
+    assert never_free.seconds("pytorch") == [5, 5, 7, 7]
+    assert not pooled(rounds_of(5, 5, 5, waited=1.0)).settled()
+
+
+@pytest.mark.parametrize(
+    ("ratios", "settled"),
+    [((2, 2.1, 2.2), True), ((2, 2.2, 3), False), ((0.9, 0.92, 0.95), True), ((0.98, 1.01, 1.02), False)],
+)
+def test_a_row_is_settled_when_its_quartiles_are_close_and_on_one_side_of_one(ratios, settled):
+    assert pooled(rounds_of(*ratios)).settled() is settled
+
+
+def test_rows_that_disagree_are_visited_first_until_they_agree_and_every_row_some_times():
+    narrow, wide, hard = rounds_of(2, 2, 2), rounds_of(1.5, 2, 3), rounds_of(0.5, 1, 2)
+    rows = {name: pooled(visit) for name, visit in {"a": narrow, "b": wide, "c": hard}.items()}
+    log: list[tuple[str, int]] = []
+
+    def visit(row, to_come):
+        log.append((row, to_come))
+        rows[row].add({"a": rounds_of(2, 2), "b": rounds_of(2, 2, 2), "c": hard}[row])
+
+    passes.again(rows, visit, lambda: 1.0)
+    # "b" agrees after its second visit, "c" never does.
+    log_of_c = [("c", 1)] * (passes.MOST - 5)
+    assert log == [("b", 2), ("c", 1), ("c", 1), ("a", 2), ("c", 1), ("a", 3), ("b", 2), ("c", 1), *log_of_c]
+    assert {name: found.visits for name, found in rows.items()} == {"a": 3, "b": 3, "c": passes.MOST}
+
+
+def test_no_visit_begins_when_the_time_is_up():
+    rows = {name: pooled(rounds_of(1, 2, 3)) for name in "abc"}
+    time = iter((2.0, 1.0, 0.0))
+    log = []
+    passes.again(rows, lambda row, to_come: log.append(row), lambda: next(time))
+    assert log == ["a", "b"]
 
 
 def test_costs_of_a_convolution():
@@ -138,6 +213,8 @@ def test_copy_peak_is_read_between_the_measured_sizes():
     assert peak.copy_at(2048, 1) == pytest.approx(50)
     assert peak.copy_at(1, 1) == 100
     assert peak.copy_at(1e9, 1) == 25
+    other = Peak({("float32", 1): 2e11}, {1: {1024: 50.0, 4096: 30.0}})
+    assert peak.best(other) == Peak({("float32", 1): 2e11}, {1: {1024: 100.0, 4096: 30.0}})
     row = Row("relu", "x", {"m": 1, "h": 16, "w": 16, "c": 1})
     assert peak.shares(row, 2.0) == {
         "flops": 0,
@@ -168,6 +245,9 @@ def record(row: Row, median: float, error=(1e-7, 2e-7), peak=100) -> dict:
         "backward": row.function.endswith("backward"),
         "seconds": {"cnnref": 1e-3, "pytorch": 1e-3 * median},
         "ratio": {"median": median, "lower": median * 0.9, "upper": median * 1.1},
+        "waited": [0.0] * 10,
+        "left_out": 1,
+        "visits": 2,
         "flops": cost.flops(row) / 1e-3,
         "bytes": cost.moved(row) / 1e-3,
         "of_fma": 0.5,
@@ -203,7 +283,9 @@ def test_table_has_every_row_and_names_those_below(tmp_path):
     for row in ROWS:
         assert f"| {row.function} | {row.layer} | {row.shape} | {row.dtype} {row.threads} T |" in text
     shares = "50% of the FMA peak, 10% of the copy peak |"
-    assert f"| {ROWS[5].name} | {ROWS[5].shape} | 0.90 | 0.81-0.99 | {summary.limit(records[5])} |" in text
+    assert f"| {ROWS[5].name} | {ROWS[5].shape} | 0.90 | 0.81-0.99 | 10 in 2, 1 out | " in text
+    assert f" | 10 in 2, 1 out | {summary.limit(records[5])} |" in text
+    assert f"{len(ROWS)} of {10 * len(ROWS)} rounds are left out, in {len(ROWS)} rows." in text
     assert summary.limit(records[5]).endswith(shares[:-2])
     assert text.count("| **0.90** |") == 1
     chart.write(result(records), tmp_path / "bench.svg")
