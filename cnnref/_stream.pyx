@@ -15,7 +15,7 @@ from cnnref._limits import last_level_cache
 
 # Of the cache's size, what one thread's call and a team's may take together before results are streamed: two threads
 # write more plain stores at a time than one, but no more streaming ones.
-cdef double ALONE = 0.75
+cdef double ALONE = 1
 cdef double TEAM = 1.25
 
 cdef double _size = last_level_cache()

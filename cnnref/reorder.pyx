@@ -9,105 +9,14 @@ Source: "R for Deep Learning (IV)", ``pad3d``, ``arr2col``, ``col2arr`` (in R's 
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
-from libc.string cimport memcpy, memset
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty
 from cnnref._check_elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
-from cnnref.threads cimport fail, pieces, stopped, team_size, watch
+from cnnref._copies cimport copy_bytes, copy_lines
+from cnnref.threads cimport fail
 
 cnp.import_array()
-
-
-cdef void pad_row(char* out, const char* row, Py_ssize_t inner, Py_ssize_t margin) noexcept nogil:
-    """One row of a padded image, lengths in bytes; zeros where `row` is NULL."""
-    if row == NULL:
-        memset(out, 0, inner + 2 * margin)
-        return
-    memset(out, 0, margin)
-    memcpy(out + margin, row, inner)
-    memset(out + margin + inner, 0, margin)
-
-
-cdef void pad_lines(
-    const char* x, char* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
-    Py_ssize_t margin,
-) noexcept nogil:
-    """Rows of padded images from `begin` to `end`, counted through the batch."""
-    cdef Py_ssize_t rows = height + 2 * pad
-    cdef Py_ssize_t line, y
-    for line in range(begin, end):
-        y = line % rows - pad
-        pad_row(
-            out + line * (inner + 2 * margin),
-            x + (line // rows * height + y) * inner if 0 <= y < height else NULL,
-            inner, margin,
-        )
-
-
-cdef void crop_lines(
-    const char* x, char* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
-    Py_ssize_t margin,
-) noexcept nogil:
-    """Rows of images without their padding from `begin` to `end`, counted through the batch."""
-    cdef Py_ssize_t line
-    for line in range(begin, end):
-        memcpy(
-            out + line * inner,
-            x + (line // height * (height + 2 * pad) + line % height + pad) * (inner + 2 * margin) + margin,
-            inner,
-        )
-
-
-cdef void some_lines(
-    const char* x, char* out, bint padding, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t height, Py_ssize_t pad,
-    Py_ssize_t inner, Py_ssize_t margin,
-) noexcept nogil:
-    if padding:
-        pad_lines(x, out, begin, end, height, pad, inner, margin)
-    else:
-        crop_lines(x, out, begin, end, height, pad, inner, margin)
-
-
-cdef int copy_lines(
-    const char* x, char* out, bint padding, Py_ssize_t m, Py_ssize_t height, Py_ssize_t pad, Py_ssize_t inner,
-    Py_ssize_t margin,
-) noexcept nogil:
-    """All rows of padded images, or of images without their padding; -1 where the call is to stop."""
-    cdef Py_ssize_t lines = m * (height + 2 * pad if padding else height)
-    cdef double work = lines * <double>(inner + 2 * margin if padding else inner) / 4
-    cdef int threads = team_size(work), status = 0
-    cdef Py_ssize_t part, parts = pieces(work, threads)
-    cdef const int* watched = watch()
-    if parts == 1:
-        some_lines(x, out, padding, 0, lines, height, pad, inner, margin)
-        return 0
-    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        if stopped(watched):
-            status += -1
-        else:
-            some_lines(
-                x, out, padding, lines * part // parts, lines * (part + 1) // parts, height, pad, inner, margin
-            )
-    return status
-
-
-cdef int copy_bytes(const char* x, char* out, Py_ssize_t size) noexcept nogil:
-    """-1 where the call is to stop."""
-    cdef int threads = team_size(size / 4.0), status = 0
-    cdef Py_ssize_t part, begin, parts = pieces(size / 4.0, threads)
-    cdef const int* watched = watch()
-    if parts == 1:
-        memcpy(out, x, size)
-        return 0
-    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        begin = size // parts * part
-        if stopped(watched):
-            status += -1
-        else:
-            memcpy(out + begin, x + begin, (size if part + 1 == parts else begin + size // parts) - begin)
-    return status
 
 
 cdef ndarray reshaped_copy(str function, ndarray x, int ndim, cnp.npy_intp* shape):
