@@ -9,11 +9,11 @@ from libc.stdlib cimport free
 
 from cnnref._memory cimport allocate
 from cnnref._moments cimport PRODUCT, SQUARE, VALUE, chunk_rows, chunk_sums
+from cnnref._per_channel cimport apply_runs, per_element, run_length, table_of
+from cnnref._stream cimport past_caches
 from cnnref._types cimport multiply_add, real
-from cnnref.threads cimport pieces, stopped, watch
+from cnnref.threads cimport stopped, watch
 
-cdef enum:
-    RUN = 64  # elements of a run of whole pixels, at least
 
 cdef inline void chunk_moments(
     const real* x, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk, double* means, double* squares
@@ -76,22 +76,31 @@ cdef inline int batch_moments(
 
 cdef inline void chunk_products(
     const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
-    double* sums, double* products
+    double* sums, double* products, const real* table, real* out, bint streamed
 ) noexcept nogil:
-    """The sums of one chunk."""
+    """The sums of one chunk; in inference, where there is a `table`, its gradient too."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t at = chunk * size * channels
+    cdef Py_ssize_t count = min(size, rows - chunk * size)
+    cdef Py_ssize_t whole = run_length(channels)
     chunk_sums(
-        PRODUCT, x + at, g + at, mean, min(size, rows - chunk * size), channels, products + chunk * channels,
-        sums + chunk * channels,
+        PRODUCT, x + at, g + at, mean, count, channels, products + chunk * channels, sums + chunk * channels
     )
+    if table != NULL and whole > 0:
+        apply_runs(
+            <const real*>NULL, g + at, table, out + at, count * channels, whole, 0,
+            (count * channels + whole - 1) // whole, streamed,
+        )
 
 
 cdef inline int gradient_sums(
     const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
-    double* sum, double* product, int threads
+    double* sum, double* product, const real* table, real* out, int threads, bint streamed
 ) noexcept nogil:
-    """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory, or the call is to stop."""
+    """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory, or the call is to stop.
+
+    In inference, where there is a `table`, `dA_prev` too: it does not wait for the sums.
+    """
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
     cdef Py_ssize_t chunk, c
@@ -102,13 +111,13 @@ cdef inline int gradient_sums(
     if sums == NULL:
         return -1
     if threads == 1 and chunks == 1:
-        chunk_products(x, g, mean, rows, channels, 0, sums, products)
+        chunk_products(x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
     else:
         for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
-                chunk_products(x, g, mean, rows, channels, chunk, sums, products)
+                chunk_products(x, g, mean, rows, channels, chunk, sums, products, table, out, streamed)
     if status < 0:
         free(sums)
         return -1
@@ -122,81 +131,6 @@ cdef inline int gradient_sums(
     return 0
 
 
-cdef inline void normalize_run(
-    const real* x, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole
-) noexcept nogil:
-    """The tables, of `whole` elements each: mean, what is missing from it, factor, offset."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = multiply_add(
-            (x[i] - table[i]) - table[whole + i], table[2 * whole + i], table[3 * whole + i]
-        )
-
-
-cdef inline void gradient_run(
-    const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole
-) noexcept nogil:
-    """The tables, of `whole` elements each: mean, ``r^2 S/N``, ``gamma r``, ``dbeta/N``."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = table[2 * whole + i] * multiply_add(
-            -(x[i] - table[i]), table[whole + i], g[i] - table[3 * whole + i]
-        )
-
-
-cdef inline void scaled_run(const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole) noexcept nogil:
-    """As `gradient_run` where the statistics do not depend on the batch."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = table[2 * whole + i] * g[i]
-
-
-cdef inline void some_elements(
-    const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
-    Py_ssize_t end
-) noexcept nogil:
-    """Runs of `whole` elements from `begin` to `end`, of n elements."""
-    cdef Py_ssize_t run, at
-    for run in range(begin, end):
-        at = run * whole
-        if g == NULL:
-            normalize_run(x + at, table, out + at, min(whole, n - at), whole)
-        elif x == NULL:
-            scaled_run(g + at, table, out + at, min(whole, n - at), whole)
-        else:
-            gradient_run(x + at, g + at, table, out + at, min(whole, n - at), whole)
-
-
-cdef inline int per_element(
-    const real* x, const real* g, const double* channel, real* out, Py_ssize_t rows, Py_ssize_t channels, int threads
-) noexcept nogil:
-    """Apply four numbers per channel to each element, in runs of whole pixels: forward without `g`, the gradient in
-    inference without `x`, else that in training.
-    """
-    cdef Py_ssize_t pixels = max(<Py_ssize_t>1, RUN // max(channels, <Py_ssize_t>1))
-    cdef Py_ssize_t whole = pixels * channels
-    cdef Py_ssize_t n = rows * channels
-    cdef Py_ssize_t runs, part, i, parts = pieces(2 * n, threads)
-    cdef int status = 0
-    cdef const int* watched = watch()
-    cdef real* table = <real*>allocate(4 * whole + 1, sizeof(real))
-    if table == NULL:
-        return -1
-    for i in range(4 * whole):
-        table[i] = <real>channel[i // whole * channels + i % whole % channels] if channels > 0 else 0
-    runs = (n + whole - 1) // whole if whole > 0 else 0
-    if parts == 1:
-        some_elements(x, g, table, out, n, whole, 0, runs)
-    else:
-        for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-            if stopped(watched):
-                status += -1
-            else:
-                some_elements(x, g, table, out, n, whole, runs * part // parts, runs * (part + 1) // parts)
-    free(table)
-    return status
-
-
 cdef inline int forward_all(
     const real* x, const real* gamma, const real* beta, const real* running_mean, const real* running_var,
     double* work, real* out, Py_ssize_t rows, Py_ssize_t channels, double epsilon, bint training, int threads
@@ -204,8 +138,11 @@ cdef inline int forward_all(
     """`work` is left with the mean and the variance of each channel first."""
     cdef double* mean = work
     cdef double* variance = work + channels
-    cdef double* table = work + 2 * channels
+    cdef double* numbers = work + 2 * channels
+    cdef bint streamed = past_caches(2.0 * rows * channels * sizeof(real), threads)
+    cdef real* table
     cdef Py_ssize_t c
+    cdef int status
     if training:
         if batch_moments(x, rows, channels, mean, variance, threads) < 0:
             return -1
@@ -214,11 +151,16 @@ cdef inline int forward_all(
             mean[c] = running_mean[c]
             variance[c] = running_var[c]
     for c in range(channels):
-        table[c] = mean[c]
-        table[channels + c] = mean[c] - <double>(<real>mean[c])
-        table[2 * channels + c] = gamma[c] / sqrt(variance[c] + epsilon)
-        table[3 * channels + c] = beta[c]
-    return per_element(x, <const real*>NULL, table, out, rows, channels, threads)
+        numbers[c] = mean[c]
+        numbers[channels + c] = mean[c] - <double>(<real>mean[c])
+        numbers[2 * channels + c] = gamma[c] / sqrt(variance[c] + epsilon)
+        numbers[3 * channels + c] = beta[c]
+    table = table_of(numbers, channels, <real>0)
+    if table == NULL:
+        return -1
+    status = per_element(x, <const real*>NULL, table, out, rows, channels, threads, streamed)
+    free(table)
+    return status
 
 
 cdef inline int backward_all(
@@ -228,22 +170,38 @@ cdef inline int backward_all(
     cdef double* center = work
     cdef double* sum = work + channels
     cdef double* product = work + 2 * channels
-    cdef double* table = work + 3 * channels
+    cdef double* numbers = work + 3 * channels
     cdef double inverse
+    cdef bint streamed = past_caches(3.0 * rows * channels * sizeof(real), threads)
+    cdef real* table = NULL
     cdef Py_ssize_t c
+    cdef int status
     for c in range(channels):
-        center[c] = mean[c]
-    if gradient_sums(x, g, center, rows, channels, sum, product, threads) < 0:
+        center[c] = numbers[c] = mean[c]
+        numbers[channels + c] = numbers[3 * channels + c] = 0
+        numbers[2 * channels + c] = gamma[c] * (1 / sqrt(variance[c] + epsilon))
+    if not training:
+        table = table_of(numbers, channels, <real>0)
+        if table == NULL:
+            return -1
+    status = gradient_sums(x, g, center, rows, channels, sum, product, table, out, threads, streamed)
+    free(table)
+    if status < 0:
         return -1
     for c in range(channels):
         inverse = 1 / sqrt(variance[c] + epsilon)
         dbeta[c] = <real>sum[c]
         dgamma[c] = <real>(product[c] * inverse) if rows > 0 else 0
-        table[c] = center[c]
-        table[channels + c] = product[c] * inverse * inverse / rows
-        table[2 * channels + c] = gamma[c] * inverse
-        table[3 * channels + c] = sum[c] / rows
-    return per_element(x if training else <const real*>NULL, g, table, out, rows, channels, threads)
+        numbers[channels + c] = product[c] * inverse * inverse / rows
+        numbers[3 * channels + c] = sum[c] / rows
+    if not training:
+        return 0
+    table = table_of(numbers, channels, <real>0)
+    if table == NULL:
+        return -1
+    status = per_element(x, g, table, out, rows, channels, threads, streamed)
+    free(table)
+    return status
 
 
 cdef inline void updated(

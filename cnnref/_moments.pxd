@@ -7,7 +7,7 @@ accumulator for each. Sums of chunks are added in the order of the chunks.
 
 from libc.string cimport memcpy, memset
 
-from cnnref._isa cimport inlined
+from cnnref._isa cimport CNNREF_VECTOR_BYTES, inlined
 from cnnref._prefetch cimport ask
 from cnnref._types cimport multiply_add, real
 
@@ -62,36 +62,58 @@ cdef inline inlined add_together(
             others[c] = other
 
 
-cdef inline inlined add_block(
-    const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t step, double* sums, double* others
+cdef inline inlined add_half(
+    Term term, const real* x, const real* g, const double* center, double* sums, double* others
 ) noexcept nogil:
-    """PRODUCT of `rows` rows for 2 HALF columns, whose accumulators stay in registers: only constants index them."""
+    """Add one row of HALF columns."""
+    cdef Py_ssize_t lane
+    for lane in range(HALF):
+        if term == VALUE:
+            sums[lane] += x[lane]
+        elif term == SQUARE:
+            sums[lane] = multiply_add(x[lane] - center[lane], x[lane] - center[lane], sums[lane])
+        else:
+            sums[lane] = multiply_add(<double>g[lane], x[lane] - center[lane], sums[lane])
+    if term == PRODUCT:
+        for lane in range(HALF):
+            others[lane] += g[lane]
+
+
+cdef inline inlined add_block(
+    Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t step, double* sums,
+    double* others
+) noexcept nogil:
+    """Add `rows` rows of 2 HALF columns, whose accumulators stay in registers: only constants index them."""
     cdef double[HALF] low
     cdef double[HALF] high
     cdef double[HALF] other_low
     cdef double[HALF] other_high
     cdef Py_ssize_t row, lane
     for lane in range(HALF):
-        low[lane], other_low[lane] = sums[lane], others[lane]
+        low[lane] = sums[lane]
     for lane in range(HALF):
-        high[lane], other_high[lane] = sums[HALF + lane], others[HALF + lane]
+        high[lane] = sums[HALF + lane]
+    if term == PRODUCT:
+        for lane in range(HALF):
+            other_low[lane] = others[lane]
+        for lane in range(HALF):
+            other_high[lane] = others[HALF + lane]
     for row in range(rows):
-        foresee(x + row * step, 2 * HALF)
-        foresee(g + row * step, 2 * HALF)
-        for lane in range(HALF):
-            low[lane] = multiply_add(<double>g[row * step + lane], x[row * step + lane] - center[lane], low[lane])
-        for lane in range(HALF):
-            other_low[lane] += g[row * step + lane]
-        for lane in range(HALF):
-            high[lane] = multiply_add(
-                <double>g[row * step + HALF + lane], x[row * step + HALF + lane] - center[HALF + lane], high[lane]
-            )
-        for lane in range(HALF):
-            other_high[lane] += g[row * step + HALF + lane]
+        if term != SQUARE:  # the second reading
+            foresee(x + row * step, 2 * HALF)
+        if term == PRODUCT:
+            foresee(g + row * step, 2 * HALF)
+        add_half(term, x + row * step, g + row * step, center, low, other_low)
+        add_half(term, x + row * step + HALF, g + row * step + HALF, center + HALF, high, other_high)
     for lane in range(HALF):
-        sums[lane], others[lane] = low[lane], other_low[lane]
+        sums[lane] = low[lane]
     for lane in range(HALF):
-        sums[HALF + lane], others[HALF + lane] = high[lane], other_high[lane]
+        sums[HALF + lane] = high[lane]
+    if term == PRODUCT:
+        for lane in range(HALF):
+            others[lane] = other_low[lane]
+        for lane in range(HALF):
+            others[HALF + lane] = other_high[lane]
 
 
 cdef inline inlined add_rows(
@@ -100,10 +122,11 @@ cdef inline inlined add_rows(
 ) noexcept nogil:
     """Add `rows` rows of `step` values to as many accumulators: all values of a few rows at a time, as they lie in memory."""
     cdef Py_ssize_t row = 0, block, at
-    if term == PRODUCT and step <= 4 * HALF and step % (2 * HALF) == 0:
+    # Of values and squares the other instruction sets have too few registers.
+    if (term == PRODUCT or CNNREF_VECTOR_BYTES == 64) and step <= 4 * HALF and step % (2 * HALF) == 0:
         for block in range(step // (2 * HALF)):
             at = block * 2 * HALF
-            add_block(x + at, g + at, center + at, rows, step, sums + at, others + at)
+            add_block(term, x + at, g + at, center + at, rows, step, sums + at, others + at)
         return
     if term == PRODUCT and real is double:
         # Of more rows at a time the compiler cannot tell that they do not lie among the accumulators.
@@ -122,13 +145,25 @@ cdef inline inlined add_rows(
         row += 1
 
 
+cdef inline inlined fold(double* sums, Py_ssize_t width) noexcept nogil:
+    """`add_up`; inlined with constants."""
+    cdef Py_ssize_t c
+    for c in range(4 * width):
+        sums[c] += sums[c + 4 * width]
+    for c in range(2 * width):
+        sums[c] += sums[c + 2 * width]
+    for c in range(width):
+        sums[c] += sums[c + width]
+
+
 cdef inline void add_up(double* sums, Py_ssize_t width) noexcept nogil:
     """LANES accumulators of `width` channels pairwise, into the first."""
-    cdef Py_ssize_t half = LANES // 2, c
-    while half > 0:
-        for c in range(half * width):
-            sums[c] += sums[c + half * width]
-        half = half // 2
+    if width == 8:
+        fold(sums, 8)
+    elif width == 16:
+        fold(sums, 16)
+    else:
+        fold(sums, width)
 
 
 cdef inline void narrow_sums(

@@ -9,6 +9,9 @@ from cnnref._half cimport half, narrowed, widened
 from cnnref._stream cimport BUFFER, DOUBLES, LINE, past_caches, settle, stream, until_line
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
+cdef enum:
+    MOVED = 1  # operations for each element that is hardly more than moved
+
 # ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
 ctypedef void (*kernel_f)(
     int function, const float* z, const float* da, float* out, Py_ssize_t n, double option
@@ -74,7 +77,10 @@ cdef inline ndarray run(
     cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
     cdef void* out_data = cnp.PyArray_DATA(out)
     cdef bint is_single = single(z)
-    cdef bint streamed = past_caches(<double>cnp.PyArray_NBYTES(z) * (2 if da is None else 3), threads)
+    # Stores are hidden behind longer computations, and streaming ones less well.
+    cdef bint streamed = work <= MOVED and past_caches(
+        <double>cnp.PyArray_NBYTES(z) * (2 if da is None else 3), threads
+    )
     if brief(n * work):
         run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
         return out

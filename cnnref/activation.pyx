@@ -15,7 +15,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from cnnref._check_elements cimport check_activation, check_activation_backward
-from cnnref._elementary cimport exp_nonpositive
+from cnnref._elementary cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f, exp_nonpositive
 from cnnref._pointwise cimport run
 from cnnref._types cimport magnitude, multiply_add, real
 
@@ -32,11 +32,24 @@ cdef enum Function:
 cdef double EXP_WORK = 8  # operations for each element, as `team_size` counts them
 
 
+cdef inline real masked(real a, real mask) noexcept nogil:
+    """The bits of `a` that `mask` has: 0 where it is 0.
+
+    With a mask that the compiler does not know, `a` is read in any case: a read under a mask of the processor's, as
+    the compiler makes of ``0 if z <= 0 else a``, waits for `z`, which took a quarter longer from memory.
+    """
+    if real is float:
+        return cnnref_float_f(cnnref_bits_f(a) & cnnref_bits_f(mask))
+    else:
+        return cnnref_float_d(cnnref_bits_d(a) & cnnref_bits_d(mask))
+
+
 cdef void apply(
     int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
 ) noexcept nogil:
-    """``out = function(z)``, or ``da * function'(z)``."""
+    """``out = function(z)``, or ``da * function'(z)``; `option` is 0."""
     cdef Py_ssize_t i
+    cdef real nothing = <real>option
     cdef real t, s
     if function == SIGMOID:
         for i in range(n):
@@ -52,8 +65,8 @@ cdef void apply(
             out[i] = <real>0 if z[i] < 0 else z[i]
     elif function == RELU_GRADIENT:
         for i in range(n):
-            t = da[i]  # read in any case: a read under a mask waits for the one before it
-            out[i] = <real>0 if z[i] <= 0 else t
+            t = da[i]
+            out[i] = masked(t, nothing) if z[i] <= 0 else t
     elif function == POST_SIGMOID_GRADIENT:
         for i in range(n):
             t = exp_nonpositive(-magnitude(z[i]))
@@ -62,7 +75,7 @@ cdef void apply(
     else:
         for i in range(n):
             t = da[i]
-            out[i] = <real>0 if z[i] < 0 else t
+            out[i] = masked(t, nothing) if z[i] < 0 else t
 
 
 cdef double work(Function function) noexcept:
