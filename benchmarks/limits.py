@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _KEPT = "; PyTorch reads what its forward pass kept"
-_MEMORY = "nothing is computed: both write at the speed of memory, and of the pages of a new result"
+_MEMORY = "nothing is computed: both read and write at the speed of the cache or memory that holds the arrays"
 _NORMAL = (
     "the normal distribution within 6 ULP down to subnormal results, 30 cycles for 16 float32 in cache;"
     " PyTorch's 1 + erf loses its digits below zero"
@@ -54,7 +54,7 @@ LIMITS: dict[str, str] = {
     " kept small too",
     "sigmoid/": "an exponential and a division for each element, as in PyTorch",
     "batch_norm_backward/": "products and sums in double for both dtypes, in an order that the shape fixes;"
-    " then the gradient is read again",
+    " in training the gradient is then read again",
     "batch_norm_forward/": "means and variances in double for both dtypes, each chunk read twice in cache;"
     " then the images are read again",
     **{

@@ -9,6 +9,9 @@ for one array read and one written, and for two read and one written:
     24              1.1, 1.2        0.6-0.8, 0.8-1.2
     30, 32          1.3, 1.2        0.8-0.9, 1.2
     48, 64          1.3, 1.2        1.3, 1.2
+
+A reader who comes at once pays for it where part of the result would have stayed: 16 MiB, written with as much read
+twice, were then read in 0.24 ms after plain stores and 0.43 ms after streaming ones.
 """
 
 from cnnref._limits import last_level_cache
