@@ -11,7 +11,7 @@ from cnnref._correlate cimport bias_from, correlate
 from cnnref._hyper cimport Axis
 from cnnref._grouped cimport at_once, correlate_groups
 from cnnref._lane_correlate cimport Part
-from cnnref._narrow cimport all_finite
+from cnnref._narrow cimport MOST_NARROW, all_finite, correlate_narrow, is_narrow
 from cnnref._panels cimport Matrix
 from cnnref._phase cimport Phase, covers, phase, phases
 from cnnref._plan cimport Correlation, multiplications
@@ -131,6 +131,7 @@ cdef inline int backward_input(
     cdef Py_ssize_t rows = phases(&s.h), columns = 1 if joined(s, b != NULL) else phases(&s.w)
     cdef Part parts[MOST_PARTS]
     cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups) and finite(s, W)
+    cdef bint together = whole or s.n_C_prev // s.groups <= MOST_NARROW
     if not covers(&s.h) or not covers(&s.w):
         # The pixels that no tap touches.
         if b == NULL:
@@ -141,20 +142,38 @@ cdef inline int backward_input(
                     dA_prev[pixel * s.n_C_prev + j] = <real>0 + b[j]
     for number in range(rows * columns):
         parts[count] = phase_part(
-            s, whole, phase(&s.h, number // columns), phase(&s.w, number % columns), b != NULL, rows * columns > 1
+            s, whole, phase(&s.h, number // columns), phase(&s.w, number % columns), b != NULL,
+            together and rows * columns > 1,
         )
         count += 1
-        if whole and count < MOST_PARTS and number + 1 < rows * columns:
+        if together and count < MOST_PARTS and number + 1 < rows * columns:
             continue
         if whole:
             if correlate_groups(parts, count, dZ, parts[0].plan.channels, W, b, dA_prev) < 0:
                 return -1
         else:
             for group in range(s.groups):
-                if correlate_group(parts, group, parts[0].plan.channels, dZ, W, b, dA_prev) < 0:
+                if correlate_phases(parts, count, group, dZ, W, b, dA_prev) < 0:
                     return -1
         count = 0
     return 0
+
+
+cdef inline int correlate_phases(
+    Part* parts, Py_ssize_t count, Py_ssize_t group, const real* dZ, const real* W, const real* b, real* dA_prev
+) noexcept nogil:
+    """One group of some phases, together where they have few columns."""
+    cdef Py_ssize_t channels = parts[0].plan.channels, first = group * parts[0].plan.columns, i
+    cdef int status = 1
+    if count > 1 and is_narrow(parts, count, <real>0):
+        status = correlate_narrow(
+            parts, count, dZ + group * channels, W + group * channels, bias_from(b, first), dA_prev + first
+        )
+    for i in range(count if status > 0 else 0):
+        status = correlate_group(parts + i, group, channels, dZ, W, b, dA_prev)
+        if status < 0:
+            break
+    return status
 
 
 cdef inline Correlation phase_plan(const Shape* s, bint whole, const Phase* h, const Phase* w) noexcept nogil:
@@ -183,9 +202,9 @@ cdef inline Correlation phase_plan(const Shape* s, bint whole, const Phase* h, c
 
 
 cdef inline Part phase_part(
-    const Shape* s, bint whole, Phase h, Phase w, bint biased, bint several
+    const Shape* s, bint whole, Phase h, Phase w, bint biased, bint together
 ) noexcept nogil:
-    """The pixels of one phase, of `several` or the only one; the taps are taken in reverse."""
+    """The pixels of one phase, taken `together` with others or not; the taps are taken in reverse."""
     cdef Part part
     cdef Py_ssize_t tap_size
     part.plan = phase_plan(s, whole, &h, &w)
@@ -199,7 +218,7 @@ cdef inline Part phase_part(
     if joined(s, biased):
         part.plan.columns *= s.w.f
         part.plan.sharing = part.plan.columns
-    if not (whole and several):  # those that are taken together have the same images
+    if not together:  # those that are have the same images
         join_samples(&part.plan)
     return part
 

@@ -30,7 +30,8 @@ from cnnref._blocks cimport (
 from cnnref._box_tiles cimport fill_box, multiply_box
 from cnnref._boxes cimport Box, Boxes, allocate_boxes, free_boxes, place_boxes
 from cnnref._memory cimport allocate
-from cnnref._narrow cimport all_finite, is_narrow, narrow_filters, narrow_share
+from cnnref._lane_correlate cimport Part
+from cnnref._narrow cimport correlate_narrow, is_narrow
 from cnnref._panels cimport Matrix, pack, padded_columns
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
@@ -191,12 +192,9 @@ cdef inline int columns_share(
 
 cdef inline int work_share(
     const Correlation* plan, const Cut* cut, const real* images, const Matrix* place, const real* matrix,
-    const real* packed, const real* filters, bint narrow, const real* bias, real* out, int member, int team,
-    const int* watched,
+    const real* packed, const real* bias, real* out, int member, int team, const int* watched,
 ) noexcept nogil:
-    """The part of thread `member` of `team`, by the kernel for few columns where `narrow`, with its `filters`."""
-    if narrow:
-        return narrow_share(plan, images, filters, bias, out, member, team, watched)
+    """The part of thread `member` of `team`."""
     if by_columns(plan, team, <real>0):
         return columns_share(plan, images, place, matrix, bias, out, member, team, watched)
     return correlate_share(plan, cut, images, place, matrix, packed, bias, out, member, team, watched)
@@ -216,32 +214,30 @@ cdef inline int correlate(
     cdef Cut cut
     cdef real* memory = NULL
     cdef const real* packed = NULL
-    cdef bint narrow
+    cdef Part part
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
         return 0
-    narrow = is_narrow(plan)
-    if narrow:
-        memory = <real*>allocate(depth * plan.columns, sizeof(real))
+    part.plan = plan[0]
+    part.place = place[0]
+    part.matrix = part.out = 0
+    if is_narrow(&part, 1, <real>0):
+        failed = correlate_narrow(&part, 1, images, matrix, bias, out)
+        if failed <= 0:
+            return failed
+        failed = 0
+    cut = cut_work(plan, team, <real>0)
+    if cut.blocks > 1 and depth > 0 and not by_columns(plan, team, <real>0):
+        memory = <real*>allocate(padded_columns(plan.columns, <real>0) * depth, sizeof(real))
         if memory == NULL:
             return -1
-        narrow_filters(plan, place, matrix, memory)
-        narrow = all_finite(memory, depth * plan.columns)
-    if not narrow:
-        free(memory)
-        memory = NULL
-        cut = cut_work(plan, team, <real>0)
-        if cut.blocks > 1 and depth > 0 and not by_columns(plan, team, <real>0):
-            memory = <real*>allocate(padded_columns(plan.columns, <real>0) * depth, sizeof(real))
-            if memory == NULL:
-                return -1
-            pack_all(plan, place, matrix, memory, watched)
-            packed = memory
+        pack_all(plan, place, matrix, memory, watched)
+        packed = memory
     if team == 1:
-        failed = -work_share(plan, &cut, images, place, matrix, packed, memory, narrow, bias, out, 0, 1, watched)
+        failed = -work_share(plan, &cut, images, place, matrix, packed, bias, out, 0, 1, watched)
     else:
         for member in prange(team, num_threads=team, schedule="static", chunksize=1):
             failed += -work_share(
-                plan, &cut, images, place, matrix, packed, memory, narrow, bias, out, member, team, watched
+                plan, &cut, images, place, matrix, packed, bias, out, member, team, watched
             )
     free(memory)
     return -1 if failed else 0

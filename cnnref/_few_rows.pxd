@@ -1,4 +1,4 @@
-"""The register tiles of three and four rows, as wide as the widest tile: the ends of other tiles, and most of ``_narrow.pxd``.
+"""The register tiles of three and four rows, as wide as the widest tile: the ends of other tiles.
 
 As the tiles of ``_tile.pxd``, but the vectors of a step are loaded in the step before. Where no more than three rows use a
 vector the compiler would load it for each of them, and a vector that crosses a cache line, as those of windows do, takes two

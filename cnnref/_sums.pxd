@@ -15,6 +15,7 @@ from cnnref._lane_sums cimport lane_sums
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, cut_batch, outer_sums
 from cnnref._plan cimport Correlation, in_place, mixed
+from cnnref._twins cimport are_twins, twin_sums
 from cnnref._types cimport real
 from cnnref.threads cimport watch
 
@@ -80,6 +81,8 @@ cdef inline int sum_some(
     Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """One group's sums by the kernel for `plan`; taps are not divided where channels do not mix."""
+    if mixed(plan) and to_tap - from_tap == taps_of(plan) and are_twins(plan, <real>0):
+        return twin_sums(plan, cut, images, dZ, group, dW, dW_step, db, watched)
     if mixed(plan):
         return outer_sums(plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, db, watched)
     return lane_sums(plan, cut, images, dZ, group, dW, dW_step, db, watched)
