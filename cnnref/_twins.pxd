@@ -43,7 +43,7 @@ cdef inline bint are_twins(const Correlation* plan, real kind) noexcept nogil:
     """Whether this module's kernel is the one for all taps of `plan`."""
     cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
     return (
-        CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and plan.columns <= TWIN and plan.channels < 32
+        CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and plan.columns <= TWIN and 0 < plan.channels < 32
         and plan.dilation_w == 1 and 2 * min(twin_taps(plan, 3), twin_taps(plan, 5)) <= 3 * taps
     )
 
