@@ -14,7 +14,6 @@ LIMITS: dict[str, str] = {
     "conv_single_step/window": "one chain of 25,088 dependent multiply-adds, 4 cycles each: 23 us at 4.4 GHz",
     "conv_forward/resnet-5": "PyTorch's filters are packed before the clock starts, ours in every call,"
     " for 196 pixels only",
-    "conv_transpose_forward/dcgan-32-128-3": "3 columns fill 3 of the 8 values of a vector",
     "global_average_pool_forward/": "sums in double for both dtypes, in an order that the shape fixes:"
     " each vector of float32 is two of sums",
     "conv_forward/mobilenet-112-dw32-s1": "13 MB go in and out for 14 million multiply-adds: both are as fast"
