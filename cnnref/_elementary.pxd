@@ -1,13 +1,14 @@
 """exp and log from correctly rounded operations alone, so that every build gives the same bits.
 
-``exp`` and ``log`` have no branch and call nothing, so that the compiler vectorises their loops. Errors: exp below
-0.99 ULP in float32 and 1.02 ULP in float64, log below 0.53 ULP in float64 (sampled);
+``exp`` and ``log`` have no branch and call nothing. ``_exp_lanes.pxd`` has ``exp`` for several vectors at a time, with the
+same bits. Errors: exp below 0.99 ULP in float32 and 1.09 ULP in float64, log below 0.53 ULP in float64 (sampled);
 overflow, underflow and subnormal results are those of the exact value rounded within the same error.
 
-Method of ``exp``: ``x = k ln 2 + r`` with ``|r| <= ln(2) / 2``. ``k ln2_high`` is subtracted exactly by one fused
-multiply-add, ``k ln2_low`` by another. ``e^r = 1 + (r + r^2 q(r))``, where the coefficients of q interpolate
-``(e^r - 1 - r) / r^2`` at Chebyshev points in 60 digits, rounded to the dtype; they leave a relative error of 2^-30
-(float32) and 2^-61 (float64).
+Method of ``exp``: ``x = k ln(2)/16 + r`` with ``|r| <= ln(2)/32``. ``k ln2_high/16`` is subtracted exactly by one fused
+multiply-add, ``k ln2_low/16`` by another. ``e^x = 2^(k/16) + 2^(k/16) (r + r^2 q(r))``: the power has its fraction from a
+table (``_powers.pxd``), and q, of degree 1 (float32) or 4 (float64), interpolates ``(e^r - 1 - r) / r^2`` where the
+largest error of the whole is smallest, 2^-29.2 and 2^-56.3. Tang 1989, "Table-driven implementation of the
+exponential function in IEEE floating-point arithmetic".
 
 Method of ``log``: ``x = 2^k m`` with m around 1, ``log m = 2 atanh(s)``, ``s = (m - 1) / (m + 1)``, by the series
 of atanh as far as s^21; the quotient's and the sum's rounding errors are kept.
@@ -16,105 +17,108 @@ of atanh as far as s^21; the quotient's and the sum's rounding errors are kept.
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from cnnref._powers cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f, entry, power
 from cnnref._types cimport multiply_add, real
 
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-    static inline uint32_t cnnref_bits_f(float x) { uint32_t n; memcpy(&n, &x, sizeof n); return n; }
-    static inline uint64_t cnnref_bits_d(double x) { uint64_t n; memcpy(&n, &x, sizeof n); return n; }
-    static inline float cnnref_float_f(uint32_t n) { float x; memcpy(&x, &n, sizeof x); return x; }
-    static inline double cnnref_float_d(uint64_t n) { double x; memcpy(&x, &n, sizeof x); return x; }
-    """
-    uint32_t cnnref_bits_f(float x) noexcept nogil
-    uint64_t cnnref_bits_d(double x) noexcept nogil
-    float cnnref_float_f(uint32_t n) noexcept nogil
-    double cnnref_float_d(uint64_t n) noexcept nogil
 
-
-cdef inline real shifter(real x) noexcept nogil:
-    """1.5 * 2^23 or 1.5 * 2^52: adding it leaves an integer in the lowest bits."""
+cdef inline real shifter(real x, const int exponent) noexcept nogil:
+    """1.5 * 2^23 or 1.5 * 2^52: adding it leaves an integer in the lowest bits; here one that is ``16 exponent`` more."""
     if real is float:
-        return 12582912.0
+        return <real>12582912.0 + 16 * exponent
     else:
-        return 6755399441055744.0
+        return <real>6755399441055744.0 + 16 * exponent
 
 
-cdef inline real power_of_two(real shifted, int offset) noexcept nogil:
-    """``2^(k + offset)`` for ``shifted = k + shifter``."""
+cdef inline real sixteenths(real x, real shift) noexcept nogil:
+    """The integer closest to ``16 x / ln 2``, plus `shift`."""
+    return multiply_add(x, <real>23.083120654223414, shift)
+
+
+cdef inline real reduced(real x, real k) noexcept nogil:
+    """``x - k ln(2) / 16``."""
+    cdef real r
     if real is float:
-        return cnnref_float_f((cnnref_bits_f(shifted) + <uint32_t>(127 + offset)) << 23)
+        r = multiply_add(-k, <real>0.043321698904037476, x)
+        return multiply_add(k, <real>1.190408937473605e-10, r)
     else:
-        return cnnref_float_d((cnnref_bits_d(shifted) + <uint64_t>(1023 + offset)) << 52)
+        r = multiply_add(-k, <real>0.04332169878499658, x)
+        return multiply_add(-k, <real>1.4494042586539372e-18, r)
 
 
-cdef inline real expm1_reduced(real x, real k) noexcept nogil:
-    """``exp(x - k ln 2) - 1``, between sqrt(1/2) - 1 and sqrt(2) - 1.
-
-    The polynomial is summed in pairs of terms, pairs of pairs, and so on: a chain of one term after the other
-    would take twice as long.
-    """
-    cdef real r, r2, r4, low, high, q
+cdef inline real expm1_reduced(real r) noexcept nogil:
+    """``e^r - 1`` for ``|r| <= ln(2) / 32``."""
+    cdef real r2 = r * r, low, high
     if real is float:
-        r = multiply_add(-k, <real>0.693147182464599609375, x)
-        r = multiply_add(k, <real>1.904654323148236e-09, r)
+        low = multiply_add(<real>0.16666990518569946, r, <real>0.5000162124633789)
+        return multiply_add(low, r2, r)
     else:
-        r = multiply_add(-k, <real>0.693147180559945286226763982995, x)
-        r = multiply_add(-k, <real>2.3190468138462996e-17, r)
-    r2 = r * r
+        low = multiply_add(<real>0.16666666664417829, r, <real>0.5)
+        high = multiply_add(<real>0.008333471924439253, r, <real>0.04166666666385563)
+        high = multiply_add(<real>0.0013889062127513245, r2, high)
+        return multiply_add(multiply_add(high, r2, low), r2, r)
+
+
+cdef inline real least_exponent(real like) noexcept nogil:
+    """Below this nothing is left of exp."""
     if real is float:
-        low = multiply_add(<real>0.1666666716337204, r, <real>0.5)
-        high = multiply_add(<real>0.00833331048488617, r, <real>0.04166646674275398)
-        q = multiply_add(<real>0.00019890980911441147, r, <real>0.0013933641603216529)
-        q = multiply_add(multiply_add(q, r2, high), r2, low)
+        return -105
     else:
-        r4 = r2 * r2
-        q = multiply_add(<real>2.5105206475334834e-08, r, <real>2.7557273661174726e-07)
-        q = multiply_add(<real>2.091467944897855e-09, r2, q)
-        high = multiply_add(<real>2.75572554255029e-06, r, <real>2.4801587325533502e-05)
-        low = multiply_add(<real>0.00019841269874800683, r, <real>0.0013888888888883752)
-        q = multiply_add(q, r4, multiply_add(high, r2, low))
-        high = multiply_add(<real>0.008333333333326141, r, <real>0.04166666666666667)
-        low = multiply_add(<real>0.1666666666666667, r, <real>0.5)
-        q = multiply_add(q, r4, multiply_add(high, r2, low))
-    return multiply_add(r2, q, r)
+        return -747
 
 
-cdef inline real times_power(real p, real power) noexcept nogil:
-    """``(1 + p) * power`` for a power of two: rounded once."""
-    return multiply_add(p, power, power)
+cdef inline real power_of_two(real shifted) noexcept nogil:
+    """``2^k`` for ``shifted = k + shifter``."""
+    if real is float:
+        return cnnref_float_f((cnnref_bits_f(shifted) + <uint32_t>127) << 23)
+    else:
+        return cnnref_float_d((cnnref_bits_d(shifted) + <uint64_t>1023) << 52)
+
+
+cdef inline real exp_times(real x, const int exponent) noexcept nogil:
+    """``e^x 2^exponent``, where that is neither subnormal nor too large."""
+    cdef real shift = shifter(x, exponent)
+    cdef real number = sixteenths(x, shift)
+    cdef real factor = power(entry(number), number)
+    return multiply_add(expm1_reduced(reduced(x, number - shift)), factor, factor)
+
+
+cdef inline real within_exp(real x) noexcept nogil:
+    """`x`, or the closest number where e^x is as good as 0 or infinite; NaN stays."""
+    cdef real least = least_exponent(x), most
+    if real is float:
+        most = 89
+    else:
+        most = 710
+    x = least if x < least else x
+    return most if x > most else x
+
+
+cdef inline real half_exponent(real k, real shift) noexcept nogil:
+    """About half the exponent of ``2^(k/16)``, plus `shift`: in two steps, a subnormal result is rounded once."""
+    return multiply_add(k, <real>0.03125, shift)
+
+
+cdef inline real other_half(real k, real half, real shift) noexcept nogil:
+    """What is left of k, plus `shift`."""
+    return multiply_add(half - shift, <real>-16, k) + shift
 
 
 cdef inline real exp(real x) noexcept nogil:
     """e^x; inf above the largest, 0 below the smallest number, NaN for NaN."""
-    cdef real shift = shifter(x), shifted, half, k, least, most
-    if real is float:
-        least, most = -105, 89
-    else:
-        least, most = -747, 710
-    x = least if x < least else x  # NaN passes both
-    x = most if x > most else x
-    shifted = multiply_add(x, <real>1.442695040888963407, shift)
-    k = shifted - shift
-    half = multiply_add(k, <real>0.5, shift)  # in two steps, so that a subnormal result is rounded once
-    shifted = (k - (half - shift)) + shift
-    return times_power(expm1_reduced(x, k), power_of_two(half, 0)) * power_of_two(shifted, 0)
+    cdef real shift = shifter(x, 0), bounded = within_exp(x), k = sixteenths(bounded, shift) - shift
+    cdef real half = half_exponent(k, shift), number = other_half(k, half, shift)
+    cdef real factor = power(entry(number), number)
+    return multiply_add(expm1_reduced(reduced(bounded, k)), factor, factor) * power_of_two(half)
 
 
 cdef inline real exp_nonpositive(real x) noexcept nogil:
     """e^x for ``x <= 0`` or NaN: the bits of ``exp``, sooner."""
-    cdef real shift = shifter(x), shifted, p
+    cdef real least = least_exponent(x)
+    x = least if x < least else x
     if real is float:
-        x = -105 if x < -105 else x
+        return exp_times(x, 64) * <real>5.421010862427522e-20  # 2^-64
     else:
-        x = -747 if x < -747 else x
-    shifted = multiply_add(x, <real>1.442695040888963407, shift)
-    p = expm1_reduced(x, shifted - shift)
-    if real is float:
-        return times_power(p, power_of_two(shifted, 64)) * <real>5.421010862427522e-20  # 2^-64
-    else:
-        return times_power(p, power_of_two(shifted, 512)) * <real>7.458340731200207e-155  # 2^-512
+        return exp_times(x, 512) * <real>7.458340731200207e-155  # 2^-512
 
 
 cdef inline double log(double x) noexcept nogil:

@@ -10,23 +10,17 @@ a <= 16) and 2^-60 (float64, K = 5, a <= 40). The substitution is that of Shephe
 approximation of (1 + 2x) exp(x^2) erfc x".
 """
 
-from cnnref._elementary cimport expm1_reduced, power_of_two, shifter, times_power
+from cnnref._exp_lanes cimport MOST_LANES, exp_times_lanes, horner, lanes
+from cnnref._isa cimport inlined
 from cnnref._types cimport multiply_add, real
 
 
-cdef inline real exp_times(real x, int exponent) noexcept nogil:
-    """``e^x 2^exponent``, where that is neither subnormal nor too large."""
-    cdef real shift = shifter(x)
-    cdef real shifted = multiply_add(x, <real>1.442695040888963407, shift)
-    return times_power(expm1_reduced(x, shifted - shift), power_of_two(shifted, exponent))
-
-
-cdef inline real exp_scaled(real x) noexcept nogil:
+cdef inline inlined exp_scaled(const real* x, real* out) noexcept nogil:
     """``e^x 2^96`` (float32, x from -150 to 0) or ``e^x 2^512`` (float64, x from -1000 to 0), never subnormal."""
     if real is float:
-        return exp_times(x, 96)
+        exp_times_lanes(x, out, 96)
     else:
-        return exp_times(x, 512)
+        exp_times_lanes(x, out, 512)
 
 
 cdef inline real unscale(real like) noexcept nogil:
@@ -53,68 +47,88 @@ cdef inline real tail_end(real like) noexcept nogil:
         return 40
 
 
-cdef inline real density(real a) noexcept nogil:
+cdef inline inlined densities(const real* a, real* p) noexcept nogil:
     """``exp(-a^2/2)``, scaled as by `exp_scaled`, for `a` from 0 to `tail_end`."""
-    cdef real half = <real>0.5 * a
-    cdef real square = half * a
-    cdef real power = exp_scaled(-square)
-    return multiply_add(-power, multiply_add(half, a, -square), power)
+    cdef real[MOST_LANES] exponent
+    cdef int i
+    for i in range(lanes(<real>0)):
+        exponent[i] = -(<real>0.5 * a[i] * a[i])
+    exp_scaled(exponent, p)
+    for i in range(lanes(<real>0)):
+        p[i] = multiply_add(-p[i], multiply_add(<real>0.5 * a[i], a[i], exponent[i]), p[i])
 
 
-cdef inline real ratio(real a) noexcept nogil:
+cdef inline inlined ratios(const real* a, real* p) noexcept nogil:
     """The tail beyond `a` deviations divided by ``exp(-a^2/2)``, for `a` from 0 to `tail_end`."""
-    cdef real constant, sum, inverse, lost, t, p
+    cdef real[MOST_LANES] inverse
+    cdef real[MOST_LANES] lost
+    cdef real[MOST_LANES] t
+    cdef real[MOST_LANES] t2
+    cdef real[MOST_LANES] even  # powers of the polynomial: one chain would wait for its own results
+    cdef real[MOST_LANES] odd
+    cdef real constant, sum
+    cdef int i
     if real is float:
         constant = 4
     else:
         constant = 5
-    sum = a + constant
-    inverse = <real>1 / sum
+    for i in range(lanes(<real>0)):
+        inverse[i] = <real>1 / (a[i] + constant)
     # What the sum and the quotient lose, relatively.
-    lost = multiply_add(-inverse, sum, <real>1) - inverse * (a - (sum - constant))
-    t = multiply_add(<real>-2 * constant, inverse, <real>1)
-    t = multiply_add(<real>-2 * constant * inverse, lost, t)
+    for i in range(lanes(<real>0)):
+        sum = a[i] + constant
+        lost[i] = multiply_add(-inverse[i], sum, <real>1) - inverse[i] * (a[i] - (sum - constant))
+    for i in range(lanes(<real>0)):
+        t[i] = multiply_add(<real>-2 * constant, inverse[i], <real>1)
+    for i in range(lanes(<real>0)):
+        t[i] = multiply_add(<real>-2 * constant * inverse[i], lost[i], t[i])
+    for i in range(lanes(<real>0)):
+        t2[i] = t[i] * t[i]
     if real is float:
-        p = <real>1.5655059542041272e-05
-        p = multiply_add(p, t, <real>-1.3792911886412185e-05)
-        p = multiply_add(p, t, <real>-0.00021723620011471212)
-        p = multiply_add(p, t, <real>0.00014510292385239154)
-        p = multiply_add(p, t, <real>0.0016270691994577646)
-        p = multiply_add(p, t, <real>-0.0034837762359529734)
-        p = multiply_add(p, t, <real>-0.007539769634604454)
-        p = multiply_add(p, t, <real>0.06039716675877571)
-        p = multiply_add(p, t, <real>-0.18652187287807465)
-        p = multiply_add(p, t, <real>0.38713738322257996)
-        p = multiply_add(p, t, <real>-0.607896625995636)
-        p = multiply_add(p, t, <real>0.7552851438522339)
+        for i in range(lanes(<real>0)):
+            odd[i], even[i] = <real>1.5655059542041272e-05, <real>-1.3792911886412185e-05
+        horner(odd, t2, <real>-0.00021723620011471212)
+        horner(even, t2, <real>0.00014510292385239154)
+        horner(odd, t2, <real>0.0016270691994577646)
+        horner(even, t2, <real>-0.0034837762359529734)
+        horner(odd, t2, <real>-0.007539769634604454)
+        horner(even, t2, <real>0.06039716675877571)
+        horner(odd, t2, <real>-0.18652187287807465)
+        horner(even, t2, <real>0.38713738322257996)
+        horner(odd, t2, <real>-0.607896625995636)
+        horner(even, t2, <real>0.7552851438522339)
     else:
-        p = <real>-1.9750205117389054e-11
-        p = multiply_add(p, t, <real>-4.215048810150002e-10)
-        p = multiply_add(p, t, <real>-1.1003514880321343e-09)
-        p = multiply_add(p, t, <real>2.380938735908965e-09)
-        p = multiply_add(p, t, <real>1.0732670653455705e-08)
-        p = multiply_add(p, t, <real>-8.83395147619223e-09)
-        p = multiply_add(p, t, <real>-7.012796329386927e-08)
-        p = multiply_add(p, t, <real>4.0453499469914684e-08)
-        p = multiply_add(p, t, <real>4.3632213903968043e-07)
-        p = multiply_add(p, t, <real>-3.347456433999717e-07)
-        p = multiply_add(p, t, <real>-2.7707520210893634e-06)
-        p = multiply_add(p, t, <real>3.979875146352331e-06)
-        p = multiply_add(p, t, <real>1.6681654735816092e-05)
-        p = multiply_add(p, t, <real>-4.976247516686963e-05)
-        p = multiply_add(p, t, <real>-5.9375811494585084e-05)
-        p = multiply_add(p, t, <real>0.0005448989960971598)
-        p = multiply_add(p, t, <real>-0.0007978693886321235)
-        p = multiply_add(p, t, <real>-0.0029933767622323353)
-        p = multiply_add(p, t, <real>0.020795066799200485)
-        p = multiply_add(p, t, <real>-0.06911863870685579)
-        p = multiply_add(p, t, <real>0.16502036617040983)
-        p = multiply_add(p, t, <real>-0.3135331566712881)
-        p = multiply_add(p, t, <real>0.495305615969976)
-        p = multiply_add(p, t, <real>-0.6653825028900568)
-        p = multiply_add(p, t, <real>0.769193049750063)
-    p = p * inverse
-    return multiply_add(p, lost, p)
+        for i in range(lanes(<real>0)):
+            even[i], odd[i] = <real>-1.9750205117389054e-11, <real>-4.215048810150002e-10
+        horner(even, t2, <real>-1.1003514880321343e-09)
+        horner(odd, t2, <real>2.380938735908965e-09)
+        horner(even, t2, <real>1.0732670653455705e-08)
+        horner(odd, t2, <real>-8.83395147619223e-09)
+        horner(even, t2, <real>-7.012796329386927e-08)
+        horner(odd, t2, <real>4.0453499469914684e-08)
+        horner(even, t2, <real>4.3632213903968043e-07)
+        horner(odd, t2, <real>-3.347456433999717e-07)
+        horner(even, t2, <real>-2.7707520210893634e-06)
+        horner(odd, t2, <real>3.979875146352331e-06)
+        horner(even, t2, <real>1.6681654735816092e-05)
+        horner(odd, t2, <real>-4.976247516686963e-05)
+        horner(even, t2, <real>-5.9375811494585084e-05)
+        horner(odd, t2, <real>0.0005448989960971598)
+        horner(even, t2, <real>-0.0007978693886321235)
+        horner(odd, t2, <real>-0.0029933767622323353)
+        horner(even, t2, <real>0.020795066799200485)
+        horner(odd, t2, <real>-0.06911863870685579)
+        horner(even, t2, <real>0.16502036617040983)
+        horner(odd, t2, <real>-0.3135331566712881)
+        horner(even, t2, <real>0.495305615969976)
+        horner(odd, t2, <real>-0.6653825028900568)
+        horner(even, t2, <real>0.769193049750063)
+    for i in range(lanes(<real>0)):
+        p[i] = multiply_add(odd[i], t[i], even[i])
+    for i in range(lanes(<real>0)):
+        p[i] = p[i] * inverse[i]
+    for i in range(lanes(<real>0)):
+        p[i] = multiply_add(p[i], lost[i], p[i])
 
 
 cdef inline real gated(real z, real size, real power, real scale) noexcept nogil:
@@ -126,19 +140,31 @@ cdef inline real gated(real z, real size, real power, real scale) noexcept nogil
     return quotient * scale if z < 0 else quotient
 
 
-cdef inline real silu(real z) noexcept nogil:
+cdef inline inlined silus(const real* z, real* out) noexcept nogil:
     """``z sigmoid(z)`` as ``z 2^-n / (2^-n + e^-z 2^-n)``, whose divisor neither overflows nor loses its digits."""
-    cdef real least, most, tiny, bounded, gated
-    cdef int n
+    cdef real[MOST_LANES] bounded
+    cdef real[MOST_LANES] power
+    cdef real least, most, tiny
+    cdef int i
     if real is float:
         # Above `most` the sigmoid is 1, below `least` nothing is left of the result.
-        most, least, n, tiny = 42, -110, 64, 5.421010862427522e-20
+        most, least, tiny = 42, -110, 5.421010862427522e-20  # 2^-64
     else:
-        most, least, n, tiny = 40, -752, 512, 7.458340731200207e-155
-    bounded = least if z < least else z
-    bounded = most if z > most else bounded
-    gated = bounded / (exp_times(-bounded, -n) + tiny) * tiny
-    return z if z > most else gated
+        most, least, tiny = 40, -752, 7.458340731200207e-155  # 2^-512
+    for i in range(lanes(<real>0)):
+        bounded[i] = least if z[i] < least else z[i]
+    for i in range(lanes(<real>0)):
+        bounded[i] = most if z[i] > most else bounded[i]
+    for i in range(lanes(<real>0)):
+        power[i] = -bounded[i]
+    if real is float:
+        exp_times_lanes(power, power, -64)
+    else:
+        exp_times_lanes(power, power, -512)
+    for i in range(lanes(<real>0)):
+        power[i] = bounded[i] / (power[i] + tiny) * tiny
+    for i in range(lanes(<real>0)):
+        out[i] = z[i] if z[i] > most else power[i]
 
 
 cdef inline real gate_slope(real z, real rise, real power, real scale) noexcept nogil:

@@ -15,8 +15,10 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from cnnref._check_elements cimport check_activation, check_activation_backward
-from cnnref._elementary cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f, exp_nonpositive
+from cnnref._exp_lanes cimport MOST_LANES, any_far, ask_ahead, exp_minus, lanes, last_lanes
+from cnnref._isa cimport apart, inlined, unlikely
 from cnnref._pointwise cimport run
+from cnnref._powers cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f
 from cnnref._types cimport magnitude, multiply_add, real
 
 cnp.import_array()
@@ -30,6 +32,47 @@ cdef enum Function:
     POST_RELU_GRADIENT
 
 cdef double EXP_WORK = 8  # operations for each element, as `team_size` counts them
+
+
+cdef inline inlined of_lanes(
+    const int function, const bint far, const real* z, const real* da, real* out
+) noexcept nogil:
+    """`apply` to `lanes` elements of a function that takes exp; `far` as for `exp_minus`, False to find out."""
+    cdef real[MOST_LANES] t
+    cdef real[MOST_LANES] s
+    cdef int i
+    ask_ahead(z)
+    if function != SIGMOID:
+        ask_ahead(da)
+    for i in range(lanes(<real>0)):
+        t[i] = magnitude(z[i])
+    if not far and unlikely(any_far(t)):
+        far_lanes(function, z, da, out)
+        return
+    exp_minus(t, t, far)
+    if function == SIGMOID_GRADIENT:
+        for i in range(lanes(<real>0)):
+            s[i] = t[i] / multiply_add(t[i], t[i] + <real>2, <real>1)
+    else:
+        for i in range(lanes(<real>0)):
+            s[i] = (t[i] if z[i] < 0 else <real>1) / (<real>1 + t[i])
+    if function == SIGMOID_GRADIENT:
+        for i in range(lanes(<real>0)):
+            s[i] = da[i] * s[i]
+    elif function == POST_SIGMOID_GRADIENT:
+        for i in range(lanes(<real>0)):
+            s[i] = da[i] * s[i] * (<real>1 - s[i])
+    for i in range(lanes(<real>0)):
+        out[i] = s[i]
+
+
+cdef apart far_lanes(int function, const real* z, const real* da, real* out) noexcept nogil:
+    if function == SIGMOID:
+        of_lanes(SIGMOID, True, z, da, out)
+    elif function == SIGMOID_GRADIENT:
+        of_lanes(SIGMOID_GRADIENT, True, z, da, out)
+    else:
+        of_lanes(POST_SIGMOID_GRADIENT, True, z, da, out)
 
 
 cdef inline real masked(real a, real mask) noexcept nogil:
@@ -48,34 +91,36 @@ cdef void apply(
     int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
 ) noexcept nogil:
     """``out = function(z)``, or ``da * function'(z)``; `option` is 0."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, step = lanes(<real>0), rest = n % step, whole = n - rest
     cdef real nothing = <real>option
-    cdef real t, s
-    if function == SIGMOID:
-        for i in range(n):
-            t = exp_nonpositive(-magnitude(z[i]))
-            out[i] = (t if z[i] < 0 else <real>1) / (<real>1 + t)
-    elif function == SIGMOID_GRADIENT:
-        for i in range(n):
-            t = exp_nonpositive(-magnitude(z[i]))
-            s = multiply_add(t, t + <real>2, <real>1)
-            out[i] = da[i] * (t / s)
-    elif function == RELU:
+    cdef real t
+    if function == RELU:
         for i in range(n):
             out[i] = <real>0 if z[i] < 0 else z[i]
-    elif function == RELU_GRADIENT:
+        return
+    if function == RELU_GRADIENT:
         for i in range(n):
             t = da[i]
             out[i] = masked(t, nothing) if z[i] <= 0 else t
-    elif function == POST_SIGMOID_GRADIENT:
-        for i in range(n):
-            t = exp_nonpositive(-magnitude(z[i]))
-            s = (t if z[i] < 0 else <real>1) / (<real>1 + t)
-            out[i] = da[i] * s * (<real>1 - s)
-    else:
+        return
+    if function == POST_RELU_GRADIENT:
         for i in range(n):
             t = da[i]
             out[i] = masked(t, nothing) if z[i] < 0 else t
+        return
+    if function == SIGMOID:
+        for i in range(n // step):
+            of_lanes(SIGMOID, False, z + i * step, <const real*>NULL, out + i * step)
+    elif function == SIGMOID_GRADIENT:
+        for i in range(n // step):
+            of_lanes(SIGMOID_GRADIENT, False, z + i * step, da + i * step, out + i * step)
+    else:
+        for i in range(n // step):
+            of_lanes(POST_SIGMOID_GRADIENT, False, z + i * step, da + i * step, out + i * step)
+    if rest > 0:
+        last_lanes(
+            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option
+        )
 
 
 cdef double work(Function function) noexcept:

@@ -1,9 +1,9 @@
-"""The inline functions of ``_elementary.pxd`` and ``_stream.pxd``, so that tests can reach them; nothing else uses this."""
+"""The inline functions of ``_elementary.pxd``, ``_exp_lanes.pxd`` and ``_stream.pxd`` for tests; nothing else uses this."""
 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref cimport _elementary, _stream
+from cnnref cimport _elementary, _exp_lanes, _stream
 from cnnref._arrays cimport array, common, empty, kind_of, plain, single
 from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport real
@@ -14,19 +14,31 @@ cdef enum Function:
     EXP
     EXP_NONPOSITIVE
     LOG
+    EXP_LANES
+    EXP_MINUS
 
 
 cdef void apply(Function function, const real* x, real* out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
+    cdef int step = _exp_lanes.lanes(<real>0)
     if function == EXP:
         for i in range(n):
             out[i] = _elementary.exp(x[i])
     elif function == EXP_NONPOSITIVE:
         for i in range(n):
             out[i] = _elementary.exp_nonpositive(x[i])
-    else:
+    elif function == LOG:
         for i in range(n):
             out[i] = <real>_elementary.log(x[i])
+    elif function == EXP_LANES:
+        for i in range(n // step):
+            _exp_lanes.exp_lanes(x + i * step, out + i * step)
+    else:
+        for i in range(n // step):
+            if _exp_lanes.any_far(x + i * step):
+                _exp_lanes.exp_minus(x + i * step, out + i * step, True)
+            else:
+                _exp_lanes.exp_minus(x + i * step, out + i * step, False)
 
 
 cdef ndarray run(Function function, str name, object x):
@@ -55,6 +67,16 @@ def exp(x):
 def exp_nonpositive(x):
     """e^x for x <= 0, as `softmax` and `sigmoid` use it."""
     return run(EXP_NONPOSITIVE, "exp_nonpositive", x)
+
+
+def exp_lanes(x):
+    """`exp` for several vectors at a time; `x` has a multiple of 64 elements."""
+    return run(EXP_LANES, "exp_lanes", x)
+
+
+def exp_minus(x):
+    """e^-x for x >= 0, as sigmoid, tanh and softmax use it; `x` has a multiple of 64 elements."""
+    return run(EXP_MINUS, "exp_minus", x)
 
 
 def log(x):

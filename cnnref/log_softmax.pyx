@@ -3,16 +3,18 @@
     l[i, j] = x[i, j] - max_k x[i, k] - log(sum_k exp(x[i, k] - max_k x[i, k]))
     dx[i, j] = dl[i, j] - exp(l[i, j]) sum_k dl[i, k]
 
-The sum of exponentials is that of `softmax`; its logarithm, the two differences and the gradient's sum, in the same 16
-accumulators, are computed in double for both dtypes, and rounded once. The gradient divides its sum by that of the
-exponentials, rather than each of them. A row with NaN or +inf, or of nothing but
--inf, gives NaN; a single -inf stays -inf; as in PyTorch.
+The sum of exponentials is that of `softmax`, but always of shifted ones; its logarithm and the two differences are
+computed in double for both dtypes, and rounded once. The gradient sums dl as `softmax` sums exponentials, which here
+are those of `softmax`, and divides that sum by theirs, rather than each of them; in float32 the quotient is rounded
+before it is used, in rows of more than 64 columns. A row with NaN or +inf, or of nothing but -inf, gives NaN; a single
+-inf stays -inf; as in PyTorch.
 
 Source: Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp and softmax functions".
 """
 
 cimport numpy as cnp
 from cython.parallel cimport prange
+from libc.math cimport fabs
 from libc.string cimport memset
 from numpy cimport ndarray
 
@@ -20,9 +22,8 @@ from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._elementary cimport log
 from cnnref._half cimport half, narrowed, widened
-from cnnref._softmax_rows cimport (
-    GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, largest, row_sum, transpose,
-)
+from cnnref._softmax_row cimport ALWAYS, IF_FAR, LANES, NOTHING, VALUES, Sums, exp_row, in_double
+from cnnref._softmax_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
@@ -33,15 +34,25 @@ cdef double EXP_WORK = 12  # operations for each element, as `team_size` counts 
 
 cdef void row_alone(const real* x, const real* dl, real* out, Py_ssize_t n) noexcept nogil:
     """The logarithms of one row, or the gradient where `dl` is given."""
-    cdef double sum = exp_row(x, out, n, True)
-    cdef double top
+    cdef Sums sums
+    cdef double sum
+    cdef real quotient
     cdef Py_ssize_t i
     if dl == NULL:
-        sum, top = log(sum), largest(x, n)
+        exp_row(x, dl, out, n, ALWAYS, NOTHING, &sums)
+        sum = log(sums.exps)
         for i in range(n):
-            out[i] = <real>((<double>x[i] - top) - sum)
+            out[i] = <real>((<double>x[i] - sums.top) - sum)
+        return
+    exp_row(x, dl, out, n, IF_FAR, VALUES, &sums)
+    if real is float and sums.beside - sums.beside != 0:  # too large for float32, perhaps
+        sums.beside = in_double(dl, <const real*>NULL, n)
+    sum = sums.beside / sums.exps
+    if real is float and 1e-30 < fabs(sum) < 1e38:  # a float32 with all its digits
+        quotient = <real>sum
+        for i in range(n):
+            out[i] = multiply_add(-out[i], quotient, dl[i])
     else:
-        sum = row_sum(dl, n) / sum
         for i in range(n):
             out[i] = <real>multiply_add(-<double>out[i], sum, <double>dl[i])
 

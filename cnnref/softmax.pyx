@@ -5,9 +5,13 @@
 
 Order of summation, the same for every thread count, batch and instruction set: a sum over a row runs in 16 double
 accumulators, column j in accumulator ``j % 16``, which are then added pairwise (8 apart, 4, 2, 1 apart); by
-fused multiply-adds for the gradient. That takes ``sum_k e[k] dp[k] / S`` for the sum and ``e[j] (.. / S)`` for the
-product, e the exponentials and S their sum; only where the former overflows, each e is divided by S first. A row with
-NaN or +inf gives NaN, as in PyTorch.
+fused multiply-adds for the gradient. In rows of more than 64 columns of float32, four columns that go to one
+accumulator are summed in float32 first (``_softmax_row.pxd``), and no maximum is subtracted, in either dtype, where all
+of the row is between -40 and 40: the quotient is the same.
+
+The gradient takes ``d = sum_k e[k] dp[k] / S``, e the exponentials and S their sum, and ``e[j] / S * (dp[j] - d)``
+(``e[j] * ((dp[j] - d) / S)`` in rows of up to 64); 1/S and d are doubles, in float32 sums of two. Only where the sum
+overflows, each e is divided by S first. A row with NaN or +inf gives NaN, as in PyTorch.
 
 Source: "R for Deep Learning (IV)", ``softmax``; the gradient is not in the post.
 """
@@ -20,9 +24,8 @@ from numpy cimport ndarray
 from cnnref._arrays cimport empty, single
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._half cimport half, narrowed, widened
-from cnnref._softmax_rows cimport (
-    GROUP, LANES, NARROW, add_pairwise, exp_group, exp_row, exps, row_sum_and_dot, transpose,
-)
+from cnnref._softmax_row cimport IF_FAR, LANES, NEVER, NOTHING, PRODUCTS, Sums, exp_row, in_double
+from cnnref._softmax_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
@@ -42,26 +45,45 @@ cdef inline real share(real p, real dp, double dot, double inverse) noexcept nog
     return p * <real>((dp - dot) * inverse)
 
 
+cdef inline void shares(real* p, const real* dp, Py_ssize_t n, double dot, double inverse) noexcept nogil:
+    """The gradient of a row from its exponentials, in place; for float32, each double is a sum of two of them."""
+    cdef real dot_high = <real>dot, inverse_high = <real>inverse
+    cdef real dot_low = <real>(dot - dot_high), inverse_low = <real>(inverse - inverse_high)
+    cdef Py_ssize_t i
+    if real is float:
+        for i in range(n):
+            p[i] = multiply_add(p[i], inverse_high, p[i] * inverse_low) * ((dp[i] - dot_high) - dot_low)
+    else:
+        for i in range(n):
+            p[i] = p[i] * inverse * (dp[i] - dot)
+
+
 cdef void softmax_row(const real* x, real* out, Py_ssize_t n, bint shift) noexcept nogil:
     """Softmax of one row."""
-    normalize(out, n, <real>exp_row(x, out, n, shift))
+    cdef Sums sums
+    exp_row(x, <const real*>NULL, out, n, IF_FAR if shift else NEVER, NOTHING, &sums)
+    normalize(out, n, <real>sums.exps)
 
 
 cdef void gradient_row(const real* x, const real* dp, real* out, Py_ssize_t n, bint shift) noexcept nogil:
     """The gradient of one row."""
-    cdef double sum, dot, inverse
+    cdef Sums sums
+    cdef double dot, inverse
     cdef Py_ssize_t i
-    exps(x, out, n, shift)
-    sum = row_sum_and_dot(out, dp, n, &dot)
-    if dot - dot == 0:
-        dot, inverse = dot / sum, 1 / sum
-        for i in range(n):
-            out[i] = share(out[i], dp[i], dot, inverse)
-    else:  # too large for a double, unless the sum is divided first; or not finite at all
-        normalize(out, n, <real>sum)
-        row_sum_and_dot(out, dp, n, &dot)
+    exp_row(x, dp, out, n, IF_FAR if shift else NEVER, PRODUCTS, &sums)
+    if real is float and sums.exps < 1:  # products in float32 may have underflowed, which the division makes visible
+        sums.beside = in_double(out, dp, n)
+    dot, inverse = sums.beside / sums.exps, 1 / sums.exps
+    if sums.beside - sums.beside != 0:  # too large, unless the sum is divided first; or not finite at all
+        normalize(out, n, <real>sums.exps)
+        dot = in_double(out, dp, n)
         for i in range(n):
             out[i] = <real>(out[i] * (dp[i] - dot))
+    elif shift and not sums.huge:
+        shares(out, dp, n, dot, inverse)
+    else:
+        for i in range(n):
+            out[i] = <real>(out[i] * inverse * (dp[i] - dot))
 
 
 cdef void softmax_group(const real* x, real* out, Py_ssize_t count, Py_ssize_t n, bint shift) noexcept nogil:
@@ -85,14 +107,14 @@ cdef void softmax_group(const real* x, real* out, Py_ssize_t count, Py_ssize_t n
 cdef void gradient_group(
     const real* x, const real* dp, real* out, Py_ssize_t count, Py_ssize_t n, bint shift
 ) noexcept nogil:
-    """As `gradient_row` for `count` rows at once."""
+    """The gradient of `count` rows at once."""
     cdef real[NARROW * GROUP] p
     cdef real[NARROW * GROUP] gradient
     cdef double[LANES * GROUP] sums
     cdef double[LANES * GROUP] dots
     cdef real[GROUP] top
     cdef Py_ssize_t j, row
-    cdef bint finite = True
+    cdef bint[GROUP] finite
     transpose(x, p, count, n)
     transpose(dp, gradient, count, n)
     exp_group(p, top, sums, n, shift)
@@ -103,20 +125,19 @@ cdef void gradient_group(
                 <double>p[j * GROUP + row], <double>gradient[j * GROUP + row], dots[j % LANES * GROUP + row]
             )
     add_pairwise(dots)
-    for row in range(count):
-        finite = finite and dots[row] - dots[row] == 0
-    if not finite:
-        for row in range(count):
-            gradient_row(x + row * n, dp + row * n, out + row * n, n, shift)
-        return
+    for row in range(GROUP):
+        finite[row] = dots[row] - dots[row] == 0
     for row in range(GROUP):
         dots[row], sums[row] = dots[row] / sums[row], 1 / sums[row]
     for j in range(n):
         for row in range(GROUP):
             p[j * GROUP + row] = share(p[j * GROUP + row], gradient[j * GROUP + row], dots[row], sums[row])
     for row in range(count):
-        for j in range(n):
-            out[row * n + j] = p[j * GROUP + row]
+        if finite[row]:
+            for j in range(n):
+                out[row * n + j] = p[j * GROUP + row]
+        else:
+            gradient_row(x + row * n, dp + row * n, out + row * n, n, shift)
 
 
 cdef void softmax_rows(
@@ -228,7 +249,7 @@ def softmax_backward(dprobs, cache):
     Returns
     -------
     ndarray, shape (m, n)
-        ``dX``. The dot product of each row and the difference are computed in double for both dtypes.
+        ``dX``. The dot product of each row is rounded to double for both dtypes.
 
     Raises
     ------

@@ -12,12 +12,16 @@ Source: Abramowitz & Stegun, section 4.5.
 
 cimport numpy as cnp
 from libc.math cimport copysign, copysignf
+from libc.stdint cimport uint32_t, uint64_t
 from numpy cimport ndarray
 
 from cnnref._check_elements cimport check_activation, check_activation_backward
-from cnnref._elementary cimport exp_nonpositive
+from cnnref._exp_lanes cimport (
+    MOST_LANES, any_far, ask_ahead, exp_minus, exp_times_lanes, horner, lanes, last_lanes,
+)
+from cnnref._isa cimport apart, inlined, unlikely
 from cnnref._pointwise cimport run
-from cnnref._tails cimport exp_times
+from cnnref._powers cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f
 from cnnref._types cimport magnitude, multiply_add, real
 
 cnp.import_array()
@@ -36,63 +40,135 @@ cdef inline real with_sign(real size, real z) noexcept nogil:
         return copysign(size, z)
 
 
-cdef inline real near_zero(real z) noexcept nogil:
+cdef inline inlined near_zero(const real* z, real* p) noexcept nogil:
     """tanh(z) for z from 0 to 5/8."""
-    cdef real s = z * z
-    cdef real p
+    cdef real[MOST_LANES] s
+    cdef real[MOST_LANES] s2
+    cdef real[MOST_LANES] even  # powers of the polynomial: one chain would wait for its own results
+    cdef real[MOST_LANES] odd
+    cdef int i
+    for i in range(lanes(<real>0)):
+        s[i] = z[i] * z[i]
+    for i in range(lanes(<real>0)):
+        s2[i] = s[i] * s[i]
     if real is float:
-        p = <real>0.002292744815349579
-        p = multiply_add(p, s, <real>-0.008343945257365704)
-        p = multiply_add(p, s, <real>0.02176891826093197)
-        p = multiply_add(p, s, <real>-0.053959257900714874)
-        p = multiply_add(p, s, <real>0.13333304226398468)
-        p = multiply_add(p, s, <real>-0.3333333432674408)
+        for i in range(lanes(<real>0)):
+            odd[i], even[i] = <real>0.002292744815349579, <real>-0.008343945257365704
+        horner(odd, s2, <real>0.02176891826093197)
+        horner(even, s2, <real>-0.053959257900714874)
+        horner(odd, s2, <real>0.13333304226398468)
+        horner(even, s2, <real>-0.3333333432674408)
     else:
-        p = <real>-2.438831631472088e-06
-        p = multiply_add(p, s, <real>1.2209921790162781e-05)
-        p = multiply_add(p, s, <real>-3.708106921544234e-05)
-        p = multiply_add(p, s, <real>9.604109157026265e-05)
-        p = multiply_add(p, s, <real>-0.00023888944636751174)
-        p = multiply_add(p, s, <real>0.0005899818158388232)
-        p = multiply_add(p, s, <real>-0.0014558283998303246)
-        p = multiply_add(p, s, <real>0.003592127507599252)
-        p = multiply_add(p, s, <real>-0.008863235499801992)
-        p = multiply_add(p, s, <real>0.021869488535133222)
-        p = multiply_add(p, s, <real>-0.0539682539682359)
-        p = multiply_add(p, s, <real>0.13333333333333322)
-        p = multiply_add(p, s, <real>-0.3333333333333333)
-    return multiply_add(z * s, p, z)
+        for i in range(lanes(<real>0)):
+            even[i], odd[i] = <real>-2.438831631472088e-06, <real>1.2209921790162781e-05
+        horner(even, s2, <real>-3.708106921544234e-05)
+        horner(odd, s2, <real>9.604109157026265e-05)
+        horner(even, s2, <real>-0.00023888944636751174)
+        horner(odd, s2, <real>0.0005899818158388232)
+        horner(even, s2, <real>-0.0014558283998303246)
+        horner(odd, s2, <real>0.003592127507599252)
+        horner(even, s2, <real>-0.008863235499801992)
+        horner(odd, s2, <real>0.021869488535133222)
+        horner(even, s2, <real>-0.0539682539682359)
+        horner(odd, s2, <real>0.13333333333333322)
+        horner(even, s2, <real>-0.3333333333333333)
+    for i in range(lanes(<real>0)):
+        p[i] = multiply_add(odd[i], s[i], even[i])
+    for i in range(lanes(<real>0)):
+        p[i] = multiply_add(z[i] * s[i], p[i], z[i])
 
 
-cdef inline real slope(real a) noexcept nogil:
-    """The derivative at `a` from 0 on: t is scaled until the last product, so that it is never subnormal."""
-    cdef real most, scaled, t, tiny, four_tiny
-    cdef int n
+cdef inline real quadruple(real t) noexcept nogil:
+    """4 t for a normal number: by its exponent, because multiplications are scarce."""
     if real is float:
-        most, n, tiny, four_tiny = 55, 64, 5.421010862427522e-20, 2.168404344971009e-19
+        return cnnref_float_f(cnnref_bits_f(t) + (<uint32_t>2 << 23))
     else:
-        most, n, tiny, four_tiny = 376, 512, 7.458340731200207e-155, 2.983336292480083e-154
-    a = most if a > most else a
-    scaled = exp_times(-(a + a), n)
-    t = scaled * tiny
-    return scaled / multiply_add(t, t + <real>2, <real>1) * four_tiny
+        return cnnref_float_d(cnnref_bits_d(t) + (<uint64_t>2 << 52))
+
+
+cdef inline inlined slopes(real* size, real* slope, const bint far) noexcept nogil:
+    """The derivative; where it may be subnormal (`far`), t is scaled until the last product."""
+    cdef real[MOST_LANES] t
+    cdef real most, tiny, four_tiny
+    cdef int i
+    if real is float:
+        most, tiny, four_tiny = 55, 5.421010862427522e-20, 2.168404344971009e-19  # 2^-64
+    else:
+        most, tiny, four_tiny = 376, 7.458340731200207e-155, 2.983336292480083e-154  # 2^-512
+    for i in range(lanes(<real>0)):
+        t[i] = -(size[i] + size[i])
+    if not far:
+        exp_times_lanes(t, t, 0)
+        for i in range(lanes(<real>0)):
+            slope[i] = quadruple(t[i]) / multiply_add(t[i], t[i] + <real>2, <real>1)
+        return
+    for i in range(lanes(<real>0)):
+        t[i] = <real>-2 * (most if size[i] > most else size[i])
+    if real is float:
+        exp_times_lanes(t, slope, 64)
+    else:
+        exp_times_lanes(t, slope, 512)
+    for i in range(lanes(<real>0)):
+        t[i] = slope[i] * tiny
+    for i in range(lanes(<real>0)):
+        slope[i] = slope[i] / multiply_add(t[i], t[i] + <real>2, <real>1) * four_tiny
+
+
+cdef inline inlined of_lanes(
+    const int function, const bint far, const real* z, const real* da, real* out
+) noexcept nogil:
+    """`apply` to `lanes` elements; `far` as for `exp_minus`, False to find out."""
+    cdef real[MOST_LANES] size
+    cdef real[MOST_LANES] twice
+    cdef real[MOST_LANES] t
+    cdef int i
+    ask_ahead(z)
+    if function == GRADIENT:
+        ask_ahead(da)
+    for i in range(lanes(<real>0)):
+        size[i] = magnitude(z[i])
+    for i in range(lanes(<real>0)):
+        twice[i] = size[i] + size[i]
+    if not far and unlikely(any_far(twice)):
+        far_lanes(function, z, da, out)
+        return
+    if function == GRADIENT:
+        slopes(size, t, far)
+        for i in range(lanes(<real>0)):
+            t[i] = da[i] * t[i]
+    else:
+        exp_minus(twice, twice, far)
+        for i in range(lanes(<real>0)):
+            twice[i] = <real>1 - <real>2 * twice[i] / (<real>1 + twice[i])
+        near_zero(size, t)
+        for i in range(lanes(<real>0)):
+            t[i] = with_sign(t[i] if size[i] < <real>0.625 else twice[i], z[i])
+    for i in range(lanes(<real>0)):
+        out[i] = t[i]
+
+
+cdef apart far_lanes(int function, const real* z, const real* da, real* out) noexcept nogil:
+    if function == TANH:
+        of_lanes(TANH, True, z, da, out)
+    else:
+        of_lanes(GRADIENT, True, z, da, out)
 
 
 cdef void apply(
     int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
 ) noexcept nogil:
     """``out = tanh(z)``, or ``da * tanh'(z)``."""
-    cdef Py_ssize_t i
-    cdef real a, t, s
+    cdef Py_ssize_t i, step = lanes(<real>0), rest = n % step, whole = n - rest
     if function == TANH:
-        for i in range(n):
-            a = magnitude(z[i])
-            t = exp_nonpositive(<real>-2 * a)
-            s = <real>1 - <real>2 * t / (<real>1 + t)
-            out[i] = with_sign(near_zero(a) if a < <real>0.625 else s, z[i])
+        for i in range(n // step):
+            of_lanes(TANH, False, z + i * step, <const real*>NULL, out + i * step)
     else:
-        for i in range(n):
-            out[i] = da[i] * slope(magnitude(z[i]))
+        for i in range(n // step):
+            of_lanes(GRADIENT, False, z + i * step, da + i * step, out + i * step)
+    if rest > 0:
+        last_lanes(
+            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option
+        )
 
 
 def tanh(Z):

@@ -43,6 +43,29 @@ def test_softmax_and_its_gradient_are_accurate(n, dtype):
             assert abs(float(dx[i, j]) - truth) <= (20 + 6 * spread) * u * exact[j] * 2 * size, (i, j)
 
 
+@pytest.mark.parametrize("n", [10, 64, 65, 200])
+@pytest.mark.parametrize("at", [-39.0, 0.0, 39.0, 60.0, -60.0])
+@pytest.mark.parametrize("size", [1e-36, 1e-28, 1.0, 1e25, 3e38])
+def test_gradients_of_any_size_keep_their_digits(n, at, size):
+    """Wherever the row lies, shifted or not: neither sums nor quotients in float32 underflow or overflow."""
+    rng = np.random.default_rng(n)
+    x = (at + rng.uniform(-1, 1, (3, n))).astype(np.float32)
+    g = (rng.uniform(-1, 1, (3, n)) * size).astype(np.float32)
+    g[1], g[1, 0] = size, -size  # their difference may be too large
+    e = np.exp(x.astype(np.float64) - x.max())
+    p, wide = e / e.sum(1, keepdims=True), g.astype(np.float64)
+    of_probs = p * (wide - (p * wide).sum(1, keepdims=True))
+    of_logs = wide - p * wide.sum(1, keepdims=True)
+    u, w = 2.0**-24, 2.0**-149
+    with np.errstate(over="ignore"):
+        possible = np.abs(of_logs.astype(np.float32)) < np.inf
+    assert possible.any()
+    near = np.abs(cnnref.softmax_backward(g, x) - of_probs) <= 40 * u * p * size + 2 * w
+    assert near.all()
+    near = np.abs(cnnref.log_softmax_backward(g, x) - of_logs) <= (4 + 40 * n**0.5 * p) * u * size + 2 * w
+    assert near[possible].all()
+
+
 @pytest.mark.parametrize("n", [1, 10, 64, 65, 200])
 @pytest.mark.parametrize("backward", [cnnref.softmax_backward, cnnref.log_softmax_backward])
 def test_no_gradient_gives_none(backward, n):
