@@ -11,7 +11,7 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref._isa cimport apart, inlined
 from cnnref._lane_correlate cimport Frame, Part, frame_of
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, copy_8, copy_values
@@ -26,7 +26,6 @@ from cnnref._plane_tile cimport (
     plane_tile,
 )
 from cnnref._planes cimport Planes, planes_of, take_apart
-from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
 
@@ -36,6 +35,8 @@ cdef enum:
     # them is.
     LEAST_TAPS = 2
     MORE_TAPS = 4
+    # float32 values of the widest vector.
+    WIDEST_FLOATS = 16
 
 
 cdef inline Py_ssize_t multiple(Py_ssize_t count, Py_ssize_t unit) noexcept nogil:
@@ -44,7 +45,10 @@ cdef inline Py_ssize_t multiple(Py_ssize_t count, Py_ssize_t unit) noexcept nogi
 
 
 cdef inline bint is_narrow(const Part* parts, Py_ssize_t count, real kind) noexcept nogil:
-    """Whether this module's kernel is the one for all `parts`."""
+    """Whether this module's kernel is the one for all `parts`.
+
+    On every instruction set alike: zeros around an image are terms here, which turn a -0 into 0.
+    """
     cdef const Correlation* plan = &parts[0].plan
     cdef Frame frame
     cdef Py_ssize_t i, taps = 0
@@ -54,13 +58,13 @@ cdef inline bint is_narrow(const Part* parts, Py_ssize_t count, real kind) noexc
         taps += parts[i].plan.window_h * parts[i].plan.window_w
     if plan.columns <= 3:
         return taps >= LEAST_TAPS
-    if CNNREF_VECTOR_BYTES < 64 or taps < MORE_TAPS * count:
+    if real is double or taps < MORE_TAPS * count:
         return False
     frame = frame_of(parts, count)
     # What of a tile is used, here and where vectors run along the columns; a fifth more pays for the planes.
     return (
         6 * multiple(plan.columns, MOST_PLANE_ROWS) * (frame.n_W + frame.span_w - 1)
-        <= 5 * multiple(plan.columns, lanes(kind)) * frame.n_W
+        <= 5 * multiple(plan.columns, WIDEST_FLOATS) * frame.n_W
     )
 
 

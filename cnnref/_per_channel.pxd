@@ -102,7 +102,8 @@ cdef inline void apply_backwards(
     Py_ssize_t end, bint streamed
 ) noexcept nogil:
     """`apply_runs` a block at a time, the last one first: what the sums have read last is still in the cache."""
-    cdef Py_ssize_t runs = max(BLOCK // whole, <Py_ssize_t>1), first
+    # Images without channels have no runs at all.
+    cdef Py_ssize_t runs = max(BLOCK // max(whole, <Py_ssize_t>1), <Py_ssize_t>1), first
     while begin < end:
         first = max(end - runs, begin)
         apply_runs(x, g, table, out, n, whole, first, end, streamed)

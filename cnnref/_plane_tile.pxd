@@ -83,6 +83,9 @@ cdef inline int plane_pixels(int rows, Py_ssize_t left, real kind) noexcept nogi
     """Pixels of the next tile of `rows` columns when `left` are still to do."""
     cdef int lane = lanes(kind)
     if CNNREF_VECTOR_BYTES < 64:
+        # 8 sums of a vector of 32 bytes stay in its 16 registers.
+        if rows == 8:
+            return 8
         return widest(kind) * (3 if rows == 1 else 1)
     if rows == 8:
         return 3 * lane if left > 2 * lane else lane
@@ -90,12 +93,14 @@ cdef inline int plane_pixels(int rows, Py_ssize_t left, real kind) noexcept nogi
 
 
 cdef inline apart plane_of_8(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
-    """8 columns of 3 vectors of 64 bytes, or of one."""
+    """8 columns of 3 vectors of 64 bytes, or of one; of 8 values where there are 16 registers."""
     if real is float:
         if pixels == 48:
             multiply_pixels(2, 4, 48, filters, planes, steps, out)
-        else:
+        elif pixels == 16:
             multiply_pixels(2, 4, 16, filters, planes, steps, out)
+        else:
+            multiply_pixels(2, 4, 8, filters, planes, steps, out)
     elif pixels == 24:
         multiply_pixels(2, 4, 24, filters, planes, steps, out)
     else:
