@@ -53,3 +53,15 @@ def test_nothing_is_read_behind_an_argument(window):
         Z, cache = cnnref.conv_forward(*map(at_the_end_of_a_page, (*arrays, b)), hparameters)
         found = [x.tobytes() for x in (Z, *cnnref.conv_backward(at_the_end_of_a_page(dZ), cache))]
         assert found == expected, (n_C_prev, n_C)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_C_prev", [1, 2, 3])
+@pytest.mark.parametrize("n_C", range(4, 10))
+def test_few_channels_with_few_filters(n_C, n_C_prev, dtype):
+    """Lines shorter than a vector, of one, and beyond; in groups too, whose columns are parts of a pixel."""
+    for place, width in enumerate((6, 15, 16, 17, 28, 50)):
+        hparameters = {"stride": 1, "pad": place % 3, "dilation": 1 + place % 2}
+        window = (3, 3) if place % 2 else (2, 5)
+        check((3, 12, width, n_C_prev), window, n_C, hparameters, dtype)
+        check((3, 12, width, 2 * n_C_prev), window, 2 * n_C, {**hparameters, "groups": 2}, dtype)
