@@ -158,7 +158,7 @@ def extensions() -> list[Extension]:
     openmp = openmp_flags()
     compile_args = optimise + openmp + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
     link_args = openmp + shlex.split(os.environ.get("CNNREF_LDFLAGS", ""))
-    depends = [str(path) for path in Path("cnnref").glob("*.pxd")] + ["cnnref/_isa.h"]
+    depends = [str(path) for kind in ("*.pxd", "*.h") for path in Path("cnnref").glob(kind)]
     common = {
         "include_dirs": [numpy.get_include(), "cnnref"],
         "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],

@@ -73,6 +73,13 @@ def _convnext() -> Iterator[Row]:
             yield from _conv(f"convnext-{h}-2x2-s2", f"4 {h} {h} {c} 2 {2 * c} 2 0")
 
 
+def _resnext() -> Iterator[Row]:
+    """ResNeXt-50 32x4d at 224x224: the grouped 3x3 of each stage; then two filters for each channel."""
+    for h, c, s in ((56, 128, 1), (56, 256, 2), (28, 256, 1), (14, 512, 1), (7, 1024, 1)):
+        yield from _conv(f"resnext-{h}-g32x{c // 32}-s{s}", f"4 {h} {h} {c} 3 {c} {s} 1 32", quick=h == 28)
+    yield from _conv("twofold-28-dw96", "4 28 28 96 3 192 1 1 96")
+
+
 def convolutions() -> Iterator[Row]:
     """Every layer, forward and backward."""
     yield from _conv("mnist-1-f3", "64 28 28 1 3 8 1 1", quick=True, peers=True)
@@ -88,6 +95,7 @@ def convolutions() -> Iterator[Row]:
     yield from _resnet()
     yield from _mobilenet()
     yield from _convnext()
+    yield from _resnext()
     yield from _transposed()
     yield from _conv("odd-f3", "8 37 29 24 3 40 1 1", quick=True, peers=True)
     yield from _conv("odd-f5-s2", "8 37 29 24 5 40 2 2")

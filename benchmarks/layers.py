@@ -13,6 +13,7 @@ from benchmarks.small import SMALL
 AIMS: dict[str, float] = {
     "conv float32": 1.5,
     "conv float64": 3.0,
+    "conv grouped": 1.0,
     "conv transposed": 1.0,
     "pooling and pointwise": 2.0,
     "affine": 1.0,

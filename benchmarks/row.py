@@ -49,6 +49,8 @@ class Row:
             return "small calls"
         if self.transposed:
             return "conv transposed"
+        if self.groups > 1 and not self.groups == self.sizes["c"] == self.sizes["k"]:
+            return "conv grouped"
         if self.function.startswith("conv_"):
             return f"conv {self.dtype}"
         return "affine" if self.function.startswith("affine_") else "pooling and pointwise"

@@ -1,5 +1,6 @@
 """How a correlation is cut: its outputs into blocks for threads and caches, its sums into stretches."""
 
+from cnnref._phase cimport divisor
 from cnnref._plan cimport Correlation, mixed
 from cnnref._tile_shapes cimport lanes, panel_width, tile_rows, widest
 from cnnref._types cimport real
@@ -40,8 +41,8 @@ cdef inline Py_ssize_t share(Py_ssize_t whole, Py_ssize_t parts) noexcept nogil:
 
 
 cdef inline Py_ssize_t unit(const Correlation* plan, real kind) noexcept nogil:
-    """Columns that are not divided: a vector of them, or of groups."""
-    return lanes(kind) * (1 if mixed(plan) else plan.sharing)
+    """Columns that are not divided: a vector of them, or as many as are whole groups too."""
+    return lanes(kind) if mixed(plan) else lanes(kind) // divisor(lanes(kind), plan.sharing) * plan.sharing
 
 
 cdef inline bint divides(const Correlation* plan, Py_ssize_t parts, int vectors, real kind) noexcept nogil:

@@ -83,7 +83,7 @@ cdef inline bint finite(const Shape* s, const real* W) noexcept nogil:
 
 cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const real* b, real* Z) noexcept nogil:
     """`Z`; `b` may be NULL for no biases."""
-    cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups) and finite(s, W)
+    cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups, <real>0) and finite(s, W)
     cdef Part part
     cdef Py_ssize_t group
     part.plan = forward_plan(s, whole)
@@ -130,7 +130,7 @@ cdef inline int backward_input(
     cdef Py_ssize_t pixel, j, number, group, count = 0, pixels = s.m * s.h.n * s.w.n
     cdef Py_ssize_t rows = phases(&s.h), columns = 1 if joined(s, b != NULL) else phases(&s.w)
     cdef Part parts[MOST_PARTS]
-    cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups) and finite(s, W)
+    cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups, <real>0) and finite(s, W)
     cdef bint together = whole or s.n_C_prev // s.groups <= MOST_NARROW
     if not covers(&s.h) or not covers(&s.w):
         # The pixels that no tap touches.
@@ -226,7 +226,7 @@ cdef inline Part phase_part(
 cdef inline int backward_filters(
     const Shape* s, const real* dZ, const real* A_prev, real* dW, real* db
 ) noexcept nogil:
-    cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups)
+    cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups, <real>0)
     cdef Correlation plan = forward_plan(s, whole)
     cdef Py_ssize_t group
     for group in range(1 if whole else s.groups):

@@ -12,16 +12,20 @@ from cnnref._types cimport real
 from cnnref.threads cimport team_size
 
 cdef enum:
-    # Groups are taken at once where there are at least so many, with at most so many outputs and terms a tap each:
-    # more of them fill a register tile by themselves.
+    # Groups are taken at once where there are at least so many, with at most so many outputs and terms a tap each.
     LEAST_GROUPS = 4
     MOST_SHARING = 4
     MOST_TERMS = 8
 
 
-cdef inline bint at_once(Py_ssize_t groups, Py_ssize_t sharing, Py_ssize_t terms) noexcept nogil:
-    """Whether all groups of `sharing` columns of `terms` terms a tap are one correlation."""
-    return groups >= LEAST_GROUPS and 1 <= sharing <= MOST_SHARING and 1 <= terms <= MOST_TERMS
+cdef inline bint at_once(Py_ssize_t groups, Py_ssize_t sharing, Py_ssize_t terms, real kind) noexcept nogil:
+    """Whether all groups of `sharing` columns of `terms` terms a tap are one correlation.
+
+    More of them fill a register tile by themselves, but for 8 of float32.
+    """
+    return groups >= LEAST_GROUPS and (
+        (1 <= sharing <= MOST_SHARING and 1 <= terms <= MOST_TERMS) or (real is float and sharing == terms == MOST_TERMS)
+    )
 
 
 cdef inline void pack_apart(

@@ -16,8 +16,9 @@ from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, padded_columns
 from cnnref._plan cimport Correlation, span_h, span_w
 from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
+from cnnref._spread_tiles cimport pixels_of_spread, spread_pixels, spreads
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile_shapes cimport MOST_COLUMNS, panel_width, widest
+from cnnref._tile_shapes cimport MOST_COLUMNS, lanes, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, watch
 
@@ -136,6 +137,41 @@ cdef inline void lane_rows(
             x += tiles * pixels
 
 
+cdef inline void spread_rows(
+    const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t at,
+    Py_ssize_t from_x, Py_ssize_t to_x, const real* panel, int width, const real* last, real* out, real* scratch,
+) noexcept nogil:
+    """As `lane_rows`, for whole vectors of small groups."""
+    cdef Py_ssize_t depth = plan.window_w * plan.channels
+    cdef Py_ssize_t y, x, row, end_row, tiles
+    cdef real* target
+    cdef int pixels, p
+    cdef bint fits
+    for y in range(top, bottom):
+        alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
+        x = from_x
+        while x < to_x:
+            pixels = pixels_of_spread(to_x - x)
+            tiles = max((to_x - x) // pixels, <Py_ssize_t>1)
+            fits = True
+            if x + pixels > to_x:
+                # The last pixels once more, unless there are no more than them.
+                fits = to_x >= pixels
+                x = max(to_x - pixels, <Py_ssize_t>0)
+            target = out + y * plan.row_step + x * plan.pixel_step
+            spread_pixels(
+                plan.channels, pixels, width, tiles,
+                table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + x * plan.stride_w,
+                plan.stride_w, plan.dilation_w, plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0),
+                plan.window_w, panel + row * depth * width, last,
+                target if fits else scratch, plan.pixel_step if fits else <Py_ssize_t>MOST_COLUMNS,
+            )
+            if not fits:
+                for p in range(<int>to_x):
+                    memcpy(target + p * plan.pixel_step, scratch + p * MOST_COLUMNS, width * sizeof(real))
+            x += tiles * pixels
+
+
 cdef inline int lane_share(
     const Part* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int member,
     int team, const int* watched,
@@ -144,7 +180,9 @@ cdef inline int lane_share(
     cdef Frame frame = frame_of(parts, count)
     # What all parts have in common; the columns before the image are the table's.
     cdef Correlation plan = parts[0].plan
-    cdef bint direct = plan.channels == 1 and plan.sharing == 1
+    cdef bint spreading = spreads(plan.channels, plan.sharing, <real>0)
+    cdef bint direct = spreading or plan.channels == plan.sharing == 1
+    cdef bint plain
     cdef Py_ssize_t most = rows_of_block(&plan, &frame, count, team, <real>0)
     cdef Py_ssize_t blocks = (frame.n_H + most - 1) // most
     cdef Py_ssize_t tasks = plan.samples * blocks
@@ -153,7 +191,10 @@ cdef inline int lane_share(
     cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + frame.span_h
     cdef Py_ssize_t size = plan.channels * widest(<real>0)
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
-    cdef bint copies = not direct or padded_columns(plan.columns, <real>0) != plan.columns
+    cdef bint copies = (
+        not direct or padded_columns(plan.columns, <real>0) != plan.columns
+        or (spreading and plan.columns % lanes(<real>0) != 0)
+    )
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
     cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step, <real>0)
     cdef bint writes = far(plan.samples * plan.sample_step, <real>0)
@@ -200,8 +241,9 @@ cdef inline int lane_share(
             while from_x < frame.n_W:
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
+                plain = direct and valid == width and (width % lanes(<real>0) == 0 or not spreading)
                 to_x = frame.n_W if copies or distant else min(from_x + LANE_PIXELS, frame.n_W)
-                if not direct or valid < width:
+                if not plain:
                     order_of_lanes(&plan, first, valid, width, order)
                     copy_lanes(&plan, image, from_row, table_rows, order, plan.channels * width, copy)
                     fill_table(
@@ -210,10 +252,20 @@ cdef inline int lane_share(
                     )
                 for i in range(count):
                     own = &parts[i].plan
+                    if spreading and plain:
+                        spread_rows(
+                            own, top, min(bottom, own.n_H),
+                            table + (frame.top - own.top) * line + frame.left - own.left, line, first, from_x,
+                            min(to_x, own.n_W),
+                            panels + parts[i].panels + first * own.window_h * own.window_w * own.channels, <int>width,
+                            last + first if last != NULL else NULL,
+                            out + parts[i].out + sample * own.sample_step + first, scratch,
+                        )
+                        continue
                     lane_rows(
                         own, top, min(bottom, own.n_H),
                         table + (frame.top - own.top) * line + frame.left - own.left, line,
-                        first if direct and valid == width else 0, from_x, min(to_x, own.n_W),
+                        first if plain else 0, from_x, min(to_x, own.n_W),
                         panels + parts[i].panels + first * own.window_h * own.window_w * own.channels, <int>width,
                         <int>valid, last + first if last != NULL else NULL,
                         out + parts[i].out + sample * own.sample_step + first, scratch,

@@ -13,8 +13,9 @@ from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
 from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._spread_tiles cimport SPREAD_TAPS, spread_sums, spreads
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile_shapes cimport MOST_COLUMNS
+from cnnref._tile_shapes cimport MOST_COLUMNS, lanes
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 
@@ -65,12 +66,39 @@ cdef inline void lane_chunk(
                     target[j] += scratch[tap * width + j]
 
 
+cdef inline void spread_chunk(
+    const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t* offsets,
+    Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width,
+    bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
+) noexcept nogil:
+    """As `lane_chunk`, for whole vectors of small groups."""
+    cdef Py_ssize_t tiles = fill_offsets(plan, line, SPREAD_TAPS, offsets)
+    cdef Py_ssize_t tap, j
+    cdef int vector = lanes(dZ[0]), first = 0
+    cdef real* target
+    while first < width:
+        spread_sums(
+            plan.channels, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
+            at + first, table_rows * line, dZ + first, dZ_step, pieces, n_rows, plan.n_W, scratch,
+        )
+        for tap in range(plan.window_h * plan.window_w * plan.channels):
+            target = dW + tap * dW_step + first
+            if fresh:
+                memcpy(target, scratch + tap * vector, vector * sizeof(real))
+            else:
+                for j in range(vector):
+                    target[j] += scratch[tap * vector + j]
+        first += vector
+
+
 cdef inline int lane_sums(
     const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, real* dW,
     Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """The sums of one group of chunks; -1 where working memory could not be allocated or the call is stopped."""
-    cdef bint direct = plan.channels == 1 and plan.sharing == 1
+    cdef bint spreading = spreads(plan.channels, plan.sharing, <real>0)
+    cdef bint direct = spreading or plan.channels == plan.sharing == 1
+    cdef bint plain
     cdef Py_ssize_t panels = lane_panels(plan, <real>0)
     cdef int most = sum_width(plan.columns, <real>0)
     cdef Py_ssize_t line = (plan.n_W - 1) * plan.stride_w + span_w(plan)
@@ -89,19 +117,21 @@ cdef inline int lane_sums(
     cdef Py_ssize_t taps = plan.window_h * plan.window_w + LANE_ROWS
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size + taps, sizeof(Py_ssize_t))
     cdef Py_ssize_t* offsets = order + size
+    # Their sums: of all columns of a panel, or of all terms of a vector.
+    cdef Py_ssize_t most_sums = taps * max(<Py_ssize_t>MOST_COLUMNS, plan.channels * lanes(<real>0))
     cdef real* memory
     cdef real* copy
     cdef real* packed
     cdef bint distant = far(plan.samples * image_size, <real>0)
     cdef bint filled, fresh = True
     cdef int status = -1
-    if direct and plan.columns % most == 0:
+    if direct and plan.columns % lanes(<real>0) == 0:
         copied = 0
-    memory = <real*>allocate(taps * MOST_COLUMNS + zeros + plan.columns + pixels * most + copied, sizeof(real))
+    memory = <real*>allocate(most_sums + zeros + plan.columns + pixels * most + copied, sizeof(real))
     if table != NULL and order != NULL and memory != NULL:
         status = 0
-        memset(memory, 0, (taps * MOST_COLUMNS + zeros) * sizeof(real))
-        packed = memory + taps * MOST_COLUMNS + zeros + plan.columns
+        memset(memory, 0, (most_sums + zeros) * sizeof(real))
+        packed = memory + most_sums + zeros + plan.columns
         copy = packed + pixels * most
         for chunk in range(group * cut.chunks // cut.groups, (group + 1) * cut.chunks // cut.groups):
             sample = chunk // cut.per_sample * cut.samples
@@ -121,7 +151,8 @@ cdef inline int lane_sums(
                 first = panel * most
                 width = sum_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
-                if not direct or valid < width:
+                plain = direct and valid == width and (width % lanes(<real>0) == 0 or not spreading)
+                if not plain:
                     order_of_lanes(plan, first, valid, width, order)
                     size = plan.channels * width
                     for piece in range(pieces):
@@ -131,17 +162,22 @@ cdef inline int lane_sums(
                         )
                         fill_table(
                             plan, copy + piece * table_rows * plan.width * size, size, from_row, table_rows, line,
-                            memory + taps * MOST_COLUMNS, table + piece * table_rows * line,
+                            memory + most_sums, table + piece * table_rows * line,
                         )
                 elif not filled:
                     for piece in range(pieces):
                         image = images + (sample + piece) * image_size
                         fill_table(
                             plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows,
-                            line, memory + taps * MOST_COLUMNS, table + piece * table_rows * line,
+                            line, memory + most_sums, table + piece * table_rows * line,
                         )
                     filled = True
-                if valid < width:
+                if spreading and plain:
+                    spread_chunk(
+                        plan, table, table_rows, line, offsets, pieces, n_rows, first, chunk_dZ + first,
+                        plan.pixel_step, <int>width, fresh, dW + first, dW_step, memory,
+                    )
+                elif valid < width:
                     for j in range(pieces * n_rows * plan.n_W):
                         memcpy(packed + j * width, chunk_dZ + j * plan.pixel_step + first, valid * sizeof(real))
                         memset(packed + j * width + valid, 0, (width - valid) * sizeof(real))
@@ -151,12 +187,12 @@ cdef inline int lane_sums(
                     )
                 else:
                     lane_chunk(
-                        plan, table, table_rows, line, offsets, pieces, n_rows, first if direct else 0, chunk_dZ + first,
+                        plan, table, table_rows, line, offsets, pieces, n_rows, first if plain else 0, chunk_dZ + first,
                         plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, memory,
                     )
             add_columns(
                 chunk_dZ, pieces * n_rows * plan.n_W, plan.columns, plan.pixel_step, fresh, db,
-                memory + taps * MOST_COLUMNS + zeros,
+                memory + most_sums + zeros,
             )
             fresh = False
             if stopped(watched):

@@ -5,7 +5,8 @@
 about `CHUNK` pixels: a cut that depends on the shapes alone. Within a chunk each element is one chain of fused
 multiply-adds in the order (sample, row, column), the padding left out (with fewer than 32 channels: taken as
 zeros); the chunks' sums are added in order. A gradient too small to keep threads busy is summed in `groups` of
-chunks first, and the groups' sums are added in order: the number of groups, too, depends on the shapes alone.
+chunks first, and the groups' sums are added in order: the number of groups, too, depends on the shapes alone (in a
+grouped convolution with more than 4 filters a group, on those of one group).
 """
 
 from libc.stdlib cimport free
@@ -24,8 +25,10 @@ from cnnref.threads cimport stopped
 
 cdef enum:
     CHUNK = 512
-    # Groups of chunks where the gradient has at most this many elements.
+    # Groups of chunks where the gradient has at most this many elements, counted for all columns that share channels
+    # where those are more than a few.
     SMALL = 32768
+    FEW_SHARING = 4
     MOST_GROUPS = 8
 
 
@@ -42,7 +45,8 @@ cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
     """Cut the batch; a function of the shapes alone."""
     cdef Cut cut
     cdef Py_ssize_t pixels = max(plan.n_H * plan.n_W, <Py_ssize_t>1)
-    cdef Py_ssize_t elements = plan.window_h * plan.window_w * plan.channels * plan.columns
+    cdef Py_ssize_t columns = plan.sharing if plan.sharing > FEW_SHARING else plan.columns
+    cdef Py_ssize_t elements = plan.window_h * plan.window_w * plan.channels * columns
     if pixels >= CHUNK:
         cut.samples = 1
         cut.rows = max(CHUNK // max(plan.n_W, <Py_ssize_t>1), <Py_ssize_t>1)
