@@ -2,16 +2,16 @@
 
 Each group of a grouped convolution is a convolution of its own, whose images and outputs are parts of each pixel:
 ``n_C_prev / groups`` input channels and ``n_C / groups`` filters, one group after the other. Many small groups, down
-to depthwise, are taken at once instead (``_grouped.pxd``).
+to depthwise, are taken at once (``_grouped.pxd``), larger ones each by itself (``_each_group.pxd``).
 """
 
 from libc.string cimport memset
 
-from cnnref._correlate cimport bias_from, correlate
+from cnnref._each_group cimport correlate_each, sum_each
 from cnnref._hyper cimport Axis
 from cnnref._grouped cimport at_once, correlate_groups
 from cnnref._lane_correlate cimport Part
-from cnnref._narrow cimport MOST_NARROW, all_finite, correlate_narrow, is_narrow
+from cnnref._narrow cimport MOST_NARROW, all_finite
 from cnnref._panels cimport Matrix
 from cnnref._phase cimport Phase, covers, phase, phases
 from cnnref._plan cimport Correlation, multiplications
@@ -76,16 +76,20 @@ cdef inline void join_samples(Correlation* plan) noexcept nogil:
         plan.samples = 1
 
 
+cdef inline Py_ssize_t filter_rows(const Shape* s) noexcept nogil:
+    """Rows of the filters, each with the values of all groups."""
+    return s.h.f * s.w.f * (s.n_C_prev // s.groups)
+
+
 cdef inline bint finite(const Shape* s, const real* W) noexcept nogil:
     """Whether no filter is infinite or NaN: such a one may not be multiplied with the zeros around an image."""
-    return all_finite(W, s.h.f * s.w.f * (s.n_C_prev // s.groups) * s.n_C)
+    return all_finite(W, filter_rows(s) * s.n_C)
 
 
 cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const real* b, real* Z) noexcept nogil:
     """`Z`; `b` may be NULL for no biases."""
     cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups, <real>0) and finite(s, W)
     cdef Part part
-    cdef Py_ssize_t group
     part.plan = forward_plan(s, whole)
     part.place.pixel_step = part.plan.channels * s.n_C
     part.place.row_step = part.plan.window_w * part.place.pixel_step
@@ -94,22 +98,7 @@ cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const
     part.matrix = part.out = 0
     if whole:
         return correlate_groups(&part, 1, A_prev, part.plan.sharing, W, b, Z)
-    for group in range(s.groups):
-        if correlate_group(&part, group, part.plan.columns, A_prev, W, b, Z) < 0:
-            return -1
-    return 0
-
-
-cdef inline int correlate_group(
-    const Part* part, Py_ssize_t group, Py_ssize_t group_step, const real* images, const real* matrix, const real* bias,
-    real* out,
-) noexcept nogil:
-    """One group by itself, whose filters start `group_step` values after those of the one before."""
-    cdef Py_ssize_t first = group * part.plan.columns
-    return correlate(
-        &part.plan, images + group * part.plan.channels, &part.place, matrix + part.matrix + group * group_step,
-        bias_from(bias, first), out + part.out + first,
-    )
+    return correlate_each(&part, 1, s.groups, filter_rows(s), part.plan.columns, A_prev, W, b, Z)
 
 
 cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
@@ -127,7 +116,8 @@ cdef inline int backward_input(
     const Shape* s, const real* dZ, const real* W, const real* b, real* dA_prev
 ) noexcept nogil:
     """`dA_prev`, its phases one by one or together (see ``_phase.pxd``); `b`, unless NULL, is added to its sums."""
-    cdef Py_ssize_t pixel, j, number, group, count = 0, pixels = s.m * s.h.n * s.w.n
+    cdef int status
+    cdef Py_ssize_t pixel, j, number, count = 0, pixels = s.m * s.h.n * s.w.n
     cdef Py_ssize_t rows = phases(&s.h), columns = 1 if joined(s, b != NULL) else phases(&s.w)
     cdef Part parts[MOST_PARTS]
     cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups, <real>0) and finite(s, W)
@@ -149,31 +139,15 @@ cdef inline int backward_input(
         if together and count < MOST_PARTS and number + 1 < rows * columns:
             continue
         if whole:
-            if correlate_groups(parts, count, dZ, parts[0].plan.channels, W, b, dA_prev) < 0:
-                return -1
+            status = correlate_groups(parts, count, dZ, parts[0].plan.channels, W, b, dA_prev)
         else:
-            for group in range(s.groups):
-                if correlate_phases(parts, count, group, dZ, W, b, dA_prev) < 0:
-                    return -1
+            status = correlate_each(
+                parts, count, s.groups, filter_rows(s), parts[0].plan.channels, dZ, W, b, dA_prev
+            )
+        if status < 0:
+            return -1
         count = 0
     return 0
-
-
-cdef inline int correlate_phases(
-    Part* parts, Py_ssize_t count, Py_ssize_t group, const real* dZ, const real* W, const real* b, real* dA_prev
-) noexcept nogil:
-    """One group of some phases, together where they have few columns."""
-    cdef Py_ssize_t channels = parts[0].plan.channels, first = group * parts[0].plan.columns, i
-    cdef int status = 1
-    if count > 1 and is_narrow(parts, count, <real>0):
-        status = correlate_narrow(
-            parts, count, dZ + group * channels, W + group * channels, bias_from(b, first), dA_prev + first
-        )
-    for i in range(count if status > 0 else 0):
-        status = correlate_group(parts + i, group, channels, dZ, W, b, dA_prev)
-        if status < 0:
-            break
-    return status
 
 
 cdef inline Correlation phase_plan(const Shape* s, bint whole, const Phase* h, const Phase* w) noexcept nogil:
@@ -228,14 +202,9 @@ cdef inline int backward_filters(
 ) noexcept nogil:
     cdef bint whole = at_once(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups, <real>0)
     cdef Correlation plan = forward_plan(s, whole)
-    cdef Py_ssize_t group
-    for group in range(1 if whole else s.groups):
-        if batch_sums(
-            &plan, A_prev + group * plan.channels, dZ + group * plan.columns, dW + group * plan.columns,
-            db + group * plan.columns, team_size(multiplications(&plan)),
-        ) < 0:
-            return -1
-    return 0
+    if whole:
+        return batch_sums(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
+    return sum_each(&plan, s.groups, A_prev, dZ, dW, db)
 
 
 cdef inline double single_step(const real* a, const real* w, real bias, Py_ssize_t count) noexcept nogil:

@@ -97,3 +97,19 @@ cdef inline apart four_of_widest(
         multiply_few(
             4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
         )
+
+
+cdef inline apart four_of_2_vectors(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """4 rows of 2 vectors of 64 bytes: the sides of four images of 7 x 7, within their padding, are full tiles and these."""
+    if real is float:
+        multiply_few(
+            4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    else:
+        multiply_few(
+            4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
+        )

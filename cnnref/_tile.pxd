@@ -17,7 +17,7 @@ at most 7: see setup.py for the reason).
 """
 
 from cnnref._even_tile cimport evenly, spaced_tile
-from cnnref._few_rows cimport four_of_widest, rows_of_widest
+from cnnref._few_rows cimport four_of_2_vectors, four_of_widest, rows_of_widest
 from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, MOST_SUMS, lanes, tile_rows, widest
 from cnnref._types cimport multiply_add, real
@@ -251,6 +251,10 @@ cdef inline void tile(
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
         tile_of_3_vectors(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane and count <= 4:
+        four_of_2_vectors(
             a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
