@@ -13,7 +13,7 @@ from cnnref._correlate cimport bias_from, correlate
 from cnnref._lane_correlate cimport Part
 from cnnref._memory cimport allocate
 from cnnref._narrow cimport correlate_narrow, is_narrow
-from cnnref._panels cimport copy_values
+from cnnref._panels cimport copy_16, copy_values
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._sums cimport batch_sums
 from cnnref._types cimport real
@@ -26,6 +26,16 @@ cdef enum:
     GATHERED_BYTES = 524288
 
 
+cdef inline void copy_row(const real* source, Py_ssize_t count, real* target) noexcept nogil:
+    """Copy one row, mostly whole cache lines of float32."""
+    cdef Py_ssize_t j
+    if count % 16:
+        copy_values(source, count, target)
+    else:
+        for j in range(0, count, 16):
+            copy_16(source + j, target + j)
+
+
 cdef inline void gather(
     const real* rows, Py_ssize_t count, Py_ssize_t step, Py_ssize_t groups, Py_ssize_t width, real* target
 ) noexcept nogil:
@@ -33,7 +43,7 @@ cdef inline void gather(
     cdef Py_ssize_t _row, group
     for _row in range(count):
         for group in range(groups):
-            copy_values(rows + group * width, width, target + group * count * width)
+            copy_row(rows + group * width, width, target + group * count * width)
         rows += step
         target += width
 
@@ -45,7 +55,7 @@ cdef inline void scatter(
     cdef Py_ssize_t _row, group
     for _row in range(count):
         for group in range(groups):
-            copy_values(source + group * count * width, width, rows + group * width)
+            copy_row(source + group * count * width, width, rows + group * width)
         rows += step
         source += width
 
