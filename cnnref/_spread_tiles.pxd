@@ -15,7 +15,8 @@ cdef extern from "_spread.h" nogil:
     inlined spread_doubles "cnnref_spread_doubles"(int terms, int term, const double* values, double* spread)
 
 cdef enum:
-    # Pixels of the larger and of the smaller tile: images are often multiples of 7 wide.
+    # Pixels of the larger and of the smaller tile: images are often multiples of 7 wide. The larger one has no registers
+    # left for the shuffles of 8 terms, nor where there are 16 of them.
     SPREAD_PIXELS = 14
     FEW_SPREAD_PIXELS = 7
     # Taps of a tile of sums: a row of the usual window.
@@ -122,13 +123,9 @@ cdef inline apart spread_14_pixels(
         correlate_spread(
             2, 2, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
-    elif terms == 4:
+    else:
         correlate_spread(
             4, 2, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
-        )
-    elif real is float:
-        correlate_spread(
-            8, 2, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
 
 
@@ -151,9 +148,9 @@ cdef inline apart spread_7_pixels(
         )
 
 
-cdef inline int pixels_of_spread(Py_ssize_t left) noexcept nogil:
+cdef inline int pixels_of_spread(Py_ssize_t left, Py_ssize_t terms) noexcept nogil:
     """How many pixels the next tile has when `left` of a row are still to do."""
-    return SPREAD_PIXELS if CNNREF_VECTOR_BYTES == 64 and left >= SPREAD_PIXELS else FEW_SPREAD_PIXELS
+    return SPREAD_PIXELS if CNNREF_VECTOR_BYTES == 64 and terms < 8 and left >= SPREAD_PIXELS else FEW_SPREAD_PIXELS
 
 
 cdef inline void spread_pixels(

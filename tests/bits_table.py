@@ -60,6 +60,9 @@ LARGE = {
             "m3h31w32c49_f3k49_s1p1_g49",
             "m2h31w32c35_f5x3k70_s2p2.1.0.1_g35",
             "m3h23w26c24_f3k36_s1x2psame_d2_g3",
+            "m3h19w31c48_f3k48_s1p1_g12",
+            "m3h25w26c64_f3k64_s2p1_g8",
+            "m4h14w15c80_f3k80_s1p1_g5",
         ),
     ),
     **dict.fromkeys(

@@ -303,6 +303,7 @@ def test_aims_say_what_is_met():
         "what limits each row below 1.0": True,
         "geometric mean, conv float32": True,
         "geometric mean, conv float64": None,
+        "geometric mean, conv grouped": None,
         "geometric mean, conv transposed": None,
         "geometric mean, pooling and pointwise": None,
         "geometric mean, affine": None,

@@ -110,7 +110,8 @@ def test_every_stride_with_every_pad_and_dilation(shape, f, n_C):
 #: Input channels, filters, groups: few and many of each, tails of every vector, depthwise with a multiplier.
 GROUPS = [(4, 6, 2), (6, 4, 2), (24, 24, 24), (5, 5, 5), (3, 9, 3), (7, 21, 7), (17, 17, 17), (64, 64, 64),
           (33, 66, 33), (12, 8, 4), (70, 70, 2), (68, 34, 2), (16, 64, 4), (96, 96, 32), (1, 5, 1),
-          (130, 130, 130), (8, 2, 2), (64, 16, 16), (20, 100, 20), (48, 240, 48)]  # fmt: skip
+          (130, 130, 130), (8, 2, 2), (64, 16, 16), (20, 100, 20), (48, 240, 48), (32, 32, 16), (24, 24, 6),
+          (64, 64, 8), (40, 40, 5), (144, 144, 9)]  # fmt: skip
 WINDOWS = [
     ((3, 3), {"stride": 1, "pad": 1}),
     ((3, 3), {"stride": 2, "pad": 1}),
@@ -130,6 +131,19 @@ def test_groups(n_C_prev, n_C, groups):
     for number, (f, hparameters) in enumerate(WINDOWS):
         shape, dtype = (((2, 9, 8), np.float64), ((3, 7, 10), np.float32))[number % 2]
         check((*shape, n_C_prev), f, n_C, hparameters | {"groups": groups}, dtype, number)
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 16])
+def test_groups_in_rows_of_every_width(size):
+    """Rows of whole tiles, rows whose last tile overlaps the one before, rows shorter than a tile."""
+    for number, width in enumerate((3, 6, 7, 8, 14, 15, 30)):
+        for stride, dtype in ((1, np.float32), (2, np.float64), (2, np.float32)):
+            hparameters = {"stride": stride, "pad": 1, "groups": 64 // size}
+            check((2, 5, width, 64), (3, 3), 64, hparameters, dtype, number)
+
+
+def test_groups_whose_samples_are_gathered_one_by_one():
+    check((3, 60, 70, 32), (3, 3), 32, {"stride": 1, "pad": 1, "groups": 2})
 
 
 @pytest.mark.parametrize("f", [3, 5, 6, 7])
