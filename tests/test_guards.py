@@ -4,7 +4,6 @@ import mmap
 from functools import partial
 
 import bits_table
-import further_calls
 import numpy as np
 import pytest
 
@@ -55,12 +54,10 @@ class Raw:
 
 
 def called():
-    """(what, arrays, function of the arrays that gives the outputs by name) of each case and further call."""
+    """(what, arrays, function of the arrays that gives the outputs by name) of each case."""
     call = Raw()
     for case in cases():
         yield str(case), draw(case), partial(call, case)
-    for further in further_calls.calls():
-        yield further.name, further.arrays, further.run
 
 
 def digests(run, arrays):

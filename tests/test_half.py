@@ -9,7 +9,6 @@ from torch.nn import functional
 import cnnref
 from cnnref import _half
 from tests.calls import NAMES, arguments, outputs
-from tests.further_calls import calls
 from tests.half_support import HALF, NOT_HALF, bits, either, widened
 
 TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -49,17 +48,23 @@ def test_every_function_is_float32_rounded_once(module, function, name):
 
 
 @either
-@pytest.mark.parametrize("call", [c for c in calls() if ":f32:" in c.name], ids=lambda c: c.name)
-def test_transposed_convolutions_and_options_of_losses_too(call, name):
-    half = {n: a.astype(HALF[name]) if a.dtype == np.float32 else a for n, a in call.arrays.items()}
-    got, right = call.run(half), call.run({n: widened(a) for n, a in half.items()})
-    for output, value in got.items():
-        if isinstance(value, float):
-            assert value == right[output]
-        else:
-            assert value.dtype == HALF[name]
-            with np.errstate(over="ignore"):
-                np.testing.assert_array_equal(bits(value), bits(right[output].astype(HALF[name])))
+@pytest.mark.parametrize(
+    "options", [{"label_smoothing": 0.1}, {"label_smoothing": 0.3, "ignore_index": -100}]
+)
+def test_options_of_losses_too(options, name):
+    generator = np.random.default_rng(0)
+    half = (generator.random((203, 31)) + 0.01).astype(HALF[name])
+    labels = generator.integers(0, 31, 203)
+    labels[::9] = options.get("ignore_index", 0)
+    (mean, cache), (right, wide) = (
+        cnnref.cross_entropy_cost(rows, labels, **options) for rows in (half, widened(half))
+    )
+    assert mean == right
+    for gradient in (cnnref.cross_entropy_backward, cnnref.softmax_cross_entropy_backward):
+        got, expected = gradient(cache, **options), gradient(wide, **options)
+        assert got.dtype == HALF[name]
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(bits(got), bits(expected.astype(HALF[name])))
 
 
 def nearest(x, significant, lowest, largest):
