@@ -189,3 +189,7 @@ def test_what_is_listed_and_is_no_mutant_any_more_is_said(modules, score, monkey
     assert score.stale(some[:0]) == 1
     monkeypatch.setattr(score, "equivalents", lambda: {some[0].key: "speed"})
     assert score.stale(some) == 0
+
+
+def test_no_mutant_of_lines_that_are_gone_is_listed(modules, score):
+    assert score.stale(modules[1].every(["*"])) == 0
