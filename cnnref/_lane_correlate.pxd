@@ -162,7 +162,8 @@ cdef inline int lane_share(
         or (spreading and plan.columns % lanes(<real>0) != 0)
     )
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
-    cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step, <real>0)
+    # Of the images that one thread reads: several threads wait for memory at the same time as it is.
+    cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step // team, <real>0)
     cdef bint writes = far(plan.samples * plan.sample_step, <real>0)
     cdef Py_ssize_t read = 0, written
     cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, i
