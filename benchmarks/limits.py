@@ -18,6 +18,13 @@ LIMITS: dict[str, str] = {
     " each vector of float32 is two of sums",
     "conv_forward/mobilenet-112-dw32-s1": "13 MB go in and out for 14 million multiply-adds: both are as fast"
     " as memory is at the time, from 0.7 to 1.7 in six runs of one day",
+    "conv_forward/mobilenet-112-dw96-s2": "19 MB are read and 5 written for 43 million multiply-adds: both"
+    " are as fast as memory is at the time, from 0.8 to 1.6 in five runs of one day",
+    **{
+        f"{row}-g32": "16 or 32 filters a group fill one or two vectors: a tile fetches 17 values for 16"
+        " multiplications; gathering the groups and packing their filters take a sixth of the time"
+        for row in ("conv_forward/resnext-14", "conv_forward/resnext-7", "conv_backward/resnext-14")
+    },
     "conv_forward/mobilenet-112-1x1-32-16": "sums of 32 steps: a tile of 16 rows takes 272 cycles, then 16"
     " vectors are stored",
     "conv_forward/mobilenet-112-1x1-16-96": "sums of 16 steps: a tile takes 192 cycles, then 24 vectors are"
