@@ -153,8 +153,9 @@ class MutantJudge:
     def _judge_cases(self, ops: list[str], learn: bool, took: Counter[str]) -> list[Failure]:
         """The failures; it stops at the first that is not known, unless it is to learn them."""
         from conformance.compare import compare
-        from conformance.implementation import dirty, load
+        from conformance.implementation import load
         from conformance.judge import output_dtype
+        from conformance.memory import dirty
 
         found: list[Failure] = []
         loaded = []

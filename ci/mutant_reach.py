@@ -30,7 +30,7 @@ OPERATIONS = {
 }
 #: The tests of its kernels, beside the cases of `tests/bits_table.py`.
 TESTS = {
-    "conv": "test_conv_windows",
+    "conv": "test_conv_windows test_conv_tiles test_conv_threads",
     "conv_transpose": "test_conv_transpose",
     "pool": "test_pool test_pool_options",
     "window_pool": "test_pool_options",

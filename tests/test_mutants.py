@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
@@ -193,3 +194,14 @@ def test_what_is_listed_and_is_no_mutant_any_more_is_said(modules, score, monkey
 
 def test_no_mutant_of_lines_that_are_gone_is_listed(modules, score):
     assert score.stale(modules[1].every(["*"])) == 0
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "ci").glob("*.py")))
+def test_what_a_command_imports_of_the_project_is_there(modules, script):
+    """Commands that run for minutes import the suite where they need it: no test comes so far."""
+    for node in ast.walk(ast.parse((ROOT / "ci" / script).read_text())):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(("cnnref.", "conformance.")):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
