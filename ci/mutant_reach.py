@@ -34,7 +34,7 @@ TESTS = {
     "conv_transpose": "test_conv_transpose",
     "pool": "test_pool test_pool_options",
     "window_pool": "test_pool_options",
-    "batch_norm": "test_batch_norm",
+    "batch_norm": "test_batch_norm test_stream",
     "global_average_pool": "test_batch_norm",
     "activation": "test_activation",
     "linear_units": "test_linear_units",

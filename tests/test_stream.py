@@ -85,6 +85,32 @@ def test_every_element_is_written_once(cache, n, dtype):
         cnnref.set_num_threads(before)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_channels_that_fill_more_than_a_buffer_in_several_pieces_a_thread(cache, dtype):
+    """What normalizes by running statistics treats each image as if it were alone."""
+    rng = np.random.default_rng(5)
+    A_prev, dA = rng.standard_normal((2, 60, 10, 10, 700)).astype(dtype)
+    channels = rng.uniform(0.5, 2, (4, 1, 1, 1, 700)).astype(dtype)
+
+    def computed(images):
+        A, batch = cnnref.batch_norm_forward(A_prev[images], *channels, {"training": False})
+        return A, cnnref.batch_norm_backward(dA[images], batch)[0]
+
+    before = cnnref.get_num_threads()
+    try:
+        cnnref.set_num_threads(1)
+        cache(1 << 60)
+        alone = [np.concatenate(each) for each in zip(*(computed([i]) for i in range(60)), strict=True)]
+        for threads in (1, 2):
+            cnnref.set_num_threads(threads)
+            for size in (0, 1 << 60):
+                cache(size)
+                for found, expected in zip(computed(slice(None)), alone, strict=True):
+                    np.testing.assert_array_equal(found, expected)
+    finally:
+        cnnref.set_num_threads(before)
+
+
 def test_the_size_of_the_cache_is_the_largest_ones(tmp_path):
     for index, text in enumerate(["48K\n", "1M\n", "damaged", "", "32768K\n"]):
         path = tmp_path / f"sys/devices/system/cpu/cpu0/cache/index{index}/size"
