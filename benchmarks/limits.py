@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _KEPT = "; PyTorch reads what its forward pass kept"
+_ONE_VECTOR = "a tile fetches 17 values for 16 multiplications"
 _MEMORY = "nothing is computed: both read and write at the speed of the cache or memory that holds the arrays"
 _EXP = (
     "the cache holds Z, so an exponential and a division are computed for each element: 7 cycles for 16"
@@ -21,8 +22,8 @@ LIMITS: dict[str, str] = {
     "conv_forward/mobilenet-112-dw96-s2": "19 MB are read and 5 written for 11 million multiply-adds, at"
     " half the speed of a copy: both vary with where the arrays lie, from 0.8 to 1.6 in five runs of one day",
     **{
-        f"{row}-g32": "16 or 32 filters a group fill one or two vectors: a tile fetches 17 values for 16"
-        " multiplications; gathering the groups and packing their filters take a sixth of the time"
+        f"{row}-g32": f"16 or 32 filters a group fill one or two vectors: {_ONE_VECTOR}; gathering the groups"
+        " and packing their filters take a sixth of the time"
         for row in ("conv_forward/resnext-14", "conv_forward/resnext-7", "conv_backward/resnext-14")
     },
     "conv_forward/mobilenet-112-1x1-32-16": "sums of 32 steps: a tile of 16 rows takes 272 cycles, then 16"
@@ -44,7 +45,7 @@ LIMITS: dict[str, str] = {
         for layer in ("112-dw96-s2", "56-dw144")
     },
     **{f"conv_{way}/odd-f3": "40 filters fill 83% of three vectors" for way in ("forward", "backward")},
-    "conv_forward/mnist-2-f5": "16 filters fill one vector: a tile fetches 17 values for 16 multiplications",
+    "conv_forward/mnist-2-f5": f"16 filters fill one vector: {_ONE_VECTOR}",
     "conv_transpose_forward/unet": "both run at 89% of the FMA peak",
     "conv_backward/resnet-4-3x3": "PyTorch's filters are packed before the clock starts, ours in every call",
     "sigmoid_backward/": _EXP,

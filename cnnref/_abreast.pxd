@@ -4,8 +4,8 @@ Vectors of pixels start anywhere in a line; the last one of a line ends with it,
 """
 
 from cnnref._abreast_tile cimport ABREAST, MOST_VECTORS, abreast_tile, most_vectors
-from cnnref._panels cimport copy_values
-from cnnref._plan cimport Correlation
+from cnnref._plan cimport Correlation, taps_of
+from cnnref._plane_rows cimport last_terms, put
 from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport real
 
@@ -35,15 +35,6 @@ cdef inline void abreast_steps(
             steps += plan.channels
 
 
-cdef inline void store_pixels(
-    const Correlation* plan, const real* pixels, Py_ssize_t count, real* out
-) noexcept nogil:
-    """Copy the columns of `count` pixels that stand 8 values apart."""
-    cdef Py_ssize_t pixel
-    for pixel in range(count):
-        copy_values(pixels + pixel * ABREAST, plan.columns, out + pixel * plan.pixel_step)
-
-
 cdef inline void multiply_vectors(
     const Correlation* plan, const real* planes, Py_ssize_t line, const Py_ssize_t* steps, Py_ssize_t n_rows,
     const real* filters, const real* bias, real* out, real* scratch,
@@ -53,13 +44,11 @@ cdef inline void multiply_vectors(
     cdef Py_ssize_t out_places[MOST_VECTORS]
     cdef Py_ssize_t own[MOST_VECTORS]
     cdef real last[ABREAST]
-    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t depth = taps_of(plan)
     cdef Py_ssize_t lane = lanes(<real>0), row = 0, pixel = 0, ended
     cdef bint direct = plan.columns == ABREAST and plan.pixel_step == ABREAST and plan.n_W >= lane
-    cdef int c, v, vectors
-    for c in range(ABREAST):
-        # Without a bias -0, which changes no number that it is added to.
-        last[c] = bias[c] if bias != NULL and c < plan.columns else <real>-0.0
+    cdef int v, vectors
+    last_terms(bias, plan.columns, ABREAST, last)
     for v in range(MOST_VECTORS):
         own[v] = v * lane * ABREAST
     while row < n_rows:
@@ -78,4 +67,6 @@ cdef inline void multiply_vectors(
         else:
             abreast_tile(vectors, planes, places, steps, depth, filters, last, scratch, own)
             for v in range(vectors):
-                store_pixels(plan, scratch + own[v], min(lane, plan.n_W), out + out_places[v])
+                put(
+                    scratch + own[v], ABREAST, plan.columns, min(lane, plan.n_W), plan.pixel_step, out + out_places[v]
+                )

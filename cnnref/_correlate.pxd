@@ -33,7 +33,7 @@ from cnnref._memory cimport allocate
 from cnnref._lane_correlate cimport Part
 from cnnref._narrow cimport correlate_narrow, is_narrow
 from cnnref._panels cimport Matrix, pack, padded_columns
-from cnnref._plan cimport Correlation, multiplications
+from cnnref._plan cimport Correlation, multiplications, taps_of
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
@@ -113,9 +113,7 @@ cdef inline int correlate_share(
     cdef Py_ssize_t size = (MOST_ROWS + 2) * MOST_COLUMNS
     cdef real* scratch
     if packed == NULL:
-        size += panel_width(plan.columns, <real>0) * min(
-            <Py_ssize_t>STRETCH, plan.window_h * plan.window_w * plan.channels
-        )
+        size += panel_width(plan.columns, <real>0) * min(<Py_ssize_t>STRETCH, taps_of(plan))
     scratch = <real*>allocate(size, sizeof(real))
     if scratch == NULL:
         return -1
@@ -210,7 +208,7 @@ cdef inline int correlate(
     cdef int team = team_size(multiplications(plan))
     cdef int member, failed = 0
     cdef const int* watched = watch()
-    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t depth = taps_of(plan)
     cdef Cut cut
     cdef real* memory = NULL
     cdef const real* packed = NULL

@@ -13,8 +13,8 @@ from cnnref._correlate cimport bias_from, correlate
 from cnnref._lane_correlate cimport Part
 from cnnref._memory cimport allocate
 from cnnref._narrow cimport correlate_narrow, is_narrow
-from cnnref._panels cimport copy_16, copy_values
-from cnnref._plan cimport Correlation, multiplications
+from cnnref._panels cimport copy_values
+from cnnref._plan cimport Correlation, multiplications, taps_of
 from cnnref._sums cimport batch_sums
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
@@ -26,16 +26,6 @@ cdef enum:
     GATHERED_BYTES = 524288
 
 
-cdef inline void copy_row(const real* source, Py_ssize_t count, real* target) noexcept nogil:
-    """Copy one row, mostly whole cache lines of float32."""
-    cdef Py_ssize_t j
-    if count % 16:
-        copy_values(source, count, target)
-    else:
-        for j in range(0, count, 16):
-            copy_16(source + j, target + j)
-
-
 cdef inline void gather(
     const real* rows, Py_ssize_t count, Py_ssize_t step, Py_ssize_t groups, Py_ssize_t width, real* target
 ) noexcept nogil:
@@ -43,7 +33,7 @@ cdef inline void gather(
     cdef Py_ssize_t _row, group
     for _row in range(count):
         for group in range(groups):
-            copy_row(rows + group * width, width, target + group * count * width)
+            copy_values(rows + group * width, width, target + group * count * width)
         rows += step
         target += width
 
@@ -55,7 +45,7 @@ cdef inline void scatter(
     cdef Py_ssize_t _row, group
     for _row in range(count):
         for group in range(groups):
-            copy_row(source + group * count * width, width, rows + group * width)
+            copy_values(source + group * count * width, width, rows + group * width)
         rows += step
         source += width
 
@@ -204,7 +194,7 @@ cdef inline int sum_gathered(
     const Correlation* plan, Py_ssize_t groups, const real* images, const real* dZ, real* dW, real* db, real* memory
 ) noexcept nogil:
     """The gradients of some groups with everything gathered in `memory`; -1 as `correlate_some`."""
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t taps = taps_of(plan)
     cdef Py_ssize_t pixels = plan.samples * plan.height * plan.width, outputs = plan.samples * plan.n_H * plan.n_W
     cdef real* gradients = memory + groups * pixels * plan.channels
     cdef real* sums = gradients + groups * outputs * plan.columns
@@ -231,7 +221,7 @@ cdef inline int sum_some_groups(
     """The gradients of the groups [group, end_group); -1 as `correlate_some`."""
     cdef Py_ssize_t size = (
         plan.samples * (plan.height * plan.width * plan.channels + plan.n_H * plan.n_W * plan.columns)
-        + plan.window_h * plan.window_w * plan.channels * plan.columns
+        + taps_of(plan) * plan.columns
     )
     cdef Py_ssize_t most = 1, some
     cdef real* memory = NULL

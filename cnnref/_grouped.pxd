@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from cnnref._lane_correlate cimport Part, correlate_apart
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, padded_columns
-from cnnref._plan cimport Correlation, multiplications
+from cnnref._plan cimport Correlation, multiplications, taps_of
 from cnnref._tile_shapes cimport panel_width
 from cnnref._types cimport real
 from cnnref.threads cimport team_size
@@ -32,7 +32,7 @@ cdef inline void pack_apart(
     const Correlation* plan, const Matrix* place, Py_ssize_t group_step, const real* matrix, real* panels
 ) noexcept nogil:
     """Pack the filters into panels: row (window row, column, term) holds each column's value in its own group."""
-    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t depth = taps_of(plan)
     cdef Py_ssize_t first = 0, width, valid, row, i, j, tap
     cdef bint neighbours = (
         (place.column_step == 1 and group_step == plan.sharing) or (plan.sharing == 1 and group_step == 1)
@@ -72,7 +72,7 @@ cdef inline int correlate_groups(
     cdef int status
     for i in range(count):
         parts[i].panels = size
-        size += padded * parts[i].plan.window_h * parts[i].plan.window_w * parts[i].plan.channels
+        size += padded * taps_of(&parts[i].plan)
         work += multiplications(&parts[i].plan)
     panels = <real*>allocate(size + padded, sizeof(real))
     if panels == NULL:

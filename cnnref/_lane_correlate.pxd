@@ -14,12 +14,12 @@ from cnnref._boxes cimport alike
 from cnnref._lanes cimport LANE_ROWS, correlate_lanes, pixels_of_tile
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, padded_columns
-from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._plan cimport Correlation, span_h, span_w, taps_of
 from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
 from cnnref._spread_rows cimport spread_rows
 from cnnref._spread_tiles cimport spreads
-from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
-from cnnref._tile_shapes cimport MOST_COLUMNS, lanes, panel_width, widest
+from cnnref._table cimport copy_lanes, fill_table, order_of_lanes, side_by_side
+from cnnref._tile_shapes cimport MOST_COLUMNS, panel_width, widest
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, watch
 
@@ -157,10 +157,7 @@ cdef inline int lane_share(
     cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + frame.span_h
     cdef Py_ssize_t size = plan.channels * widest(<real>0)
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
-    cdef bint copies = (
-        not direct or padded_columns(plan.columns, <real>0) != plan.columns
-        or (spreading and plan.columns % lanes(<real>0) != 0)
-    )
+    cdef bint copies = not side_by_side(&plan, plan.columns, padded_columns(plan.columns, <real>0), <real>0)
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
     # Of the images that one thread reads: several threads wait for memory at the same time as it is.
     cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step // team, <real>0)
@@ -208,7 +205,7 @@ cdef inline int lane_share(
             while from_x < frame.n_W:
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
-                plain = direct and valid == width and (width % lanes(<real>0) == 0 or not spreading)
+                plain = side_by_side(&plan, valid, width, <real>0)
                 to_x = frame.n_W if copies or distant else min(from_x + LANE_PIXELS, frame.n_W)
                 if not plain:
                     order_of_lanes(&plan, first, valid, width, order)
@@ -224,7 +221,7 @@ cdef inline int lane_share(
                             own, top, min(bottom, own.n_H),
                             table + (frame.top - own.top) * line + frame.left - own.left, line, first, from_x,
                             min(to_x, own.n_W),
-                            panels + parts[i].panels + first * own.window_h * own.window_w * own.channels, <int>width,
+                            panels + parts[i].panels + first * taps_of(own), <int>width,
                             last + first if last != NULL else NULL,
                             out + parts[i].out + sample * own.sample_step + first, scratch,
                         )
@@ -233,7 +230,7 @@ cdef inline int lane_share(
                         own, top, min(bottom, own.n_H),
                         table + (frame.top - own.top) * line + frame.left - own.left, line,
                         first if plain else 0, from_x, min(to_x, own.n_W),
-                        panels + parts[i].panels + first * own.window_h * own.window_w * own.channels, <int>width,
+                        panels + parts[i].panels + first * taps_of(own), <int>width,
                         <int>valid, last + first if last != NULL else NULL,
                         out + parts[i].out + sample * own.sample_step + first, scratch,
                     )

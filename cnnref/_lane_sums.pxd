@@ -12,9 +12,9 @@ from cnnref._lane_taps cimport sum_lanes, sum_width, taps_of_tile
 from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
-from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._plan cimport Correlation, span_h, span_w, taps_of
 from cnnref._spread_tiles cimport SPREAD_TAPS, spread_sums, spreads
-from cnnref._table cimport copy_lanes, fill_table, order_of_lanes
+from cnnref._table cimport copy_lanes, fill_table, order_of_lanes, side_by_side
 from cnnref._tile_shapes cimport MOST_COLUMNS, lanes
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
@@ -40,6 +40,21 @@ cdef inline Py_ssize_t fill_offsets(
     return tiles
 
 
+cdef inline void put_sums(
+    Py_ssize_t count, const real* sums, Py_ssize_t step, Py_ssize_t columns, bint fresh, real* dW, Py_ssize_t dW_step
+) noexcept nogil:
+    """Add `count` rows of `columns` sums, `step` apart, to `dW`, or set them where `fresh`."""
+    cdef Py_ssize_t _row, j
+    for _row in range(count):
+        if fresh:
+            memcpy(dW, sums, columns * sizeof(real))
+        else:
+            for j in range(columns):
+                dW[j] += sums[j]
+        sums += step
+        dW += dW_step
+
+
 cdef inline void lane_chunk(
     const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t* offsets,
     Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
@@ -50,20 +65,15 @@ cdef inline void lane_chunk(
     `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels.
     """
     cdef Py_ssize_t tiles = fill_offsets(plan, line, taps_of_tile(width, <real>0), offsets)
-    cdef Py_ssize_t tap, i, j
-    cdef real* target
+    cdef Py_ssize_t i
     for i in range(plan.channels):
         sum_lanes(
             width, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
             at + i * width, table_rows * line, dZ, dZ_step, pieces, n_rows, plan.n_W, scratch,
         )
-        for tap in range(plan.window_h * plan.window_w):
-            target = dW + (tap * plan.channels + i) * dW_step
-            if fresh:
-                memcpy(target, scratch + tap * width, valid * sizeof(real))
-            else:
-                for j in range(valid):
-                    target[j] += scratch[tap * width + j]
+        put_sums(
+            plan.window_h * plan.window_w, scratch, width, valid, fresh, dW + i * dW_step, plan.channels * dW_step
+        )
 
 
 cdef inline void spread_chunk(
@@ -73,21 +83,13 @@ cdef inline void spread_chunk(
 ) noexcept nogil:
     """As `lane_chunk`, for whole vectors of small groups."""
     cdef Py_ssize_t tiles = fill_offsets(plan, line, SPREAD_TAPS, offsets)
-    cdef Py_ssize_t tap, j
     cdef int vector = lanes(dZ[0]), first = 0
-    cdef real* target
     while first < width:
         spread_sums(
             plan.channels, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
             at + first, table_rows * line, dZ + first, dZ_step, pieces, n_rows, plan.n_W, scratch,
         )
-        for tap in range(plan.window_h * plan.window_w * plan.channels):
-            target = dW + tap * dW_step + first
-            if fresh:
-                memcpy(target, scratch + tap * vector, vector * sizeof(real))
-            else:
-                for j in range(vector):
-                    target[j] += scratch[tap * vector + j]
+        put_sums(taps_of(plan), scratch, vector, vector, fresh, dW + first, dW_step)
         first += vector
 
 
@@ -151,7 +153,7 @@ cdef inline int lane_sums(
                 first = panel * most
                 width = sum_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
-                plain = direct and valid == width and (width % lanes(<real>0) == 0 or not spreading)
+                plain = side_by_side(plan, valid, width, <real>0)
                 if not plain:
                     order_of_lanes(plan, first, valid, width, order)
                     size = plan.channels * width

@@ -15,7 +15,7 @@ from cnnref._abreast cimport abreast_steps, is_abreast, multiply_vectors
 from cnnref._lane_correlate cimport Frame, Part, frame_of
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix
-from cnnref._plan cimport Correlation, multiplications
+from cnnref._plan cimport Correlation, multiplications, taps_of
 from cnnref._plane_rows cimport MOST_NARROW, multiply_planes
 from cnnref._plane_tile cimport MOST_PLANE_PIXELS, MOST_PLANE_ROWS, MOST_PLANE_SUMS, plane_rows
 from cnnref._planes cimport Planes, planes_of, take_apart
@@ -71,14 +71,9 @@ cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil
     return others == 0
 
 
-cdef inline Py_ssize_t depth_of(const Correlation* plan) noexcept nogil:
-    """Steps of a sum."""
-    return plan.window_h * plan.window_w * plan.channels
-
-
 cdef inline Py_ssize_t narrow_size(const Correlation* plan) noexcept nogil:
     """Values of a part's filters: those of the last columns are repeated until they fill a tile."""
-    return depth_of(plan) * multiple(plan.columns, plane_rows(plan.columns))
+    return taps_of(plan) * multiple(plan.columns, plane_rows(plan.columns))
 
 
 cdef inline void narrow_filters(
@@ -120,7 +115,7 @@ cdef inline int narrow_share(
     # A tile reads beyond the last window: on to the next plane, and beyond the last one a line more.
     size = plan.channels * planes.plane + planes.line * plan.dilation_h + MOST_PLANE_PIXELS
     for i in range(count):
-        depth += depth_of(&parts[i].plan)
+        depth += taps_of(&parts[i].plan)
     scratch = <real*>allocate(2 * MOST_PLANE_SUMS + size, sizeof(real))
     steps = <Py_ssize_t*>allocate(depth, sizeof(Py_ssize_t))
     if scratch == NULL or steps == NULL:
@@ -129,8 +124,9 @@ cdef inline int narrow_share(
         return -1
     depth = 0
     for i in range(count):
-        abreast_steps(&parts[i].plan, planes.plane, planes.line, steps + depth)
-        depth += depth_of(&parts[i].plan)
+        if is_abreast(&parts[i].plan, <real>0):
+            abreast_steps(&parts[i].plan, planes.plane, planes.line, steps + depth)
+        depth += taps_of(&parts[i].plan)
     values = scratch + 2 * MOST_PLANE_SUMS
     memset(values, 0, plan.channels * planes.plane * sizeof(real))
     while task < plan.samples * blocks:
@@ -157,7 +153,7 @@ cdef inline int narrow_share(
                     own, values + start, planes.plane, planes.line, rows, filters + parts[i].panels, bias,
                     out + offset, scratch,
                 )
-            depth += depth_of(own)
+            depth += taps_of(own)
         if stopped(watched):
             break
         task += team

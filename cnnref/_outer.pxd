@@ -16,7 +16,7 @@ from cnnref._chunk cimport multiply_chunk, tap_by_tap
 from cnnref._isa cimport inlined
 from cnnref._memory cimport allocate
 from cnnref._panels cimport padded_columns
-from cnnref._plan cimport Correlation, in_place, span_h, span_w
+from cnnref._plan cimport Correlation, in_place, span_h, span_w, taps_of
 from cnnref._rows cimport copy_padded
 from cnnref._sum_tiles cimport sum_width, turn_plan, turned, unpacked
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS
@@ -46,7 +46,7 @@ cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
     cdef Cut cut
     cdef Py_ssize_t pixels = max(plan.n_H * plan.n_W, <Py_ssize_t>1)
     cdef Py_ssize_t columns = plan.sharing if plan.sharing > FEW_SHARING else plan.columns
-    cdef Py_ssize_t elements = plan.window_h * plan.window_w * plan.channels * columns
+    cdef Py_ssize_t elements = taps_of(plan) * columns
     if pixels >= CHUNK:
         cut.samples = 1
         cut.rows = max(CHUNK // max(plan.n_W, <Py_ssize_t>1), <Py_ssize_t>1)

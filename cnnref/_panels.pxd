@@ -94,7 +94,8 @@ cdef inline void copy_values(const real* source, Py_ssize_t count, real* target)
     if count >= 16:
         for j in range(0, count - 15, 16):
             copy_16(source + j, target + j)
-        copy_16(source + count - 16, target + count - 16)
+        if count % 16:
+            copy_16(source + count - 16, target + count - 16)
     elif count >= 8:
         copy_8(source, target)
         copy_8(source + count - 8, target + count - 8)

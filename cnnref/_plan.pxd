@@ -57,6 +57,11 @@ cdef inline bint in_place(const Correlation* plan) noexcept nogil:
     )
 
 
+cdef inline Py_ssize_t taps_of(const Correlation* plan) noexcept nogil:
+    """Multiply-adds of each output, the rows of its filter: the taps of a window, of every channel."""
+    return plan.window_h * plan.window_w * plan.channels
+
+
 cdef inline double multiplications(const Correlation* plan) noexcept nogil:
     """Multiply-adds in the whole of a correlation."""
     cdef double outputs = <double>plan.samples * plan.n_H * plan.n_W * plan.columns

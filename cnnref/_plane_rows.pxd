@@ -2,7 +2,7 @@
 
 from cnnref._isa cimport apart, inlined
 from cnnref._panels cimport copy_8, copy_values
-from cnnref._plan cimport Correlation
+from cnnref._plan cimport Correlation, taps_of
 from cnnref._plane_tile cimport MOST_PLANE_ROWS, MOST_PLANE_SUMS, Steps, plane_pixels, plane_rows, plane_tile
 from cnnref._types cimport real
 
@@ -78,6 +78,13 @@ cdef inline void put(
                 out[pixel * pixel_step + c] = merged[pixel * rows + c]
 
 
+cdef inline void last_terms(const real* bias, Py_ssize_t columns, int count, real* last) noexcept nogil:
+    """What is added to the sums of `count` columns: without a bias -0, which changes no number that it is added to."""
+    cdef int j
+    for j in range(count):
+        last[j] = bias[j] if bias != NULL and j < columns else <real>-0.0
+
+
 cdef inline void multiply_planes(
     const Correlation* plan, const real* planes, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t n_rows,
     const real* filters, const real* bias, real* out, real* scratch,
@@ -85,16 +92,14 @@ cdef inline void multiply_planes(
     """All outputs of `n_rows` output rows, whose first window starts at `planes`; `scratch` has two tiles of values."""
     cdef Steps steps
     cdef int rows = plane_rows(plan.columns), width
-    cdef Py_ssize_t depth = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t depth = taps_of(plan)
     cdef Py_ssize_t place = 0, row = 0, column = 0, group, first, end_row, end_column, j, count
     cdef Py_ssize_t end = (n_rows - 1) * line + plan.n_W
     cdef real* merged = scratch + MOST_PLANE_SUMS
     cdef real last[MOST_NARROW]
     steps.window_h, steps.window_w, steps.channels = plan.window_h, plan.window_w, plan.channels
     steps.plane, steps.tap, steps.row = plane, plan.dilation_w, plan.dilation_h * line
-    for j in range(MOST_NARROW):
-        # Without a bias -0, which changes no number that it is added to.
-        last[j] = bias[j] if bias != NULL and j < plan.columns else <real>-0.0
+    last_terms(bias, plan.columns, MOST_NARROW, last)
     while place < end:
         width = plane_pixels(rows, end - place, <real>0)
         end_row, end_column = row, column

@@ -14,7 +14,7 @@ from cnnref._chunk cimport tap_by_tap
 from cnnref._lane_sums cimport lane_sums
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, cut_batch, outer_sums
-from cnnref._plan cimport Correlation, in_place, mixed
+from cnnref._plan cimport Correlation, in_place, mixed, taps_of
 from cnnref._twins cimport are_twins, twin_sums
 from cnnref._types cimport real
 from cnnref.threads cimport watch
@@ -27,11 +27,6 @@ cdef enum:
     FEW_TAPS = 64
     # Taps that are not divided: they fill tiles of 6, 8 or, but for the last, 16 rows.
     UNIT = 24
-
-
-cdef inline Py_ssize_t taps_of(const Correlation* plan) noexcept nogil:
-    """Rows of the gradient."""
-    return plan.window_h * plan.window_w * plan.channels
 
 
 cdef inline void add_sums(

@@ -6,7 +6,16 @@ copied into that order first.
 """
 
 from cnnref._plan cimport Correlation
+from cnnref._spread_tiles cimport spreads
+from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport real
+
+
+cdef inline bint side_by_side(const Correlation* plan, Py_ssize_t valid, Py_ssize_t width, real kind) noexcept nogil:
+    """Whether what the `valid` columns of a panel `width` wide read lies as their vectors do, for the tiles there are."""
+    if spreads(plan.channels, plan.sharing, kind):
+        return valid == width and width % lanes(kind) == 0
+    return valid == width and plan.channels == plan.sharing == 1
 
 
 cdef inline void fill_table(

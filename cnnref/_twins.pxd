@@ -12,7 +12,7 @@ from cnnref._blocks cimport share
 from cnnref._isa cimport CNNREF_VECTOR_BYTES
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut
-from cnnref._plan cimport Correlation, span_h, span_w
+from cnnref._plan cimport Correlation, span_h, span_w, taps_of
 from cnnref._twin_tile cimport PAIR, TWIN, pairs_of_9, pairs_of_25
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
@@ -41,7 +41,7 @@ cdef inline Py_ssize_t twin_taps(const Correlation* plan, Py_ssize_t side) noexc
 
 cdef inline bint are_twins(const Correlation* plan, real kind) noexcept nogil:
     """Whether this module's kernel is the one for all taps of `plan`."""
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w * plan.channels
+    cdef Py_ssize_t taps = taps_of(plan)
     return (
         CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and plan.columns <= TWIN and 0 < plan.channels < 32
         and plan.dilation_w == 1 and 2 * min(twin_taps(plan, 3), twin_taps(plan, 5)) <= 3 * taps
