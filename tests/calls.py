@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 import cnnref
 from conformance.operations import OPERATIONS
@@ -112,3 +113,14 @@ def outputs(result: Any) -> list[np.ndarray]:
     if isinstance(result, tuple) and len(result) == 2:
         result = result[:1]
     return [np.asarray(value) for value in (result if isinstance(result, tuple) else (result,))]
+
+
+def refused(name: str, error: type[Exception], *words: object, module: Any = cnnref, **spoiled: Any) -> None:
+    """Call `name` with good arguments but for `spoiled`; the message must hold all `words`."""
+    keywords = arguments()[name] | spoiled
+    with pytest.raises(error) as caught:
+        getattr(module, name)(**keywords)
+    message = str(caught.value)
+    assert message.startswith(f"{name}: "), message
+    for word in words:
+        assert str(word) in message, (message, word)

@@ -4,7 +4,14 @@ import signal
 from pathlib import Path
 
 #: Tests of what is not installed: the benchmark, the commands in ci/, the documents.
-OF_THE_TREE = ["test_bench.py", "test_contributing.py", "test_mutants.py", "test_readme.py"]
+OF_THE_TREE = [
+    "test_bench.py",
+    "test_bench_rounds.py",
+    "test_bench_table.py",
+    "test_contributing.py",
+    "test_mutants.py",
+    "test_readme.py",
+]
 
 collect_ignore = [] if (Path(__file__).parents[1] / "setup.py").exists() else OF_THE_TREE
 
