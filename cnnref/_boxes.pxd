@@ -7,8 +7,15 @@ border there are narrow ones; a box spans all samples of its block, so that tile
 from libc.stdlib cimport free
 
 from cnnref._memory cimport allocate
-from cnnref._plan cimport Correlation
+from cnnref._even_tile cimport SPACED
+from cnnref._plan cimport Correlation, taps_of
 from cnnref._tile_shapes cimport MOST_ROWS
+
+cdef enum:
+    # Columns of tiles whose rows are better evenly spaced.
+    FEW_COLUMNS = 48
+    # Values of a window of which the first-level cache holds those of several samples.
+    FEW_TAPS = 512
 
 
 cdef struct Box:
@@ -113,22 +120,39 @@ cdef inline void place_boxes(
         y = end_y
 
 
+cdef inline bint by_samples(const Correlation* plan, Py_ssize_t samples, Py_ssize_t across) noexcept nogil:
+    """Whether a box is gone through sample by sample at each place, rather than place by place in each sample.
+
+    Tiles of few columns want rows in evenly spaced fours: those of a line that is no multiple of four are not.
+    """
+    return (
+        plan.columns <= FEW_COLUMNS and samples % SPACED == 0 and across % SPACED
+        and taps_of(plan) <= FEW_TAPS
+    )
+
+
 cdef inline void place_pixels(
     const Correlation* plan, Py_ssize_t samples, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left, Py_ssize_t right,
     Boxes* block, Py_ssize_t entry,
 ) noexcept nogil:
     """Fill the tables for one box; the last pixel is repeated for tiles that reach beyond it."""
     cdef Py_ssize_t sample, y, x, place, out, repeat
+    cdef Py_ssize_t next_pixel = 1, next_row = right - left, next_sample = (bottom - top) * (right - left)
+    cdef Py_ssize_t* places = block.places + entry
+    cdef Py_ssize_t* outs = block.outs + entry
+    if by_samples(plan, samples, right - left):
+        next_pixel, next_row, next_sample = samples, samples * (right - left), 1
     for sample in range(samples):
         for y in range(top, bottom):
             place = (
                 (sample * plan.height + y * plan.stride_h - plan.top) * plan.width + left * plan.stride_w - plan.left
             ) * plan.image_step
             out = sample * plan.sample_step + y * plan.row_step + left * plan.pixel_step
+            entry = sample * next_sample + (y - top) * next_row
             for x in range(right - left):
-                block.places[entry + x] = place + x * plan.stride_w * plan.image_step
-                block.outs[entry + x] = out + x * plan.pixel_step
-            entry += right - left
+                places[entry + x * next_pixel] = place + x * plan.stride_w * plan.image_step
+                outs[entry + x * next_pixel] = out + x * plan.pixel_step
+    entry = samples * (bottom - top) * (right - left)
     for repeat in range(MOST_ROWS):
-        block.places[entry + repeat] = block.places[entry - 1]
-        block.outs[entry + repeat] = block.outs[entry - 1]
+        places[entry + repeat] = places[entry - 1]
+        outs[entry + repeat] = outs[entry - 1]

@@ -6,8 +6,8 @@ from cnnref._ahead_tile cimport SIDE, ahead_6_by_4_vectors
 from cnnref._even_tile cimport lying_8_by_3_vectors
 from cnnref._isa cimport CNNREF_VECTOR_BYTES
 from cnnref._panels cimport copy_panel
-from cnnref._plan cimport Correlation, in_place
-from cnnref._sum_tiles cimport sum_width, unpacked
+from cnnref._plan cimport Correlation
+from cnnref._sum_tiles cimport sum_width, tap_by_tap, unpacked
 from cnnref._tile cimport tile
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, tile_rows, widest
 from cnnref._types cimport real
@@ -17,14 +17,6 @@ from cnnref.threads cimport stopped
 cdef enum:
     # Cache lines of a step of the widest panel.
     LINES = 4
-
-
-cdef inline bint tap_by_tap(const Correlation* plan) noexcept nogil:
-    """Whether tiles keep to one (row, column) of the window, so that pixels where it is padding can be left out.
-
-    With few channels tiles run across taps instead, over padded copies.
-    """
-    return plan.channels >= 32 and not in_place(plan)
 
 
 cdef inline void reach(

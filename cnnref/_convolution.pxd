@@ -13,6 +13,7 @@ from cnnref._grouped cimport at_once, correlate_groups
 from cnnref._lane_correlate cimport Part
 from cnnref._narrow cimport MOST_NARROW, all_finite
 from cnnref._panels cimport Matrix
+from cnnref._patches cimport correlate_patches, in_patches
 from cnnref._phase cimport Phase, covers, phase, phases
 from cnnref._plan cimport Correlation, multiplications
 from cnnref._sums cimport batch_sums
@@ -101,15 +102,17 @@ cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const
     return correlate_each(&part, 1, s.groups, filter_rows(s), part.plan.columns, A_prev, W, b, Z)
 
 
+cdef inline bint side_by_side(const Axis* axis, Py_ssize_t outputs) noexcept nogil:
+    """Whether windows lie side by side on one axis, and leave no pixel out."""
+    return axis.f == axis.stride and axis.dilation == 1 and axis.before == 0 and axis.n == outputs * axis.stride
+
+
 cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
     """Whether windows lie side by side: the pixels of one are then columns of one correlation, not phases.
 
     The filters' pixels and channels are neighbours in one order with those of an image. A bias is one of channels alone.
     """
-    return (
-        s.groups == 1 and s.w.f == s.w.stride and s.w.dilation == 1 and s.w.before == 0
-        and s.w.n == s.n_W * s.w.stride and not biased
-    )
+    return s.groups == 1 and side_by_side(&s.w, s.n_W) and not biased
 
 
 cdef inline int backward_input(
@@ -122,6 +125,10 @@ cdef inline int backward_input(
     cdef Part parts[MOST_PARTS]
     cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups, <real>0) and finite(s, W)
     cdef bint together = whole or s.n_C_prev // s.groups <= MOST_NARROW
+    if joined(s, b != NULL) and side_by_side(&s.h, s.n_H):
+        parts[0] = phase_part(s, whole, phase(&s.h, 0), phase(&s.w, 0), False, True)
+        if in_patches(parts, s.h.f, <real>0):
+            return correlate_patches(parts, s.h.f, dZ, W, dA_prev)
     if not covers(&s.h) or not covers(&s.w):
         # The pixels that no tap touches.
         if b == NULL:

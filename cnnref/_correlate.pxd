@@ -109,7 +109,7 @@ cdef inline int correlate_share(
 ) noexcept nogil:
     """The pieces of work of thread `member` of `team`; -1 where it had no memory or the call is stopped."""
     cdef Boxes block
-    cdef Py_ssize_t task = member, placed = -1, number, group, sample, top
+    cdef Py_ssize_t task = member, number, group, sample, top, samples, placed = 0, placed_top = 0
     cdef Py_ssize_t size = (MOST_ROWS + 2) * MOST_COLUMNS
     cdef real* scratch
     if packed == NULL:
@@ -126,9 +126,10 @@ cdef inline int correlate_share(
         group = task % cut.groups
         sample = number // cut.row_blocks * cut.samples
         top = number % cut.row_blocks * cut.rows
-        if number != placed:
-            place_boxes(plan, min(cut.samples, plan.samples - sample), top, min(top + cut.rows, plan.n_H), &block)
-            placed = number
+        samples = min(cut.samples, plan.samples - sample)
+        if samples != placed or top != placed_top:
+            place_boxes(plan, samples, top, min(top + cut.rows, plan.n_H), &block)
+            placed, placed_top = samples, top
         multiply_block(
             plan, &block, images + sample * plan.height * plan.width * plan.image_step, place, matrix, packed,
             group * cut.panels // cut.groups, (group + 1) * cut.panels // cut.groups, bias,

@@ -12,13 +12,13 @@ grouped convolution with more than 4 filters a group, on those of one group).
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref._chunk cimport multiply_chunk, tap_by_tap
+from cnnref._chunk cimport multiply_chunk
 from cnnref._isa cimport inlined
 from cnnref._memory cimport allocate
 from cnnref._panels cimport padded_columns
 from cnnref._plan cimport Correlation, in_place, span_h, span_w, taps_of
 from cnnref._rows cimport copy_padded
-from cnnref._sum_tiles cimport sum_width, turn_plan, turned, unpacked
+from cnnref._sum_tiles cimport sum_width, tap_by_tap, turn_plan, turned, unpacked
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS
 from cnnref._types cimport real
 from cnnref.threads cimport stopped

@@ -5,7 +5,8 @@ Taps are the rows of a tile and the gradient's values its columns. Where windows
 """
 
 from cnnref._isa cimport CNNREF_VECTOR_BYTES
-from cnnref._plan cimport Correlation
+from cnnref._even_tile cimport SPACED
+from cnnref._plan cimport Correlation, contiguous, in_place, taps_of
 from cnnref._tile_shapes cimport lanes, panel_width, tile_rows
 from cnnref._types cimport real
 
@@ -44,15 +45,34 @@ cdef inline bint in_threes(Py_ssize_t rows, Py_ssize_t columns, real kind) noexc
     return 20 * three < 19 * four
 
 
+cdef inline bint tap_by_tap(const Correlation* plan) noexcept nogil:
+    """Whether tiles keep to one (row, column) of the window, so that pixels where it is padding can be left out.
+
+    With few channels tiles run across taps instead, over padded copies.
+    """
+    return plan.channels >= 32 and not in_place(plan)
+
+
+cdef inline Py_ssize_t tile_taps(const Correlation* plan) noexcept nogil:
+    """Taps that tiles run across."""
+    return plan.channels if tap_by_tap(plan) else taps_of(plan)
+
+
+cdef inline Py_ssize_t neighbours(const Correlation* plan) noexcept nogil:
+    """Taps side by side in the image."""
+    return plan.channels * (plan.window_w if contiguous(plan) else 1)
+
+
 cdef inline Py_ssize_t sum_width(const Correlation* plan, Py_ssize_t taps, Py_ssize_t columns, real kind) noexcept nogil:
     """Columns of the next tile when `columns` of the plan's are still to do."""
-    return narrowed(columns, in_threes(min(taps, plan.channels), plan.columns, kind), kind)
+    return narrowed(columns, in_threes(min(taps, tile_taps(plan)), plan.columns, kind), kind)
 
 
 cdef inline bint unpacked(const Correlation* plan, Py_ssize_t taps, real kind) noexcept nogil:
     """Whether tiles read the gradient where it lies: for so few taps that a copy would not pay, in full tiles of 3 vectors."""
     return (
-        plan.window_h * plan.window_w == 1 and taps <= MOST_UNPACKED and taps % 8 == 0
+        (plan.window_h * plan.window_w == 1 or (neighbours(plan) % SPACED == 0 and not tap_by_tap(plan)))
+        and taps <= MOST_UNPACKED and taps % 8 == 0
         and plan.columns % (3 * lanes(kind)) == 0 and in_threes(taps, plan.columns, kind)
     )
 

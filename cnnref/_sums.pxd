@@ -10,7 +10,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from cnnref._blocks cimport divides, share, some_columns
-from cnnref._chunk cimport tap_by_tap
+from cnnref._sum_tiles cimport tap_by_tap
 from cnnref._lane_sums cimport lane_sums
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, cut_batch, outer_sums

@@ -17,6 +17,8 @@ CASES = {
     "a grey image, three chunks a sample": (7, 39, 34, 1, 5, 8, 1, 2, 1),
     "a grey image, samples of a chunk": (11, 14, 13, 1, 3, 5, 1, 1, 1),
     "windows side by side": (4, 32, 32, 3, 4, 96, 4, 0, 1),
+    "windows side by side, odd lines": (5, 44, 36, 5, 4, 40, 4, 0, 1),
+    "samples of odd lines": (24, 14, 14, 8, 5, 16, 1, 2, 1),
     "by depth": (4, 28, 28, 144, 3, 144, 1, 1, 144),
     "three filters a channel": (4, 20, 20, 96, 3, 288, 2, 1, 96),
     "groups of two channels": (4, 20, 20, 128, 3, 128, 1, 1, 64),

@@ -23,6 +23,7 @@ WINDOWS = {
     "short rows": (6, 7, 3, 1, 1),
     "long rows": (4, 35, 3, 1, 1),
     "side by side": (8, 32, 4, 4, 0),
+    "side by side in odd lines": (6, 21, 3, 3, 0),
 }
 
 
@@ -53,6 +54,32 @@ def test_nothing_is_read_behind_an_argument(window):
         Z, cache = cnnref.conv_forward(*map(at_the_end_of_a_page, (*arrays, b)), hparameters)
         found = [x.tobytes() for x in (Z, *cnnref.conv_backward(at_the_end_of_a_page(dZ), cache))]
         assert found == expected, (n_C_prev, n_C)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_more_patches_than_are_taken_at_once(dtype):
+    """Rows of patches that are cut by panels too."""
+    for n_C_prev in (1, 3, 7, 16, 20):
+        check((2, 26, 46, n_C_prev), (2, 2), 40, {"stride": 2, "pad": 0}, dtype)
+        check((1, 68, 72, n_C_prev), (4, 4), 10, {"stride": 4, "pad": 0}, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_taps_of_wide_gradients(dtype):
+    """Sums over a batch that read the gradient where it lies, of taps that are neighbours or not."""
+    for n_C_prev in (1, 2, 3, 4, 6, 8, 12, 16):
+        for n_C in (24, 48, 96, 144):
+            for dilation in (1, 2):
+                check((2, 9, 11, n_C_prev), (2, 2), n_C, {"stride": 1, "pad": 1, "dilation": dilation}, dtype)
+            check((2, 8, 12, n_C_prev), (2, 4), n_C, {"stride": (2, 4), "pad": 0}, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("samples", [4, 8, 11, 24])
+def test_lines_that_are_no_whole_fours(samples, dtype):
+    """Blocks of several samples, whose tiles run across them, and what is left over."""
+    for width, n_C in ((9, 16), (10, 24), (14, 40), (13, 17)):
+        check((samples, width, width, 5), (5, 5), n_C, {"stride": 1, "pad": 2}, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
