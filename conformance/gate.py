@@ -20,6 +20,8 @@ from conformance.runner import Options
 
 #: What a new group of known failures says until somebody has written why it is accepted.
 NO_REASON = ""
+#: Cases of one kind that are named; the report has all of them.
+SHOWN = 3
 
 Json = dict[str, Any]
 
@@ -110,7 +112,7 @@ def rounded_up(value: float) -> float:
 
 
 def compare(baseline: Json, observed: Observed, options: Options) -> list[str]:
-    """What is worse than the baseline says, one sentence each; empty if nothing is."""
+    """What is worse than the baseline says, in sentences; empty if nothing is."""
     now = observed.baseline(options, baseline)
     found = [*_coverage(baseline, now), *_errors(baseline, now), *_failures(baseline, now)]
     return found
@@ -159,16 +161,28 @@ def _failures(old: Json, new: Json) -> Iterable[str]:
             yield f"known failures of {name} have no reason: write one into the baseline"
         known.update({(case, group["output"]): group["diagnosis"] for case in group["cases"]})
     failing: set[tuple[str, str]] = set()
+    kinds: dict[str, list[str]] = defaultdict(list)  # what it is of several -> a sentence for each
     for group in new["known_failures"]:
+        output, diagnosis = group["output"], group["diagnosis"]
         for case in group["cases"]:
-            failing.add((case, group["output"]))
-            if (case, group["output"]) not in known:
-                yield f"new failure: {group['output']} in {case} ({group['diagnosis']})"
-            elif known[case, group["output"]] != group["diagnosis"]:
-                was = known[case, group["output"]]
-                yield f"{group['output']} in {case} was known as {was}, now it is {group['diagnosis']}"
+            failing.add((case, output))
+            if (case, output) not in known:
+                kinds[f"new failures of {output} ({diagnosis})"].append(
+                    f"new failure: {output} in {case} ({diagnosis})"
+                )
+            elif known[case, output] != diagnosis:
+                was = known[case, output]
+                kinds[f"failures of {output} known as {was}, now {diagnosis}"].append(
+                    f"{output} in {case} was known as {was}, now it is {diagnosis}"
+                )
     for case, output in sorted(known.keys() - failing):
-        yield f"known failure passes: {output} in {case}; take it out with --update"
+        kinds[f"known failures of {output} pass"].append(
+            f"known failure passes: {output} in {case}; take it out with --update"
+        )
+    for kind, sentences in kinds.items():
+        yield from sentences[:SHOWN]
+        if len(sentences) > SHOWN:
+            yield f"{len(sentences) - SHOWN} more {kind}"
 
 
 _FORM: dict[str, type] = {

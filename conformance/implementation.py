@@ -30,6 +30,9 @@ from conformance.memory import same_bytes
 from conformance.operations import OPERATIONS
 from conformance.subprocess_adapter import TIME_LIMIT, Program, ProgramError
 
+#: How the reason begins of what was not called because the implementation does not declare it.
+UNDECLARED = "not implemented: declares "
+
 
 class LoadError(ValueError):
     """The implementation named by ``--impl`` could not be used; the message says what to do."""
@@ -113,10 +116,10 @@ class Implementation:
     def call(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Outcome:
         """Call the function of `case` on copies of `arrays`, the forward function first for its cache."""
         if case.dtype not in self.dtypes:
-            return Outcome(absent=f"not implemented: declares no dtype {case.dtype}")
+            return Outcome(absent=f"{UNDECLARED}no dtype {case.dtype}")
         lacking = self.lacks(case)
         if lacking is not None:
-            return Outcome(absent=f"not implemented: declares no option {lacking}")
+            return Outcome(absent=f"{UNDECLARED}no option {lacking}")
         given = inward(case, offered(case, arrays, self.settings), self.layout)
         copies = {name: array.copy() for name, array in given.items()}
         try:

@@ -69,7 +69,7 @@ def tell(result: runner.Result, directory: Path) -> None:
     shown = ", ".join(f"{tier} {share:.1%}" for tier, share in summary["detectability"].items())
     if shown:
         print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}")
-    if summary.get("slips"):
+    if summary.get("slips") and summary["comparisons"]:
         print(aftermath.told(summary["slips"]))
     for sentence in result.problems:
         print(paint(sentence, DOUBTFUL))

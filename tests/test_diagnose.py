@@ -97,6 +97,10 @@ def test_right_numbers_with_another_fault() -> None:
     assert diagnose(case, arrays, "A", right.astype(np.float32), right, modified=True) == INPUT_MODIFIED
     assert diagnose(case, arrays, "A", right, right) == DTYPE_NOT_KEPT
     assert diagnose(case, arrays, "A", -right, right, modified=True) == "sign-flipped"
+    case = Case.parse("relu:f32:m1h1w1c1:nan:0")
+    # NaN less NaN is NaN, as if the second call had added the right result to the first.
+    nan = np.full((1, 1, 1, 1), np.nan)
+    assert diagnose(case, draw(case), "A", nan, nan, rerun=lambda more: {"A": nan}) == DTYPE_NOT_KEPT
 
 
 def test_conventions_of_the_post_that_meet_in_one_output() -> None:

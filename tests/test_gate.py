@@ -111,6 +111,19 @@ def test_a_known_failure_needs_a_reason_and_has_to_fail_as_it_did(records, basel
     assert sentence.endswith("was known as flipped, now it is swapped")
 
 
+def test_of_many_failures_of_one_kind_some_are_named(records, baseline):
+    every = [
+        [r.but(status="failed", diagnosis="flipped") if r.output == "dA_prev" else r for r in case]
+        for case in records
+    ]
+    failed = sorted(case[0].case for case in every if case[0].op == "affine_backward")
+    sentences = [s for s in worse(every, baseline) if "failure" in s]
+    assert sentences == [
+        *(f"new failure: affine_backward.dA_prev in {case} (flipped)" for case in failed[: gate.SHOWN]),
+        f"{len(failed) - gate.SHOWN} more new failures of affine_backward.dA_prev (flipped)",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"options": 3}', '{"operations": {"relu": []}}'])
 def test_a_damaged_baseline_is_refused(tmp_path, text):
     path = tmp_path / "baseline.json"

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -257,6 +258,9 @@ def test_a_run_that_compared_nothing_proves_nothing():
     assert problems(summary) == [
         "Nothing was compared: the implementation has none of the operations asked for."
     ]
+    only_half = replace(changed(), dtypes=("f16",))
+    (sentence,) = problems(summed(judge(only_half, "relu", 5)))
+    assert "the implementation declares no dtype f32 and no dtype f64 (" in sentence
 
 
 def test_a_run_that_could_not_have_shown_a_fault_proves_nothing():

@@ -48,6 +48,8 @@ _SETTINGS: dict[Any, Any] = {
 
 _ROW = 0.235  # inches a row takes
 _MARGIN = 1.15  # inches of legend, axis and its label
+_WIDTH = 4.9  # inches
+_LETTER = 0.066  # inches that a letter of a row's name takes, where letters are wide
 
 #: Shares of the bound above this are all as wrong; the axis is for those that pass.
 _FAR = 100.0
@@ -93,8 +95,9 @@ def _draw(
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
         # Left to itself, a Figure without pyplot has no global state and no window system behind it.
         height = _MARGIN + _ROW * len(rows)
-        figure = Figure(figsize=(4.9, height))
-        axes = figure.add_axes((0.455, 0.62 / height, 0.515, 1 - _MARGIN / height))
+        figure = Figure(figsize=(_WIDTH, height))
+        left = (0.15 + _LETTER * max(len(_name(cell)) for cell, _ in rows)) / _WIDTH
+        axes = figure.add_axes((left, 0.62 / height, 0.97 - left, 1 - _MARGIN / height))
         _scale(axes, linear, top, edge, label, far)
         _names(axes, [cell for cell, _ in rows])
         for series, dtype in enumerate(dtypes):
@@ -124,12 +127,22 @@ def _scale(axes: Axes, linear: float, top: float, edge: float, label: str, far: 
     if edge > top:
         # The label of the far end takes the room of the last decade's.
         ticks = [*(tick for tick in ticks if tick < top), edge]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_locator(FixedLocator(_apart(ticks, linear)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: far if x > top * 5 else _tick(x)))
     axes.set_xlabel(label)
     axes.grid(axis="x", color=_GRID, linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def _apart(ticks: list[float], linear: float) -> list[float]:
+    """The first and the last of the ticks, and those whose labels touch neither."""
+
+    def place(x: float) -> float:
+        return 0.9 + math.log10(x / linear) if x else 0.0
+
+    end = place(ticks[-1])
+    return [tick for tick in ticks if place(tick) in (0.0, end) or 0.08 < place(tick) / end < 0.92]
 
 
 def _tick(x: float) -> str:
@@ -141,13 +154,17 @@ def _tick(x: float) -> str:
 def _names(axes: Axes, cells: list[Cell]) -> None:
     """Name the rows ``operation output``, operations parted by a faint line."""
     axes.set_ylim(len(cells) - 0.4, -0.6)
-    axes.set_yticks(range(len(cells)), [f"{cell.op} {cell.output}" for cell in cells], fontsize=8)
+    axes.set_yticks(range(len(cells)), [_name(cell) for cell in cells], fontsize=8)
     axes.tick_params(axis="y", length=0, pad=8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     for i in range(1, len(cells)):
         if cells[i].op != cells[i - 1].op:
             axes.axhline(i - 0.5, color=_GRID, linewidth=0.7, zorder=0)
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.op} {cell.output}"
 
 
 def _marks(axes: Axes, found: list[tuple[float, Spread, bool]], series: int, edge: float) -> None:

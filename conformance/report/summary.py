@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.case import Case
+from conformance.implementation import UNDECLARED
 from conformance.operations import OPERATIONS, WORDS
 from conformance.record import STATUSES, Number, Record, case_status
 from conformance.report.coverage import Coverage
@@ -68,6 +69,8 @@ class Summary:
         self._sharp: set[Kind] = set()
         self._dim: list[tuple[Kind, ...]] = []
         self._coverage = Coverage()
+        #: What the implementation does not declare, of what was asked for.
+        self.undeclared: dict[str, None] = {}
 
     def add(self, case: Case, records: list[Record]) -> None:
         """Count the records of one case."""
@@ -80,6 +83,8 @@ class Summary:
             outputs = self._outputs.setdefault(record.op, {})
             outputs.setdefault(record.output, _Output()).add(record)
             if record.tier is None:
+                if record.reason.startswith(UNDECLARED):
+                    self.undeclared[record.reason.removeprefix(UNDECLARED)] = None
                 continue
             self.comparisons += 1
             if record.detectability is None:
@@ -161,6 +166,9 @@ def problems(summary: Summary) -> list[str]:
         why = "the implementation has none of the operations asked for"
         if summary.statuses["failed"]:
             why = "no call came back with an answer of the right form"
+        elif summary.undeclared:
+            lacking = " and ".join(list(summary.undeclared)[:4])
+            why = f"the implementation declares {lacking} (`dtypes` and `options` in it say what it takes)"
         found.append(f"Nothing was compared: {why}.")
     for name in summary.powerless():
         found.append(
