@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from conformance import (
     __version__,
@@ -27,6 +28,9 @@ from conformance.usage import UNUSABLE, Help, Parser, UsageError, examples
 
 #: In the order of the help.
 _COMMANDS = (run_command, repro_command, gate_command, probe, matrix_command, merge, search, listing)
+
+#: What judging and the reports import: the extra `conformance`, which `list` does without.
+_NEEDED = ("torch", "jinja2", "matplotlib", "tqdm")
 
 _ABOUT = """Judge an implementation of the CNN functions against PyTorch autograd in float64.
 
@@ -61,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line = parser()
     terminal.complete(line)
     asked = line.parse_args(arguments)
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing and asked.command != "list":
+        return _refuse(
+            asked.command, f"{', '.join(missing)} not installed: pip install 'cnnref[conformance]'"
+        )
     try:
         status: int = asked.action(asked)
     except (UsageError, LoadError, ConventionError, BaselineError, SweepError) as error:

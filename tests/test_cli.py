@@ -164,3 +164,11 @@ def test_python_dash_m_is_the_same_and_shows_no_bar(tmp_path):
     done = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_without_the_extra_a_command_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name in ("torch", "tqdm") else name)
+    assert cli.main(["run", "--ops", "relu"]) == 2
+    refusal = "conformance run: torch, tqdm not installed: pip install 'cnnref[conformance]'"
+    assert capsys.readouterr().err.strip() == refusal
+    assert cli.main(["list"]) == 0
