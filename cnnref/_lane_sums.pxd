@@ -13,6 +13,7 @@ from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
 from cnnref._plan cimport Correlation, span_h, span_w, taps_of
+from cnnref._slide_sums cimport slide_taps, slides, sliding_rows, sliding_vectors
 from cnnref._spread_tiles cimport SPREAD_TAPS, spread_sums, spreads
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes, side_by_side
 from cnnref._tile_shapes cimport MOST_COLUMNS, lanes
@@ -64,8 +65,13 @@ cdef inline void lane_chunk(
 
     `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels.
     """
-    cdef Py_ssize_t tiles = fill_offsets(plan, line, taps_of_tile(width, <real>0), offsets)
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, tiles
+    if slides(plan, dZ[0]) and width % lanes(dZ[0]) == 0:
+        slide_chunk(
+            plan, table, table_rows, line, pieces, n_rows, at, dZ, dZ_step, width, valid, fresh, dW, dW_step, scratch
+        )
+        return
+    tiles = fill_offsets(plan, line, taps_of_tile(width, dZ[0]), offsets)
     for i in range(plan.channels):
         sum_lanes(
             width, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
@@ -74,6 +80,31 @@ cdef inline void lane_chunk(
         put_sums(
             plan.window_h * plan.window_w, scratch, width, valid, fresh, dW + i * dW_step, plan.channels * dW_step
         )
+
+
+cdef inline void slide_chunk(
+    const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t pieces,
+    Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
+    bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
+) noexcept nogil:
+    """As `lane_chunk`, for windows that overlap."""
+    cdef int vector = lanes(dZ[0]), first = 0, columns, rows
+    cdef Py_ssize_t row, taps = plan.window_w
+    while first < valid:
+        columns = sliding_vectors(taps, (width - first) // vector) * vector
+        row = 0
+        while row < plan.window_h:
+            rows = sliding_rows(taps, plan.window_h - row)
+            slide_taps(
+                rows, columns // vector, plan, table + row * plan.dilation_h * line, line, table_rows * line, at + first,
+                dZ + first, dZ_step, pieces, n_rows, scratch,
+            )
+            put_sums(
+                rows * taps, scratch, columns, min(<Py_ssize_t>columns, valid - first), fresh,
+                dW + row * taps * dW_step + first, dW_step,
+            )
+            row += rows
+        first += columns
 
 
 cdef inline void spread_chunk(

@@ -157,6 +157,43 @@ def test_depthwise_panels_of_every_width(f, stride):
             check((2, 5, 16 * stride, n_C), (f, f), n_C, hparameters, dtype, n_C)
 
 
+def chained(A, dZ, f, stride, dilation):
+    """A depthwise `dW` of images padded on all sides: of each element, the chain in the order of the pixels.
+
+    Each step is computed in float64, and rounded: right for products that underflow, are 0 or are infinite.
+    """
+    below, beside = (f // 2 * gap for gap in dilation)
+    padded = np.pad(A.astype(np.float64), ((0, 0), (below, below), (beside, beside), (0, 0)))
+    dW = np.zeros((f, f, 1, A.shape[3]), A.dtype)
+    with np.errstate(invalid="ignore", under="ignore"):
+        for sample, y, x in np.ndindex(dZ.shape[:3]):
+            taps = np.ix_(y * stride + np.arange(f) * dilation[0], x * stride + np.arange(f) * dilation[1])
+            products = padded[sample][taps] * dZ[sample, y, x].astype(np.float64)
+            dW = (products[:, :, np.newaxis] + dW).astype(A.dtype)
+    return dW
+
+
+@pytest.mark.parametrize("f", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_filters_are_chains_with_the_padding_as_zeros(f, stride):
+    """Rows shorter and longer than a window. A -0 and a zero are 0, an infinity times a zero is NaN."""
+    rng = np.random.default_rng(f)
+    for width in (1, 2, 3, 4, 5, 6, 7, 8, 15):
+        for n_C, dilation in ((8, (1, 1)), (40, (1, 1)), (100, (2, 1)), (16, (1, 2))):
+            shape, pad = (3, 4, width * stride, n_C), tuple(f // 2 * gap for gap in dilation)
+            hparameters = {"stride": stride, "pad": pad, "dilation": dilation, "groups": n_C}
+            tiny = rng.choice([-1e-30, 1e-30, -1e-30], shape)
+            A = np.where(rng.random(shape) < 0.003, np.inf, tiny).astype(np.float32)
+            W, b = np.ones((f, f, 1, n_C), np.float32), np.zeros((1, 1, 1, n_C), np.float32)
+            with np.errstate(invalid="ignore"):
+                Z, cache = cnnref.conv_forward(A, W, b, hparameters)
+            dZ = rng.choice([-1e-30, 1e-30, 0], Z.shape).astype(np.float32)
+            dW, want = cnnref.conv_backward(dZ, cache)[1], chained(A, dZ, f, stride, dilation)
+            known = ~np.isnan(want)
+            assert np.array_equal(dW, want, equal_nan=True), (width, n_C)
+            assert np.array_equal(np.signbit(dW[known]), np.signbit(want[known])), (width, n_C)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_depthwise_images_that_no_cache_holds(dtype):
     """Rows are read ahead there, and written in another order: the samples together are each one alone."""
