@@ -3,7 +3,7 @@
 A row of a plane is a line of pixels from the first column that a window reaches, zeros where that is outside the image.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cnnref._isa cimport apart, prefetch
 from cnnref._lane_correlate cimport Frame
@@ -79,6 +79,9 @@ cdef inline void turn_row(
     `beyond`: `TURNED` pixels can be read in any case.
     """
     cdef Py_ssize_t column = 0, channel, j
+    if step == 1:  # a row of a grey image is a line as it is
+        memcpy(target, source, count * sizeof(real))
+        return
     if count < TURNED and not beyond:
         for j in range(count):
             for channel in range(channels):
