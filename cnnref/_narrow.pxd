@@ -3,8 +3,9 @@
 With one or three columns (the gradient of a grey or colour image) a tile as wide as a vector would be mostly padding; with 8
 or 24 of float32 it would be a half or a quarter of it. So the image is taken apart into planes, one a channel
 (``_planes.pxd``), and a tile holds some columns of neighbouring pixels (``_plane_rows.pxd``; of few channels
-``_abreast.pxd``). Several correlations of the same images, the phases of a gradient, share their planes. Each output is the
-same chain in the same order as in ``_correlate.pxd``, but what lies outside the image counts as zeros.
+``_abreast.pxd``, of one column ``_stacked.pxd``). Several correlations of the same images, the phases of a gradient, share
+their planes. Each output is the same chain in the same order as in ``_correlate.pxd``, but what lies outside the image
+counts as zeros.
 """
 
 from cython.parallel cimport prange
@@ -19,6 +20,7 @@ from cnnref._plan cimport Correlation, multiplications, taps_of
 from cnnref._plane_rows cimport MOST_NARROW, multiply_planes
 from cnnref._plane_tile cimport MOST_PLANE_PIXELS, MOST_PLANE_ROWS, MOST_PLANE_SUMS, plane_rows
 from cnnref._planes cimport Planes, planes_of, take_apart
+from cnnref._stacked cimport is_stacked, multiply_rows
 from cnnref._types cimport real
 from cnnref.threads cimport stopped, team_size, watch
 
@@ -147,6 +149,10 @@ cdef inline int narrow_share(
                 multiply_vectors(
                     own, values + start, planes.line, steps + depth, rows, filters + parts[i].panels, bias,
                     out + offset, scratch,
+                )
+            elif is_stacked(own, rows, <real>0):
+                multiply_rows(
+                    own, values + start, planes.plane, planes.line, rows, filters + parts[i].panels, bias, out + offset,
                 )
             else:
                 multiply_planes(

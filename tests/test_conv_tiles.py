@@ -92,3 +92,14 @@ def test_few_channels_with_few_filters(n_C, n_C_prev, dtype):
         window = (3, 3) if place % 2 else (2, 5)
         check((3, 12, width, n_C_prev), window, n_C, hparameters, dtype)
         check((3, 12, width, 2 * n_C_prev), window, 2 * n_C, {**hparameters, "groups": 2}, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("f", [(3, 3), (5, 5), (5, 2), (4, 3)])
+def test_one_channel_and_one_filter(f, dtype):
+    """Rows and pixels that fill a tile, that a tile takes twice, that are fewer than a tile."""
+    for place, width in enumerate((7, 8, 15, 16, 17, 28, 32, 33, 50, 67)):
+        height = (6, 7, 8, 13, 15)[place % 5]
+        hparameters = {"stride": 1, "pad": (f[0] // 2, f[1] // 2), "dilation": (1, 1 + place % 2)}
+        check((2, height, width, 1), f, 3 + place % 7, hparameters, dtype)
+        check((2, height, width, 1 + place % 5), f, 1, hparameters, dtype)

@@ -1,0 +1,51 @@
+"""Planes with one output a pixel, as the gradient of a grey image: the tiles of ``_stacked_tile.pxd``.
+
+The last tile of a row ends with the row and the last rows' tiles with the last row, so that some pixels are computed twice.
+"""
+
+from cnnref._isa cimport CNNREF_VECTOR_BYTES
+from cnnref._plan cimport Correlation
+from cnnref._plane_rows cimport last_terms
+from cnnref._plane_tile cimport Steps
+from cnnref._stacked_tile cimport BESIDE, STACKED, stacked_of_3, stacked_of_5
+from cnnref._tile_shapes cimport lanes
+from cnnref._types cimport real
+
+
+cdef inline bint is_stacked(const Correlation* plan, Py_ssize_t n_rows, real kind) noexcept nogil:
+    """Whether these tiles are the ones for `n_rows` output rows of `plan` where ``_narrow.pxd`` is."""
+    return (
+        CNNREF_VECTOR_BYTES == 64 and plan.columns == plan.pixel_step == plan.dilation_h == 1
+        and plan.window_h in (3, 5) and n_rows >= STACKED and plan.n_W >= lanes(kind)
+    )
+
+
+cdef inline void multiply_rows(
+    const Correlation* plan, const real* planes, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t n_rows,
+    const real* filters, const real* bias, real* out,
+) noexcept nogil:
+    """All outputs of `n_rows` output rows, whose first window starts at `planes`."""
+    cdef Steps steps
+    cdef real last[1]
+    cdef Py_ssize_t lane = lanes(<real>0), pixel = 0, row, top, first, beside
+    steps.window_h, steps.window_w, steps.channels = plan.window_h, plan.window_w, plan.channels
+    steps.plane, steps.tap, steps.row = plane, plan.dilation_w, line
+    last_terms(bias, 1, 1, last)
+    while pixel < plan.n_W:
+        first = max(min(pixel, plan.n_W - BESIDE * lane), <Py_ssize_t>0)
+        beside = min(lane, plan.n_W - lane - first)
+        row = 0
+        while row < n_rows:
+            top = min(row, n_rows - STACKED)
+            if plan.window_h == 3:
+                stacked_of_3(
+                    planes + top * line + first, beside, &steps, filters, last[0],
+                    out + top * plan.row_step + first, plan.row_step,
+                )
+            else:
+                stacked_of_5(
+                    planes + top * line + first, beside, &steps, filters, last[0],
+                    out + top * plan.row_step + first, plan.row_step,
+                )
+            row += STACKED
+        pixel += BESIDE * lane
