@@ -3,10 +3,14 @@
 from cnnref._isa cimport apart, inlined, unlikely
 from cnnref._types cimport multiply_add, real
 
+cdef extern from "_twin_tile.h" nogil:
+    inlined repeat_pair "cnnref_repeat_pair"(const float* pair, float* vector)
+
 cdef enum:
-    # Columns of each of the two sums, and values of a vector.
+    # Columns of each of the two sums, and values of a vector: column j of one, then of the other.
     TWIN = 8
     PAIR = 16
+    TWO = 2
     MOST_TWIN_SUMS = 400
 
 
@@ -16,10 +20,11 @@ cdef inline inlined sum_pairs(
 ) noexcept nogil:
     """Go on with the pairs of sums of ``groups * rows`` taps in `out`, and with that of the gradient itself after them.
 
-    Values of `a` and `b` are pairs too. The taps of a group stand side by side, the groups `line` values apart.
+    `a` has pairs of values, `b` vectors of pairs. The taps of a group stand side by side, the groups `line` values apart.
     """
     cdef real sums[MOST_TWIN_SUMS]
     cdef real added[PAIR]
+    cdef real left[PAIR]
     cdef const real* source
     cdef Py_ssize_t _step, rest = length
     cdef int group, row, j
@@ -35,9 +40,10 @@ cdef inline inlined sum_pairs(
         for group in range(groups):
             source = a + group * line
             for row in range(rows):
+                repeat_pair(<const float*>(source + row * TWO), <float*>left)
                 for j in range(PAIR):
                     sums[(group * rows + row) * PAIR + j] = multiply_add(
-                        source[row * PAIR + j], b[j], sums[(group * rows + row) * PAIR + j]
+                        left[j], b[j], sums[(group * rows + row) * PAIR + j]
                     )
         for j in range(PAIR):
             added[j] += b[j]

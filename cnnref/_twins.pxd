@@ -1,7 +1,7 @@
 """Sums over a batch for at most 8 filters of float32, half a vector: the sums of two chunks are taken side by side.
 
-For that the pixels of two samples are copied into pairs, each value as often as there are filters, and the gradient's into
-pairs beside each other: a vector of one is multiplied with a vector of the other. What is summed, in which order, is that of
+For that the values of two samples are copied into pairs, those of the images and those of the gradients: a pair of an image,
+as often as there are filters, is multiplied with a vector of pairs of the gradients. What is summed, in which order, is that of
 ``_outer.pxd``: every chunk by itself, the chunks' sums added in their order.
 """
 
@@ -13,7 +13,7 @@ from cnnref._isa cimport CNNREF_VECTOR_BYTES
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut
 from cnnref._plan cimport Correlation, span_h, span_w, taps_of
-from cnnref._twin_tile cimport PAIR, TWIN, pairs_of_9, pairs_of_25
+from cnnref._twin_tile cimport PAIR, TWIN, TWO, pairs_of_9, pairs_of_25
 from cnnref._types cimport real
 from cnnref.threads cimport stopped
 
@@ -27,7 +27,7 @@ cdef struct Twins:
     Py_ssize_t side
     Py_ssize_t across
     Py_ssize_t down
-    # Output rows at once; pairs of a row of the copy, of its rows, of a tile's sums.
+    # Output rows at once; pairs of a row of the copy, its rows, a tile's sums.
     Py_ssize_t rows
     Py_ssize_t line
     Py_ssize_t height
@@ -62,15 +62,12 @@ cdef inline Twins twins_of(const Correlation* plan, const Cut* cut) noexcept nog
     return twins
 
 
-cdef inline void repeat(const real* one, const real* other, Py_ssize_t count, real* pairs) noexcept nogil:
-    """Pairs of values, each repeated `TWIN` times."""
+cdef inline void pair(const real* one, const real* other, Py_ssize_t count, real* pairs) noexcept nogil:
+    """Lay the values of both out in pairs."""
     cdef Py_ssize_t i
-    cdef int j
     for i in range(count):
-        for j in range(TWIN):
-            pairs[PAIR * i + j] = one[i]
-        for j in range(TWIN):
-            pairs[PAIR * i + TWIN + j] = other[i]
+        pairs[TWO * i] = one[i]
+        pairs[TWO * i + 1] = other[i]
 
 
 cdef inline void pair_pixels(
@@ -84,40 +81,37 @@ cdef inline void pair_pixels(
     cdef Py_ssize_t last = max(min(plan.width + plan.left, width), first)
     for row in range(top, top + rows):
         if row < 0 or row >= plan.height:
-            memset(pairs, 0, line * PAIR * sizeof(real))
+            memset(pairs, 0, line * TWO * sizeof(real))
         else:
-            memset(pairs, 0, first * plan.channels * PAIR * sizeof(real))
+            memset(pairs, 0, first * plan.channels * TWO * sizeof(real))
             place = (row * plan.width + first - plan.left) * plan.image_step
             if plan.image_step == plan.channels:
-                repeat(
-                    one + place, other + place, (last - first) * plan.channels, pairs + first * plan.channels * PAIR
+                pair(
+                    one + place, other + place, (last - first) * plan.channels, pairs + first * plan.channels * TWO
                 )
             else:
                 for column in range(first, last):
-                    repeat(one + place, other + place, plan.channels, pairs + column * plan.channels * PAIR)
+                    pair(one + place, other + place, plan.channels, pairs + column * plan.channels * TWO)
                     place += plan.image_step
             memset(
-                pairs + last * plan.channels * PAIR, 0, (width - last) * plan.channels * PAIR * sizeof(real)
+                pairs + last * plan.channels * TWO, 0, (width - last) * plan.channels * TWO * sizeof(real)
             )
-        pairs += line * PAIR
+        pairs += line * TWO
 
 
 cdef inline void pair_gradients(
     const Correlation* plan, const real* one, const real* other, Py_ssize_t pixels, real* pairs
 ) noexcept nogil:
     """Copy the gradients of two samples into pairs, whose lanes beyond the columns stay as they are."""
-    cdef Py_ssize_t pixel, j
-    if plan.columns == TWIN:
-        for pixel in range(pixels):
-            for j in range(TWIN):
-                pairs[PAIR * pixel + j] = one[pixel * plan.pixel_step + j]
-            for j in range(TWIN):
-                pairs[PAIR * pixel + TWIN + j] = other[pixel * plan.pixel_step + j]
-    else:
-        for pixel in range(pixels):
-            for j in range(plan.columns):
-                pairs[PAIR * pixel + j] = one[pixel * plan.pixel_step + j]
-                pairs[PAIR * pixel + TWIN + j] = other[pixel * plan.pixel_step + j]
+    cdef Py_ssize_t _pixel
+    for _pixel in range(pixels):
+        if plan.columns == TWIN:
+            pair(one, other, TWIN, pairs)
+        else:
+            pair(one, other, plan.columns, pairs)
+        one += plan.pixel_step
+        other += plan.pixel_step
+        pairs += PAIR
 
 
 cdef inline void sum_chunks(
@@ -126,7 +120,7 @@ cdef inline void sum_chunks(
 ) noexcept nogil:
     """Both chunks' sums, each of rows [top, top + n_rows) of `pieces` samples that are `distance` values apart."""
     cdef Py_ssize_t tile_row, tile, piece, y, rows
-    cdef Py_ssize_t line = twins.line * PAIR, step = plan.stride_w * plan.channels * PAIR
+    cdef Py_ssize_t line = twins.line * TWO, step = plan.stride_w * plan.channels * TWO
     cdef Py_ssize_t skip = plan.stride_h * line - plan.n_W * step
     cdef const real* window
     cdef real* out
@@ -146,7 +140,7 @@ cdef inline void sum_chunks(
             out = sums
             for tile_row in range(twins.down):
                 for tile in range(twins.across):
-                    window = pixels + tile_row * twins.side * plan.dilation_h * line + tile * twins.side * PAIR
+                    window = pixels + tile_row * twins.side * plan.dilation_h * line + tile * twins.side * TWO
                     if twins.side == 3:
                         pairs_of_9(window, plan.dilation_h * line, step, skip, gradients, rows, plan.n_W, out)
                     else:
@@ -157,19 +151,19 @@ cdef inline void sum_chunks(
 cdef inline void add_chunk(
     const Correlation* plan, const Twins* twins, const real* sums, bint fresh, real* dW, Py_ssize_t dW_step, real* db
 ) noexcept nogil:
-    """Add one chunk's sums, every `PAIR` values, to the gradients, or set these where `fresh`; `db` may be NULL."""
+    """Add one chunk's sums, the first of each pair from `sums` on, to the gradients, or set these where `fresh`; `db` may be NULL."""
     cdef Py_ssize_t row, tap, j, run = plan.window_w * plan.channels, place
     for row in range(plan.window_h):
         for tap in range(run):
             place = (row // twins.side * twins.across + tap // twins.side) * twins.tile
             place = (place + row % twins.side * twins.side + tap % twins.side) * PAIR
             for j in range(plan.columns):
-                dW[j] = sums[place + j] if fresh else dW[j] + sums[place + j]
+                dW[j] = sums[place + TWO * j] if fresh else dW[j] + sums[place + TWO * j]
             dW += dW_step
     if db != NULL:
         place = (twins.tile - 1) * PAIR
         for j in range(plan.columns):
-            db[j] = sums[place + j] if fresh else db[j] + sums[place + j]
+            db[j] = sums[place + TWO * j] if fresh else db[j] + sums[place + TWO * j]
 
 
 cdef inline int twin_sums(
@@ -182,7 +176,7 @@ cdef inline int twin_sums(
     cdef Py_ssize_t size = twins.across * twins.down * twins.tile * PAIR
     cdef Py_ssize_t gradients = twins.rows * plan.n_W * PAIR
     # Tiles may reach beyond the last tap of the last pixel.
-    cdef Py_ssize_t pixels = (twins.height * twins.line + twins.side) * PAIR
+    cdef Py_ssize_t pixels = (twins.height * twins.line + twins.side) * TWO
     cdef Py_ssize_t chunk = group * cut.chunks // cut.groups, last = (group + 1) * cut.chunks // cut.groups
     cdef Py_ssize_t end, number, other, sample, other_sample, top, n_rows, pieces
     cdef bint fresh = True
@@ -216,9 +210,7 @@ cdef inline int twin_sums(
         for number in range(chunk, min(chunk + cut.per_sample, last)):
             if (number // cut.per_sample + 1) * cut.samples > plan.samples:
                 break
-            add_chunk(
-                plan, &twins, memory + (number - chunk) * size + TWIN, False, dW, dW_step, db
-            )
+            add_chunk(plan, &twins, memory + (number - chunk) * size + 1, False, dW, dW_step, db)
             end = number + 1
         chunk = end
     free(memory)
