@@ -33,7 +33,6 @@ LIMITS: dict[str, str] = {
     "conv_forward/mobilenet-56-1x1-24-144": "sums of 24 steps: a tile takes 288 cycles, then 24 vectors are"
     " stored, 7 MB in all",
     "conv_forward/mobilenet-stem": "sums of 27 steps: a tile takes 216 cycles, then 16 vectors are stored",
-    "conv_forward/mobilenet-56-1x1": "24 columns fill 75% of two vectors",
     **{
         f"conv_forward/{network}-": "PyTorch runs at 80 to 100% of the FMA peak, its filters packed before"
         " the clock starts"
@@ -44,7 +43,6 @@ LIMITS: dict[str, str] = {
         " fast as memory is at the time, from 0.5 to 2.4 in six runs of one day"
         for layer in ("112-dw96-s2", "56-dw144")
     },
-    **{f"conv_{way}/odd-f3": "40 filters fill 83% of three vectors" for way in ("forward", "backward")},
     "conv_forward/mnist-2-f5": f"16 filters fill one vector: {_ONE_VECTOR}",
     "conv_transpose_forward/unet": "both run at 89% of the FMA peak",
     "conv_backward/resnet-4-3x3": "PyTorch's filters are packed before the clock starts, ours in every call",

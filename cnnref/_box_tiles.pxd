@@ -2,14 +2,15 @@
 
 from cnnref._blocks cimport Stretch
 from cnnref._boxes cimport Box, Boxes
+from cnnref._pair_tile cimport PAIRED, are_paired, paired_tile
 from cnnref._panels cimport copy_values, prefetch
 from cnnref._plan cimport Correlation, contiguous
 from cnnref._tile cimport tile
-from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, tile_rows
+from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, tile_rows, widest
 from cnnref._types cimport real
 
 cdef enum:
-    # Fewer steps are done before what is foreseen has come.
+    # Fewer steps are done before what is foreseen has come; narrower tiles have fewer multiply-adds for each line.
     FORESEEN = 64
 
 
@@ -47,6 +48,7 @@ cdef inline void multiply_box(
     cdef const real* start
     cdef real* target
     cdef int r, tile_height = tile_rows(width, <real>0)
+    cdef bint halved = are_paired(width, valid, <real>0), pairs
     cdef bint fresh = row == box.row and at == box.column * plan.channels
     cdef bint complete = row + rows == box.end_row and at + length == box.end_column * plan.channels
     if length <= 0 or rows <= 0:
@@ -64,7 +66,8 @@ cdef inline void multiply_box(
         same[r] = 0
     while pixel < box.pixels:
         count = min(<Py_ssize_t>tile_height, box.pixels - pixel)
-        if fresh and length >= FORESEEN:
+        pairs = halved and count == PAIRED
+        if fresh and width == widest(<real>0) and length >= FORESEEN:
             foresee(out, outs + pixel, count, valid)
             if plan.window_h == 1 and plan.window_w == 1:
                 foresee(
@@ -72,7 +75,7 @@ cdef inline void multiply_box(
                 )
         target = out
         targets = outs + pixel
-        if valid < width:
+        if valid < width and not pairs:
             # The tile is wider than what is left of the outputs, so it works in `scratch`.
             target = scratch
             targets = own
@@ -85,11 +88,17 @@ cdef inline void multiply_box(
             if fresh and piece == 0:
                 start = scratch + MOST_ROWS * MOST_COLUMNS
                 starts = same
+            if pairs:
+                paired_tile(
+                    width, images + piece * line, places + pixel, 1, a_skip, panel + piece * run * width, b_skip,
+                    runs, side, start, starts, bias if complete and piece == pieces - 1 else NULL, target, targets,
+                )
+                continue
             tile(
                 width, <int>count, images + piece * line, places + pixel, 1, a_skip, panel + piece * run * width, b_skip,
                 runs, side, start, starts, bias if complete and piece == pieces - 1 else NULL, target, targets,
             )
-        if valid < width:
+        if target == scratch:
             for r in range(<int>count):
                 copy_values(scratch + own[r], valid, out + outs[pixel + r])
         pixel += count

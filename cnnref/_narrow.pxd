@@ -1,7 +1,7 @@
 """Correlations with few outputs a pixel: vectors run along the image instead of along the channels.
 
 With one or three columns (the gradient of a grey or colour image) a tile as wide as a vector would be mostly padding; with 8
-or 24 of float32 it would be a half or a quarter of it. So the image is taken apart into planes, one a channel
+or 20 of float32 it would be a half or a quarter of it. So the image is taken apart into planes, one a channel
 (``_planes.pxd``), and a tile holds some columns of neighbouring pixels (``_plane_rows.pxd``; of few channels
 ``_abreast.pxd``, of one column ``_stacked.pxd``). Several correlations of the same images, the phases of a gradient, share
 their planes. Each output is the same chain in the same order as in ``_correlate.pxd``, but what lies outside the image

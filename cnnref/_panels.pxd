@@ -1,10 +1,11 @@
-"""Panels: a matrix cut into strips as wide as a tile, each strip contiguous, the last one padded with zeros.
+"""Panels: a matrix cut into strips as wide as a tile, each strip contiguous, the last one padded.
 
 A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after strip, so that a tile reads its
 vectors one after another.
 """
 
 from cnnref._isa cimport prefetch
+from cnnref._pair_tile cimport HALF
 from cnnref._tile_shapes cimport panel_width, widest
 from cnnref._types cimport real
 
@@ -51,6 +52,16 @@ cdef inline void pack(
             done += count
 
 
+cdef inline void fill_up(real* row, Py_ssize_t valid, Py_ssize_t width) noexcept nogil:
+    """The columns of a panel beyond the matrix: half a vector stands twice (``_pair_tile.pxd``), the rest is zeros."""
+    cdef Py_ssize_t j
+    if width - valid == HALF:
+        copy_8(row + valid - HALF, row + valid)
+        return
+    for j in range(valid, width):
+        row[j] = 0
+
+
 cdef inline void copy_panel(
     const real* matrix, Py_ssize_t depth, Py_ssize_t row_step, Py_ssize_t valid, Py_ssize_t width, real* target
 ) noexcept nogil:
@@ -64,8 +75,7 @@ cdef inline void copy_panel(
         else:
             for j in range(valid):
                 target[j] = matrix[j]
-            for j in range(valid, width):
-                target[j] = 0
+            fill_up(target, valid, width)
         matrix += row_step
         target += width
 
@@ -138,5 +148,4 @@ cdef inline void turn_panel(
         for j in range(valid):
             target[k * width + j] = matrix[j * column_step + k]
     for k in range(depth):
-        for j in range(valid, width):
-            target[k * width + j] = 0
+        fill_up(target + k * width, valid, width)

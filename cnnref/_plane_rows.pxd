@@ -7,8 +7,9 @@ from cnnref._plane_tile cimport MOST_PLANE_ROWS, MOST_PLANE_SUMS, Steps, plane_p
 from cnnref._types cimport real
 
 cdef enum:
-    # Columns of a pixel.
-    MOST_NARROW = 24
+    # Columns of a pixel (24 are tiles of pairs of them: see ``_pair_tile.pxd``), and those of whole tiles.
+    MOST_NARROW = 23
+    MOST_LAST = 24
 
 
 cdef inline inlined interleave(
@@ -96,10 +97,10 @@ cdef inline void multiply_planes(
     cdef Py_ssize_t place = 0, row = 0, column = 0, group, first, end_row, end_column, j, count
     cdef Py_ssize_t end = (n_rows - 1) * line + plan.n_W
     cdef real* merged = scratch + MOST_PLANE_SUMS
-    cdef real last[MOST_NARROW]
+    cdef real last[MOST_LAST]
     steps.window_h, steps.window_w, steps.channels = plan.window_h, plan.window_w, plan.channels
     steps.plane, steps.tap, steps.row = plane, plan.dilation_w, plan.dilation_h * line
-    last_terms(bias, plan.columns, MOST_NARROW, last)
+    last_terms(bias, plan.columns, MOST_LAST, last)
     while place < end:
         width = plane_pixels(rows, end - place, <real>0)
         end_row, end_column = row, column

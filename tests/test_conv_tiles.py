@@ -12,7 +12,7 @@ import cnnref
 #: Channels of vectors, of half ones, of several, and beside those.
 WIDTHS = (
     *(1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33),
-    *(40, 47, 48, 49, 63, 64, 65, 80, 96, 97, 144),
+    *(40, 47, 48, 49, 63, 64, 65, 80, 88, 96, 97, 144),
 )
 
 #: Height, width, filter, stride, pad: pixels that fill tiles evenly, and rows that break them.
@@ -35,6 +35,17 @@ def test_every_width(window, dtype):
         # Each width beside a few others, narrower and wider.
         for n_C in (WIDTHS[-1 - place], WIDTHS[(place * 7 + 3) % len(WIDTHS)]):
             check((2, h, w, n_C_prev), (f, f), n_C, {"stride": stride, "pad": pad}, dtype)
+
+
+@pytest.mark.parametrize("n_C", [24, 40, 88, 104])
+def test_pairs_of_pixels_that_share_a_vector(n_C):
+    """Pixels that fill tiles of eight or not; long sums, taken up again; groups, whose taps lie apart."""
+    for height, width in ((1, 7), (2, 4), (1, 9), (3, 5), (4, 8), (5, 23)):
+        check((1, height, width, 5), (1, 1), n_C, {"stride": 1, "pad": 0}, np.float32)
+        check((1, height, width, 1030), (1, 1), n_C, {"stride": 1, "pad": 0}, np.float32)
+        check((3, height, width, 200), (3, 3), n_C, {"stride": 1, "pad": 1}, np.float32)
+        check((2, height, width, 48), (2, 3), 2 * n_C, {"stride": 1, "pad": 2, "groups": 2}, np.float32)
+        check((2, height, width, n_C), (3, 3), 17, {"stride": 2, "pad": 1}, np.float32)
 
 
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="no protected pages here")
