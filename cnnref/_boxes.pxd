@@ -131,6 +131,14 @@ cdef inline bint by_samples(const Correlation* plan, Py_ssize_t samples, Py_ssiz
     )
 
 
+cdef inline void count_on(Py_ssize_t place, Py_ssize_t step, Py_ssize_t count, Py_ssize_t* places) noexcept nogil:
+    """Fill a table with `count` places, `step` apart."""
+    cdef Py_ssize_t x
+    for x in range(count):
+        places[x] = place
+        place += step
+
+
 cdef inline void place_pixels(
     const Correlation* plan, Py_ssize_t samples, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left, Py_ssize_t right,
     Boxes* block, Py_ssize_t entry,
@@ -149,6 +157,10 @@ cdef inline void place_pixels(
             ) * plan.image_step
             out = sample * plan.sample_step + y * plan.row_step + left * plan.pixel_step
             entry = sample * next_sample + (y - top) * next_row
+            if next_pixel == 1:
+                count_on(place, plan.stride_w * plan.image_step, right - left, places + entry)
+                count_on(out, plan.pixel_step, right - left, outs + entry)
+                continue
             for x in range(right - left):
                 places[entry + x * next_pixel] = place + x * plan.stride_w * plan.image_step
                 outs[entry + x * next_pixel] = out + x * plan.pixel_step
