@@ -13,7 +13,7 @@ from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, add_columns
 from cnnref._plan cimport Correlation, span_h, span_w, taps_of
-from cnnref._slide_sums cimport slide_taps, slides, sliding_rows, sliding_vectors
+from cnnref._slide_sums cimport slide_taps, slides, slides_panel, sliding_rows, sliding_vectors, sums_gradients
 from cnnref._spread_tiles cimport SPREAD_TAPS, spread_sums, spreads
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes, side_by_side
 from cnnref._tile_shapes cimport MOST_COLUMNS, lanes
@@ -21,9 +21,17 @@ from cnnref._types cimport real
 from cnnref.threads cimport stopped
 
 
+cdef inline int panel_of_sums(const Correlation* plan, Py_ssize_t columns, real kind) noexcept nogil:
+    """Columns of the next panel: those of a tile, or of several that slide."""
+    cdef int lane = lanes(kind)
+    if slides(plan, kind) and columns > 8:
+        return lane * <int>min((columns + lane - 1) // lane, <Py_ssize_t>4)
+    return sum_width(columns, kind)
+
+
 cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept nogil:
     """Panels of columns."""
-    cdef Py_ssize_t widest = sum_width(plan.columns, kind)
+    cdef Py_ssize_t widest = panel_of_sums(plan, plan.columns, kind)
     return (plan.columns + widest - 1) // widest
 
 
@@ -59,16 +67,16 @@ cdef inline void put_sums(
 cdef inline void lane_chunk(
     const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t* offsets,
     Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
-    bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
+    bint fresh, real* dW, Py_ssize_t dW_step, real* db, real* scratch,
 ) noexcept nogil:
     """Add one chunk's sums of one panel to `dW`, or set them where `fresh`.
 
     `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels.
     """
     cdef Py_ssize_t i, tiles
-    if slides(plan, dZ[0]) and width % lanes(dZ[0]) == 0:
+    if slides_panel(plan, width, dZ[0]):
         slide_chunk(
-            plan, table, table_rows, line, pieces, n_rows, at, dZ, dZ_step, width, valid, fresh, dW, dW_step, scratch
+            plan, table, table_rows, line, pieces, n_rows, at, dZ, dZ_step, width, valid, fresh, dW, dW_step, db, scratch
         )
         return
     tiles = fill_offsets(plan, line, taps_of_tile(width, dZ[0]), offsets)
@@ -85,9 +93,9 @@ cdef inline void lane_chunk(
 cdef inline void slide_chunk(
     const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t pieces,
     Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
-    bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
+    bint fresh, real* dW, Py_ssize_t dW_step, real* db, real* scratch,
 ) noexcept nogil:
-    """As `lane_chunk`, for windows that overlap."""
+    """As `lane_chunk`, for windows that overlap; to `db` as well where tiles sum that."""
     cdef int vector = lanes(dZ[0]), first = 0, columns, rows
     cdef Py_ssize_t row, taps = plan.window_w
     while first < valid:
@@ -104,6 +112,11 @@ cdef inline void slide_chunk(
                 dW + row * taps * dW_step + first, dW_step,
             )
             row += rows
+        if sums_gradients(plan):
+            put_sums(
+                1, scratch + taps * taps * columns, columns, min(<Py_ssize_t>columns, valid - first), fresh, db + first,
+                columns,
+            )
         first += columns
 
 
@@ -133,7 +146,7 @@ cdef inline int lane_sums(
     cdef bint direct = spreading or plan.channels == plan.sharing == 1
     cdef bint plain
     cdef Py_ssize_t panels = lane_panels(plan, <real>0)
-    cdef int most = sum_width(plan.columns, <real>0)
+    cdef int most = panel_of_sums(plan, plan.columns, <real>0)
     cdef Py_ssize_t line = (plan.n_W - 1) * plan.stride_w + span_w(plan)
     cdef Py_ssize_t table_rows = (cut.rows - 1) * plan.stride_h + span_h(plan)
     cdef Py_ssize_t image_size = plan.height * plan.width * plan.image_step
@@ -142,7 +155,7 @@ cdef inline int lane_sums(
     cdef Py_ssize_t zeros = max(plan.columns + MOST_COLUMNS, size)
     cdef Py_ssize_t pixels = pieces * cut.rows * plan.n_W
     cdef Py_ssize_t copied = pieces * table_rows * plan.width * size
-    cdef Py_ssize_t chunk, panel, sample, piece, top, n_rows, from_row, first, width, valid, j
+    cdef Py_ssize_t chunk, panel, sample, piece, top, n_rows, from_row, first, width, valid, summed, j
     cdef const real* image
     cdef const real* chunk_dZ
     cdef const real** table = <const real**>allocate(pieces * table_rows * line, sizeof(void*))
@@ -180,9 +193,10 @@ cdef inline int lane_sums(
                         max(from_row, <Py_ssize_t>0), min(from_row + table_rows, plan.height), memory,
                     )
             filled = False
+            summed = 0
             for panel in range(panels):
                 first = panel * most
-                width = sum_width(plan.columns - first, <real>0)
+                width = panel_of_sums(plan, plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
                 plain = side_by_side(plan, valid, width, <real>0)
                 if not plain:
@@ -216,15 +230,17 @@ cdef inline int lane_sums(
                         memset(packed + j * width + valid, 0, (width - valid) * sizeof(real))
                     lane_chunk(
                         plan, table, table_rows, line, offsets, pieces, n_rows, 0, packed, width, <int>width, valid, fresh,
-                        dW + first, dW_step, memory,
+                        dW + first, dW_step, db + first, memory,
                     )
                 else:
                     lane_chunk(
                         plan, table, table_rows, line, offsets, pieces, n_rows, first if plain else 0, chunk_dZ + first,
-                        plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, memory,
+                        plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, db + first, memory,
                     )
+                if sums_gradients(plan) and slides_panel(plan, <int>width, <real>0):
+                    summed = first + valid
             add_columns(
-                chunk_dZ, pieces * n_rows * plan.n_W, plan.columns, plan.pixel_step, fresh, db,
+                chunk_dZ + summed, pieces * n_rows * plan.n_W, plan.columns - summed, plan.pixel_step, fresh, db + summed,
                 memory + most_sums + zeros,
             )
             fresh = False
