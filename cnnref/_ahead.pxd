@@ -6,6 +6,7 @@ brings them into the second-level cache, before windows read them; and so are ou
 """
 
 from cnnref._isa cimport apart
+from cnnref._plan cimport Correlation
 from cnnref._types cimport real
 
 cdef enum:
@@ -36,9 +37,14 @@ cdef inline bint far(Py_ssize_t count, real kind) noexcept nogil:
 
 
 cdef inline Py_ssize_t read_rows(
-    const real* image, Py_ssize_t line, Py_ssize_t row, Py_ssize_t end_row, real* spare
+    const Correlation* plan, const real* image, Py_ssize_t row, Py_ssize_t end_row, real* spare
 ) noexcept nogil:
-    """`read_ahead` the rows [row, end_row) of `line` values; the row after the last one."""
+    """`read_ahead` the rows [row, end_row) of an image, from the plan's first channel to its last; the row after them.
+
+    The plan may be one of some channels of each pixel: no others follow those of the last pixel.
+    """
+    cdef Py_ssize_t line = plan.width * plan.image_step
+    cdef Py_ssize_t others = plan.image_step - plan.columns // plan.sharing * plan.channels
     if row < end_row:
-        read_ahead(image + row * line, (end_row - row) * line, spare)
+        read_ahead(image + row * line, (end_row - row) * line - others, spare)
     return end_row

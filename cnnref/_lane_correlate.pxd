@@ -186,7 +186,7 @@ cdef inline int lane_share(
             if distant:
                 # What the block before has read is still there.
                 read = read_rows(
-                    image, plan.width * plan.image_step, max(from_row, read if top else <Py_ssize_t>0),
+                    &plan, image, max(from_row, read if top else <Py_ssize_t>0),
                     min(from_row + table_rows, plan.height), scratch,
                 )
             if writes:

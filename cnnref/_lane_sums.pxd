@@ -189,8 +189,8 @@ cdef inline int lane_sums(
             if distant:
                 for piece in range(pieces):
                     read_rows(
-                        images + (sample + piece) * image_size, plan.width * plan.image_step,
-                        max(from_row, <Py_ssize_t>0), min(from_row + table_rows, plan.height), memory,
+                        plan, images + (sample + piece) * image_size, max(from_row, <Py_ssize_t>0),
+                        min(from_row + table_rows, plan.height), memory,
                     )
             filled = False
             summed = 0

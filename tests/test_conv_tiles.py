@@ -114,3 +114,15 @@ def test_one_channel_and_one_filter(f, dtype):
         hparameters = {"stride": 1, "pad": (f[0] // 2, f[1] // 2), "dilation": (1, 1 + place % 2)}
         check((2, height, width, 1), f, 3 + place % 7, hparameters, dtype)
         check((2, height, width, 1 + place % 5), f, 1, hparameters, dtype)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="no protected pages here")
+def test_nothing_is_read_behind_images_that_come_from_memory():
+    """They are read ahead; threads that share the channels start within a pixel."""
+    rng = np.random.default_rng(8)
+    A_prev = at_the_end_of_a_page(rng.standard_normal((1, 130, 130, 192), np.float32))
+    W = rng.standard_normal((3, 3, 1, 192), np.float32)
+    hparameters = {"stride": 1, "pad": 1, "groups": 192}
+    Z, cache = cnnref.conv_forward(A_prev, W, np.zeros((1, 1, 1, 192), np.float32), hparameters)
+    dZ = at_the_end_of_a_page(Z)
+    assert all(np.isfinite(x).all() for x in cnnref.conv_backward(dZ, cache))
