@@ -151,7 +151,10 @@ cdef inline void sum_chunks(
 cdef inline void add_chunk(
     const Correlation* plan, const Twins* twins, const real* sums, bint fresh, real* dW, Py_ssize_t dW_step, real* db
 ) noexcept nogil:
-    """Add one chunk's sums, the first of each pair from `sums` on, to the gradients, or set these where `fresh`; `db` may be NULL."""
+    """Add one chunk's sums, the first of each pair from `sums` on, to the gradients, or set these where `fresh`.
+
+    `db` may be NULL.
+    """
     cdef Py_ssize_t row, tap, j, run = plan.window_w * plan.channels, place
     for row in range(plan.window_h):
         for tap in range(run):
