@@ -46,6 +46,17 @@ cdef inline void store_sums(
             target[j * step] += sums[j]
 
 
+cdef inline void put_sums(
+    Py_ssize_t count, const real* sums, Py_ssize_t step, Py_ssize_t columns, bint fresh, real* dW, Py_ssize_t dW_step
+) noexcept nogil:
+    """Add `count` rows of `columns` sums, `step` apart, to `dW`, or set them where `fresh`."""
+    cdef Py_ssize_t _row
+    for _row in range(count):
+        store_sums(sums, columns, fresh, 1, dW)
+        sums += step
+        dW += dW_step
+
+
 cdef inline void multiply_chunk(
     const Correlation* plan, const real** bases, const Py_ssize_t* places, Py_ssize_t pieces, Py_ssize_t image_step,
     Py_ssize_t line, Py_ssize_t chunk_top, Py_ssize_t n_rows, const real* dZ, real* memory, bint fresh,

@@ -102,7 +102,7 @@ cdef inline int forward(const Shape* s, const real* A_prev, const real* W, const
     return correlate_each(&part, 1, s.groups, filter_rows(s), part.plan.columns, A_prev, W, b, Z)
 
 
-cdef inline bint side_by_side(const Axis* axis, Py_ssize_t outputs) noexcept nogil:
+cdef inline bint adjoining(const Axis* axis, Py_ssize_t outputs) noexcept nogil:
     """Whether windows lie side by side on one axis, and leave no pixel out."""
     return axis.f == axis.stride and axis.dilation == 1 and axis.before == 0 and axis.n == outputs * axis.stride
 
@@ -112,7 +112,7 @@ cdef inline bint joined(const Shape* s, bint biased) noexcept nogil:
 
     The filters' pixels and channels are neighbours in one order with those of an image. A bias is one of channels alone.
     """
-    return s.groups == 1 and side_by_side(&s.w, s.n_W) and not biased
+    return s.groups == 1 and adjoining(&s.w, s.n_W) and not biased
 
 
 cdef inline int backward_input(
@@ -125,7 +125,7 @@ cdef inline int backward_input(
     cdef Part parts[MOST_PARTS]
     cdef bint whole = at_once(s.groups, s.n_C_prev // s.groups, s.n_C // s.groups, <real>0) and finite(s, W)
     cdef bint together = whole or s.n_C_prev // s.groups <= MOST_NARROW
-    if joined(s, b != NULL) and side_by_side(&s.h, s.n_H):
+    if joined(s, b != NULL) and adjoining(&s.h, s.n_H):
         parts[0] = phase_part(s, whole, phase(&s.h, 0), phase(&s.w, 0), False, True)
         if in_patches(parts, s.h.f, <real>0):
             return correlate_patches(parts, s.h.f, dZ, W, dA_prev)

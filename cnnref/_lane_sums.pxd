@@ -8,6 +8,8 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from cnnref._ahead cimport far, read_rows
+from cnnref._blocks cimport share
+from cnnref._chunk cimport put_sums
 from cnnref._lane_taps cimport sum_lanes, sum_width, taps_of_tile
 from cnnref._lanes cimport LANE_ROWS
 from cnnref._memory cimport allocate
@@ -25,14 +27,13 @@ cdef inline int panel_of_sums(const Correlation* plan, Py_ssize_t columns, real 
     """Columns of the next panel: those of a tile, or of several that slide."""
     cdef int lane = lanes(kind)
     if slides(plan, kind) and columns > 8:
-        return lane * <int>min((columns + lane - 1) // lane, <Py_ssize_t>4)
+        return lane * <int>min(share(columns, lane), <Py_ssize_t>4)
     return sum_width(columns, kind)
 
 
 cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept nogil:
     """Panels of columns."""
-    cdef Py_ssize_t widest = panel_of_sums(plan, plan.columns, kind)
-    return (plan.columns + widest - 1) // widest
+    return share(plan.columns, panel_of_sums(plan, plan.columns, kind))
 
 
 cdef inline Py_ssize_t fill_offsets(
@@ -47,21 +48,6 @@ cdef inline Py_ssize_t fill_offsets(
         if tap < taps:
             offsets[tap] = tap // plan.window_w * plan.dilation_h * line + tap % plan.window_w * plan.dilation_w
     return tiles
-
-
-cdef inline void put_sums(
-    Py_ssize_t count, const real* sums, Py_ssize_t step, Py_ssize_t columns, bint fresh, real* dW, Py_ssize_t dW_step
-) noexcept nogil:
-    """Add `count` rows of `columns` sums, `step` apart, to `dW`, or set them where `fresh`."""
-    cdef Py_ssize_t _row, j
-    for _row in range(count):
-        if fresh:
-            memcpy(dW, sums, columns * sizeof(real))
-        else:
-            for j in range(columns):
-                dW[j] += sums[j]
-        sums += step
-        dW += dW_step
 
 
 cdef inline void lane_chunk(

@@ -10,9 +10,9 @@ grouped convolution with more than 4 filters a group, on those of one group).
 """
 
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from cnnref._chunk cimport multiply_chunk
+from cnnref._chunk cimport multiply_chunk, store_sums
 from cnnref._isa cimport inlined
 from cnnref._memory cimport allocate
 from cnnref._panels cimport padded_columns
@@ -104,11 +104,7 @@ cdef inline void add_columns(
     while j < columns:
         sum_columns(1, dZ + j, pixels, pixel_step, partial + j)
         j += 1
-    if fresh:
-        memcpy(db, partial, columns * sizeof(real))
-    else:
-        for j in range(columns):
-            db[j] += partial[j]
+    store_sums(partial, columns, fresh, 1, db)
 
 
 cdef inline int outer_sums(

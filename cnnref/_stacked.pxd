@@ -7,7 +7,7 @@ from cnnref._isa cimport CNNREF_VECTOR_BYTES
 from cnnref._plan cimport Correlation
 from cnnref._plane_rows cimport last_terms
 from cnnref._plane_tile cimport Steps
-from cnnref._stacked_tile cimport BESIDE, STACKED, stacked_of_3, stacked_of_5
+from cnnref._stacked_tile cimport BESIDE, STACKED, stacked_tile
 from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport real
 
@@ -37,15 +37,9 @@ cdef inline void multiply_rows(
         row = 0
         while row < n_rows:
             top = min(row, n_rows - STACKED)
-            if plan.window_h == 3:
-                stacked_of_3(
-                    planes + top * line + first, beside, &steps, filters, last[0],
-                    out + top * plan.row_step + first, plan.row_step,
-                )
-            else:
-                stacked_of_5(
-                    planes + top * line + first, beside, &steps, filters, last[0],
-                    out + top * plan.row_step + first, plan.row_step,
-                )
+            stacked_tile(
+                plan.window_h, planes + top * line + first, beside, &steps, filters, last[0],
+                out + top * plan.row_step + first, plan.row_step,
+            )
             row += STACKED
         pixel += BESIDE * lane

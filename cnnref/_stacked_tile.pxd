@@ -97,3 +97,14 @@ cdef inline apart stacked_of_5(
 ) noexcept nogil:
     """Windows of 5 rows."""
     multiply_stacked(5, lanes(<real>0), planes, beside, steps, filters, last, out, row_step)
+
+
+cdef inline void stacked_tile(
+    Py_ssize_t window, const real* planes, Py_ssize_t beside, const Steps* steps, const real* filters, real last,
+    real* out, Py_ssize_t row_step,
+) noexcept nogil:
+    """Run the tile for windows of 3 or 5 rows."""
+    if window == 3:
+        stacked_of_3(planes, beside, steps, filters, last, out, row_step)
+    else:
+        stacked_of_5(planes, beside, steps, filters, last, out, row_step)

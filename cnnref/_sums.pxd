@@ -10,11 +10,12 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from cnnref._blocks cimport divides, share, some_columns
-from cnnref._sum_tiles cimport tap_by_tap
+from cnnref._chunk cimport put_sums
 from cnnref._lane_sums cimport lane_sums
 from cnnref._memory cimport allocate
 from cnnref._outer cimport Cut, cut_batch, outer_sums
 from cnnref._plan cimport Correlation, in_place, mixed, taps_of
+from cnnref._sum_tiles cimport tap_by_tap
 from cnnref._twins cimport are_twins, twin_sums
 from cnnref._types cimport real
 from cnnref.threads cimport watch
@@ -27,18 +28,6 @@ cdef enum:
     FEW_TAPS = 64
     # Taps that are not divided: they fill tiles of 6, 8 or, but for the last, 16 rows.
     UNIT = 24
-
-
-cdef inline void add_sums(
-    Py_ssize_t taps, Py_ssize_t columns, const real* sums, Py_ssize_t step, real* dW, Py_ssize_t dW_step
-) noexcept nogil:
-    """Add `taps` rows of `columns` sums, `step` apart, to those of `dW`."""
-    cdef Py_ssize_t _tap, j
-    for _tap in range(taps):
-        for j in range(columns):
-            dW[j] += sums[j]
-        dW += dW_step
-        sums += step
 
 
 cdef inline int columns_sums(
@@ -63,8 +52,8 @@ cdef inline int columns_sums(
             status = sum_some(
                 &own, cut, images, dZ + first, group, 0, taps, sums, own.columns, sums + taps * own.columns, watched
             )
-            add_sums(taps, own.columns, sums, own.columns, dW + first, plan.pixel_step)
-            add_sums(1, own.columns, sums + taps * own.columns, own.columns, db + first, own.columns)
+            put_sums(taps, sums, own.columns, own.columns, False, dW + first, plan.pixel_step)
+            put_sums(1, sums + taps * own.columns, own.columns, own.columns, False, db + first, own.columns)
         if status < 0:
             break
     free(sums)
@@ -129,8 +118,8 @@ cdef inline int groups_sums(
             )
         for group in range(max(first, <Py_ssize_t>1), end if failed == 0 else 0):
             own = sums + (group - first) * size
-            add_sums(taps, plan.columns, own, plan.columns, dW, plan.pixel_step)
-            add_sums(1, plan.columns, own + taps * plan.columns, plan.columns, db, plan.columns)
+            put_sums(taps, own, plan.columns, plan.columns, False, dW, plan.pixel_step)
+            put_sums(1, own + taps * plan.columns, plan.columns, plan.columns, False, db, plan.columns)
         first = end
     free(sums)
     return -1 if failed else 0
