@@ -15,7 +15,7 @@ from cnnref._lanes cimport LANE_ROWS, correlate_lanes, pixels_of_tile
 from cnnref._memory cimport allocate
 from cnnref._panels cimport Matrix, padded_columns
 from cnnref._plan cimport Correlation, span_h, span_w, taps_of
-from cnnref._slide cimport SLIDING_PIXELS, can_slide, slide
+from cnnref._slide cimport SLIDING_PIXELS, slide_rows, sliding_columns
 from cnnref._spread_rows cimport spread_rows
 from cnnref._spread_tiles cimport spreads
 from cnnref._table cimport copy_lanes, fill_table, order_of_lanes, side_by_side
@@ -25,7 +25,9 @@ from cnnref.threads cimport stopped, watch
 
 cdef enum:
     # Bytes of image and outputs that a block may span, for the second-level cache.
-    LANE_BLOCK_BYTES = 262144
+    LANE_BLOCK_BYTES = 524288
+    # Bytes of pixels that are read as a whole where images come from memory.
+    SHORT_PIXEL = 512
     # Pixels of a row that all panels are done with before the next ones: memory is then read in one go.
     LANE_PIXELS = 28
 
@@ -97,21 +99,9 @@ cdef inline void lane_rows(
     cdef real* target
     cdef int pixels, p
     cdef bint fits
-    cdef bint sliding = (
-        valid == width and can_slide(plan.stride_w, plan.dilation_w, plan.window_w, plan.channels, width, <real>0)
-    )
     for y in range(top, bottom):
         alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
         x = from_x
-        tiles = (to_x - from_x) // SLIDING_PIXELS
-        if sliding and tiles > 0:
-            slide(
-                plan.stride_w, plan.window_w, width, tiles,
-                table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + from_x * plan.stride_w,
-                plan.dilation_h * line, at, max(end_row - row, <Py_ssize_t>0), panel + row * depth * width, last,
-                out + y * plan.row_step + from_x * plan.pixel_step, plan.pixel_step,
-            )
-            x += tiles * SLIDING_PIXELS
         while x < to_x:
             left = to_x - x
             pixels = pixels_of_tile(left, width, <real>0)
@@ -159,13 +149,19 @@ cdef inline int lane_share(
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
     cdef bint copies = not side_by_side(&plan, plan.columns, padded_columns(plan.columns, <real>0), <real>0)
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
+    # Whether tiles take whole pixels: a panel's part of one is too short a piece of memory to be read on its own.
+    cdef bint whole = (
+        far(plan.samples * plan.height * plan.width * plan.image_step, <real>0)
+        and plan.image_step <= SHORT_PIXEL // <Py_ssize_t>sizeof(real)
+    )
     # Of the images that one thread reads: several threads wait for memory at the same time as it is.
     cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step // team, <real>0)
     cdef bint writes = far(plan.samples * plan.sample_step, <real>0)
     cdef Py_ssize_t read = 0, written
-    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, i
+    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, x, end_x, tiles, sliding, i
     cdef const Correlation* own
     cdef const real* image
+    cdef const real** entry
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
     cdef real* scratch = <real*>allocate(LANE_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
@@ -206,7 +202,7 @@ cdef inline int lane_share(
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
                 plain = side_by_side(&plan, valid, width, <real>0)
-                to_x = frame.n_W if copies or distant else min(from_x + LANE_PIXELS, frame.n_W)
+                to_x = frame.n_W if copies or distant or whole else min(from_x + LANE_PIXELS, frame.n_W)
                 if not plain:
                     order_of_lanes(&plan, first, valid, width, order)
                     copy_lanes(&plan, image, from_row, table_rows, order, plan.channels * width, copy)
@@ -216,20 +212,29 @@ cdef inline int lane_share(
                     )
                 for i in range(count):
                     own = &parts[i].plan
+                    entry = table + (frame.top - own.top) * line + frame.left - own.left
+                    x = from_x
+                    end_x = min(to_x, own.n_W)
                     if spreading and plain:
                         spread_rows(
-                            own, top, min(bottom, own.n_H),
-                            table + (frame.top - own.top) * line + frame.left - own.left, line, first, from_x,
-                            min(to_x, own.n_W),
+                            own, top, min(bottom, own.n_H), entry, line, first, x, end_x,
                             panels + parts[i].panels + first * taps_of(own), <int>width,
                             last + first if last != NULL else NULL,
                             out + parts[i].out + sample * own.sample_step + first, scratch,
                         )
                         continue
+                    sliding = sliding_columns(own, <real>0)
+                    if first < sliding and end_x - x >= SLIDING_PIXELS:
+                        tiles = (end_x - x) // SLIDING_PIXELS
+                        if first == 0 or not whole:
+                            slide_rows(
+                                own, top, min(bottom, own.n_H), entry + x * own.stride_w, line, tiles, first,
+                                sliding if whole else first + width, panels + parts[i].panels, last,
+                                out + parts[i].out + sample * own.sample_step + x * own.pixel_step,
+                            )
+                        x += tiles * SLIDING_PIXELS
                     lane_rows(
-                        own, top, min(bottom, own.n_H),
-                        table + (frame.top - own.top) * line + frame.left - own.left, line,
-                        first if plain else 0, from_x, min(to_x, own.n_W),
+                        own, top, min(bottom, own.n_H), entry, line, first if plain else 0, x, end_x,
                         panels + parts[i].panels + first * taps_of(own), <int>width,
                         <int>valid, last + first if last != NULL else NULL,
                         out + parts[i].out + sample * own.sample_step + first, scratch,

@@ -195,16 +195,17 @@ def test_depthwise_filters_are_chains_with_the_padding_as_zeros(f, stride):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_depthwise_images_that_no_cache_holds(dtype):
-    """Rows are read ahead there, and written in another order: the samples together are each one alone."""
+@pytest.mark.parametrize(("samples", "n_C"), [(6, 72), (5, 88), (4, 96), (4, 112)])
+def test_depthwise_images_that_no_cache_holds(samples, n_C, dtype):
+    """Rows are read ahead there, or tiles take whole pixels: the samples together are each one alone."""
     rng = np.random.default_rng(3)
-    A, W = whole(rng, 4, 90, 92, 96).astype(dtype), whole(rng, 3, 3, 1, 96).astype(dtype)
-    b, hparameters = whole(rng, 1, 1, 1, 96).astype(dtype), {"stride": 2, "pad": 1, "groups": 96}
+    A, W = whole(rng, samples, 90, 92, n_C).astype(dtype), whole(rng, 3, 3, 1, n_C).astype(dtype)
+    b, hparameters = whole(rng, 1, 1, 1, n_C).astype(dtype), {"stride": 2, "pad": 1, "groups": n_C}
     Z, cache = cnnref.conv_forward(A, W, b, hparameters)
     dZ = whole(rng, *Z.shape).astype(dtype)
     dA_prev, dW, db = cnnref.conv_backward(dZ, cache)
     sums = np.zeros_like(dW), np.zeros_like(db)
-    for sample in range(4):
+    for sample in range(samples):
         one = slice(sample, sample + 1)
         alone, cache = cnnref.conv_forward(A[one], W, b, hparameters)
         assert np.array_equal(Z[one], alone)
