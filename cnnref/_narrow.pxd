@@ -52,14 +52,15 @@ cdef inline bint is_narrow(const Part* parts, Py_ssize_t count, real kind) noexc
         taps += parts[i].plan.window_h * parts[i].plan.window_w
     if plan.columns <= 3:
         return taps >= LEAST_TAPS
-    if real is double or taps < MORE_TAPS * count:
-        return False
-    frame = frame_of(parts, count)
-    # What of a tile is used, here and where vectors run along the columns; a fifth more pays for the planes.
-    return (
-        6 * multiple(plan.columns, MOST_PLANE_ROWS) * (frame.n_W + frame.span_w - 1)
-        <= 5 * multiple(plan.columns, WIDEST_FLOATS) * frame.n_W
-    )
+    if real is float:
+        if taps >= MORE_TAPS * count:
+            frame = frame_of(parts, count)
+            # What of a tile is used, here and where vectors run along the columns; a fifth more pays for the planes.
+            return (
+                6 * multiple(plan.columns, MOST_PLANE_ROWS) * (frame.n_W + frame.span_w - 1)
+                <= 5 * multiple(plan.columns, WIDEST_FLOATS) * frame.n_W
+            )
+    return False
 
 
 cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil:

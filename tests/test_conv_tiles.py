@@ -116,6 +116,17 @@ def test_one_channel_and_one_filter(f, dtype):
         check((2, height, width, 1 + place % 5), f, 1, hparameters, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_filters_on_images_of_several_blocks(dtype):
+    """A thread's planes hold rows of the block before where the next one has padding."""
+    before = cnnref.get_num_threads()
+    cnnref.set_num_threads(1)
+    try:
+        check((2, 64, 64, 64), (3, 3), 3, {"stride": 1, "pad": 1}, dtype)
+    finally:
+        cnnref.set_num_threads(before)
+
+
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="no protected pages here")
 def test_nothing_is_read_behind_images_that_come_from_memory():
     """They are read ahead; threads that share the channels start within a pixel."""
