@@ -149,13 +149,11 @@ cdef inline int lane_share(
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
     cdef bint copies = not side_by_side(&plan, plan.columns, padded_columns(plan.columns, <real>0), <real>0)
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
+    cdef Py_ssize_t values = plan.samples * plan.height * plan.width * plan.image_step
     # Whether tiles take whole pixels: a panel's part of one is too short a piece of memory to be read on its own.
-    cdef bint whole = (
-        far(plan.samples * plan.height * plan.width * plan.image_step, <real>0)
-        and plan.image_step <= SHORT_PIXEL // <Py_ssize_t>sizeof(real)
-    )
+    cdef bint whole = far(values, <real>0) and plan.image_step <= SHORT_PIXEL // <Py_ssize_t>sizeof(real)
     # Of the images that one thread reads: several threads wait for memory at the same time as it is.
-    cdef bint distant = far(plan.samples * plan.height * plan.width * plan.image_step // team, <real>0)
+    cdef bint distant = far(values // team, <real>0)
     cdef bint writes = far(plan.samples * plan.sample_step, <real>0)
     cdef Py_ssize_t read = 0, written
     cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, x, end_x, tiles, sliding, i
@@ -233,12 +231,13 @@ cdef inline int lane_share(
                                 out + parts[i].out + sample * own.sample_step + x * own.pixel_step,
                             )
                         x += tiles * SLIDING_PIXELS
-                    lane_rows(
-                        own, top, min(bottom, own.n_H), entry, line, first if plain else 0, x, end_x,
-                        panels + parts[i].panels + first * taps_of(own), <int>width,
-                        <int>valid, last + first if last != NULL else NULL,
-                        out + parts[i].out + sample * own.sample_step + first, scratch,
-                    )
+                    if x < end_x:
+                        lane_rows(
+                            own, top, min(bottom, own.n_H), entry, line, first if plain else 0, x, end_x,
+                            panels + parts[i].panels + first * taps_of(own), <int>width,
+                            <int>valid, last + first if last != NULL else NULL,
+                            out + parts[i].out + sample * own.sample_step + first, scratch,
+                        )
                 first += width
                 if first >= plan.columns:
                     first = 0

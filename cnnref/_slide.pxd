@@ -174,10 +174,10 @@ cdef inline apart slide_1_vector(
     )
 
 
-cdef inline bint can_slide(const Correlation* plan) noexcept nogil:
-    """Whether there is a tile for the plan's windows."""
+cdef inline bint windows_overlap(const Correlation* plan) noexcept nogil:
+    """Whether neighbouring windows are as far apart, and as wide, as there are tiles for that load a pixel once."""
     return (
-        1 <= plan.stride_w <= 2 and plan.dilation_w == 1 and plan.channels == plan.sharing == 1
+        1 <= plan.stride_w <= 2 and plan.dilation_w == 1
         and (plan.window_w == 3 or plan.window_w == 5 or plan.window_w == 7)
     )
 
@@ -185,7 +185,7 @@ cdef inline bint can_slide(const Correlation* plan) noexcept nogil:
 cdef inline Py_ssize_t sliding_columns(const Correlation* plan, real kind) noexcept nogil:
     """How many of the columns the tiles take: all panels of whole vectors, where there is a tile for the windows."""
     cdef Py_ssize_t rest = plan.columns % widest(kind)
-    if not can_slide(plan):
+    if not (plan.channels == plan.sharing == 1 and windows_overlap(plan)):
         return 0
     return plan.columns if rest % lanes(kind) == 0 else plan.columns - rest
 

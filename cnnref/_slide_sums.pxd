@@ -9,6 +9,7 @@ additions: with few taps, reading the gradients for it once more would take a te
 
 from cnnref._isa cimport CNNREF_VECTOR_BYTES, apart, inlined
 from cnnref._plan cimport Correlation
+from cnnref._slide cimport windows_overlap
 from cnnref._tile_shapes cimport lanes
 from cnnref._types cimport multiply_add, real
 
@@ -200,8 +201,7 @@ cdef inline bint slides(const Correlation* plan, real kind) noexcept nogil:
     """Whether there are tiles for a plan's windows: they need registers for a row of sums and one of gradients."""
     return (
         (CNNREF_VECTOR_BYTES == 64 or CNNREF_VECTOR_BYTES == 32 and real is float)
-        and plan.channels == 1 and 1 <= plan.stride_w <= 2 and plan.dilation_w == 1
-        and (plan.window_w == 3 or plan.window_w == 5 or plan.window_w == 7) and plan.window_h == plan.window_w
+        and plan.channels == 1 and windows_overlap(plan) and plan.window_h == plan.window_w
         and (plan.n_W + 1) * plan.stride_w >= plan.window_w
     )
 
