@@ -8,9 +8,7 @@ bytes: no time, no machine.
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import os
 import zipfile
 from pathlib import Path
@@ -18,9 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from cnnref import npy
+
 FORMAT = 1
 
 _RUN = "run"
+
+#: Bytes before the content of a member, without its name.
+_LOCAL_HEADER = 30
 
 
 class CheckpointError(ValueError):
@@ -69,30 +72,46 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     OSError
         If the file cannot be read.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
-        run = json.loads(str(arrays.pop(_RUN)))
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or a damaged one: {error}") from error
+    with path.open("rb") as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                members = _members(archive, os.fstat(stream.fileno()).st_size)
+                arrays = {name: _array(archive, member) for name, member in members.items()}
+            run = json.loads(str(arrays.pop(_RUN)))
+        except Exception as error:  # zipfile and json have a dozen for what may be in a file
+            said = f"there is no array {error}" if isinstance(error, KeyError) else str(error)
+            raise CheckpointError(
+                f"{path}: not a checkpoint, or a damaged one: {said[:300] or type(error).__name__}"
+            ) from error
     found = run.get("format") if isinstance(run, dict) else None
-    if found != FORMAT:
-        raise CheckpointError(f"{path}: a checkpoint of format {found}, this version reads format {FORMAT}")
+    if type(found) is not int or found != FORMAT:
+        named = str(found)[:20] if isinstance(found, int) else "unknown"
+        raise CheckpointError(f"{path}: a checkpoint of format {named}, this version reads format {FORMAT}")
     return run, arrays
 
 
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, checked before one is read: stored as they are, each in bytes of its own."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise ValueError(f"{info.filename!r:.80} is compressed")
+        if name in members:
+            raise ValueError(f"{info.filename!r:.80} is there twice")
+        members[name] = info
+    end = 0
+    for info in sorted(members.values(), key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise ValueError(f"{info.filename!r:.80} overlaps the member before it")
+        end = info.header_offset + _LOCAL_HEADER + info.file_size
+    if end > size:
+        raise ValueError(f"states {end} bytes of members, the file has {size}")
+    return members
+
+
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    # Stored as they are, arrays cannot be larger than the file: no header makes anyone allocate more.
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{info.filename} is compressed")
-    content = archive.read(info)  # checks the CRC
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"{info.filename} has the .npy version {version}")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
-        raise ValueError(f"{info.filename} does not hold what its header states")
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+    try:
+        return npy.array(archive.read(info))  # checks the CRC
+    except ValueError as error:
+        raise ValueError(f"{info.filename!r:.80} {error}") from error

@@ -4,7 +4,8 @@
     the elements in C order
 
 A file may be damaged, half downloaded or hostile. Nothing is allocated because a header says so: a plain file
-must have the size that its header implies, a compressed one is read piece by piece and never beyond.
+must have the size that its header implies, a compressed one is read piece by piece and never beyond, to at
+most 100 times its size.
 
 Source: LeCun, Cortes and Burges, "The MNIST database", section "File formats".
 """
@@ -15,6 +16,7 @@ import gzip
 import math
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +28,9 @@ import numpy as np
 _UNSIGNED_BYTES = 0x08
 _PIECE = 1 << 20
 
-#: What a byte of a deflate stream can at most become.
-_DEFLATE_LIMIT = 1032
+#: What a byte of a compressed file may at most become: of MNIST it is five, of a bomb a thousand. The first
+#: mebibyte is free.
+_MOST_A_BYTE, _FREE = 100, 1 << 20
 
 
 class DataError(ValueError):
@@ -110,10 +113,13 @@ def _header(path: Path, stream: BinaryIO, axes: int, size: int, packed: bool) ->
         raise DataError(
             f"{path}: {size - wanted} bytes more than the {_elements(shape)} that its header states"
         )
-    if packed and wanted > _DEFLATE_LIMIT * size:
+    if packed and wanted > max(_FREE, _MOST_A_BYTE * size):
         raise DataError(
             f"{path}: the header states {_elements(shape)}, more than {size} compressed bytes can hold"
+            f" ({_MOST_A_BYTE} each)"
         )
+    if math.prod(max(n, 1) for n in shape) > sys.maxsize:  # no elements, of an extent that no array has
+        raise DataError(f"{path}: the header states {_elements(shape)}, which no array can have")
     return shape
 
 

@@ -97,15 +97,69 @@ class Run:
         """
         content, arrays = checkpoint.read(path)
         try:
-            asked = content["options"]
-            options = Options(**asked | {name: tuple(asked[name]) for name in ("filters", "hidden")})
-            history = History(**content["history"])
+            options, history = _options(content["options"]), _history(content["history"])
+            data = content["data"]
+            if not isinstance(data["name"], str) or not isinstance(data["digest"], str):
+                raise TypeError("name and digest of the data must be texts")
+            model = _model(options, data, _under("model.", arrays))
+            _affordable(model)
             optimizer = _optimizer(options)
-            optimizer.state |= _under("optimizer.", arrays)
-            model = _model(options, content["data"], _under("model.", arrays))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path}: not a checkpoint of this version: {error}") from error
-        return cls(options, content["data"], model, optimizer, history)
+            optimizer.state |= _state(model, _under("optimizer.", arrays))
+        except Exception as error:  # whatever somebody wrote into the fields
+            raise CheckpointError(f"{path}: not a checkpoint of this version: {str(error)[:300]}") from error
+        return cls(options, data, model, optimizer, history)
+
+
+#: Elements of one image in a layer: what a checkpoint of a few bytes may ask for in memory (half a gigabyte).
+_LARGEST_LAYER = 1 << 27
+
+
+def _options(asked: dict[str, Any]) -> Options:
+    """The options of a checkpoint, whose every value has the type of this version's."""
+    options = Options(**asked | {name: tuple(asked[name]) for name in ("filters", "hidden")})
+    for name, standard in vars(Options()).items():
+        value = getattr(options, name)
+        many = value if isinstance(standard, tuple) else (value,)
+        wanted = int if isinstance(standard, tuple) else type(standard)
+        if any(type(one) is not wanted for one in many):
+            raise TypeError(f"{name} must hold {wanted.__name__}, got {value!r:.40}")
+    if options.dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, got {options.dtype!r:.40}")
+    return options
+
+
+def _history(asked: dict[str, Any]) -> History:
+    history = History(**asked)
+    series = vars(history).values()
+    if not all(isinstance(values, list) and set(map(type, values)) <= {int, float} for values in series):
+        raise TypeError("history must hold lists of numbers")
+    if len(set(map(len, series))) > 1:
+        raise ValueError("history must hold a number of each kind for each epoch")
+    return history
+
+
+def _affordable(model: Model) -> None:
+    """Refuse images that a model of these weights could not have been trained on."""
+    height, width, channels = model.image_shape
+    largest = height * width * channels
+    for block in model.blocks:
+        largest = max(largest, height * width * block.filters)
+        height, width = height // block.pool_stride, width // block.pool_stride
+    if largest > _LARGEST_LAYER:
+        raise ValueError(f"images of {model.image_shape} make a layer of {largest} elements, too large")
+
+
+def _state(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the optimiser remembers: a number of steps, and arrays like the parameters they belong to."""
+    for name, array in given.items():
+        if name == "steps":
+            if array.shape != () or array.dtype != np.int64 or not 0 <= array < 1 << 62:
+                raise ValueError("the number of steps must be an integer of at least 0")
+            continue
+        W = model.parameters[name.removesuffix(".mean").removesuffix(".square")]
+        if array.shape != W.shape or array.dtype != W.dtype:
+            raise ValueError(f"the state {name!r:.40} must be {W.shape} of {W.dtype}, got {array.shape}")
+    return given
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -51,7 +51,7 @@ def resume_or_start(options: Options, dataset: Dataset, path: Path) -> Run:
         raise CheckpointError(f"{path}: is of a run with {', '.join(differ)}; name another folder with --out")
     if run.data["digest"] != dataset.digest():
         raise CheckpointError(
-            f"{path}: is of a run on other images ({run.data['name']}); name another folder with --out"
+            f"{path}: is of a run on other images ({run.data['name']!r:.80}); name another folder with --out"
         )
     return run
 
