@@ -16,6 +16,7 @@ a cache for its backward function. The map:
 """
 
 from cnnref._dispatch import load as _load
+from cnnref._probability import ProbabilityWarning
 from cnnref.affine_activation import compose as _compose
 from cnnref.caches import (
     AffineActivationCache,
@@ -92,6 +93,7 @@ __all__ = [
     "ConvTransposeCache",
     "CrossEntropyCache",
     "PoolCache",
+    "ProbabilityWarning",
     "__version__",
     "affine_activation_backward",
     "affine_activation_forward",

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cnnref import blog as blog
+from cnnref._probability import ProbabilityWarning as ProbabilityWarning
 
 __all__ = [
     "AffineActivationCache",
@@ -14,6 +15,7 @@ __all__ = [
     "ConvTransposeCache",
     "CrossEntropyCache",
     "PoolCache",
+    "ProbabilityWarning",
     "__version__",
     "affine_activation_backward",
     "affine_activation_forward",

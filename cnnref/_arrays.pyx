@@ -16,6 +16,8 @@ from numpy cimport ndarray, npy_intp
 
 from cnnref._aligned cimport aligned_empty
 
+from cnnref._mistakes import refuse_mistakes
+
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
@@ -75,6 +77,7 @@ cdef ndarray array(str function, str name, object value, int ndim, str axes):
 
 
 cdef ndarray _converted(str function, str name, object value):
+    refuse_mistakes(function, name, value)
     try:
         return np.asarray(value)
     except (MemoryError, RecursionError):

@@ -14,6 +14,7 @@ from cnnref.threads cimport pieces, stopped, team_size, watch
 
 cdef enum:
     CHUNK = 256  # rows whose losses are added up first
+    SMALL = 1024  # elements that are looked at one by one
 
 
 cdef struct Labels:
@@ -39,17 +40,38 @@ cdef inline Py_ssize_t counted(const Labels* y, Py_ssize_t m) noexcept nogil:
     return count
 
 
-cdef inline double chunk_loss(
-    const real* al, const Labels* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n
+cdef inline int no_probability(real p) noexcept nogil:
+    """Whether `p` is below 0, or above 1 by more than two of bfloat16's last places, as in `cnnref._probability`."""
+    return (p < 0) | (p > <real>1.015625)
+
+
+cdef inline bint any_no_probability(const real* al, const Labels* y, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+    """Whether there is one in the rows that count; NaN is none."""
+    cdef Py_ssize_t row, k
+    cdef int found = 0
+    for row in range(m):
+        if not left_out(y, row):
+            for k in range(row * n, (row + 1) * n):
+                found |= no_probability(al[k])
+    return found
+
+
+cdef inline int chunk_loss(
+    const real* al, const Labels* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n, double* sum
 ) noexcept nogil:
+    """Set the sum of a chunk's losses; returns whether what a label has is no probability."""
     cdef double loss = 0, all_classes
     cdef double[16] lanes
     cdef Py_ssize_t row, k, lane
+    cdef real lowest = 0, highest = 0, p
     for row in range(begin, end):
         if left_out(y, row):
             continue
+        p = al[row * n + y.columns[row * y.step]]
+        lowest = p if p < lowest else lowest
+        highest = p if p > highest else highest
         if y.smoothing < 1:
-            loss -= (1 - y.smoothing) * log(al[row * n + y.columns[row * y.step]])
+            loss -= (1 - y.smoothing) * log(p)
         if y.smoothing > 0:
             for lane in range(16):
                 lanes[lane] = 0
@@ -62,18 +84,19 @@ cdef inline double chunk_loss(
             for lane in range(16):
                 all_classes += lanes[lane]
             loss -= y.smoothing / n * all_classes
-    return loss
+    sum[0] = loss
+    return no_probability(lowest) | no_probability(highest)
 
 
 cdef inline int mean_loss(
-    const real* al, const Labels* y, Py_ssize_t m, Py_ssize_t n, double* mean
+    const real* al, const Labels* y, Py_ssize_t m, Py_ssize_t n, double* mean, bint* outside
 ) noexcept nogil:
-    """-1 where the call is to stop."""
+    """-1 where the call is to stop; `outside` says whether something was seen that is no probability."""
     cdef double work = m * (20.0 * (n if y.smoothing > 0 else 1) + 20)
     cdef int threads = team_size(work), status = 0
     cdef Py_ssize_t chunks = (m + CHUNK - 1) // CHUNK
-    cdef Py_ssize_t chunk
-    cdef double loss = 0
+    cdef Py_ssize_t chunk, found = 0
+    cdef double loss = 0, part
     cdef double* partial = NULL
     cdef const int* watched = watch()
     if threads > 1:
@@ -82,18 +105,21 @@ cdef inline int mean_loss(
         for chunk in range(chunks):
             if chunk > 0 and stopped(watched):
                 return -1
-            loss += chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
+            found += chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n, &part)
+            loss += part
     else:
         for chunk in prange(chunks, num_threads=threads, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
-                partial[chunk] = chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n)
+                found += chunk_loss(al, y, chunk * CHUNK, min((chunk + 1) * CHUNK, m), n, &partial[chunk])
         if status == 0:
             for chunk in range(chunks):
                 loss += partial[chunk]
         free(partial)
     mean[0] = loss / counted(y, m)
+    # All of a small array is looked at: of a few rows of logits, those at the labels may well be in range.
+    outside[0] = found > 0 or (m <= SMALL and n <= SMALL // max(m, 1) and any_no_probability(al, y, m, n))
     return status
 
 

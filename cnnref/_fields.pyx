@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from cpython.object cimport PyObject
 
+from cnnref._mistakes import refuse_pair
+
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         object (*tp_alloc)(PyTypeObject* kind, Py_ssize_t count)
@@ -30,6 +32,8 @@ def named_tuple(type kind, tuple values):
 
 cdef tuple fields(str function, object cache, tuple names):
     """The values of `names` in a cache: a tuple with these fields in this order, or a mapping with these keys."""
+    if type(cache) is tuple:
+        refuse_pair(function, cache)
     if isinstance(cache, tuple):
         if len(<tuple>cache) != len(names):
             raise ValueError(

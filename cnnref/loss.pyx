@@ -29,6 +29,7 @@ from cnnref._fields cimport named
 from cnnref._half cimport half, in_single, widened
 from cnnref.threads cimport fail
 
+from cnnref._probability import warn_of_no_probabilities
 from cnnref.caches import CrossEntropyCache
 
 cnp.import_array()
@@ -63,7 +64,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     -------
     loss : float
         The mean over the rows that count: without smoothing, of ``-log(AL[i, Y[i]])``; inf where a probability is 0,
-        NaN if no row counts, as in PyTorch.
+        NaN where it is below 0 or if no row counts, as in PyTorch.
     cache : CrossEntropyCache
         `AL` and `Y_index`, an (m, 2) array of (row, label). It does not hold the options: the backward functions are
         given them again.
@@ -77,6 +78,13 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
         If a shape is wrong, a class index or `label_smoothing` is out of range, or `batch_size` is not the number of
         rows.
 
+    Warns
+    -----
+    ProbabilityWarning
+        Once a call, if the probability at a label is below 0, or above 1 by more than rounding makes it (1/64): `AL` are
+        logits, which go through `softmax` first. Of up to 1024 elements all are looked at. The loss is what the formula
+        gives, and ``warnings.simplefilter("error", cnnref.ProbabilityWarning)`` makes an error of the warning.
+
     References
     ----------
     "R for Deep Learning (IV)", ``cross_entropy_cost``.
@@ -89,6 +97,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     cdef void* al_data
     cdef bint is_single
     cdef int status
+    cdef bint outside = False
     cdef double loss = 0
     cdef Labels labels
     al, y, smoothing, ignoring, ignored = check_cross_entropy_cost(
@@ -109,11 +118,13 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
             pairs[2 * row] = row
             pairs[2 * row + 1] = columns[row]
         if is_single:
-            status = mean_loss(<const float*>al_data, &labels, shape[0], n, &loss)
+            status = mean_loss(<const float*>al_data, &labels, shape[0], n, &loss, &outside)
         else:
-            status = mean_loss(<const double*>al_data, &labels, shape[0], n, &loss)
+            status = mean_loss(<const double*>al_data, &labels, shape[0], n, &loss, &outside)
     if status < 0:
         fail("cross_entropy_cost: stopped")
+    if outside:
+        warn_of_no_probabilities(given, index, ignored if ignoring else None)
     return loss, named(CrossEntropyCache, (given, index))
 
 
