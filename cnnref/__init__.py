@@ -1,4 +1,4 @@
-"""A compiled CNN reference, forward and backward, whose every bit is defined.
+"""A compiled CNN reference, forward and backward, whose every bit is defined; of a NaN, that it is one.
 
 Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward function returns its result and
 a cache for its backward function. The map:

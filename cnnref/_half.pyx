@@ -1,8 +1,8 @@
 """float16 and bfloat16: half precision in storage, single in every sum.
 
 The rule, for all functions: inputs are converted to float32, which is exact; everything is computed as for
-float32, bit by bit; each returned array is rounded once, at the end, to the nearest, ties to even. So a result is
-``f(float32 inputs).astype(half)``. What only moves values (padding, reordering, maxima) is exact.
+float32, bit by bit (which NaN it is aside); each returned array is rounded once, at the end, to the nearest,
+ties to even. So a result is ``f(float32 inputs).astype(half)``. What only moves values (padding, reordering, maxima) is exact.
 
 A cache holds the half arrays that were given. What a forward function worked out itself for its backward function
 (the statistics of `batch_norm_forward`, the scores of `affine_activation_forward`) stays float32, unrounded.

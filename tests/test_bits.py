@@ -1,4 +1,7 @@
-"""The bits of every output: the same on any threads, instruction set, batch and process, and as committed."""
+"""The bits of every output: the same on any threads, instruction set, batch and process, and as committed.
+
+All NaNs count as one (`bits_table.digest`).
+"""
 
 import itertools
 import json

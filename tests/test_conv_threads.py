@@ -1,4 +1,7 @@
-"""Every way in which threads share a convolution gives the bits of one thread, at sizes worth a team."""
+"""Every way in which threads share a convolution gives the bits of one thread, at sizes worth a team.
+
+No input is a NaN, so bytes are compared.
+"""
 
 import numpy as np
 import pytest

@@ -48,7 +48,7 @@ def _functions() -> str:
 
 
 def _classes() -> str:
-    names = [name for name in cnnref.__all__ if inspect.isclass(getattr(cnnref, name))]
+    names = [name for name in cnnref.__all__ if hasattr(getattr(cnnref, name), "_fields")]
     rows = [f"| `{name}` | {', '.join(f'`{f}`' for f in getattr(cnnref, name)._fields)} |" for name in names]
     return "| cache | fields, in order |\n|---|---|\n" + "\n".join(rows) + "\n"
 
