@@ -32,8 +32,8 @@ def refuse_mistakes(function: str, name: str, value: Any) -> None:
     masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
     if masked is not None and _holds(masked, value, _DEEPEST):
         raise TypeError(
-            f"{function}: {name} must be an array without a mask, which would be lost, got a masked array;"
-            f" pass {name}.filled(value), or {name}.data with what is under the mask"
+            f"{function}: {name} must be an array with nothing masked, the mask would be lost, got a masked"
+            f" array; pass {name}.filled(value), or {name}.data with what is under the mask"
         )
 
 
@@ -78,9 +78,9 @@ def _is_cache(value: Any) -> bool:
 
 
 def _holds(masked: type, value: Any, depth: int) -> bool:
-    """Whether `value` is a masked array, or a list or tuple with one somewhere in it."""
+    """Whether `value` is an array with something masked, or a list or tuple with one somewhere in it."""
     if isinstance(value, (list, tuple)) and depth > 0:
         # Most lists are of numbers: those are passed over a whole list at a time.
         kinds = set(map(type, value)) - {int, float}
         return bool(kinds) and any(_holds(masked, item, depth - 1) for item in value)
-    return isinstance(value, masked)
+    return isinstance(value, masked) and bool(np.ma.is_masked(value))
