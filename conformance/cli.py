@@ -6,35 +6,36 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 
-from conformance import (
-    __version__,
-    gate_command,
-    listing,
-    matrix_command,
-    merge,
-    probe,
-    repro_command,
-    run_command,
-    search,
-    terminal,
-)
-from conformance.conventions import ConventionError
-from conformance.gate import BaselineError
-from conformance.implementation import LoadError
-from conformance.sweep import SweepError
-from conformance.usage import UNUSABLE, Help, Parser, UsageError, examples
+from conformance import __version__, terminal
+from conformance.ending import TRACEBACK, refuse, status_of
+from conformance.usage import Help, Parser, examples
 
-#: In the order of the help.
-_COMMANDS = (run_command, repro_command, gate_command, probe, matrix_command, merge, search, listing)
+#: In the order of the help: what each command is, and the module that has it.
+_COMMANDS = {
+    "run": "conformance.run_command",
+    "repro": "conformance.repro_command",
+    "gate": "conformance.gate_command",
+    "probe": "conformance.probe",
+    "matrix": "conformance.matrix_command",
+    "merge": "conformance.merge",
+    "search": "conformance.search",
+    "list": "conformance.listing",
+}
 
-#: What judging and the reports import: the extra `conformance`, which `list` does without.
-_NEEDED = ("torch", "jinja2", "matplotlib", "tqdm")
+#: What judging and the reports import: the extra `conformance`. Colour and completion are done without.
+_NEEDED = ("torch", "jinja2", "matplotlib", "tqdm", "msgspec")
 
-_ABOUT = """Judge an implementation of the CNN functions against PyTorch autograd in float64.
+#: The commands that do without it.
+_ALONE = ("list",)
 
-Exit status: 0 all agree, 1 something disagrees, 2 the command could not run as asked."""
+_ABOUT = f"""Judge an implementation of the CNN functions against PyTorch autograd in float64.
+
+Exit status: 0 all agree, 1 something disagrees or too little was compared, 2 the command could not run as
+asked, 130 interrupted. {TRACEBACK}=1 shows where an error came from."""
 
 _EXAMPLES = examples(
     "conformance run                                    cnnref, everything",
@@ -48,13 +49,13 @@ _EXAMPLES = examples(
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parser(names: Sequence[str] = tuple(_COMMANDS)) -> argparse.ArgumentParser:
+    """The command line, of all commands or some."""
     top = Parser("conformance", description=_ABOUT, epilog=_EXAMPLES, formatter_class=Help)
     top.add_argument("--version", action="version", version=f"conformance {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in _COMMANDS:
-        module.add_command(commands)
+    for name in names:
+        import_module(_COMMANDS[name]).add_command(commands)
     for command in commands.choices.values():
         command.formatter_class = Help
     return top
@@ -62,26 +63,24 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
-    line = parser()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((word for word in words if not word.startswith("-")), "")
+    missing = [name for name in _NEEDED if _is_missing(name)]
+    if missing and command not in ("", *_ALONE):
+        return refuse(command, f"{', '.join(missing)} not installed: pip install 'cnnref[conformance]'")
+    return status_of(command, partial(_run, words, _ALONE if missing else tuple(_COMMANDS)))
+
+
+def _run(words: list[str], names: Sequence[str]) -> int:
+    line = parser(names)
     terminal.complete(line)
-    asked = line.parse_args(arguments)
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing and asked.command != "list":
-        return _refuse(
-            asked.command, f"{', '.join(missing)} not installed: pip install 'cnnref[conformance]'"
-        )
-    try:
-        status: int = asked.action(asked)
-    except (UsageError, LoadError, ConventionError, BaselineError, SweepError) as error:
-        return _refuse(asked.command, str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _refuse(asked.command, f"{where}{error.strerror or error}")
-    except KeyboardInterrupt:
-        return _refuse(asked.command, "interrupted; what was compared until then is in results.jsonl")
+    asked = line.parse_args(words)
+    status: int = asked.action(asked)
     return status
 
 
-def _refuse(command: str, message: str) -> int:
-    print(terminal.refusal(f"conformance {command}", message), file=sys.stderr)
-    return UNUSABLE
+def _is_missing(package: str) -> bool:
+    try:
+        return find_spec(package) is None
+    except (ImportError, ValueError):  # what stands for it in sys.modules is no module
+        return True

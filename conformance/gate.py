@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance import document, schema
+from conformance.document import SchemaError
+from conformance.operations import OPERATIONS
 from conformance.record import Record, plain
 from conformance.runner import Options
 
-#: What a new group of known failures says until somebody has written why it is accepted.
-NO_REASON = ""
+#: What ``--update`` writes where nobody has said why a failure is accepted.
+NOT_SAID = "accepted with --update; why is not said yet"
 #: Cases of one kind that are named; the report has all of them.
 SHOWN = 3
 
@@ -45,6 +50,8 @@ class Observed:
     def __init__(self) -> None:
         self.figures: dict[tuple[str, str, str], _Figures] = defaultdict(_Figures)
         self.failures: dict[tuple[str, str], set[str]] = defaultdict(set)
+        #: What was compared, eight bytes each: there are as many as records.
+        self._compared = array("q")
 
     def add(self, records: Iterable[Record]) -> None:
         """Count the records of one case. A failure's error says nothing of the accuracy of the rest."""
@@ -53,6 +60,7 @@ class Observed:
                 continue
             found = self.figures[record.op, record.dtype, record.output]
             found.cases += 1
+            self._compared.append(hash((record.case, f"{record.op}.{record.output}")))
             found.families.add(record.family)
             if record.corner is not None:
                 found.corners.add(record.corner)
@@ -62,9 +70,16 @@ class Observed:
             found.max_error_ulp = max(found.max_error_ulp, float(record.max_error_ulp or 0))
             found.max_bound_fraction = max(found.max_bound_fraction, float(record.max_bound_fraction or 0))
 
-    def baseline(self, options: Options, old: Json | None) -> Json:
-        """The baseline of this run; the reasons of known failures are kept from `old`."""
-        reasons = {(g["output"], g["diagnosis"]): g["reason"] for g in (old or {}).get("known_failures", ())}
+    def compared(self, failures: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the cases and outputs that were compared."""
+        sought = {hash(failure): failure for failure in failures}
+        return {sought[code] for code in self._compared if code in sought}
+
+    def baseline(self, options: Options, old: Json | None, reason: str = "") -> Json:
+        """The baseline of this run; known failures keep their reasons from `old`, new ones get `reason`."""
+        known = (old or {}).get("known_failures", ())
+        said = (g for g in known if g["reason"].strip() not in ("", NOT_SAID))
+        reasons = {(g["output"], g["diagnosis"]): g["reason"] for g in said}
         operations: Json = {}
         for (op, dtype, output), found in sorted(self.figures.items()):
             operations.setdefault(op, {}).setdefault(dtype, {})[output] = {
@@ -73,6 +88,7 @@ class Observed:
                 "max_bound_fraction": plain(rounded_up(found.max_bound_fraction)),
             }
         return {
+            "schema": schema.SCHEMA,
             "implementation": options.implementation,
             "options": {
                 "ops": sorted(options.operations),
@@ -87,7 +103,7 @@ class Observed:
                 {
                     "output": output,
                     "diagnosis": diagnosis,
-                    "reason": reasons.get((output, diagnosis), NO_REASON),
+                    "reason": reasons.get((output, diagnosis), reason),
                     "cases": sorted(cases),
                 }
                 for (output, diagnosis), cases in sorted(self.failures.items())
@@ -114,8 +130,18 @@ def rounded_up(value: float) -> float:
 def compare(baseline: Json, observed: Observed, options: Options) -> list[str]:
     """What is worse than the baseline says, in sentences; empty if nothing is."""
     now = observed.baseline(options, baseline)
-    found = [*_coverage(baseline, now), *_errors(baseline, now), *_failures(baseline, now)]
+    found = [*_coverage(baseline, now), *_errors(baseline, now), *_failures(baseline, now, observed)]
     return found
+
+
+def not_said(baseline: Json) -> list[str]:
+    """The known failures that were accepted without a word why, in sentences."""
+    return [
+        f"{len(group['cases'])} known failures of {group['output']} ({group['diagnosis']}) are accepted and "
+        "nobody has said why: write it into the baseline as their reason"
+        for group in baseline["known_failures"]
+        if group["reason"] == NOT_SAID
+    ]
 
 
 def _leaves(operations: Mapping[str, Any]) -> dict[tuple[str, str, str], Json]:
@@ -131,7 +157,9 @@ def _coverage(old: Json, new: Json) -> Iterable[str]:
     now = _leaves(new["operations"])
     for (op, dtype, output), figures in _leaves(old["operations"]).items():
         count = now.get((op, dtype, output), {}).get("cases", 0)
-        if count < figures["cases"]:
+        if op not in OPERATIONS:
+            yield f"{op}.{output} {dtype}: the suite has no {op} any more; take it out with --update"
+        elif count < figures["cases"]:
             yield f"{op}.{output} {dtype}: {count} cases compared, the baseline has {figures['cases']}"
     for what in ("families", "corners"):
         for op, names in old[what].items():
@@ -153,12 +181,12 @@ def _errors(old: Json, new: Json) -> Iterable[str]:
         yield f"{op}.{output} {dtype} is not in the baseline: write it with --update"
 
 
-def _failures(old: Json, new: Json) -> Iterable[str]:
+def _failures(old: Json, new: Json, observed: Observed) -> Iterable[str]:
     known: dict[tuple[str, str], str] = {}  # (case, output) -> diagnosis
     for group in old["known_failures"]:
         if not str(group["reason"]).strip():
             name = f"{group['output']} ({group['diagnosis']})"
-            yield f"known failures of {name} have no reason: write one into the baseline"
+            yield f"known failures of {name} have no reason: write one into the baseline, or --update"
         known.update({(case, group["output"]): group["diagnosis"] for case in group["cases"]})
     failing: set[tuple[str, str]] = set()
     kinds: dict[str, list[str]] = defaultdict(list)  # what it is of several -> a sentence for each
@@ -175,24 +203,21 @@ def _failures(old: Json, new: Json) -> Iterable[str]:
                 kinds[f"failures of {output} known as {was}, now {diagnosis}"].append(
                     f"{output} in {case} was known as {was}, now it is {diagnosis}"
                 )
-    for case, output in sorted(known.keys() - failing):
-        kinds[f"known failures of {output} pass"].append(
-            f"known failure passes: {output} in {case}; take it out with --update"
-        )
+    gone = known.keys() - failing
+    passing = observed.compared(gone)
+    for case, output in sorted(gone):
+        if (case, output) in passing:
+            kinds[f"known failures of {output} pass"].append(
+                f"known failure passes: {output} in {case}; take it out with --update"
+            )
+        else:
+            kinds[f"known failures of {output} were not compared"].append(
+                f"known failure not compared: {output} in {case}; if that is meant, take it out with --update"
+            )
     for kind, sentences in kinds.items():
         yield from sentences[:SHOWN]
         if len(sentences) > SHOWN:
             yield f"{len(sentences) - SHOWN} more {kind}"
-
-
-_FORM: dict[str, type] = {
-    "implementation": str,
-    "options": dict,
-    "operations": dict,
-    "families": dict,
-    "corners": dict,
-    "known_failures": list,
-}
 
 
 def read(path: Path) -> Json:
@@ -204,38 +229,22 @@ def read(path: Path) -> Json:
         If there is none, or it does not have the form that `write` gives it.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return document.read(path, schema.Baseline)
     except FileNotFoundError as error:
         raise BaselineError(f"--baseline {path}: no such file; write it with --update") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BaselineError(f"--baseline {path}: not a JSON file: {error}") from error
-    try:
-        _check(found)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BaselineError(
-            f"--baseline {path}: not a baseline ({type(error).__name__}: {error}); write it with --update"
-        ) from error
-    return dict(found)
-
-
-def _check(found: Any) -> None:
-    """Touch everything that `compare` will read."""
-    for key, kind in _FORM.items():
-        if not isinstance(found[key], kind):
-            raise TypeError(f"{key} is a {type(found[key]).__name__}, expected a {kind.__name__}")
-    for figures in _leaves(found["operations"]).values():
-        for key in ("cases", "max_error_ulp", "max_bound_fraction"):
-            float(figures[key])
-    for what in ("families", "corners"):
-        for names in found[what].values():
-            set(names)
-    for group in found["known_failures"]:
-        set(group["cases"]), str(group["output"]), str(group["diagnosis"]), str(group["reason"])
-    options = found["options"]
-    list(options["ops"]), list(options["dtypes"]), int(options["cases"]), int(options["seed"])
+    except OSError as error:
+        raise BaselineError(f"--baseline {path}: {error.strerror}") from error
+    except SchemaError as error:
+        raise BaselineError(f"--baseline {error}") from error
 
 
 def write(path: Path, baseline: Json) -> None:
-    """Write a baseline: sorted, one figure a line."""
+    """Write a baseline: sorted, one figure a line. What is there stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(baseline, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(baseline, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

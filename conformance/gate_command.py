@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from conformance import gate, run_options, runner
 from conformance.run_command import progress, tell
-from conformance.terminal import BAD, GOOD, paint
-from conformance.usage import AGREES, DISAGREES, examples
+from conformance.terminal import BAD, DOUBTFUL, GOOD, paint
+from conformance.usage import AGREES, DISAGREES, UsageError, examples
 
 _EXAMPLES = examples(
     "conformance gate --baseline baseline.json --impl mykernels.py --update      writes the baseline",
@@ -28,28 +29,35 @@ def add_command(commands: Any) -> None:
     gated.add_argument(
         "--update", action="store_true", help="write the baseline instead of comparing with it"
     )
+    gated.add_argument(
+        "--reason", metavar="TEXT",
+        help="with --update: why failures that are not in the baseline yet are accepted",
+    )  # fmt: skip
     run_options.add(gated)
     gated.set_defaults(action=command)
 
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance gate``."""
+    if asked.reason is not None and not (asked.update and asked.reason.strip()):
+        raise UsageError("--reason: expected a text, and --update beside it")
     old = gate.read(asked.baseline) if asked.baseline.exists() or not asked.update else None
     chosen = run_options.options(asked, old)
+    if asked.update:
+        asked.baseline.parent.mkdir(parents=True, exist_ok=True)  # said now, and not after the run
     observed = gate.Observed()
     result = runner.run(chosen, asked.out, progress, observed.add)
     tell(result, asked.out)
     if asked.update:
         if result.problems:
             return DISAGREES
-        new = observed.baseline(chosen, old)
+        new = observed.baseline(chosen, old, asked.reason or gate.NOT_SAID)
         gate.write(asked.baseline, new)
         print(f"Baseline written: {asked.baseline}")
-        for group in new["known_failures"]:
-            if group["reason"] == gate.NO_REASON:
-                print(f"Write a reason for the failures of {group['output']} ({group['diagnosis']}) into it.")
+        _remind(new)
         return AGREES
     assert old is not None
+    _remind(old)
     worse = [*result.problems, *gate.compare(old, observed, chosen)]
     for sentence in worse:
         print(f"{paint('gate:', BAD)} {sentence}")
@@ -57,3 +65,8 @@ def command(asked: argparse.Namespace) -> int:
     verdict = paint(problems, BAD) if worse else paint("passed", GOOD)
     print(f"Gate: {verdict} against {asked.baseline}")
     return DISAGREES if worse else AGREES
+
+
+def _remind(baseline: Mapping[str, Any]) -> None:
+    for sentence in gate.not_said(dict(baseline)):
+        print(f"{paint('gate:', DOUBTFUL)} {sentence}")

@@ -49,7 +49,7 @@ def add_command(commands: Any) -> None:
 
 
 def command(asked: argparse.Namespace) -> int:
-    """Run ``conformance matrix``; its status is 1 if anything disagrees."""
+    """Run ``conformance matrix``; its status is 1 if anything disagrees, or nothing was compared."""
     from tqdm import tqdm
 
     from conformance import matrix
@@ -62,6 +62,7 @@ def command(asked: argparse.Namespace) -> int:
         operations = select(split(asked.ops))
     except ValueError as error:
         raise UsageError(f"--ops: {error}") from error
+    asked.out.mkdir(parents=True, exist_ok=True)  # said now, and not after all is judged
     specs = asked.impl or [DEFAULT_IMPLEMENTATION, *adapters.names()]
     settings = settings_options.settings(asked)
     columns = []
@@ -84,4 +85,8 @@ def command(asked: argparse.Namespace) -> int:
     print(f"Matrix: {page}")
     if all("unusable" in found for found in columns):
         return UNUSABLE
-    return DISAGREES if any(found.get("failed") for found in columns) else AGREES
+    for found in columns:
+        if not found.get("passed") and not found.get("failed") and "unusable" not in found:
+            print(f"{found['implementation']}: nothing was compared")
+    ran = [found for found in columns if "unusable" not in found]
+    return DISAGREES if any(found["failed"] or not found["passed"] for found in ran) else AGREES

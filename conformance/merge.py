@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from conformance import report, runner
+from conformance import document, report, runner, schema
+from conformance.document import SchemaError
+from conformance.record import STATUSES
 from conformance.report.summary import Summary, problems
 from conformance.run_command import tell
 from conformance.sweep import SweepError, merged, shards
@@ -56,44 +58,69 @@ def merge(directories: list[Path], out: Path) -> runner.Result:
     ordered, asked = shards(directories)
     facts = [_facts(directory / "summary.json") for directory in ordered]
     for directory, found in zip(ordered, facts, strict=True):
+        for key in ("implementation", "seed"):
+            if found[key] != asked[key]:
+                raise SweepError(f"{directory / 'summary.json'}: {key} is not that of run.json beside it")
         for key in _SAME:
             if found[key] != facts[0][key]:
                 raise SweepError(f"{directory / 'summary.json'}: {key} is not that of {ordered[0]}")
-    try:
-        names = "implementation", "operations", "dtypes", "cases", "seed"
-        implementation, operations, dtypes, count, seed = (asked[name] for name in names)
-        options = runner.Options(str(implementation), tuple(operations), tuple(dtypes), int(count), int(seed))
-        next(options.generate())  # refuses operations, dtypes and numbers that no run has
-    except (KeyError, TypeError, ValueError) as error:
-        raise SweepError(f"{ordered[0] / 'run.json'}: not what `run` writes ({error})") from error
-    summary, total = Summary(), 0
+    options = runner.Options(
+        asked["implementation"],
+        tuple(asked["operations"]),
+        tuple(asked["dtypes"]),
+        asked["cases"],
+        asked["seed"],
+    )
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / "results.jsonl", "w", encoding="utf-8", newline="\n") as results:
-        for case, records in merged(ordered, options.generate()):
-            total += 1
-            summary.add(case, records)
-            results.write("".join(record.line() + "\n" for record in records))
+    results = out / "results.jsonl"
+    partial = results.with_suffix(".partial")  # what is there stays until the whole is there
+    try:
+        summary = _joined(ordered, options, partial)
+        _add_up(summary, ordered, facts)
+        partial.replace(results)
+    finally:
+        partial.unlink(missing_ok=True)
+    total = sum(summary.statuses.values())
     about = {key: facts[0][key] for key in _SAME}
     if any("shape_remarks" in found for found in facts):
-        about["shape_remarks"] = sum(int(found.get("shape_remarks", 0)) for found in facts)
-    seconds = round(sum(float(found["seconds"]) for found in facts), 3)
+        about["shape_remarks"] = sum(found.get("shape_remarks", 0) for found in facts)
+    seconds = round(sum(found["seconds"] for found in facts), 3)
     found_problems = problems(summary)
     result = runner.Result(
         summary.to_dict(listed=total, seconds=seconds, problems=found_problems, **about), found_problems
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
-    report.write(out / "results.jsonl", result.summary, out)
+    report.write(results, result.summary, out)
     return result
+
+
+def _joined(ordered: list[Path], options: runner.Options, path: Path) -> Summary:
+    """Write the records of all shards into `path`; returns what they come to."""
+    summary = Summary()
+    with open(path, "w", encoding="utf-8", newline="\n") as results:
+        for case, records in merged(ordered, options.generate()):
+            summary.add(case, records)
+            results.write("".join(record.line() + "\n" for record in records))
+    return summary
+
+
+def _add_up(summary: Summary, ordered: list[Path], facts: list[dict[str, Any]]) -> None:
+    """The records are as many of each status as the shards' summaries say."""
+    for status in STATUSES:
+        told, counted = sum(found[status] for found in facts), summary.statuses[status]
+        if told != counted:
+            raise SweepError(
+                f"{ordered[0] / 'summary.json'} and the others': {status}: expected a sum of {counted}, as in "
+                f"results.jsonl, got {told}"
+            )
 
 
 def _facts(path: Path) -> dict[str, Any]:
     """A shard's summary."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in (*_SAME, "seconds") if key not in found]
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return document.read(path, schema.Summary)
+    except FileNotFoundError as error:
         raise SweepError(f"{path}: the shard has not ended; run it again with --resume") from error
-    if missing:
-        raise SweepError(f"{path}: has no {missing[0]}")
-    return dict(found)
+    except SchemaError as error:
+        raise SweepError(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,9 @@ REMARK = "shape remark: "
 
 _ENCODE: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
 _QUOTED: Callable[[str], str] = json.encoder.encode_basestring_ascii
+
+#: Half of a surrogate pair, which an exception's text may hold and JSON that others read may not.
+_HALF = re.compile("[\ud800-\udfff]")
 
 Number = float | str | None
 
@@ -60,8 +64,9 @@ class Record:
             f'"status": {q(self.status)}, "tier": {j(self.tier)}, '
             f'"max_error_ulp": {j(self.max_error_ulp)}, "max_bound_fraction": {j(self.max_bound_fraction)}, '
             f'"index": {"null" if self.index is None else self.index}, "expected": {j(self.expected)}, '
-            f'"got": {j(self.got)}, "detectability": {j(self.detectability)}, "corner": {j(self.corner)}, '
-            f'"reason": {q(self.reason)}, "diagnosis": {j(self.diagnosis)}}}'
+            f'"got": {j(self.got)}, "detectability": {j(self.detectability)}, '
+            f'"corner": {j(_whole(self.corner))}, '
+            f'"reason": {q(_whole(self.reason))}, "diagnosis": {j(_whole(self.diagnosis))}}}'
         )
 
     def but(self, **changes: Any) -> Record:
@@ -93,6 +98,11 @@ def from_verdict(
         corner=corner,
         reason=verdict.reason,
     )  # fmt: skip
+
+
+def _whole(text: str | None) -> Any:
+    """The text without halves of surrogate pairs."""
+    return text if text is None or text.isascii() else _HALF.sub("\ufffd", text)
 
 
 def _json(value: Number) -> str:

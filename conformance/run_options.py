@@ -9,7 +9,7 @@ from typing import Any
 
 from conformance import runner, settings_options
 from conformance.formats import DTYPES, KNOWN, NAMES
-from conformance.operations import select
+from conformance.operations import OPERATIONS, select
 from conformance.usage import DEFAULT_DIRECTORY, DEFAULT_IMPLEMENTATION, UsageError, split
 
 DEFAULT_CASES = 200
@@ -56,7 +56,10 @@ def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None
     """
     before = (baseline or {}).get("options", {})
     try:
-        patterns = split(asked.ops) or list(before.get("ops", ()))
+        known = [name for name in before.get("ops", ()) if name in OPERATIONS]  # `gate` tells of the others
+        if before and not known:
+            raise UsageError("--baseline: the suite has none of its operations; delete it, write another")
+        patterns = split(asked.ops) or known
         operations = tuple(operation.name for operation in select(patterns))
     except ValueError as error:
         raise UsageError(f"--ops: {error}") from error

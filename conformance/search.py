@@ -250,11 +250,13 @@ def add_command(commands: Any) -> None:
 
 
 def command(asked: argparse.Namespace) -> int:
-    """Run ``conformance search``; 1 if an implementation is wrong somewhere."""
+    """Run ``conformance search``; 1 if an implementation is wrong somewhere, or nothing was compared."""
     try:
         operations = select(split(asked.ops))
     except ValueError as error:
         raise UsageError(f"--ops: {error}") from error
+    if not 0 <= asked.seed < 10**9:
+        raise UsageError(f"--seed: {asked.seed}, expected 0 to 999999999")
     if not asked.seconds > 0:
         raise UsageError(f"--seconds: {asked.seconds:g}, expected more than 0")
     found = [
@@ -263,4 +265,7 @@ def command(asked: argparse.Namespace) -> int:
     ]
     exchange(found)
     print("\n".join(table(found)))
-    return DISAGREES if any(one.failed for one in found) else AGREES
+    for one in found:
+        if not one.failed and not one.worst:
+            print(f"{one.spec}: nothing was compared")
+    return DISAGREES if any(one.failed or not one.worst for one in found) else AGREES

@@ -10,24 +10,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from conformance import document, schema
 from conformance.case import Case
-from conformance.record import STATUSES, Record
+from conformance.corners import corner_of
+from conformance.document import SchemaError
+from conformance.record import Record
+from conformance.schema import LONGEST_LINE
 from conformance.workers import BATCH, Answer, Batches, batches
-
-#: A record is some hundred bytes; a line longer than this is not read into memory.
-LONGEST_LINE = 1 << 16
 
 #: The file that says what a directory's records belong to.
 ASKED = "run.json"
 
 Between = Callable[[int, int], Iterable[Case]]
-_FIELDS = tuple(field.name for field in fields(Record))
-_TEXTS = ("case", "op", "output", "dtype", "family", "kind", "status", "reason")
 
 
 class SweepError(ValueError):
@@ -82,40 +81,30 @@ def read_record(line: bytes) -> Record:
     Raises
     ------
     SweepError
-        If the line is not exactly what `Record.line` writes.
+        If the line is not exactly what `Record.line` writes of some case.
     """
     try:
-        row = json.loads(line)
-        if not isinstance(row, dict) or tuple(row) != _FIELDS:
-            raise SweepError(f"expected the fields {', '.join(_FIELDS)}")
-        wrong = [name for name in _TEXTS if not isinstance(row[name], str)]
-        if wrong or row["status"] not in STATUSES:
-            raise SweepError(f"{wrong[0] if wrong else 'status'} is not as a run writes it")
-        for name in ("max_error_ulp", "max_bound_fraction", "detectability"):
-            if row[name] is not None:
-                float(row[name])
-        record = Record(**row)
-        if record.line().encode() != line.rstrip(b"\n"):
-            raise SweepError("not written by a run")
-    except SweepError:
-        raise
-    except (ValueError, TypeError, RecursionError) as error:
-        raise SweepError(f"not a record ({type(error).__name__})") from error
+        return schema.record(line)
+    except SchemaError as error:
+        raise SweepError(str(error)) from error
+
+
+def read_output(file: BinaryIO, case: Case, output: str) -> Record:
+    """The record of one output of `case`, which must come next in `file`."""
+    line = file.readline(LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise SweepError("torn or too long" if line else "the file ends")
+    record = read_record(line)
+    if (record.case, record.output) != (str(case), output):
+        raise SweepError(f"expected {output} of {case}, got {record.output} of {record.case}"[:300])
+    if record.corner != corner_of(case):
+        raise SweepError(f"corner: expected {corner_of(case)}, got {record.corner}"[:300])
     return record
 
 
 def read_case(file: BinaryIO, case: Case) -> list[Record]:
     """The records of `case`, which must come next in `file`, one for each output in order."""
-    found = []
-    for output in case.operation.outputs:
-        line = file.readline(LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise SweepError("torn or too long" if line else "the file ends")
-        record = read_record(line)
-        if (record.case, record.output) != (str(case), output):
-            raise SweepError(f"expected {output} of {case}, got {record.output} of {record.case}"[:300])
-        found.append(record)
-    return found
+    return [read_output(file, case, output) for output in case.operation.outputs]
 
 
 def kept(path: Path, queue: Batches) -> Generator[Answer, None, Batches]:
@@ -143,14 +132,21 @@ def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
         If the directory holds another run.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    path, text = directory / ASKED, json.dumps(asked, indent=1, sort_keys=True) + "\n"
+    path, asked = directory / ASKED, {"schema": schema.SCHEMA, **asked}
     if resume and path.exists():
-        if path.read_text(encoding="utf-8") != text:
+        if _read(path) != asked:
             raise SweepError(f"--resume: {directory} holds another run; its options are in {path}")
         return
     if not resume:
         (directory / "results.jsonl").unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return document.read(path, schema.Run)
+    except SchemaError as error:
+        raise SweepError(str(error)) from error
 
 
 def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[Answer]:
@@ -167,13 +163,15 @@ def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[Answer]:
         for number, batch in enumerate(batches(cases)):
             at = number % len(files)
             for _, case in batch:
-                try:
-                    yield case, read_case(files[at], case)
-                except SweepError as error:
-                    last = lines[at] + len(case.operation.outputs)
-                    where = f"{directories[at] / 'results.jsonl'}, lines {lines[at] + 1} to {last}"
-                    raise SweepError(f"{where}: {error}") from error
-                lines[at] += len(case.operation.outputs)
+                records = []
+                for output in case.operation.outputs:
+                    lines[at] += 1
+                    try:
+                        records.append(read_output(files[at], case, output))
+                    except SweepError as error:
+                        where = f"{directories[at] / 'results.jsonl'}, line {lines[at]}"
+                        raise SweepError(f"{where}: {error}") from error
+                yield case, records
         for at, file in enumerate(files):
             if file.readline(LONGEST_LINE):
                 path = directories[at] / "results.jsonl"
@@ -196,15 +194,16 @@ def shards(directories: list[Path]) -> tuple[list[Path], dict[str, Any]]:
     for directory in directories:
         path = directory / ASKED
         try:
-            asked = json.loads(path.read_text(encoding="utf-8"))
-            shard = Shard.parse(str(asked.pop("shard")))
-            implementation = str(asked["implementation"])
-        except FileNotFoundError as error:
+            asked = _read(path)
+            shard = Shard.parse(asked.pop("shard"))
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise SweepError(f"{path}: no such file; give the directories of `run --shard`") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise SweepError(f"{path}: not what `run` writes ({type(error).__name__})") from error
+        except SweepError:
+            raise
+        except ValueError as error:
+            raise SweepError(f"{path}: shard: {error}") from error
         if run and asked != run:
-            raise SweepError(f"{path}: another run than that of {directories[0]} ({implementation})")
+            raise SweepError(f"{path}: another run than that of {directories[0]} ({run['implementation']})")
         if shard.count != len(directories):
             raise SweepError(f"{path}: shard {shard.index}/{shard.count}, got {len(directories)} directories")
         if shard.index in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-AGREES, DISAGREES, UNUSABLE = 0, 1, 2
+AGREES, DISAGREES, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 DEFAULT_IMPLEMENTATION = "cnnref"
 DEFAULT_DIRECTORY = "conformance-report"

@@ -160,7 +160,7 @@ def test_an_endless_line_is_not_read(tmp_path, lines):
 def test_a_damaged_line_of_a_report_is_told_with_its_number(tmp_path, lines):
     path = tmp_path / "results.jsonl"
     path.write_bytes(b"".join([*lines[1][:4], b'{"case": \n', *lines[1][4:]]))
-    with pytest.raises(ValueError, match=r"results.jsonl, line 5: expected a JSON record"):
+    with pytest.raises(ValueError, match=r"results.jsonl, line 5: not a record"):
         list(rows(path))
 
 

@@ -142,7 +142,7 @@ def test_shards_merge_to_the_whole(whole, tmp_path):
     content = results.read_bytes()
     lines = content.splitlines(keepends=True)
     results.write_bytes(b"".join([*lines[:10], b"damaged\n", *lines[11:]]))
-    with pytest.raises(SweepError, match=r"results.jsonl, lines 11 to 11: not a record"):
+    with pytest.raises(SweepError, match=r"results.jsonl, line 11: not a record"):
         merge(parts, tmp_path / "damaged")
     results.write_bytes(content + lines[-1])
     with pytest.raises(SweepError, match=f"line {len(lines) + 1}: more records"):

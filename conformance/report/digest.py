@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -10,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance import schema
+from conformance.document import SchemaError
 from conformance.operations import OPERATIONS
-from conformance.record import STATUSES
+from conformance.record import Record
 from conformance.report.summary import SHARP
-from conformance.report.text import clean, is_clean
-
-Row = dict[str, Any]
+from conformance.report.text import clean
 
 #: The tiers in the order of the tables; an exception leaves nothing for a tier to judge.
 NO_RESULT = "no result"
-TIERS = ("exact", "equal", "bound", "statistical", NO_RESULT)
+TIERS = (*schema.TIERS, NO_RESULT)
 
 #: Failures shown in full for each operation, output and diagnosis; the others are counted.
 EXAMPLES = 3
@@ -30,30 +29,27 @@ GROUPS = 200
 _STEPS = 4  # bins for each doubling of an error: a median within 20 %
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Record]:
     """Yield the records of a ``results.jsonl``, unprintable characters replaced.
 
     Raises
     ------
-    ValueError
-        If a line is no record; the message names the file and the line.
+    SchemaError
+        If a line is no record; the message names the file, the line and the field.
     """
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
+    with open(path, "rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(schema.LONGEST_LINE), b""), 1):
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: expected a JSON record, got {line[:60]!r}"
-                ) from error
-            if not isinstance(row, dict) or row.get("status") not in STATUSES:
-                raise ValueError(
-                    f"{path}, line {number}: expected a record with status {', '.join(STATUSES)}, "
-                    f"got {line[:60]!r}"
-                )
-            yield row if is_clean(line) else clean(row)
+                record = schema.record(line)
+            except SchemaError as error:
+                raise SchemaError(f"{path}, line {number}: {error}") from error
+            # A line is ASCII: what is not printable is escaped in it.
+            yield _cleaned(record) if b"\\" in line or b"\x7f" in line else record
+
+
+def _cleaned(record: Record) -> Record:
+    texts = {name: clean(getattr(record, name)) for name in Record.__slots__}
+    return record.but(**texts)
 
 
 def number(item: Any) -> float | None:
@@ -120,7 +116,7 @@ class Group:
     count: int = 0
     dtypes: Counter[str] = field(default_factory=Counter)
     families: Counter[str] = field(default_factory=Counter)
-    examples: list[Row] = field(default_factory=list)
+    examples: list[Record] = field(default_factory=list)
 
 
 @dataclass
@@ -168,43 +164,43 @@ class Digest:
     power: dict[str, Power] = field(default_factory=dict)
     corners: dict[tuple[str, str], Corner] = field(default_factory=dict)
 
-    def add(self, row: Row, new_case: bool) -> None:
+    def add(self, row: Record, new_case: bool) -> None:
         """Count a record; `new_case` says whether it is the first of its case."""
         self.records += 1
         self.cases += new_case
         # What is absent, or raised, has no tier: there was nothing to compare.
-        self.compared += row["tier"] is not None
-        if row["dtype"] not in self.dtypes:
-            self.dtypes.append(row["dtype"])
+        self.compared += row.tier is not None
+        if row.dtype not in self.dtypes:
+            self.dtypes.append(row.dtype)
         self._add_cell(row)
         self._add_coverage(row, new_case)
-        if row["corner"]:
-            corner = self.corners.setdefault((row["op"], row["corner"]), Corner())
-            corner.counts[row["status"]] += 1
-        if row["status"] == "failed":
+        if row.corner:
+            corner = self.corners.setdefault((row.op, row.corner), Corner())
+            corner.counts[row.status] += 1
+        if row.status == "failed":
             self._add_failure(row)
 
-    def _add_cell(self, row: Row) -> None:
-        key = row["op"], row["output"]
+    def _add_cell(self, row: Record) -> None:
+        key = row.op, row.output
         cell = self.cells.setdefault(key, Cell(*key))
-        cell.counts[row["status"]] += 1
+        cell.counts[row.status] += 1
         for errors, name in ((cell.ulp, "max_error_ulp"), (cell.share, "max_bound_fraction")):
-            item = number(row[name])
+            item = number(getattr(row, name))
             if item is not None:
-                errors.setdefault(row["dtype"], Spread()).add(item, row["case"])
-        if row["status"] == "failed":
-            cell.failed_dtypes[row["dtype"]] += 1
-            cell.diagnoses[row["diagnosis"] or "unexplained"] += 1
+                errors.setdefault(row.dtype, Spread()).add(item, row.case)
+        if row.status == "failed":
+            cell.failed_dtypes[row.dtype] += 1
+            cell.diagnoses[row.diagnosis or "unexplained"] += 1
 
-    def _add_coverage(self, row: Row, new_case: bool) -> None:
-        family = self.families.setdefault(row["family"], Family())
+    def _add_coverage(self, row: Record, new_case: bool) -> None:
+        family = self.families.setdefault(row.family, Family())
         family.cases += new_case
-        if row["status"] == "absent":
+        if row.status == "absent":
             return
-        tier = row["tier"] or NO_RESULT
+        tier = row.tier or NO_RESULT
         family.tiers[tier] += 1
-        family.failed += row["status"] == "failed"
-        seen = number(row["detectability"])
+        family.failed += row.status == "failed"
+        seen = number(row.detectability)
         if seen is not None:
             power = self.power.setdefault(tier, Power())
             power.count += 1
@@ -212,15 +208,15 @@ class Digest:
             power.lowest = min(power.lowest, seen)
             power.blunt += seen < SHARP
 
-    def _add_failure(self, row: Row) -> None:
-        diagnosis = row["diagnosis"] or "unexplained"
-        key = row["op"], row["output"], diagnosis
+    def _add_failure(self, row: Record) -> None:
+        diagnosis = row.diagnosis or "unexplained"
+        key = row.op, row.output, diagnosis
         if key not in self.groups and len(self.groups) >= GROUPS:
-            key = row["op"], row["output"], "other diagnoses"
+            key = row.op, row.output, "other diagnoses"
         group = self.groups.setdefault(key, Group(*key))
         group.count += 1
-        group.dtypes[row["dtype"]] += 1
-        group.families[row["family"]] += 1
+        group.dtypes[row.dtype] += 1
+        group.families[row.family] += 1
         if len(group.examples) < EXAMPLES:
             group.examples.append(row)
 
@@ -237,8 +233,8 @@ def digest(path: Path) -> Digest:
     previous = None
     for row in rows(path):
         # The outputs of a case stand together in the file, so a new name is a new case.
-        result.add(row, row["case"] != previous)
-        previous = row["case"]
+        result.add(row, row.case != previous)
+        previous = row.case
     order = {key: position for position, key in enumerate(_contract())}
     result.cells = {k: result.cells[k] for k in sorted(result.cells, key=lambda k: order.get(k, len(order)))}
     result.groups = {

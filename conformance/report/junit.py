@@ -10,7 +10,8 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from conformance.report.digest import NO_RESULT, Row, rows
+from conformance.record import Record
+from conformance.report.digest import NO_RESULT, rows
 from conformance.report.text import clip, index, one_line, repro, value
 from conformance.report.verdict import Verdict
 
@@ -27,11 +28,11 @@ def write(records: Path, summary: dict[str, Any], verdict: Verdict, target: Path
     with ExitStack() as stack:
         parts: dict[str, IO[str]] = {}
         for row in rows(records):
-            op = row["op"]
+            op = row.op
             if op not in parts:
                 parts[op] = stack.enter_context(TemporaryFile("w+", encoding="utf-8"))
                 counts[op] = Counter()
-            counts[op][row["status"]] += 1
+            counts[op][row.status] += 1
             parts[op].writelines(_testcase(row, str(summary["implementation"])))
         whole = sum(counts.values(), _run_counts(verdict))
         stream = stack.enter_context(open(target, "w", encoding="utf-8"))
@@ -65,29 +66,29 @@ def _run(verdict: Verdict) -> Iterator[str]:
     yield "</testsuite>\n"
 
 
-def _testcase(row: Row, implementation: str) -> Iterator[str]:
-    classname = f"conformance.{row['op']}.{row['output']}"
-    yield f"<testcase classname={quoteattr(classname)} name={quoteattr(row['case'])}"
-    reason = clip(row["reason"], _REASON)
-    if row["status"] == "passed":
+def _testcase(row: Record, implementation: str) -> Iterator[str]:
+    classname = f"conformance.{row.op}.{row.output}"
+    yield f"<testcase classname={quoteattr(classname)} name={quoteattr(row.case)}"
+    reason = clip(row.reason, _REASON)
+    if row.status == "passed":
         yield "/>\n"
-    elif row["status"] == "absent":
+    elif row.status == "absent":
         yield f"><skipped message={quoteattr(one_line(reason) or 'absent')}/></testcase>\n"
     else:
-        diagnosis = row["diagnosis"] or "unexplained"
-        message = clip(f"{row['output']}: {one_line(reason)} [{diagnosis}]", 400)
+        diagnosis = row.diagnosis or "unexplained"
+        message = clip(f"{row.output}: {one_line(reason)} [{diagnosis}]", 400)
         text = "\n".join(_failure(row, reason, diagnosis, implementation))
         attributes = f"message={quoteattr(message)} type={quoteattr(diagnosis)}"
         yield f">\n<failure {attributes}>{escape(text)}</failure>\n</testcase>\n"
 
 
-def _failure(row: Row, reason: str, diagnosis: str, implementation: str) -> Iterator[str]:
+def _failure(row: Record, reason: str, diagnosis: str, implementation: str) -> Iterator[str]:
     yield reason
     yield f"diagnosis: {diagnosis}"
-    if row["index"] is not None:
-        yield f"index {index(row['index'])}, expected {value(row['expected'])}, got {value(row['got'])}"
-    yield f"tier {row['tier'] or NO_RESULT}, data family {row['family']}"
-    yield repro(row["case"], implementation)
+    if row.index is not None:
+        yield f"index {index(row.index)}, expected {value(row.expected)}, got {value(row.got)}"
+    yield f"tier {row.tier or NO_RESULT}, data family {row.family}"
+    yield repro(row.case, implementation)
 
 
 def _totals(counts: Counter[str]) -> str:

@@ -115,13 +115,13 @@ def _group(implementation: str, group: Group) -> Iterator[str]:
         f"diagnosis {_text(group.diagnosis, 120)}"
     )
     for row in group.examples[:_EXAMPLES]:
-        command = one_line(repro(row["case"], clip(implementation, 200)))
+        command = one_line(repro(row.case, clip(implementation, 200)))
         yield ""
         yield f"```sh\n{command}\n```"
-        if row["index"] is not None:
-            expected, got = _text(value(row["expected"]), 40), _text(value(row["got"]), 40)
-            yield f"index {_text(index(row['index']), 80)}, expected {expected}, got {got}. "
-        yield _text(row["reason"], 300)
+        if row.index is not None:
+            expected, got = _text(value(row.expected), 40), _text(value(row.got), 40)
+            yield f"index {_text(index(row.index), 80)}, expected {expected}, got {got}. "
+        yield _text(row.reason, 300)
 
 
 def _found(finding: Finding | None) -> Iterator[str]:

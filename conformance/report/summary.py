@@ -12,6 +12,7 @@ from conformance.implementation import UNDECLARED
 from conformance.operations import OPERATIONS, WORDS
 from conformance.record import STATUSES, Number, Record, case_status
 from conformance.report.coverage import Coverage
+from conformance.schema import SCHEMA
 from conformance.window import window_of
 
 #: Below this share of single dropped terms a case could not have shown enough.
@@ -131,6 +132,7 @@ class Summary:
                 f"{listed} cases were listed, the statuses {dict(self.statuses)} add up to {counted}"
             )
         return {
+            "schema": SCHEMA,
             "implementation": about.pop("implementation"),
             "versions": about.pop("versions"),
             "oracle": about.pop("oracle"),

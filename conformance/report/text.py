@@ -29,11 +29,6 @@ def clean(value: Any) -> Any:
     return value
 
 
-def is_clean(line: str) -> bool:
-    """Whether a line of JSON holds no character to be replaced, escaped or not."""
-    return "\\" not in line and _UNPRINTABLE.search(line) is None
-
-
 def clip(text: str, limit: int) -> str:
     """Return at most `limit` characters of `text`, an ellipsis last where something was cut."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
