@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, TextIO
@@ -30,7 +32,7 @@ _EPOCHS_DIGITS, _EPOCHS_FOLDER = 60, 10
 _ABOUT = """Train the post's classifier on handwritten digits, on the functions of cnnref alone, and use it.
 
 Exit status: 0 done, 1 --agreement found disagreement, 2 the command could not run as asked, 130 stopped (the
-same command goes on)."""
+same command goes on). CNNREF_TRACEBACK=1 shows where an error came from."""
 
 _EXAMPLES = """examples:
   python -m cnnref train                               the 1,797 digits of scikit-learn, seconds
@@ -108,19 +110,84 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(line)
-    asked = line.parse_args(arguments)
-    try:
-        return {"train": _train, "predict": _predict}[asked.command](asked)
-    except (DataError, CheckpointError, TrainingError, ValueError) as error:
-        return _refuse(asked.command, str(error))
-    except MemoryError as error:
-        return _refuse(asked.command, f"not enough memory: {error}")
-    except OSError as error:
+    with _reader():
+        asked = line.parse_args(arguments)
+        try:
+            status = {"train": _train, "predict": _predict}[asked.command](asked)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return status
+        except KeyboardInterrupt:
+            _refuse(asked.command, "stopped; the same command goes on where it was")
+            return STOPPED
+        except Exception as error:
+            if os.environ.get("CNNREF_TRACEBACK"):
+                traceback.print_exc()
+            return _refuse(asked.command, _sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    """What could not be done, in one line."""
+    if isinstance(error, (DataError, CheckpointError, TrainingError)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}"
+    if isinstance(error, FileExistsError):
+        return f"{error.filename}: is a file, expected a folder"
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _refuse(asked.command, f"{where}{error.strerror or error}")
-    except KeyboardInterrupt:
-        _refuse(asked.command, "stopped; the same command goes on where it was")
-        return STOPPED
+        return f"{where}{error.strerror or error}"
+    if type(error) is ValueError:  # a function's refusal of what it was given
+        return str(error)
+    short = " ".join(str(error).split())[:200]
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return (
+        f"internal error: {type(error).__name__}: {short} ({where}); CNNREF_TRACEBACK=1 shows the traceback"
+    )
+
+
+class _Outlet:
+    """Standard output that may have been closed by who reads it: the rest then goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._heard():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._heard():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # what is in its buffer too
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _reader() -> Iterator[None]:
+    """Print to an `_Outlet`."""
+    if sys.stdout is None:
+        yield
+        return
+    outlet: Any = _Outlet(sys.stdout)
+    with contextlib.redirect_stdout(outlet):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # a full disk has been told of, if the command got so far
+                outlet.flush()
 
 
 def _train(asked: argparse.Namespace) -> int:

@@ -95,24 +95,23 @@ class _Outlet:
 
     def write(self, text: str) -> int:
         """As the stream does; nothing if nobody reads it."""
-        try:
+        with self._heard():
             self._stream.write(text)
-        except BrokenPipeError:
-            self._close()
         return len(text)
 
     def flush(self) -> None:
         """As the stream does; nothing if nobody reads it."""
-        try:
+        with self._heard():
             self._stream.flush()
-        except BrokenPipeError:
-            self._close()
 
-    def _close(self) -> None:
-        """Let what is still in the buffer, and all that follows, go nowhere."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # what is in its buffer too
+            os.close(nowhere)
 
 
 @contextlib.contextmanager

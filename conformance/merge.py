@@ -111,8 +111,8 @@ def _add_up(summary: Summary, ordered: list[Path], facts: list[dict[str, Any]]) 
         told, counted = sum(found[status] for found in facts), summary.statuses[status]
         if told != counted:
             raise SweepError(
-                f"{ordered[0] / 'summary.json'} and the others': {status}: expected a sum of {counted}, as in "
-                f"results.jsonl, got {told}"
+                f"{ordered[0] / 'summary.json'} and the others': {status}: expected a sum of {counted}, as "
+                f"in results.jsonl, got {told}"
             )
 
 

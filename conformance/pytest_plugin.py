@@ -46,11 +46,15 @@ class Suite(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """One test for each case."""
-        from conformance.formats import DTYPES
-        from conformance.generate import generate
-        from conformance.implementation import LoadError, load
-        from conformance.judge import Judge
-        from conformance.operations import select
+        try:
+            from conformance.formats import DTYPES
+            from conformance.generate import generate
+            from conformance.implementation import LoadError, load
+            from conformance.judge import Judge
+            from conformance.operations import select
+        except ModuleNotFoundError as error:
+            why = f"{error.name} not installed: pip install 'cnnref[conformance]'"
+            raise pytest.UsageError(f"conformance: {why}") from error
 
         option = self.config.getoption
         try:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from conformance import run_options, settings_options
+from conformance import feasible, run_options, settings_options
 from conformance.case import Case
 from conformance.data import draw
 from conformance.usage import DEFAULT_IMPLEMENTATION, UsageError, examples
@@ -33,13 +33,14 @@ def add_command(commands: Any) -> None:
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance repro``."""
-    from conformance import repro  # imports torch, which the other commands leave to their workers
-
     try:
         case = Case.parse(asked.case)
+        feasible.check(case)
         draw(case)  # refuses a family that does not go with the parameters
     except ValueError as error:
         raise UsageError(str(error)) from error
+    from conformance import repro  # imports torch, which the other commands leave to their workers
+
     spec = asked.impl or DEFAULT_IMPLEMENTATION
     if asked.script is not None and spec.startswith("exec:"):
         raise UsageError(f"--script: {spec} is a program; a script can only call Python")

@@ -25,7 +25,7 @@ def test_an_interrupted_run_stops_promptly_and_keeps_what_it_recorded(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     _, said = process.communicate(timeout=30)
     assert time.monotonic() - started < 5
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert b"interrupted" in said
     assert b"Traceback" not in said
     lines = results.read_text().splitlines()
