@@ -14,8 +14,10 @@ Imports run one way, top to bottom:
 ``diagnose``, ``slips``       which known mistake explains a failure
 ``findings``, ``power``       where it is wrong, in the smallest case; what a run would have caught
 ``runner``, ``record``        case by case to one line per output
+``schema``, ``document``      the door for every file that is read back
 ``report``, ``gate``          what a person opens, what CI compares
 ``usage``, ``terminal``       exit statuses and errors; colour and completion
+``ending``, ``feasible``      what a command says where it cannot do what was asked; cases that cannot be
 ``run_command``, ..., ``cli``  the commands, each with its options, and the command line
 """
 

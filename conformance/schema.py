@@ -200,8 +200,10 @@ def _case_of(place: tuple[str | int, ...], op: str, text: str) -> None:
 _LINE: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
-def record(line: bytes) -> Record:
+def record(line: bytes, to_the_byte: bool = True) -> Record:
     """The record that `line` is, with or without its line feed.
+
+    Whoever keeps the line, or puts it beside others, wants it as it is written, `to_the_byte`.
 
     Raises
     ------
@@ -211,7 +213,7 @@ def record(line: bytes) -> Record:
     line = line.rstrip(b"\n")
     try:
         found = _LINE.decode(line)
-        same = found.line().encode() == line
+        same = not to_the_byte or found.line().encode() == line
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise SchemaError(f"not a record: {str(error)[:200]}; got {_start(line)}") from None
     if not same:
@@ -243,6 +245,12 @@ def consistent(record: Record) -> None:
     operation, family = OPERATIONS.get(record.op), FAMILIES.get(record.family)
     if operation is None:
         raise MisfitError(("op",), "an operation of `conformance list`", record.op)
+    parts = record.case.split(":")
+    if len(parts) != 5:
+        raise MisfitError(("case",), "operation:dtype:parameters:family:seed", record.case)
+    for name, part in zip(("op", "dtype", "family"), (parts[0], parts[1], parts[3]), strict=True):
+        if getattr(record, name) != part:
+            raise MisfitError((name,), f"{part}, which the case names", getattr(record, name))
     if record.output not in operation.outputs:
         raise MisfitError(("output",), f"{' or '.join(operation.outputs)} of {record.op}", record.output)
     if record.dtype not in KNOWN:
@@ -253,12 +261,6 @@ def consistent(record: Record) -> None:
         raise MisfitError(("kind",), f"{family.kind}, which {family.name} is", record.kind)
     if record.status not in STATUSES:
         raise MisfitError(("status",), f"one of {', '.join(STATUSES)}", record.status)
-    parts = record.case.split(":")
-    if len(parts) != 5:
-        raise MisfitError(("case",), "operation:dtype:parameters:family:seed", record.case)
-    for name, part in zip(("op", "dtype", "family"), (parts[0], parts[1], parts[3]), strict=True):
-        if getattr(record, name) != part:
-            raise MisfitError((name,), f"{part}, which the case names", getattr(record, name))
     _figures(record)
 
 

@@ -26,8 +26,7 @@ def report(tmp_path):
 
 def test_hostile_text_is_text_everywhere(report):
     records = [
-        record(number=n, status="failed", reason=HOSTILE, diagnosis=HOSTILE, corner=HOSTILE)
-        for n in range(3)
+        record(number=n, status="failed", reason=HOSTILE, diagnosis=HOSTILE, corner=HOSTILE) for n in range(3)
     ]
     result = report(records, implementation=HOSTILE, versions={HOSTILE: HOSTILE}, oracle=HOSTILE)
     tags = {tag for tag, _ in result.page.elements}

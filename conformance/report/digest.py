@@ -40,7 +40,7 @@ def rows(path: Path) -> Iterator[Record]:
     with open(path, "rb") as stream:
         for number, line in enumerate(iter(lambda: stream.readline(schema.LONGEST_LINE), b""), 1):
             try:
-                record = schema.record(line)
+                record = schema.record(line, to_the_byte=False)
             except SchemaError as error:
                 raise SchemaError(f"{path}, line {number}: {error}") from error
             # A line is ASCII: what is not printable is escaped in it.
