@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 
 from cnnref._memory cimport allocate
 from cnnref._moments cimport PRODUCT, SQUARE, VALUE, chunk_rows, chunk_sums
-from cnnref._per_channel cimport apply_runs, per_element, run_length, table_of
+from cnnref._per_channel cimport apply_runs, in_double, per_element, run_length, table_of
 from cnnref._stream cimport past_caches
 from cnnref._types cimport multiply_add, real
 from cnnref.threads cimport stopped, watch
@@ -140,9 +140,7 @@ cdef inline int forward_all(
     cdef double* variance = work + channels
     cdef double* numbers = work + 2 * channels
     cdef bint streamed = past_caches(2.0 * rows * channels * sizeof(real), threads)
-    cdef real* table
     cdef Py_ssize_t c
-    cdef int status
     if training:
         if batch_moments(x, rows, channels, mean, variance, threads) < 0:
             return -1
@@ -155,36 +153,31 @@ cdef inline int forward_all(
         numbers[channels + c] = mean[c] - <double>(<real>mean[c])
         numbers[2 * channels + c] = gamma[c] / sqrt(variance[c] + epsilon)
         numbers[3 * channels + c] = beta[c]
-    table = table_of(numbers, channels, <real>0)
-    if table == NULL:
-        return -1
-    status = per_element(x, <const real*>NULL, table, out, rows, channels, threads, streamed)
-    free(table)
-    return status
+    return every_element(x, <const real*>NULL, numbers, variance, out, rows, channels, threads, streamed)
 
 
 cdef inline int backward_all(
-    const real* x, const real* g, const real* gamma, const real* mean, const real* variance, double* work, real* out,
-    real* dgamma, real* dbeta, Py_ssize_t rows, Py_ssize_t channels, double epsilon, bint training, int threads
+    const real* x, const real* g, const real* gamma, const double* mean, const double* variance, double* work,
+    real* out, real* dgamma, real* dbeta, Py_ssize_t rows, Py_ssize_t channels, double epsilon, bint training,
+    int threads
 ) noexcept nogil:
-    cdef double* center = work
-    cdef double* sum = work + channels
-    cdef double* product = work + 2 * channels
-    cdef double* numbers = work + 3 * channels
-    cdef double inverse
+    cdef double* sum = work
+    cdef double* product = work + channels
+    cdef double* numbers = work + 2 * channels
+    cdef double inverse, rest
     cdef bint streamed = past_caches(3.0 * rows * channels * sizeof(real), threads)
     cdef real* table = NULL
     cdef Py_ssize_t c
     cdef int status
     for c in range(channels):
-        center[c] = numbers[c] = mean[c]
+        numbers[c] = mean[c]
         numbers[channels + c] = numbers[3 * channels + c] = 0
         numbers[2 * channels + c] = gamma[c] * (1 / sqrt(variance[c] + epsilon))
     if not training:
         table = table_of(numbers, channels, <real>0)
         if table == NULL:
             return -1
-    status = gradient_sums(x, g, center, rows, channels, sum, product, table, out, threads, streamed)
+    status = gradient_sums(x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
     free(table)
     if status < 0:
         return -1
@@ -194,14 +187,27 @@ cdef inline int backward_all(
         dgamma[c] = <real>(product[c] * inverse) if rows > 0 else 0
         numbers[channels + c] = product[c] * inverse * inverse / rows
         numbers[3 * channels + c] = sum[c] / rows
+        # The run subtracts the mean as the dtype has it: here is what that leaves.
+        rest = mean[c] - <double>(<real>mean[c])
+        if rest != 0:
+            numbers[3 * channels + c] -= rest * numbers[channels + c]
     if not training:
-        return 0
-    table = table_of(numbers, channels, <real>0)
+        return in_double(<const real*>NULL, g, numbers, variance, out, rows, channels)
+    return every_element(x, g, numbers, variance, out, rows, channels, threads, streamed)
+
+
+cdef inline int every_element(
+    const real* x, const real* g, const double* numbers, const double* variance, real* out, Py_ssize_t rows,
+    Py_ssize_t channels, int threads, bint streamed
+) noexcept nogil:
+    """`per_element`, then `in_double`; -1 if there is no memory, or the call is to stop."""
+    cdef real* table = table_of(numbers, channels, <real>0)
+    cdef int status
     if table == NULL:
         return -1
     status = per_element(x, g, table, out, rows, channels, threads, streamed)
     free(table)
-    return status
+    return status if status < 0 else in_double(x, g, numbers, variance, out, rows, channels)
 
 
 cdef inline void updated(

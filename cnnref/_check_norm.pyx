@@ -82,7 +82,7 @@ cdef int _several(str function, str name, ndarray a) except -1:
 
 
 cdef int _statistics(int typenum) noexcept:
-    """The type of the statistics: that of the images, but float32 for half ones."""
+    """The type of the running statistics: that of the images, but float32 for half ones."""
     return typenum if typenum == cnp.NPY_DOUBLE else cnp.NPY_FLOAT
 
 
@@ -137,10 +137,8 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
             )
     if training:
         _several(function, "cache.A_prev", a)
-    typenum = common(
-        kind_of(da) | kind_of(a) | kind_of(gamma) | (kind_of(mean) | kind_of(variance)) & DOUBLE
-    )
+    typenum = common(kind_of(da) | kind_of(a) | kind_of(gamma))
     return (
-        plain(da, typenum), plain(a, typenum), plain(gamma, typenum), plain(mean, _statistics(typenum)),
-        plain(variance, _statistics(typenum)), epsilon, training,
+        plain(da, typenum), plain(a, typenum), plain(gamma, typenum), plain(mean, cnp.NPY_DOUBLE),
+        plain(variance, cnp.NPY_DOUBLE), epsilon, training,
     )

@@ -36,7 +36,7 @@ from cnnref._panels cimport Matrix, pack, padded_columns
 from cnnref._plan cimport Correlation, multiplications, taps_of
 from cnnref._tile_shapes cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref._types cimport real
-from cnnref.threads cimport stopped, team_size, watch
+from cnnref.threads cimport ready, stopped, team_size, watch
 
 
 cdef inline const real* bias_from(const real* bias, Py_ssize_t first) noexcept nogil:
@@ -234,7 +234,7 @@ cdef inline int correlate(
     if team == 1:
         failed = -work_share(plan, &cut, images, place, matrix, packed, bias, out, 0, 1, watched)
     else:
-        for member in prange(team, num_threads=team, schedule="static", chunksize=1):
+        for member in prange(team, num_threads=ready(team), schedule="static", chunksize=1):
             failed += -work_share(
                 plan, &cut, images, place, matrix, packed, bias, out, member, team, watched
             )

@@ -5,7 +5,8 @@ float32, bit by bit (which NaN it is aside); each returned array is rounded once
 ties to even. So a result is ``f(float32 inputs).astype(half)``. What only moves values (padding, reordering, maxima) is exact.
 
 A cache holds the half arrays that were given. What a forward function worked out itself for its backward function
-(the statistics of `batch_norm_forward`, the scores of `affine_activation_forward`) stays float32, unrounded.
+(the scores of `affine_activation_forward`, in float32; the mean and variance of `batch_norm_forward`, in float64) is not
+rounded to half.
 
 A result is half if all arrays of a call have the same half dtype; with float32, or both kinds of half together, it
 is float32, with anything else float64, as NumPy promotes (and PyTorch for the two kinds of half). bfloat16 is

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +31,31 @@ def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/
         if value.isdecimal() and int(value) > 0:
             limits.append(int(value))
     return max(1, min(limits))
+
+
+_STACK = re.compile(r"\s*\+?0*([0-9]{1,15})\s*([bkmg]?)\s*", re.IGNORECASE | re.ASCII)
+_UNITS = {"B": 1, "K": 1 << 10, "": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def stack_size(environment: Mapping[str, str] = os.environ) -> int:
+    """The stack of a thread of the OpenMP runtime.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        The environment variables.
+
+    Returns
+    -------
+    int
+        Bytes, as ``OMP_STACKSIZE`` or ``GOMP_STACKSIZE`` has them; 0 for the system's default, as where the
+        runtime does not understand them.
+    """
+    for variable in ("OMP_STACKSIZE", "GOMP_STACKSIZE"):
+        found = _STACK.fullmatch(environment.get(variable, ""))
+        if found is not None and (size := int(found[1]) * _UNITS[found[2].upper()]) < 1 << 62:
+            return size
+    return 0
 
 
 #: Bytes, where the system does not tell: usual for the cores that share one.

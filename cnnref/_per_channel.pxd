@@ -1,9 +1,14 @@
 """Apply four numbers per channel to each element: what batch normalization does once it has its sums.
 
 The numbers stand in a table for runs of whole pixels, so that a run is as long as a vector with few channels too.
+
+Numbers that float32 does not hold, or differences that it cannot form, come from values of 1e19 and more or of 1e-38 and
+less. The elements of such a channel are computed once more, each in double and rounded once (`in_double`).
 """
 
 from cython.parallel cimport prange
+from libc.math cimport fabs, isfinite, sqrt
+from libc.stdlib cimport free
 
 from cnnref._memory cimport allocate
 from cnnref._stream cimport DOUBLES, settle, stream
@@ -13,6 +18,18 @@ from cnnref.threads cimport pieces, stopped, watch
 cdef enum:
     RUN = 64  # elements of a run of whole pixels, at least
     BLOCK = 16384  # elements, in runs, that are taken from their first to their last
+
+cdef extern from *:
+    """
+    #define CNNREF_LEAST 0x1p-126  /* of the numbers that float32 has all its digits of */
+    #define CNNREF_MOST 0x1p127
+    #define CNNREF_NEAR 0x1p-204  /* the variance where what rounding took from the mean is subnormal */
+    #define CNNREF_FAR 0x1p70  /* beside it no value of float32 is so large that their difference overflows */
+    """
+    const double LEAST "CNNREF_LEAST"
+    const double MOST "CNNREF_MOST"
+    const double FAR "CNNREF_FAR"
+    const double NEAR "CNNREF_NEAR"
 
 
 cdef inline Py_ssize_t run_length(Py_ssize_t channels) noexcept nogil:
@@ -134,3 +151,79 @@ cdef inline int per_element(
                 x, g, table, out, n, whole, runs * place // parts, runs * (place + 1) // parts, streamed
             )
     return status
+
+
+cdef inline bint short_of_digits(double x) noexcept nogil:
+    """Whether float32 has not all its digits of a number."""
+    return x != 0 and not LEAST <= fabs(x) <= MOST
+
+
+cdef inline bint beyond(
+    const double* numbers, double variance, Py_ssize_t channels, bint with_x, bint with_g
+) noexcept nogil:
+    """Whether float32 goes wrong on a channel, whose first number is at `numbers`.
+
+    Not where a number is NaN or infinite: double has no better answer.
+    """
+    cdef double mean = numbers[0], second = numbers[channels]
+    cdef double factor = numbers[2 * channels], last = numbers[3 * channels]
+    if not with_x:
+        return isfinite(factor) and short_of_digits(factor)
+    if not (isfinite(mean) and isfinite(second) and isfinite(factor) and isfinite(last) and isfinite(variance)):
+        return False
+    if short_of_digits(factor) or fabs(mean) > FAR or 0 < variance < NEAR:
+        return True
+    # The gradient's terms: of N values none is further from the mean than sqrt(N variance).
+    return with_g and (
+        short_of_digits(second) or short_of_digits(last) or fabs(last) > FAR or fabs(second) * sqrt(variance) > FAR
+    )
+
+
+cdef inline double element(
+    double x, double g, const double* numbers, Py_ssize_t channels, bint with_x, bint with_g
+) noexcept nogil:
+    """What `apply_run` computes, in double; `x` less the mean as float32 has it, in the gradient."""
+    if not with_x:
+        return numbers[2 * channels] * g
+    if not with_g:
+        return multiply_add(x - numbers[0], numbers[2 * channels], numbers[3 * channels])
+    return numbers[2 * channels] * multiply_add(
+        -(x - <double>(<float>numbers[0])), numbers[channels], g - numbers[3 * channels]
+    )
+
+
+cdef inline int in_double(
+    const real* x, const real* g, const double* numbers, const double* variance, real* out, Py_ssize_t rows,
+    Py_ssize_t channels
+) noexcept nogil:
+    """The elements of channels that are `beyond` float32; -1 if there is no memory, or the call is to stop."""
+    cdef Py_ssize_t found = 0, row, i, at, c
+    cdef Py_ssize_t* those
+    cdef const int* watched
+    if real is double:
+        return 0
+    for c in range(channels):
+        found += beyond(numbers + c, variance[c], channels, x != NULL, g != NULL)
+    if found == 0:
+        return 0
+    those = <Py_ssize_t*>allocate(found, sizeof(Py_ssize_t))
+    if those == NULL:
+        return -1
+    found = 0
+    for c in range(channels):
+        if beyond(numbers + c, variance[c], channels, x != NULL, g != NULL):
+            those[found] = c
+            found += 1
+    watched = watch()
+    for row in range(rows):
+        if row % BLOCK == 0 and stopped(watched):
+            free(those)
+            return -1
+        for i in range(found):
+            c = those[i]
+            at = row * channels + c
+            out[at] = <real>element(
+                x[at] if x != NULL else 0, g[at] if g != NULL else 0, numbers + c, channels, x != NULL, g != NULL
+            )
+    free(those)
+    return 0

@@ -8,10 +8,12 @@ outputs one run again:
     stride 2, C = 1:    a0 a1 a2 a3 a4 a5 ..  ->  a0 a2 a4 ..| a1 a3 a5 ..
 
 Taps are taken in (row, column) order. A tap replaces the maximum if it is greater or NaN, so the first
-maximum stays, and the last NaN. A sum of taps is divided by their number, rounded once.
+maximum stays, and the last NaN. A sum of taps is divided by their number, rounded once. Where a sum of finite taps overflows,
+the mean of these does not: it is taken again, in double, of taps a power of two smaller.
 """
 
-from libc.math cimport INFINITY
+from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport INFINITY, frexp, isfinite, ldexp
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -102,6 +104,47 @@ cdef inline inlined mean_lanes(
                 sums[lane] += taps[lane]
     for lane in range(lanes):
         out[lane] = sums[lane] / <real>(f * f)
+
+
+cdef inline bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
+    """Whether none of `n` values is infinite or NaN."""
+    cdef Py_ssize_t i
+    cdef int found = 0
+    for i in range(n):
+        found |= not x[i] - x[i] == 0
+    return not found
+
+
+cdef inline real mean_again(
+    const real* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t down, Py_ssize_t across, double divisor, real first
+) noexcept nogil:
+    """The mean of taps whose sum was not finite; `first`, what it was, if it is NaN."""
+    cdef double most = FLT_MAX if real is float else DBL_MAX, sum = 0, scale
+    cdef Py_ssize_t row, column
+    cdef int exponent
+    frexp(<double>rows * columns, &exponent)
+    scale = ldexp(1, -exponent)
+    for row in range(rows):
+        for column in range(columns):
+            sum += x[row * down + column * across] * scale
+            if sum != sum:
+                return first
+    if not isfinite(sum):
+        return <real>sum
+    # No mean is larger than the largest tap; only rounding could take it beyond.
+    return <real>max(-most, min(ldexp(sum / divisor, exponent), most))
+
+
+cdef inline void finite_line(const Pooling* p, const real* x, real* out) noexcept nogil:
+    """A row of outputs: means where only their sums are not finite; the windows start at `x`."""
+    cdef Py_ssize_t c = p.channels, i
+    if all_finite(out, p.n_W * c):
+        return
+    for i in range(p.n_W * c):
+        if not isfinite(out[i]):
+            out[i] = mean_again(
+                x + i // c * p.stride * c + i % c, p.f, p.f, p.width * c, c, <double>p.f * p.f, out[i]
+            )
 
 
 cdef inline inlined lanes_of_run(
@@ -244,6 +287,10 @@ cdef inline int pool_lines(
             memcpy(argmax + line * line_length, short_argmax, line_length * sizeof(tap))
         if short:
             memcpy(out + line * line_length, short_out, line_length * sizeof(real))
+        if not is_max:
+            finite_line(
+                p, x + (line // p.n_H * p.height + line % p.n_H * p.stride) * p.width * c, out + line * line_length
+            )
     free(buffer)
     free(where)
     free(columns)

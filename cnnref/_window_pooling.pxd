@@ -8,13 +8,13 @@ Backward, each input row belongs to one thread and gathers from the windows that
 the windows.
 """
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from cnnref._hyper cimport span
 from cnnref._pool_window cimport PoolWindow, counted_taps, inner_tap, outer_tap, window_start
-from cnnref._pooling cimport LANES, tap
+from cnnref._pooling cimport LANES, all_finite, mean_again, tap
 from cnnref._types cimport real
 from cnnref._window cimport end_window, first_window
 
@@ -119,6 +119,13 @@ cdef inline void mean_run(const real* x, Taps t, real divisor, Py_ssize_t n, rea
         else:
             mean_taps(x + i, t, divisor, 1, out + i)
             i += 1
+    if all_finite(out, n):
+        return
+    for i in range(n):
+        if not isfinite(out[i]):  # a sum that overflowed, it may be
+            out[i] = mean_again(
+                x + t.r * t.down + t.q * t.across + i, t.r_end - t.r, t.q_end - t.q, t.down, t.across, divisor, out[i]
+            )
 
 
 cdef inline void pool_rows(

@@ -14,15 +14,23 @@ With ``x = A_prev``, N = m n_H n_W values of a channel and ``r = 1 / sqrt(varian
     running_var' = (1 - momentum) running_var + momentum variance N/(N - 1)
 
 Sums are double for both dtypes, in the order that ``_moments.pxd`` states; the variance is the sum over chunks of
-``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once. Per
-element, in the dtype: ``((x - mean) - what rounding took from mean) (gamma r) + beta`` with a fused multiply-add. NaN
-and infinities spread as the formulas say.
+``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once; the cache
+keeps mean and variance in double, because the variance of float32 values of 1e19 is no float32 number and a mean of
+1e4 deviations leaves float32 no digits of the differences. Per element, in the dtype, with a fused multiply-add:
+
+    ((x - mean) - what rounding took from mean) (gamma r) + beta
+    (gamma r) (-(x - mean) (r^2 S/N) + (dA - (dbeta/N - what rounding took from mean r^2 S/N)))
+
+Channels whose numbers float32 does not hold are computed in double (``_per_channel.pxd``): float32 and bfloat16 images of any
+finite values have the gradients that the formulas give. What float64 does not hold, the squares of 1e154 and more or of
+1e-154 and less, is infinite or 0 as everywhere. NaN and infinities spread as the formulas say.
 
 Source: Ioffe & Szegedy 2015, "Batch Normalization"; Chan, Golub & LeVeque 1983 for the variance.
 """
 
 cimport numpy as cnp
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from cnnref._arrays cimport empty, single
@@ -70,9 +78,9 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     A : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
         ``gamma (A_prev - mean) / sqrt(variance + epsilon) + beta``; in training with the biased variance.
     cache : BatchNormCache
-        `A_prev`, `gamma`, the mean and variance used, the new running statistics (copies of the old ones after an
-        empty batch and in inference, None if they are not kept), and a copy of `hparameters`. The statistics of half
-        images are float32.
+        `A_prev`, `gamma`, the mean and variance used (float64), the new running statistics (copies of the old ones
+        after an empty batch and in inference, None if they are not kept), and a copy of `hparameters`. The running
+        statistics have the dtype of `A`; those of half images are float32.
 
     Raises
     ------
@@ -101,11 +109,11 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     cdef bint kept = running_mean is not None, in_training = training, is_single = single(x)
     old_mean, old_variance = (running_mean, running_var) if kept else (scale, scale)
     out = empty(x, 4, cnp.PyArray_DIMS(x))
-    mean = empty(x, 4, cnp.PyArray_DIMS(scale))
-    variance = empty(x, 4, cnp.PyArray_DIMS(scale))
+    mean = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(scale), cnp.NPY_DOUBLE, 0)
+    variance = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(scale), cnp.NPY_DOUBLE, 0)
     new_mean = empty(x, 4, cnp.PyArray_DIMS(scale))
     new_variance = empty(x, 4, cnp.PyArray_DIMS(scale))
-    cdef Py_ssize_t channels = x.shape[3], rows = x.shape[0] * x.shape[1] * x.shape[2], c
+    cdef Py_ssize_t channels = x.shape[3], rows = x.shape[0] * x.shape[1] * x.shape[2]
     cdef int threads = team_size(<double>rows * channels * WORK), failed
     cdef double c_epsilon = epsilon, c_momentum = momentum
     cdef double* work = working_memory(channels)
@@ -126,8 +134,6 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
                 <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>out_data, rows, channels,
                 c_epsilon, in_training, threads,
             )
-            for c in range(channels):
-                (<float*>mean_data)[c], (<float*>variance_data)[c] = <float>work[c], <float>work[channels + c]
             updated(
                 <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>new_mean_data,
                 <float*>new_variance_data, rows, channels, c_momentum, in_training,
@@ -138,12 +144,12 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
                 <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>out_data, rows, channels,
                 c_epsilon, in_training, threads,
             )
-            for c in range(channels):
-                (<double*>mean_data)[c], (<double*>variance_data)[c] = work[c], work[channels + c]
             updated(
                 <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>new_mean_data,
                 <double*>new_variance_data, rows, channels, c_momentum, in_training,
             )
+        memcpy(mean_data, work, channels * sizeof(double))
+        memcpy(variance_data, work + channels, channels * sizeof(double))
         free(work)
     if failed:
         fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
@@ -161,7 +167,7 @@ def batch_norm_backward(dA, cache):
         Gradient with respect to the output.
     cache : BatchNormCache
         As `batch_norm_forward` returned it; or a tuple or mapping with its fields. In training `mean` and `variance`
-        are taken for those of the batch.
+        are taken for those of the batch; of any dtype, they do not make the gradients float64.
 
     Returns
     -------
@@ -208,8 +214,8 @@ def batch_norm_backward(dA, cache):
     with nogil:
         if is_single:
             failed = backward_all(
-                <const float*>x_data, <const float*>g_data, <const float*>scale_data, <const float*>mean_data,
-                <const float*>variance_data, work, <float*>out_data, <float*>dgamma_data, <float*>dbeta_data, rows,
+                <const float*>x_data, <const float*>g_data, <const float*>scale_data, <const double*>mean_data,
+                <const double*>variance_data, work, <float*>out_data, <float*>dgamma_data, <float*>dbeta_data, rows,
                 channels, c_epsilon, in_training, threads,
             )
         else:

@@ -2,9 +2,9 @@
 
 A cache holds the very objects that the caller passed where they needed no conversion, and the converted
 arrays otherwise; `hparameters` is a copy, so that changing the caller's mapping afterwards changes nothing.
-What a forward function works out itself from half arrays for its backward function is float32
-(`cnnref._half`). Arrays are not copied: whoever overwrites an input between forward and backward overwrites
-the cache.
+What a forward function works out itself from half arrays for its backward function is float32, the mean and
+variance of a batch float64 (`cnnref._half`). Arrays are not copied: whoever overwrites an input in between
+overwrites the cache.
 """
 
 from typing import Any, NamedTuple
@@ -65,8 +65,9 @@ class AffineActivationCache(NamedTuple):
 class BatchNormCache(NamedTuple):
     """Cache of `batch_norm_forward`: what it normalized with, and the running statistics for the next call.
 
-    `mean` and `variance` (biased) are those of the batch in training, and the running ones in inference. The
-    running statistics are new arrays where they were given, in inference copies of those, else None.
+    `mean` and `variance` (biased), in float64, are those of the batch in training, and the running ones in
+    inference. The running statistics are new arrays where they were given, in inference copies of those, else
+    None.
     """
 
     A_prev: Any

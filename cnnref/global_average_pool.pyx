@@ -4,13 +4,16 @@
     dA_prev[i, y, x, c] = dA[i, 0, 0, c] / (n_H n_W)
 
 The sum is double for both dtypes, in the order that ``_moments.pxd`` states, the image as one chunk: the same for every
-thread count, batch and instruction set. The quotient is rounded once; so is each share of the gradient.
+thread count, batch and instruction set. The quotient is rounded once; so is each share of the gradient. The mean of
+finite values is finite: where the sum of float64 values overflows, it is taken again, pixel by pixel, of values a power
+of two smaller (as in `pool`).
 
 Source: Lin, Chen & Yan 2013, "Network In Network", section 3.2.
 """
 
 cimport numpy as cnp
 from cython.parallel cimport prange
+from libc.math cimport isfinite
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from numpy cimport ndarray
@@ -20,6 +23,7 @@ from cnnref._check_norm cimport check_global_average_pool_backward, check_global
 from cnnref._half cimport half, narrowed, widened
 from cnnref._memory cimport allocate
 from cnnref._moments cimport VALUE, chunk_sums
+from cnnref._pooling cimport mean_again
 from cnnref._types cimport real
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
@@ -36,6 +40,10 @@ cdef void mean_of_image(
     chunk_sums(VALUE, x, x, sums, pixels, channels, sums, sums)
     for c in range(channels):
         out[c] = <real>(sums[c] / pixels)
+    for c in range(channels):
+        # One accumulator may have reached inf and another -inf.
+        if not isfinite(out[c]):
+            out[c] = mean_again(x + c, pixels, 1, channels, 0, <double>pixels, out[c])
 
 
 cdef void share_of_image(const real* da, real* out, Py_ssize_t pixels, Py_ssize_t channels) noexcept nogil:

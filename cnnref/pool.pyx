@@ -9,6 +9,10 @@ NaN and its gradient goes to the window's last NaN.
 Order of summation, the same for every thread count, batch and instruction set: the taps of an average in (row,
 column) order, then one division; a pixel's gradient from 0 over the windows that contain it in (row, column) order.
 
+An average of finite values is finite, as that of `global_average_pool` is (PyTorch's is infinite where the sum is): where
+the sum of the taps overflows, it is taken again in double, in the same order, of taps a power of two smaller. A gradient
+is a sum and overflows as one.
+
 Source: "R for Deep Learning (IV)", ``pool_forward``, ``pool_backward``.
 """
 
@@ -126,7 +130,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
         count_include_pad : bool, default True
             Whether an average counts the padding; True in mode "max". What lies beyond the padding is never counted.
     mode : {"max", "average"}, optional
-        Maximum or mean of each window.
+        Maximum or mean of each window; the mean of finite values is finite.
 
     Returns
     -------

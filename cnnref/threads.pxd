@@ -1,6 +1,7 @@
 """The thread count, for kernels, and whether the call in progress is to stop."""
 
 cdef int team_size(double work) noexcept nogil
+cdef int ready(int team) noexcept nogil
 cdef Py_ssize_t pieces(double work, int threads) noexcept nogil
 
 

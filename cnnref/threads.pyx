@@ -6,6 +6,14 @@ does, lowers it for the calling thread; a call from inside a parallel region run
 depends on any of this. After ``fork()`` a child runs on one thread, because the OpenMP runtime's team does not
 survive the fork.
 
+An OpenMP runtime ends the process where it cannot start a thread: few processes allowed (``RLIMIT_NPROC``, a control
+group's ``pids.max``), little address space. So before a team grows, the threads that it lacks are started and joined
+here (``_start.h``); the call runs on those that there were, down to one. One thread at a time does so, and has the
+runtime start its own before another one may: the rest of the process cannot take what was found to be free. Another
+process can, and so can a thread of this one that allocates its memory in those microseconds. The runtime keeps a
+team for each calling thread until a smaller one is opened; a team that it has costs no look. After a refusal nothing is
+tried for a second.
+
 A kernel that may run for long asks between pieces of work whether its call is to stop. In the main thread that lets
 Python's signal handlers run, ten times a second; Ctrl-C then ends the call with KeyboardInterrupt and no result. Calls
 from other threads are not stopped, as signals are the main thread's.
@@ -14,7 +22,7 @@ from other threads are not stopped, as signals are the main thread's.
 import os
 import threading
 
-from cnnref._limits import processors
+from cnnref._limits import processors, stack_size
 from cnnref._processor import openmp
 
 cdef extern from *:
@@ -49,6 +57,13 @@ cdef extern from *:
     int PyErr_CheckSignals()
     void* PyErr_Occurred()
 
+cdef extern from "_start.h":
+    int team_held
+    void lock_start() noexcept nogil
+    void unlock_start() noexcept nogil
+    int startable(int wanted, size_t stack) noexcept nogil
+    int open_team(int threads) noexcept nogil
+
 # Starting and joining a team costs a few microseconds; below this many operations (multiply-adds, or
 # elements moved) one thread is done sooner.
 cdef double WORK_PER_THREAD = 60e3
@@ -69,18 +84,51 @@ cdef int _limit() noexcept nogil:
 
 
 cdef int team_size(double work) noexcept nogil:
-    """The number of threads that a call with `work` operations is worth, at most the count set."""
+    """The number of threads that a call with `work` operations is worth, at most the count set; they are `ready`."""
     cdef double most = work / WORK_PER_THREAD
     cdef int limit
     if most < 2.0:
         return 1
     limit = _limit()
-    return <int>most if most < limit else limit
+    return ready(<int>most if most < limit else limit)
+
+
+cdef int ready(int team) noexcept nogil:
+    """How many threads, at most `team`, a region may open now without the runtime having to start one.
+
+    For a region that is not the next one after its `team_size`: between them another team may have been opened.
+    """
+    global team_held
+    if team > team_held:
+        return grown(team)
+    if team > 1:
+        team_held = team
+    return team
 
 
 cdef enum:
     # Milliseconds between looks for signals: the wait for the interpreter's lock is then lost in them.
     LOOK = 100
+    # Milliseconds until threads are asked for again after they were refused.
+    REFUSED = 1000
+
+cdef size_t _stack = stack_size()
+cdef long long _next_start = 0
+
+
+cdef int grown(int team) noexcept nogil:
+    """`ready` where the runtime's team of this thread is smaller."""
+    global team_held, _next_start
+    cdef int found, lacking = team - team_held
+    lock_start()
+    if milliseconds() >= _next_start:
+        found = startable(lacking, _stack)
+        if found > 0:
+            team_held = open_team(team_held + found)
+        if team_held < team:
+            _next_start = milliseconds() + REFUSED
+    unlock_start()
+    return team_held
 
 # Operations between looks at whether a call is to stop: a millisecond or so.
 cdef double WORK_PER_PIECE = 4e6

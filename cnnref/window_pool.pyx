@@ -9,7 +9,8 @@ counted. Extents and D are PyTorch's.
 
 Ties and NaN are those of `pool`; a window of -inf gives its gradient to its first tap in the image. So is the order of
 summation: the taps of an average in (row, column) order, then one division; a pixel's gradient from 0 over the windows
-that read it in (row, column) order, each term of an average's gradient divided by its D first.
+that read it in (row, column) order, each term of an average's gradient divided by its D first. An average of finite values
+is finite, as in `pool`.
 """
 
 cimport numpy as cnp

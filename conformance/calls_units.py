@@ -55,13 +55,16 @@ def norm_arguments(case: Case, a: Arrays) -> tuple[Any, ...]:
 
 
 def norm_cache(case: Case, a: Arrays) -> BatchNorm:
-    """The cache by hand; the backward function needs no running statistics in training."""
-    mean, variance = a["running_mean"], a["running_var"]
+    """The cache by hand; the backward function needs no running statistics in training.
+
+    The statistics have the dtype that sums are computed in, which the bound allows for: half images have
+    them in float32. In float64 they would make the gradients of a kernel in plain NumPy float64.
+    """
+    form = case.working_dtype
+    mean, variance = (np.asarray(a[name], form) for name in ("running_mean", "running_var"))
     if case.word("statistics") == "training":
         wide = np.asarray(a["A_prev"], np.float64)
-        mean, variance = (
-            np.asarray(f(wide, axis=(0, 1, 2), keepdims=True), a["A_prev"].dtype) for f in (np.mean, np.var)
-        )
+        mean, variance = (np.asarray(f(wide, axis=(0, 1, 2), keepdims=True), form) for f in (np.mean, np.var))
     old = a["running_mean"], a["running_var"]
     return BatchNorm(a["A_prev"], a["gamma"], mean, variance, *old, norm_hyper(case))
 

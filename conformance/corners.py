@@ -132,6 +132,7 @@ def _pool_table(exact: str) -> Iterator[Row]:
     yield "nan-window", "pytorch #39044: a window of NaN", "m3h5w4c2_f1s1_max", "nan"
     yield "nan-overlapping", "the last NaN gets the gradient", "m2h5w4c3_f3s1_max", "nan"
     yield "nan-average", "NaN within one window", "m2h5w4c3_f2s2_average", "nan"
+    yield "huge-average", "candle #3719, MIOpen #2109: the sum overflows", "m2h7w5c4_f3s2_average", "huge"
     for params in ("m2h5w4c3_f2s2", "m2h6w7c9_f3s1", "m3h7w5c17_f2s3"):
         source = "pytorch #33384, #41294, tensorflow #10216: a maximum that starts from zero"
         yield "negative", source, f"{params}_max", "negative"

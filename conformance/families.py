@@ -101,6 +101,14 @@ _TABLE = (
         dict.fromkeys("xwbg", fills.positive),
     ),
     Family(
+        "huge",
+        "bound",
+        "all positive, about 1e33 (1e150 for float64, 1e4 for float16): narrower sums overflow",
+        (*groups.POOL, *groups.GLOBAL),
+        dict.fromkeys("xg", fills.huge),
+        "candle #3719, MIOpen #2109",
+    ),
+    Family(
         "magnitudes",
         "bound",
         "magnitudes of 10**-4 to 10**4, log-normal-like, random signs",

@@ -27,6 +27,9 @@ Fill = Callable[[Stream, Shape, Case, Drawn], Array]
 #: Wide integers of the exact families: more bits than bfloat16, float16 and TF32 (8 to 11) keep, and for
 #: float64 more than float32 keeps.
 _WIDE = {"f32": 12, "f64": 40, "f16": 11, "bf16": 8}
+#: Exponents of huge values: far beyond a narrower dtype, with room for sums of 10**4 of them where sums are
+#: computed.
+_HUGE = {"f32": 110, "f64": 500, "f16": 14, "bf16": 110}
 #: Where exp and the sigmoids end.
 _ENDS = np.array([16.5, 36.5, 87.5, 88.5, 103.5, 708.5, 709.5, 745.0, 10000.0])
 _DOUBLE = np.dtype(np.float64)
@@ -88,6 +91,13 @@ def normal(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 def positive(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Between 0 and 2, full mantissa."""
     return stream.uniform(shape, case.numpy_dtype, 0, 2)
+
+
+def huge(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Between 0 and a huge number, full mantissa."""
+    values = positive(stream, shape, case, drawn)
+    values *= 2.0 ** _HUGE[case.dtype]
+    return values
 
 
 def negative(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

@@ -32,7 +32,8 @@ def test_training_uses_the_moments_of_the_batch(shape, dtype):
     assert cache._fields == (
         "A_prev", "gamma", "mean", "variance", "running_mean", "running_var", "hparameters",
     )  # fmt: skip
-    assert A.dtype == cache.mean.dtype == cache.running_var.dtype == dtype
+    assert A.dtype == cache.running_mean.dtype == cache.running_var.dtype == dtype
+    assert cache.mean.dtype == cache.variance.dtype == np.float64
     assert cache.mean.shape == cache.variance.shape == (1, 1, 1, shape[3])
     u, c = float(np.finfo(dtype).eps) / 2, shape[3] // 2
     n = A_prev[..., c].size

@@ -79,6 +79,8 @@ DIGESTS: dict[str, str] = {
     "batch_norm_backward:f64:m2h3w4c5_training:offset:34": "3840a8f7365a0fc7",
     "batch_norm_backward:f32:m2h3w4c5_training:flat:35": "933a7ccc31c7cf84",
     "batch_norm_backward:f64:m2h3w4c5_training:flat:35": "d406eb097db78536",
+    "pool_backward:f32:m2h5w4c3_f2s1_average:huge:36": "9bb8119a202d0f6f",
+    "pool_backward:f64:m2h5w4c3_f2s1_average:huge:36": "d0e5e10e5d2aa43a",
 }
 
 
