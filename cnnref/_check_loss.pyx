@@ -112,8 +112,8 @@ cpdef tuple check_cross_entropy_cost(
 cdef ndarray _rows_and_labels(ndarray labels, Py_ssize_t m, Py_ssize_t classes, bint ignoring, Py_ssize_t ignored):
     cdef cnp.npy_intp[2] shape
     shape[0], shape[1] = m, 2
-    cdef ndarray index = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INTP, 0)
-    cdef cnp.npy_intp* pairs = <cnp.npy_intp*>cnp.PyArray_DATA(index)
+    cdef ndarray made = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INTP, 0)
+    cdef cnp.npy_intp* pairs = <cnp.npy_intp*>cnp.PyArray_DATA(made)
     cdef const cnp.npy_intp* columns = <const cnp.npy_intp*>memory(labels, cnp.NPY_INTP, m)
     cdef cnp.npy_intp label
     cdef Py_ssize_t row
@@ -126,7 +126,7 @@ cdef ndarray _rows_and_labels(ndarray labels, Py_ssize_t m, Py_ssize_t classes, 
             )
         pairs[2 * row] = row
         pairs[2 * row + 1] = label
-    return index
+    return made
 
 
 cpdef tuple check_ranks(object AL, object Y, object ignore_index):
@@ -155,7 +155,7 @@ cpdef tuple check_ranks(object AL, object Y, object ignore_index):
 
 
 cpdef tuple check_cross_entropy_cache(str function, object cache, object label_smoothing, object ignore_index):
-    """(AL, its columns, the labels as an (m,) intp array of the call's own, label_smoothing, whether labels are ignored, which one)."""
+    """(AL, its columns, an (m,) intp array of the labels, label_smoothing, whether labels are ignored, which one)."""
     cdef tuple values = fields(function, cache, ("AL", "Y_index"))
     cdef object given_al = given(function, "cache.AL", values[0])
     cdef object given_index = given(function, "cache.Y_index", values[1])
@@ -176,14 +176,14 @@ cpdef tuple check_cross_entropy_cache(str function, object cache, object label_s
 
 
 cdef ndarray _labels(
-    str function, ndarray index, Py_ssize_t m, Py_ssize_t classes, bint ignoring, Py_ssize_t ignored
+    str function, ndarray checked, Py_ssize_t m, Py_ssize_t classes, bint ignoring, Py_ssize_t ignored
 ):
     """The labels of checked (row, label) pairs, each read once."""
     cdef cnp.npy_intp[1] shape
     shape[0] = m
     cdef ndarray own = cnp.PyArray_EMPTY(1, shape, cnp.NPY_INTP, 0)
     cdef cnp.npy_intp* labels = <cnp.npy_intp*>cnp.PyArray_DATA(own)
-    cdef const cnp.npy_intp* pairs = <const cnp.npy_intp*>memory(index, cnp.NPY_INTP, 2 * m)
+    cdef const cnp.npy_intp* pairs = <const cnp.npy_intp*>memory(checked, cnp.NPY_INTP, 2 * m)
     cdef cnp.npy_intp label, first
     cdef Py_ssize_t row
     for row in range(m):

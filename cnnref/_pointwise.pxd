@@ -74,7 +74,7 @@ cdef inline ndarray run(
     cdef int status = 0
     cdef const int* watched
     cdef bint is_single = single(out)
-    cdef object hold = None if brief(n * work) else held(z, da)
+    cdef object _held = None if brief(n * work) else held(z, da)
     cdef void* z_data = elements(z, is_single, n)
     cdef void* da_data = NULL if da is None else elements(da, is_single, n)
     cdef void* out_data = elements(out, is_single, n)

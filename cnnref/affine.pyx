@@ -147,7 +147,7 @@ def affine_forward(A_prev, W, b):
     m, n_prev, n = rows[0], rows[1], weights[1]
     Z = matrix(m, n, a)
     is_single = single(Z)
-    cdef object hold = None if brief(<double>m * n_prev * n) else held(a, w, bias)
+    cdef object _held = None if brief(<double>m * n_prev * n) else held(a, w, bias)
     a_data, w_data = elements(a, is_single, m * n_prev), elements(w, is_single, n_prev * n)
     b_data, Z_data = elements(bias, is_single, n), elements(Z, is_single, m * n)
     if brief(<double>m * n_prev * n):
@@ -213,7 +213,7 @@ def affine_backward(dZ, cache):
     dW = matrix(n_prev, n, a)
     db = matrix(1, n, a)
     is_single = single(dA_prev)
-    cdef object hold = None if brief(2.0 * m * n_prev * n) else held(g, a, w)
+    cdef object _held = None if brief(2.0 * m * n_prev * n) else held(g, a, w)
     g_data, a_data = elements(g, is_single, m * n), elements(a, is_single, m * n_prev)
     w_data, dA_prev_data = elements(w, is_single, n_prev * n), elements(dA_prev, is_single, m * n_prev)
     dW_data, db_data = elements(dW, is_single, n_prev * n), elements(db, is_single, n)

@@ -113,7 +113,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2], c
     cdef int threads = team_size(<double>rows * channels * WORK), failed
     cdef double c_epsilon = epsilon, c_momentum = momentum
-    cdef object hold = held(x, scale, offset), hold_old = held(old_mean, old_variance)
+    cdef object _held = held(x, scale, offset), _held_old = held(old_mean, old_variance)
     cdef void* x_data = elements(x, is_single, rows * channels)
     cdef void* scale_data = elements(scale, is_single, channels)
     cdef void* offset_data = elements(offset, is_single, channels)
@@ -208,7 +208,7 @@ def batch_norm_backward(dA, cache):
     cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
     cdef int threads = team_size(<double>rows * channels * WORK), failed
     cdef double c_epsilon = epsilon
-    cdef object hold = held(x, g, scale), hold_statistics = held(mean, variance)
+    cdef object _held = held(x, g, scale), _held_statistics = held(mean, variance)
     cdef void* x_data = elements(x, is_single, rows * channels)
     cdef void* g_data = elements(g, is_single, rows * channels)
     cdef void* scale_data = elements(scale, is_single, channels)

@@ -67,7 +67,7 @@ cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.n
     shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
     Z = empty(A_prev, 4, shape)
     cdef bint is_single = single(Z), at_once = brief(work(s))
-    cdef object hold = None if at_once else held(A_prev, W, b)
+    cdef object _held = None if at_once else held(A_prev, W, b)
     cdef void* a_data = elements(A_prev, is_single, input_size(s))
     cdef void* w_data = elements(W, is_single, filter_size(s))
     cdef void* b_data = elements(b, is_single, s.n_C)
@@ -108,7 +108,7 @@ cdef tuple gradients(const Shape* s, cnp.ndarray dZ, cnp.ndarray A_prev, cnp.nda
     shape[0], shape[1], shape[2] = 1, 1, 1
     db = empty(A_prev, 4, shape)
     cdef bint is_single = single(dA_prev), at_once = brief(2 * work(s))
-    cdef object hold = None if at_once else held(dZ, A_prev, W)
+    cdef object _held = None if at_once else held(dZ, A_prev, W)
     cdef void* g_data = elements(dZ, is_single, output_size(s))
     cdef void* a_data = elements(A_prev, is_single, input_size(s))
     cdef void* w_data = elements(W, is_single, filter_size(s))

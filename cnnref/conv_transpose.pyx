@@ -85,7 +85,7 @@ cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.n
     shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
     Z = empty(A_prev, 4, shape)
     cdef bint is_single = single(Z)
-    cdef object hold = held(A_prev, W, b)
+    cdef object _held = held(A_prev, W, b)
     cdef void* a_data = elements(A_prev, is_single, output_size(s))
     cdef void* w_data = elements(W, is_single, filter_size(s))
     cdef void* b_data = elements(b, is_single, s.n_C_prev)
@@ -118,7 +118,7 @@ cdef tuple all_gradients(const Shape* s, cnp.ndarray dZ, cnp.ndarray A_prev, cnp
     shape[3] = s.n_C_prev
     db = empty(A_prev, 4, shape)
     cdef bint is_single = single(dA_prev)
-    cdef object hold = held(dZ, A_prev, W)
+    cdef object _held = held(dZ, A_prev, W)
     cdef void* g_data = elements(dZ, is_single, input_size(s))
     cdef void* a_data = elements(A_prev, is_single, output_size(s))
     cdef void* w_data = elements(W, is_single, filter_size(s))

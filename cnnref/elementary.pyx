@@ -49,7 +49,7 @@ cdef ndarray run(Function function, str name, object x):
     cdef ndarray out = empty(values, cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
     cdef bint is_single = single(out)
-    cdef object hold = held(values)
+    cdef object _held = held(values)
     cdef void* data = elements(values, is_single, n)
     cdef void* out_data = elements(out, is_single, n)
     with nogil:

@@ -116,7 +116,7 @@ cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
     shape[1], shape[2] = 1 if forward else height, 1 if forward else width
     out = empty(x, 4, shape)
     is_single = single(out)
-    cdef object hold = None if brief(<double>samples * pixels * channels) else held(x)
+    cdef object _held = None if brief(<double>samples * pixels * channels) else held(x)
     x_data = elements(x, is_single, samples * channels * (pixels if forward else 1))
     out_data = elements(out, is_single, samples * channels * (1 if forward else pixels))
     if brief(<double>samples * pixels * channels):

@@ -141,7 +141,7 @@ cdef ndarray run(ndarray x, ndarray dl):
     cdef Py_ssize_t rows = shape[0], n = shape[1]
     cdef int status
     cdef bint is_single = single(out)
-    cdef object hold = None if brief(rows * n * EXP_WORK) else held(x, dl)
+    cdef object _held = None if brief(rows * n * EXP_WORK) else held(x, dl)
     cdef void* x_data = elements(x, is_single, rows * n)
     cdef void* dl_data = NULL if dl is None else elements(dl, is_single, rows * n)
     cdef void* out_data = elements(out, is_single, rows * n)

@@ -96,7 +96,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     given = al
     if half(al):
         al = widened(al)
-    hold = held(al)
+    _held = held(al)
     is_single = single(al)
     al_data = elements(al, is_single, m * n)
     with nogil:
@@ -120,7 +120,7 @@ cdef ndarray gradient_of(
     shape[0], shape[1] = m, n
     cdef ndarray out = empty(al, 2, shape) if of_logits else zeros(al, 2, shape)
     cdef bint is_single = single(out)
-    cdef object hold = held(al)
+    cdef object _held = held(al)
     cdef void* al_data = elements(al, is_single, m * n)
     cdef void* out_data = elements(out, is_single, m * n)
     with nogil:

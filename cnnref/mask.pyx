@@ -87,7 +87,7 @@ cdef ndarray run(object x, bint ties):
     cdef ndarray mask = empty(window, cnp.PyArray_NDIM(window), cnp.PyArray_DIMS(window))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(mask)
     cdef bint is_single = single(mask)
-    cdef object hold = None if brief(n) else held(window)
+    cdef object _held = None if brief(n) else held(window)
     cdef void* data = elements(window, is_single, n)
     cdef void* out = elements(mask, is_single, n)
     if brief(n):

@@ -60,7 +60,7 @@ cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
     cdef int taps = tap_type(p.f)
     cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
     cdef bint is_single = single(A)
-    cdef object hold = held(A_prev)
+    cdef object _held = held(A_prev)
     cdef void* x = elements(A_prev, is_single, p.m * p.height * p.width * p.channels)
     cdef void* out = elements(A, is_single, p.m * p.n_H * p.n_W * p.channels)
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
@@ -230,7 +230,7 @@ cdef ndarray unpooled(
     shape[0], shape[1], shape[2], shape[3] = p.m, p.height, p.width, p.channels
     out = empty(a, 4, shape)
     cdef bint is_single = single(out)
-    cdef object hold = held(da, kept if is_max else None)
+    cdef object _held = held(da, kept if is_max else None)
     cdef void* positions = memory(kept, taps, windows) if is_max else NULL
     cdef void* da_data = elements(da, is_single, windows)
     cdef void* out_data = elements(out, is_single, pixels)

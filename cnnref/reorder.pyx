@@ -22,7 +22,7 @@ cnp.import_array()
 cdef ndarray reshaped_copy(str function, ndarray x, int ndim, cnp.npy_intp* shape):
     cdef ndarray out = empty(x, ndim, shape)
     cdef Py_ssize_t size = cnp.PyArray_NBYTES(out)
-    cdef object hold = held(x)
+    cdef object _held = held(x)
     cdef const char* x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), cnp.PyArray_SIZE(out))
     cdef char* out_data = cnp.PyArray_BYTES(out)
     cdef int status
@@ -74,7 +74,7 @@ def pad3d(input, stride=1):
     out = empty(x, 4, shape)
     pixel = shape[3] * cnp.PyArray_ITEMSIZE(out)
     inner, margin = (shape[2] - 2 * pad) * pixel, pad * pixel
-    hold = held(x)
+    _held = held(x)
     x_data = <const char*>memory(
         x, cnp.PyArray_TYPE(out), shape[0] * (shape[1] - 2 * pad) * (shape[2] - 2 * pad) * shape[3]
     )
@@ -126,7 +126,7 @@ def pad3d_backward(doutput, stride=1):
     out = empty(x, 4, shape)
     pixel = shape[3] * cnp.PyArray_ITEMSIZE(out)
     inner, margin = shape[2] * pixel, pad * pixel
-    hold = held(x)
+    _held = held(x)
     x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), taken[0] * taken[1] * taken[2] * taken[3])
     out_data = cnp.PyArray_BYTES(out)
     with nogil:

@@ -194,7 +194,7 @@ cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
     cdef Py_ssize_t rows = shape[0], n = shape[1]
     cdef int status
     cdef bint is_single = single(out)
-    cdef object hold = None if brief(rows * n * EXP_WORK) else held(x, dp)
+    cdef object _held = None if brief(rows * n * EXP_WORK) else held(x, dp)
     cdef void* x_data = elements(x, is_single, rows * n)
     cdef void* dp_data = NULL if dp is None else elements(dp, is_single, rows * n)
     cdef void* out_data = elements(out, is_single, rows * n)

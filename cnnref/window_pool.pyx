@@ -180,7 +180,7 @@ def pooled(ndarray A_prev, PoolWindow window, bint is_max):
     cdef int taps = tap_type(&window)
     cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
     cdef bint is_single = single(A)
-    cdef object hold = held(A_prev)
+    cdef object _held = held(A_prev)
     cdef void* x = elements(A_prev, is_single, size(images))
     cdef void* out = elements(A, is_single, size(shape))
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
@@ -213,7 +213,7 @@ def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax):
     cdef Py_ssize_t m = images[0], c = images[3]
     cdef int taps = tap_type(&window)
     cdef bint is_single = single(out)
-    cdef object hold = held(dA, argmax)
+    cdef object _held = held(dA, argmax)
     cdef void* positions = NULL if argmax is None else memory(argmax, taps, m * window.n_H * window.n_W * c)
     cdef void* da = elements(dA, is_single, m * window.n_H * window.n_W * c)
     cdef void* out_data = elements(out, is_single, size(images))
@@ -236,7 +236,7 @@ def post_unpooled(ndarray dA, ndarray A_prev, PoolWindow window):
     cdef ndarray maxima = pooled(A_prev, window, True)[0]
     cdef Py_ssize_t m = images[0], c = images[3], windows = m * window.n_H * window.n_W * c
     cdef bint is_single = single(out)
-    cdef object hold = held(A_prev, dA)
+    cdef object _held = held(A_prev, dA)
     cdef void* x = elements(A_prev, is_single, size(images))
     cdef void* tops = elements(maxima, is_single, windows)
     cdef void* da = elements(dA, is_single, windows)
