@@ -31,6 +31,7 @@ cdef enum:
     LINE = 64
     # Elements of a result that is worth the change of handlers (0.1 us).
     LEAST = 2048
+    MOST_AXES = 64
 
 
 cdef void* _placed(void* whole) noexcept nogil:
@@ -92,15 +93,22 @@ _handler.allocator.free = _free
 
 
 cdef ndarray aligned_empty(int ndim, npy_intp* shape, int typenum):
-    """A new uninitialised C-contiguous array, at a cache line where it is large."""
+    """A new uninitialised C-contiguous array, at a cache line where it is large.
+
+    `shape` may be that of an array of the caller's, whose code a change of handlers can run: it is copied before.
+    """
     cdef object others
+    cdef npy_intp[MOST_AXES] extents
+    cdef int axis
     if cnp.PyArray_MultiplyList(shape, ndim) < LEAST:
         return cnp.PyArray_EMPTY(ndim, shape, typenum, 0)
+    for axis in range(ndim):
+        extents[axis] = shape[axis]
     others = PyDataMem_SetHandler(_aligning)
     if others is not _plain:
         PyDataMem_SetHandler(others)
-        return cnp.PyArray_EMPTY(ndim, shape, typenum, 0)
+        return cnp.PyArray_EMPTY(ndim, extents, typenum, 0)
     try:
-        return cnp.PyArray_EMPTY(ndim, shape, typenum, 0)
+        return cnp.PyArray_EMPTY(ndim, extents, typenum, 0)
     finally:
         PyDataMem_SetHandler(_plain)

@@ -4,6 +4,21 @@ An argument that is a C-contiguous, aligned, native float `numpy.ndarray` of 16 
 costs a few nanoseconds. Everything else that NumPy can make an array of real numbers is converted once:
 float16, bfloat16 and float32 keep their dtype, float64, integers and booleans become float64. Every other kind of
 number is refused rather than rounded.
+
+Check once, use what was checked. An argument may run its owner's code (``__array__``, ``__index__``, ``__float__``, a
+key's ``__eq__``, a mapping's or a class's own methods), and that code, another thread or a signal's handler may change
+any array that the call was given. So every public function goes through four steps, in this order:
+
+1. All of the caller's code runs: arrays are made of what is none (`given`), caches and mappings are copied
+   (`cnnref._fields`), numbers and words become exact ones (`index`, `real_number`, `word`).
+2. What came of it is checked, and converted where it must be; nothing of the caller's is called.
+3. Extents are taken into the call's own variables (`take_shape`), results are made after them, and labels, which are
+   used as places, are copied while they are checked.
+4. `elements` gives the memory of each array only if that still is as large as those variables say, and nothing runs
+   between it and the kernel. A kernel that lets go of the interpreter's lock has its arguments `held`: NumPy then
+   refuses to move their memory.
+
+What is changed later than that changes numbers, at worst: no kernel reads or writes outside.
 """
 
 import sys
@@ -12,6 +27,9 @@ from numbers import Real
 import numpy as np
 
 cimport numpy as cnp
+from cpython.number cimport PyNumber_Index
+from cpython.object cimport PyObject
+from cpython.weakref cimport PyWeakref_NewRef
 from numpy cimport ndarray, npy_intp
 
 from cnnref._aligned cimport aligned_empty
@@ -28,6 +46,10 @@ cdef extern from "numpy/arrayobject.h":
     int NPY_ARRAY_ENSUREARRAY
     int NPY_HALF
     int NPY_USERDEF
+    PyObject* PyArray_BASE(ndarray x)
+
+cdef extern from "Python.h":
+    str PyUnicode_FromObject(object text)
 
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 cdef int bfloat16 = -1  # its number, once there was such an array
@@ -45,6 +67,11 @@ cdef bint _is_half(ndarray x):
         return False
     bfloat16 = number
     return True
+
+
+cdef object given(str function, str name, object value):
+    """`value` as an ndarray, whatever it holds: `array` runs none of the caller's code then."""
+    return value if PyArray_CheckExact(value) else _converted(function, name, value)
 
 
 cdef ndarray array(str function, str name, object value, int ndim, str axes):
@@ -97,6 +124,51 @@ cdef ndarray plain(ndarray x, int typenum):
     return PyArray_FROMANY(x, typenum, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY)
 
 
+cdef int _changed() except -1:
+    raise RuntimeError("cnnref: an array was changed by other code while the function that it was given to read it")
+
+
+cdef int take_shape(ndarray x, int ndim, npy_intp* shape) except -1:
+    """Take the extents of checked `x` into the call's own variables, all at once."""
+    cdef int axis
+    if cnp.PyArray_NDIM(x) != ndim:
+        _changed()
+    for axis in range(ndim):
+        shape[axis] = cnp.PyArray_DIM(x, axis)
+    return 0
+
+
+cdef void* memory(ndarray x, int typenum, Py_ssize_t count) except? NULL:
+    """The memory of `x` if that is `count` elements of type `typenum` in C order; for a kernel that starts next."""
+    if cnp.PyArray_TYPE(x) != typenum or cnp.PyArray_SIZE(x) != count or not PyArray_ISCARRAY_RO(x):
+        _changed()
+    return cnp.PyArray_DATA(x)
+
+
+cdef void* elements(ndarray x, bint is_single, Py_ssize_t count) except? NULL:
+    """`memory` of float32, or of float64."""
+    return memory(x, cnp.NPY_FLOAT if is_single else cnp.NPY_DOUBLE, count)
+
+
+cdef object _hold(ndarray x):
+    """A weak reference to the array that owns the memory of `x`: while there is one, NumPy refuses to resize it."""
+    cdef ndarray owner = x
+    cdef object base
+    while PyArray_BASE(owner) != NULL:
+        base = <object>PyArray_BASE(owner)
+        if type(base) is memoryview:
+            base = base.obj
+        if not isinstance(base, ndarray):
+            break
+        owner = base
+    return PyWeakref_NewRef(owner, None)
+
+
+cdef object held(ndarray x, ndarray y=None, ndarray z=None):
+    """What keeps the memory of these arrays where it is, as long as it is kept itself."""
+    return _hold(x), None if y is None else _hold(y), None if z is None else _hold(z)
+
+
 cdef bint single(ndarray x) noexcept:
     """Whether `x` is float32."""
     return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
@@ -146,23 +218,40 @@ cdef ndarray zeros(ndarray like, int ndim, npy_intp* shape):
     return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
 
 
+cdef str word(object value):
+    """`value`, a string, as an exact one: a class of its own may have any idea of what it is equal to."""
+    return <str>value if type(value) is str else PyUnicode_FromObject(value)
+
+
+cdef str shown(object number):
+    """`number` as an error message has it; Python does not write out an integer of thousands of digits."""
+    try:
+        return str(number)
+    except ValueError:
+        return f"an integer of {number.bit_length()} bits"
+
+
+cdef object index(str function, str name, object value, str expected="an integer"):
+    """`value` as an exact int."""
+    if type(value) is int:
+        return value
+    if type(value) is not bool and type(value) is not np.bool_:
+        try:
+            found = PyNumber_Index(value)
+            return found if type(found) is int else int.__int__(found)
+        except (AttributeError, TypeError):
+            pass
+    raise TypeError(f"{function}: {name} must be {expected}, got {type(value).__name__}")
+
+
 cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) except -1:
     """`value` as an index that is at least `least` (which is not negative)."""
-    cdef object index
+    cdef object found = index(function, name, value)
     cdef Py_ssize_t n
-    if type(value) is not int:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{function}: {name} must be an integer, got {type(value).__name__}")
-        try:
-            index = value.__index__()
-        except (AttributeError, TypeError):
-            raise TypeError(f"{function}: {name} must be an integer, got {type(value).__name__}") from None
-    else:
-        index = value
     try:
-        n = index
+        n = found
     except OverflowError:
-        raise ValueError(f"{function}: {name} is out of range, got {index}") from None
+        raise ValueError(f"{function}: {name} is out of range, got {shown(found)}") from None
     if n < least:
         raise ValueError(f"{function}: {name} must be at least {least}, got {n}")
     return n
@@ -177,10 +266,16 @@ cdef double real_number(str function, str name, object value) except? -1:
             return x
     # `isinstance` of an abstract class runs Python code; of a tuple of classes Cython forgets what that raises.
     if type(value) is not float and (
-        isinstance(value, (bool, np.bool_)) or not (isinstance(value, np.number) or isinstance(value, Real))
+        type(value) is bool or type(value) is np.bool_
+        or not (isinstance(value, np.number) or isinstance(value, Real))
     ):
         raise TypeError(f"{function}: {name} must be a number, got {type(value).__name__}")
-    x = float(value)
+    try:
+        x = float(value)
+    except OverflowError:
+        raise ValueError(f"{function}: {name} must be finite, got {shown(value)}") from None
+    except (AttributeError, TypeError):
+        raise TypeError(f"{function}: {name} must be a number, got {type(value).__name__}") from None
     if x - x != 0:
         raise ValueError(f"{function}: {name} must be finite, got {x}")
     return x

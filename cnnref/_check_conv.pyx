@@ -7,9 +7,9 @@ all arguments have been checked.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, integer, kind_of, plain, same_shape
+from cnnref._arrays cimport addressable, array, common, given, index, integer, kind_of, plain, same_shape
 from cnnref._fields cimport entries, fields
-from cnnref._hyper cimport Pair, Window, outputs, padded_extent, read_window, span
+from cnnref._hyper cimport Pair, Window, outputs, padded_extent, read_window, settled, span
 
 cnp.import_array()
 
@@ -24,10 +24,12 @@ cpdef tuple check_conv_single_step(object a_slice_prev, object W, object b):
     A Python number for `b` has no dtype of its own; a NumPy scalar or array takes part in the promotion.
     """
     cdef str function = "conv_single_step"
+    cdef bint plain_b = type(b) is float or type(b) is int
+    a_slice_prev, W, b = given(function, "a_slice_prev", a_slice_prev), given(function, "W", W), given(function, "b", b)
     cdef ndarray a = array(function, "a_slice_prev", a_slice_prev, 3, "(f_h, f_w, n_C_prev)")
     cdef ndarray w = array(function, "W", W, 3, "(f_h, f_w, n_C_prev)")
     cdef ndarray bias = array(function, "b", b, -1, "")
-    cdef int typenum = common(kind_of(a) | kind_of(w) | (0 if type(b) is float or type(b) is int else kind_of(bias)))
+    cdef int typenum = common(kind_of(a) | kind_of(w) | (0 if plain_b else kind_of(bias)))
     same_shape(function, "W", w, "a_slice_prev", a)
     if cnp.PyArray_SIZE(bias) != 1:
         raise ValueError(f"{function}: b must be a scalar or have one element, got shape {(<object>bias).shape}")
@@ -53,16 +55,23 @@ cdef tuple _conv(
     str function, str prefix, object A_prev, object W, object b, object hparameters, Window* window, Py_ssize_t* groups
 ):
     """(A_prev, W, b as ndarrays of any dtype)."""
-    cdef ndarray a = array(function, "cache.A_prev" if prefix else "A_prev", A_prev, 4, IMAGE_PREV)
-    cdef ndarray w = array(function, "cache.W" if prefix else "W", W, 4, FILTERS)
-    cdef ndarray bias = array(function, "cache.b" if prefix else "b", b, 4, "(1, 1, 1, n_C)")
+    cdef str a_name = "cache.A_prev" if prefix else "A_prev"
+    cdef str w_name = "cache.W" if prefix else "W"
+    cdef str b_name = "cache.b" if prefix else "b"
+    A_prev, W, b = given(function, a_name, A_prev), given(function, w_name, W), given(function, b_name, b)
     cdef tuple values = entries(function, hparameters, ("stride", "pad"), ("dilation", "groups"), (1, 1))
+    cdef object stride = settled(function, "hparameters['stride']", values[0])
+    cdef object pad = settled(function, "hparameters['pad']", values[1])
+    cdef object dilation = settled(function, "hparameters['dilation']", values[2])
+    cdef object given_groups = index(function, "hparameters['groups']", values[3])
+    cdef ndarray a = array(function, a_name, A_prev, 4, IMAGE_PREV)
+    cdef ndarray w = array(function, w_name, W, 4, FILTERS)
+    cdef ndarray bias = array(function, b_name, b, 4, "(1, 1, 1, n_C)")
     cdef Py_ssize_t[4] shape
     read_window(
-        function, a.shape[1], a.shape[2], filter_extents(function, prefix, w, FILTERS), values[0], values[1], values[2], True,
-        window,
+        function, a.shape[1], a.shape[2], filter_extents(function, prefix, w, FILTERS), stride, pad, dilation, True, window
     )
-    groups[0] = integer(function, "hparameters['groups']", values[3], 1)
+    groups[0] = integer(function, "hparameters['groups']", given_groups, 1)
     if w.shape[2] > a.shape[3] // groups[0] or w.shape[2] * groups[0] != a.shape[3]:
         raise ValueError(
             f"{function}: {prefix}W has {w.shape[2]} input channels, {prefix}A_prev has {a.shape[3]}"
@@ -119,11 +128,12 @@ cdef tuple check_conv_forward(
 cdef tuple check_conv_backward(object dZ, object cache, Window* window, Py_ssize_t* groups):
     """(dZ, A_prev, W), and `window` and `groups` filled."""
     cdef str function = "conv_backward"
-    cdef ndarray a, w, bias
-    cdef ndarray dz = array(function, "dZ", dZ, 4, IMAGE)
+    cdef ndarray a, w, bias, dz
+    dZ = given(function, "dZ", dZ)
     cdef tuple values = fields(function, cache, ("A_prev", "W", "b", "hparameters"))
     cdef int typenum
     a, w, bias = _conv(function, "cache.", values[0], values[1], values[2], values[3], window, groups)
+    dz = array(function, "dZ", dZ, 4, IMAGE)
     same_output(function, dz, a.shape[0], outputs(&window.h), outputs(&window.w), w.shape[3])
     typenum = common(kind_of(a) | kind_of(w) | kind_of(bias) | kind_of(dz))
     return plain(dz, typenum), plain(a, typenum), plain(w, typenum)

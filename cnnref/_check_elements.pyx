@@ -6,7 +6,7 @@ As `cnnref._check`: each returns its arguments made uniform, or raises before an
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, integer, kind_of, padded, plain, same_shape
+from cnnref._arrays cimport addressable, array, common, given, index, integer, kind_of, padded, plain, same_shape
 
 import numpy as np
 
@@ -25,6 +25,7 @@ cdef str IMAGE = "(m, n_H, n_W, n_C)"
 
 cpdef tuple check_pad3d(object input, object stride):
     """(input, pad, H + 2 pad, W + 2 pad)."""
+    input, stride = given("pad3d", "input", input), index("pad3d", "stride", stride)
     cdef ndarray x = array("pad3d", "input", input, 4, "(m, H, W, C)")
     cdef Py_ssize_t pad = integer("pad3d", "stride", stride, 0)
     cdef Py_ssize_t[4] shape
@@ -37,6 +38,7 @@ cpdef tuple check_pad3d(object input, object stride):
 
 cpdef tuple check_pad3d_backward(object doutput, object stride):
     """(doutput, pad)."""
+    doutput, stride = given("pad3d_backward", "doutput", doutput), index("pad3d_backward", "stride", stride)
     cdef ndarray x = array("pad3d_backward", "doutput", doutput, 4, "(m, H + 2 * stride, W + 2 * stride, C)")
     cdef Py_ssize_t pad = integer("pad3d_backward", "stride", stride, 0)
     if pad > x.shape[1] // 2 or pad > x.shape[2] // 2:
@@ -50,11 +52,13 @@ cpdef tuple check_pad3d_backward(object doutput, object stride):
 cpdef tuple check_arr2col(object X):
     """(X, features)."""
     cdef ndarray x = array("arr2col", "X", X, 4, IMAGE)
-    return plain(x, common(kind_of(x))), x.shape[1] * x.shape[2] * x.shape[3]
+    cdef Py_ssize_t features = x.shape[1] * x.shape[2] * x.shape[3]
+    return plain(x, common(kind_of(x))), features
 
 
 cpdef tuple check_col2arr(object X, object cache):
     """(X, the shape to give it)."""
+    X, cache = given("col2arr", "X", X), given("col2arr", "cache", cache)
     cdef ndarray x = array("col2arr", "X", X, 2, "(m, n_H * n_W * n_C)")
     cdef ndarray image = array("col2arr", "cache", cache, 4, IMAGE)
     cdef tuple shape = (<object>image).shape
@@ -74,7 +78,7 @@ cpdef object check_create_mask_from_window(object x):
 
 cdef double _one_number(str function, object dz) except? -1:
     cdef ndarray value
-    if isinstance(dz, (float, np.float32)):
+    if type(dz) is float or type(dz) is np.float32:
         return dz
     value = array(function, "dz", dz, -1, "")
     if cnp.PyArray_SIZE(value) != 1:
@@ -117,6 +121,7 @@ cpdef object check_activation(str function, object Z):
 
 cpdef tuple check_activation_backward(str function, object dA, object cache, str name="cache"):
     """(dA, Z)."""
+    dA, cache = given(function, "dA", dA), given(function, name, cache)
     cdef ndarray da = array(function, "dA", dA, -1, "")
     cdef ndarray z = array(function, name, cache, -1, "")
     cdef int typenum = common(kind_of(da) | kind_of(z))

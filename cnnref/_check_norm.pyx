@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport DOUBLE, array, common, kind_of, plain, real_number
+from cnnref._arrays cimport DOUBLE, array, common, given, kind_of, plain, real_number
 from cnnref._fields cimport entries, fields
 
 cnp.import_array()
@@ -33,6 +33,8 @@ cpdef object check_global_average_pool_forward(object A_prev):
 cpdef tuple check_global_average_pool_backward(object dA, object cache):
     """(dA, n_H_prev, n_W_prev)."""
     cdef str function = "global_average_pool_backward"
+    cdef Py_ssize_t height, width
+    dA, cache = given(function, "dA", dA), given(function, "cache", cache)
     cdef ndarray da = array(function, "dA", dA, 4, "(m, 1, 1, n_C_prev)")
     cdef ndarray x = _pixels(function, "cache", cache)
     if da.shape[0] != x.shape[0] or da.shape[1] != 1 or da.shape[2] != 1 or da.shape[3] != x.shape[3]:
@@ -40,7 +42,8 @@ cpdef tuple check_global_average_pool_backward(object dA, object cache):
             f"{function}: dA must have the shape of the output, {(x.shape[0], 1, 1, x.shape[3])},"
             f" got {(<object>da).shape}"
         )
-    return plain(da, common(kind_of(da) | kind_of(x))), x.shape[1], x.shape[2]
+    height, width = x.shape[1], x.shape[2]
+    return plain(da, common(kind_of(da) | kind_of(x))), height, width
 
 
 # --------------------------------------------------------------------------------- batch normalization
@@ -58,7 +61,7 @@ cdef tuple _norm_hparameters(str function, object hparameters):
     """(epsilon, momentum, training)."""
     cdef tuple values = entries(function, hparameters, ("training",), ("epsilon", "momentum"), (1e-5, 0.1))
     cdef double epsilon, momentum
-    if not isinstance(values[0], (bool, np.bool_)):
+    if type(values[0]) is not bool and type(values[0]) is not np.bool_:
         raise TypeError(
             f"{function}: hparameters['training'] must be True or False, got {type(values[0]).__name__}"
         )
@@ -91,11 +94,16 @@ cpdef tuple check_batch_norm_forward(
 ):
     """(A_prev, gamma, beta, running_mean or None, running_var or None, epsilon, momentum, training)."""
     cdef str function = "batch_norm_forward"
+    epsilon, momentum, training = _norm_hparameters(function, hparameters)
+    A_prev, gamma, beta = given(function, "A_prev", A_prev), given(function, "gamma", gamma), given(function, "beta", beta)
+    if running_mean is not None:
+        running_mean = given(function, "running_mean", running_mean)
+    if running_var is not None:
+        running_var = given(function, "running_var", running_var)
     cdef ndarray a = array(function, "A_prev", A_prev, 4, IMAGE_PREV)
     cdef list rest = [_channels(function, "gamma", gamma, a), _channels(function, "beta", beta, a)]
     cdef int kinds, typenum
     cdef ndarray x
-    epsilon, momentum, training = _norm_hparameters(function, hparameters)
     if (running_mean is None) != (running_var is None) or (running_mean is None and not training):
         absent = "running_mean" if running_mean is None else "running_var"
         raise TypeError(
@@ -120,6 +128,11 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
     """(dA, A_prev, gamma, mean, variance, epsilon, training)."""
     cdef str function = "batch_norm_backward"
     cdef tuple values = fields(function, cache, CACHE)
+    epsilon, _, training = _norm_hparameters(function, values[6])
+    dA = given(function, "dA", dA)
+    values = tuple([
+        values[i] if values[i] is None and i >= 4 else given(function, "cache." + CACHE[i], values[i]) for i in range(6)
+    ])
     cdef ndarray a = array(function, "cache.A_prev", values[0], 4, IMAGE_PREV)
     cdef ndarray gamma = _channels(function, "cache.gamma", values[1], a)
     cdef ndarray mean = _channels(function, "cache.mean", values[2], a)
@@ -129,7 +142,6 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
     for axis in range(4, 6):
         if values[axis] is not None:
             _channels(function, "cache." + CACHE[axis], values[axis], a)
-    epsilon, _, training = _norm_hparameters(function, values[6])
     for axis in range(4):
         if da.shape[axis] != a.shape[axis]:
             raise ValueError(

@@ -6,10 +6,10 @@
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport addressable, array, common, integer, kind_of, plain
+from cnnref._arrays cimport addressable, array, common, given, index, integer, kind_of, plain
 from cnnref._check_conv cimport filter_extents, same_output
 from cnnref._fields cimport entries, fields
-from cnnref._hyper cimport Axis, Pair, Window, pair, read_window, span
+from cnnref._hyper cimport Axis, Pair, Window, pair, read_window, settled, span
 
 cnp.import_array()
 
@@ -46,21 +46,28 @@ cdef tuple _transpose(
     str function, str prefix, object A_prev, object W, object b, object hparameters, Window* window, Py_ssize_t* groups
 ):
     """(A_prev, W, b as ndarrays of any dtype)."""
-    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, "(m, n_H_prev, n_W_prev, n_C_prev)")
-    cdef ndarray w = array(function, prefix + "W", W, 4, FILTERS)
-    cdef ndarray bias = array(function, prefix + "b", b, 4, "(1, 1, 1, n_C)")
+    A_prev, W = given(function, prefix + "A_prev", A_prev), given(function, prefix + "W", W)
+    b = given(function, prefix + "b", b)
     cdef tuple values = entries(
         function, hparameters, ("stride", "pad"), ("output_padding", "dilation", "groups"), (0, 1, 1)
     )
+    cdef object given_stride = settled(function, "hparameters['stride']", values[0])
+    cdef object pad = settled(function, "hparameters['pad']", values[1])
+    cdef object padding = settled(function, "hparameters['output_padding']", values[2])
+    cdef object given_dilation = settled(function, "hparameters['dilation']", values[3])
+    cdef object given_groups = index(function, "hparameters['groups']", values[4])
+    cdef ndarray a = array(function, prefix + "A_prev", A_prev, 4, "(m, n_H_prev, n_W_prev, n_C_prev)")
+    cdef ndarray w = array(function, prefix + "W", W, 4, FILTERS)
+    cdef ndarray bias = array(function, prefix + "b", b, 4, "(1, 1, 1, n_C)")
     cdef Pair f = filter_extents(function, prefix, w, FILTERS)
-    cdef Pair stride = pair(function, "hparameters['stride']", values[0], 1)
-    cdef Pair dilation = pair(function, "hparameters['dilation']", values[3], 1)
+    cdef Pair stride = pair(function, "hparameters['stride']", given_stride, 1)
+    cdef Pair dilation = pair(function, "hparameters['dilation']", given_dilation, 1)
     cdef Pair more
     cdef Py_ssize_t n_C
     cdef Py_ssize_t[4] shape
-    read_window(function, 0, 0, f, values[0], values[1], values[3], False, window)
-    more = pair(function, "hparameters['output_padding']", values[2], 0)
-    groups[0] = integer(function, "hparameters['groups']", values[4], 1)
+    read_window(function, 0, 0, f, given_stride, pad, given_dilation, False, window)
+    more = pair(function, "hparameters['output_padding']", padding, 0)
+    groups[0] = integer(function, "hparameters['groups']", given_groups, 1)
     if w.shape[3] != a.shape[3]:
         raise ValueError(f"{function}: {prefix}W has {w.shape[3]} input channels, {prefix}A_prev has {a.shape[3]}")
     if a.shape[3] % groups[0]:
@@ -93,11 +100,12 @@ cdef tuple check_conv_transpose_forward(
 cdef tuple check_conv_transpose_backward(object dZ, object cache, Window* window, Py_ssize_t* groups):
     """(dZ, A_prev, W), and `window` and `groups` filled."""
     cdef str function = "conv_transpose_backward"
-    cdef ndarray a, w, bias
-    cdef ndarray dz = array(function, "dZ", dZ, 4, "(m, n_H, n_W, n_C)")
+    cdef ndarray a, w, bias, dz
+    dZ = given(function, "dZ", dZ)
     cdef tuple values = fields(function, cache, ("A_prev", "W", "b", "hparameters"))
     cdef int typenum
     a, w, bias = _transpose(function, "cache.", values[0], values[1], values[2], values[3], window, groups)
+    dz = array(function, "dZ", dZ, 4, "(m, n_H, n_W, n_C)")
     same_output(function, dz, a.shape[0], window.h.n, window.w.n, w.shape[2] * groups[0])
     typenum = common(kind_of(a) | kind_of(w) | kind_of(bias) | kind_of(dz))
     return plain(dz, typenum), plain(a, typenum), plain(w, typenum)

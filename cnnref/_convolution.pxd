@@ -77,6 +77,27 @@ cdef inline void join_samples(Correlation* plan) noexcept nogil:
         plan.samples = 1
 
 
+cdef inline Py_ssize_t input_size(const Shape* s) noexcept nogil:
+    """Elements of the input; as of all extents of an array, the product fits."""
+    return s.m * s.h.n * s.w.n * s.n_C_prev
+
+
+cdef inline Py_ssize_t output_size(const Shape* s) noexcept nogil:
+    return s.m * s.n_H * s.n_W * s.n_C
+
+
+cdef inline Py_ssize_t filter_size(const Shape* s) noexcept nogil:
+    return filter_rows(s) * s.n_C
+
+
+cdef inline double work(const Shape* s) noexcept nogil:
+    """Operations, at the most: what a call without channels still goes through is counted too."""
+    return (
+        (<double>s.m * s.n_H * s.n_W + <double>s.m * s.h.n * s.w.n + 1) * (<double>filter_rows(s) + 1)
+        * (<double>s.n_C // s.groups + 1) * s.groups
+    )
+
+
 cdef inline Py_ssize_t filter_rows(const Shape* s) noexcept nogil:
     """Rows of the filters, each with the values of all groups."""
     return s.h.f * s.w.f * (s.n_C_prev // s.groups)

@@ -28,7 +28,7 @@ def _choose() -> str:
         return names[0]
     if wanted not in names:
         raise ImportError(
-            f"cnnref: {VARIABLE} is {wanted!r}, expected one of {', '.join(names)} "
+            f"cnnref: {VARIABLE} is {wanted[:40]!r}, expected one of {', '.join(names)} "
             "on this processor and build"
         )
     return wanted

@@ -1,12 +1,13 @@
 """Half precision in storage, single in sums: see `_half.pyx`."""
 
-cimport numpy as cnp
 from numpy cimport ndarray
+
+from cnnref._arrays cimport HALF, kind_of
 
 
 cdef inline bint half(ndarray x) noexcept:
     """Whether checked `x` is float16 or bfloat16."""
-    return cnp.PyArray_TYPE(x) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(x) != cnp.NPY_DOUBLE
+    return kind_of(x) & HALF != 0
 
 
 cpdef object widened(object x)

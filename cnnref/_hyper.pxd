@@ -37,6 +37,7 @@ cdef inline Py_ssize_t outputs(const Axis* axis) noexcept nogil:
     return room // axis.stride + 1 if room >= 0 else 0
 
 
+cdef object settled(str function, str name, object value, int depth=*)
 cpdef Pair pair(str function, str name, object value, Py_ssize_t least) except *
 cdef int read_window(
     str function, Py_ssize_t n_h, Py_ssize_t n_w, Pair f, object stride, object pad, object dilation, bint words,

@@ -12,17 +12,54 @@
 - ``"same_lower"``: the same number with the extra zero before the input, ONNX's SAME_LOWER.
 
 Error texts follow ``_check.pyx``: function, argument, what was expected, what came.
+
+The values are `settled` before any array's extents are looked at: ``__index__`` and the methods of a list's own class are
+the caller's code.
 """
 
-from cnnref._arrays cimport integer
+from cnnref._arrays cimport index, integer, word
 
 import numpy as np
 
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 
+cdef extern from "Python.h":
+    tuple PyTuple_GetSlice(object values, Py_ssize_t begin, Py_ssize_t end)
+    tuple PyList_AsTuple(object values)
+
+
 cdef bint _is_sequence(object value) noexcept:
-    return isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    return type(value) is tuple or isinstance(value, (tuple, list)) or (
+        isinstance(value, np.ndarray) and value.ndim > 0
+    )
+
+
+cdef object settled(str function, str name, object value, int depth=2):
+    """`value` as an exact int, bool or str, or as a tuple of them: all of the caller's code runs here.
+
+    A sequence of another length than two comes back unread, for `pair` and `_read_pad` to refuse.
+    """
+    cdef tuple items
+    if type(value) is int or type(value) is bool:
+        return value
+    if isinstance(value, str):
+        return word(value)
+    if depth > 0 and isinstance(value, np.ndarray):
+        value = np.asarray(value)
+        if value.ndim > 0 and value.size <= 4:
+            value = value.tolist()
+    if depth == 0 or not isinstance(value, (tuple, list)):
+        return value if depth > 0 and _is_sequence(value) else index(function, name, value)
+    if isinstance(value, tuple):
+        items = PyTuple_GetSlice(value, 0, len(<tuple>value))
+    else:
+        items = PyList_AsTuple(value)
+    if len(items) != 2:
+        return items
+    return (
+        settled(function, name + "[0]", items[0], depth - 1), settled(function, name + "[1]", items[1], depth - 1)
+    )
 
 
 cpdef Pair pair(str function, str name, object value, Py_ssize_t least) except *:

@@ -1,6 +1,5 @@
 """How many processors this process may use (affinity, a container's quota, the environment); their cache."""
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +26,9 @@ def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/
     """
     limits = [_affinity(), *quotas(root)]
     for variable in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
-        value = environment.get(variable, "").split(",")[0].strip()
-        if value.isdecimal() and int(value) > 0:
-            limits.append(int(value))
+        value = _count(environment.get(variable, "").split(",")[0].strip())
+        if value > 0:
+            limits.append(value)
     return max(1, min(limits))
 
 
@@ -58,6 +57,18 @@ def stack_size(environment: Mapping[str, str] = os.environ) -> int:
     return 0
 
 
+def _count(text: str) -> int:
+    """The number that `text` is in ASCII digits, or `MOST` where it is larger; 0 for any other text."""
+    digits = text.removeprefix("+").lstrip("0")
+    if not (digits.isascii() and digits.isdecimal()):
+        return 0
+    return min(int(digits[: len(str(MOST)) + 1]), MOST)  # Python refuses to read thousands of digits
+
+
+#: More than there is of anything here.
+MOST = 1 << 50
+
+
 #: Bytes, where the system does not tell: usual for the cores that share one.
 CACHE = 32 << 20
 
@@ -79,10 +90,10 @@ def last_level_cache(root: Path = Path("/")) -> int:
     for path in (root / "sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         try:
             text = path.read_text().strip()  # "32768K"
-            sizes.append(int(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]])
+            sizes.append(_count(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]])
         except (OSError, ValueError, KeyError, IndexError):
             continue
-    return max(sizes, default=CACHE)
+    return max((size for size in sizes if 0 < size < MOST), default=CACHE)
 
 
 def _affinity() -> int:
@@ -120,15 +131,16 @@ def _upwards(mount: Path, path: str, read: Callable[[Path], tuple[int, int]]) ->
             pass
         else:
             if quota > 0 and period > 0:
-                yield max(1, math.ceil(quota / period))
+                yield -(-quota // period)
         if folder == mount:
             return
 
 
 def _version_2(folder: Path) -> tuple[int, int]:
     quota, period = (folder / "cpu.max").read_text().split()
-    return int(quota), int(period)  # "max" is a ValueError: no quota
+    return _count(quota), _count(period)  # "max" is 0: no quota
 
 
 def _version_1(folder: Path) -> tuple[int, int]:
-    return int((folder / "cpu.cfs_quota_us").read_text()), int((folder / "cpu.cfs_period_us").read_text())
+    quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+    return _count(quota), _count(period)

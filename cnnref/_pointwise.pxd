@@ -4,7 +4,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single
 from cnnref._half cimport half, narrowed, widened
 from cnnref._stream cimport BUFFER, DOUBLES, LINE, past_caches, settle, stream, until_line
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
@@ -67,19 +67,20 @@ cdef inline ndarray run(
     if half(z):
         return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work), z)
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
     cdef Py_ssize_t part
     cdef int threads = team_size(n * work)
     cdef Py_ssize_t parts = pieces(n * work, threads)
     cdef int status = 0
     cdef const int* watched
-    cdef void* z_data = cnp.PyArray_DATA(z)
-    cdef void* da_data = NULL if da is None else cnp.PyArray_DATA(da)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(z)
+    cdef bint is_single = single(out)
+    cdef object _held = None if brief(n * work) else held(z, da)
+    cdef void* z_data = elements(z, is_single, n)
+    cdef void* da_data = NULL if da is None else elements(da, is_single, n)
+    cdef void* out_data = elements(out, is_single, n)
     # Stores are hidden behind longer computations, and streaming ones less well.
     cdef bint streamed = work <= MOVED and past_caches(
-        <double>cnp.PyArray_NBYTES(z) * (2 if da is None else 3), threads
+        <double>cnp.PyArray_NBYTES(out) * (2 if da is None else 3), threads
     )
     if brief(n * work):
         run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)

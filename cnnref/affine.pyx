@@ -10,7 +10,7 @@ Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._check cimport check_affine_backward, check_affine_forward
 from cnnref._correlate cimport correlate
 from cnnref._fields cimport named
@@ -129,6 +129,8 @@ def affine_forward(A_prev, W, b):
     "R for Deep Learning (IV)", ``affine_forward``.
     """
     cdef cnp.ndarray a, w, bias, Z
+    cdef cnp.npy_intp[2] rows
+    cdef cnp.npy_intp[2] weights
     cdef Py_ssize_t m, n_prev, n
     cdef bint is_single
     cdef void* a_data
@@ -138,15 +140,16 @@ def affine_forward(A_prev, W, b):
     cdef int status
     a, w, bias = check_affine_forward(A_prev, W, b)
     if half(a):
-        Z, _ = affine_forward(widened(a), widened(w), widened(bias))
+        Z, _ = affine_forward(widened(a), widened(w), widened(bias))  # arrays: none of the caller's code
         return narrowed(Z, a), named(AffineCache, (a, w, bias))
-    m = a.shape[0]
-    n_prev = a.shape[1]
-    n = w.shape[1]
+    take_shape(a, 2, rows)
+    take_shape(w, 2, weights)
+    m, n_prev, n = rows[0], rows[1], weights[1]
     Z = matrix(m, n, a)
-    is_single = single(a)
-    a_data, w_data, b_data = cnp.PyArray_DATA(a), cnp.PyArray_DATA(w), cnp.PyArray_DATA(bias)
-    Z_data = cnp.PyArray_DATA(Z)
+    is_single = single(Z)
+    cdef object _held = None if brief(<double>m * n_prev * n) else held(a, w, bias)
+    a_data, w_data = elements(a, is_single, m * n_prev), elements(w, is_single, n_prev * n)
+    b_data, Z_data = elements(bias, is_single, n), elements(Z, is_single, m * n)
     if brief(<double>m * n_prev * n):
         status = product_of(is_single, m, n_prev, n, a_data, w_data, b_data, Z_data)
     else:
@@ -188,7 +191,9 @@ def affine_backward(dZ, cache):
     ----------
     "R for Deep Learning (IV)", ``affine_backward``, without its division of dW and db by m.
     """
-    cdef cnp.ndarray g, a, w, dA_prev, dW, db
+    cdef cnp.ndarray g, a, w, bias, dA_prev, dW, db
+    cdef cnp.npy_intp[2] rows
+    cdef cnp.npy_intp[2] weights
     cdef Py_ssize_t m, n_prev, n
     cdef bint is_single
     cdef void* g_data
@@ -198,18 +203,20 @@ def affine_backward(dZ, cache):
     cdef void* dW_data
     cdef void* db_data
     cdef int status
-    g, a, w, _ = check_affine_backward(dZ, cache)
+    g, a, w, bias = check_affine_backward(dZ, cache)
     if half(a):
-        return in_single(affine_backward, (g, cache), a)
-    m = a.shape[0]
-    n_prev = a.shape[1]
-    n = w.shape[1]
+        return in_single(affine_backward, (g, (a, w, bias)), a)
+    take_shape(a, 2, rows)
+    take_shape(w, 2, weights)
+    m, n_prev, n = rows[0], rows[1], weights[1]
     dA_prev = matrix(m, n_prev, a)
     dW = matrix(n_prev, n, a)
     db = matrix(1, n, a)
-    is_single = single(a)
-    g_data, a_data, w_data = cnp.PyArray_DATA(g), cnp.PyArray_DATA(a), cnp.PyArray_DATA(w)
-    dA_prev_data, dW_data, db_data = cnp.PyArray_DATA(dA_prev), cnp.PyArray_DATA(dW), cnp.PyArray_DATA(db)
+    is_single = single(dA_prev)
+    cdef object _held = None if brief(2.0 * m * n_prev * n) else held(g, a, w)
+    g_data, a_data = elements(g, is_single, m * n), elements(a, is_single, m * n_prev)
+    w_data, dA_prev_data = elements(w, is_single, n_prev * n), elements(dA_prev, is_single, m * n_prev)
+    dW_data, db_data = elements(dW, is_single, n_prev * n), elements(db, is_single, n)
     if brief(2.0 * m * n_prev * n):
         status = gradients_of(is_single, m, n_prev, n, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
     else:

@@ -101,11 +101,13 @@ def compose(affine_forward, affine_backward, activations):
         """
         name = check_activation_name(BACKWARD, activation)
         affine_cache, activation_cache = check_cache(BACKWARD, cache)
-        dA = like = check_affine_backward(dA, affine_cache, BACKWARD, "dA")[0]
+        dA, A_prev, W, b = check_affine_backward(dA, affine_cache, BACKWARD, "dA")
+        like, affine_cache = dA, (A_prev, W, b)  # what was checked
         if name is not None:
             dA, Z = check_activation_backward(BACKWARD, dA, activation_cache, "cache.activation_cache")
         if like.itemsize == 2 and dA.itemsize < 8:  # Z is float32 there
-            return in_single(affine_activation_backward, (dA, cache, activation), like)
+            Z = None if name is None else Z
+            return in_single(affine_activation_backward, (dA, (affine_cache, Z), name), like)
         if name is not None:
             dA = activations[name][1](dA, Z)
         return affine_backward(dA, affine_cache)

@@ -33,10 +33,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._batch_norm cimport backward_all, forward_all, updated
 from cnnref._check_norm cimport check_batch_norm_backward, check_batch_norm_forward
-from cnnref._fields cimport named
+from cnnref._fields cimport named, own
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._memory cimport allocate
 from cnnref.threads cimport fail, team_size
@@ -98,6 +98,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     S. Ioffe and C. Szegedy, "Batch Normalization", 2015; conventions as in ``torch.nn.functional.batch_norm``.
     """
     cdef ndarray x, scale, offset, mean, variance, out, old_mean, old_variance, new_mean, new_variance
+    hparameters = own("batch_norm_forward", hparameters)
     x, scale, offset, running_mean, running_var, epsilon, momentum, training = check_batch_norm_forward(
         A_prev, gamma, beta, running_mean, running_var, hparameters
     )
@@ -108,20 +109,26 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
         return narrowed(A, x), cache._replace(A_prev=x, gamma=scale)
     cdef bint kept = running_mean is not None, in_training = training, is_single = single(x)
     old_mean, old_variance = (running_mean, running_var) if kept else (scale, scale)
-    out = empty(x, 4, cnp.PyArray_DIMS(x))
-    mean = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(scale), cnp.NPY_DOUBLE, 0)
-    variance = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(scale), cnp.NPY_DOUBLE, 0)
-    new_mean = empty(x, 4, cnp.PyArray_DIMS(scale))
-    new_variance = empty(x, 4, cnp.PyArray_DIMS(scale))
-    cdef Py_ssize_t channels = x.shape[3], rows = x.shape[0] * x.shape[1] * x.shape[2]
+    cdef cnp.npy_intp[4] shape
+    cdef cnp.npy_intp[4] of_channels
+    take_shape(x, 4, shape)
+    of_channels[0], of_channels[1], of_channels[2], of_channels[3] = 1, 1, 1, shape[3]
+    out = empty(x, 4, shape)
+    mean = cnp.PyArray_EMPTY(4, of_channels, cnp.NPY_DOUBLE, 0)
+    variance = cnp.PyArray_EMPTY(4, of_channels, cnp.NPY_DOUBLE, 0)
+    new_mean = empty(x, 4, of_channels)
+    new_variance = empty(x, 4, of_channels)
+    cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
     cdef int threads = team_size(<double>rows * channels * WORK), failed
     cdef double c_epsilon = epsilon, c_momentum = momentum
+    cdef object _held = held(x, scale, offset), _held_old = held(old_mean, old_variance)
+    cdef void* x_data = elements(x, is_single, rows * channels)
+    cdef void* scale_data = elements(scale, is_single, channels)
+    cdef void* offset_data = elements(offset, is_single, channels)
+    cdef void* old_mean_data = elements(old_mean, is_single, channels)
+    cdef void* old_variance_data = elements(old_variance, is_single, channels)
+    elements(out, is_single, rows * channels)
     cdef double* work = working_memory(channels)
-    cdef void* x_data = cnp.PyArray_DATA(x)
-    cdef void* scale_data = cnp.PyArray_DATA(scale)
-    cdef void* offset_data = cnp.PyArray_DATA(offset)
-    cdef void* old_mean_data = cnp.PyArray_DATA(old_mean)
-    cdef void* old_variance_data = cnp.PyArray_DATA(old_variance)
     cdef void* mean_data = cnp.PyArray_DATA(mean)
     cdef void* variance_data = cnp.PyArray_DATA(variance)
     cdef void* new_mean_data = cnp.PyArray_DATA(new_mean)
@@ -155,7 +162,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
         fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
     if not kept:
         new_mean = new_variance = None
-    return out, named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, dict(hparameters)))
+    return out, named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, hparameters))
 
 
 def batch_norm_backward(dA, cache):
@@ -194,20 +201,27 @@ def batch_norm_backward(dA, cache):
     cdef ndarray g, x, scale, mean, variance, out, dgamma, dbeta
     g, x, scale, mean, variance, epsilon, training = check_batch_norm_backward(dA, cache)
     if half(x):
-        return in_single(batch_norm_backward, (g, cache), x)
+        hparameters = {"epsilon": epsilon, "training": training}
+        return in_single(batch_norm_backward, (g, (x, scale, mean, variance, None, None, hparameters)), x)
     cdef bint in_training = training, is_single = single(x)
-    out = empty(x, 4, cnp.PyArray_DIMS(x))
-    dgamma = empty(x, 4, cnp.PyArray_DIMS(scale))
-    dbeta = empty(x, 4, cnp.PyArray_DIMS(scale))
-    cdef Py_ssize_t channels = x.shape[3], rows = x.shape[0] * x.shape[1] * x.shape[2]
+    cdef cnp.npy_intp[4] shape
+    cdef cnp.npy_intp[4] of_channels
+    take_shape(x, 4, shape)
+    of_channels[0], of_channels[1], of_channels[2], of_channels[3] = 1, 1, 1, shape[3]
+    out = empty(x, 4, shape)
+    dgamma = empty(x, 4, of_channels)
+    dbeta = empty(x, 4, of_channels)
+    cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
     cdef int threads = team_size(<double>rows * channels * WORK), failed
     cdef double c_epsilon = epsilon
+    cdef object _held = held(x, g, scale), _held_statistics = held(mean, variance)
+    cdef void* x_data = elements(x, is_single, rows * channels)
+    cdef void* g_data = elements(g, is_single, rows * channels)
+    cdef void* scale_data = elements(scale, is_single, channels)
+    cdef void* mean_data = elements(mean, False, channels)
+    cdef void* variance_data = elements(variance, False, channels)
+    elements(out, is_single, rows * channels)
     cdef double* work = working_memory(channels)
-    cdef void* x_data = cnp.PyArray_DATA(x)
-    cdef void* g_data = cnp.PyArray_DATA(g)
-    cdef void* scale_data = cnp.PyArray_DATA(scale)
-    cdef void* mean_data = cnp.PyArray_DATA(mean)
-    cdef void* variance_data = cnp.PyArray_DATA(variance)
     cdef void* dgamma_data = cnp.PyArray_DATA(dgamma)
     cdef void* dbeta_data = cnp.PyArray_DATA(dbeta)
     cdef void* out_data = cnp.PyArray_DATA(out)

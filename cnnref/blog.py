@@ -19,7 +19,7 @@ Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scrat
 
 import numpy as np
 
-from cnnref import _check_conv, _check_elements, _check_loss
+from cnnref import _check, _check_conv, _check_elements, _check_loss
 from cnnref._dispatch import load
 from cnnref._half import in_single
 from cnnref.affine_activation import compose
@@ -82,9 +82,10 @@ def conv_single_step(a_slice_prev, W, b):
 
 def affine_backward(dZ, cache):
     """`cnnref.affine_backward` with dW and db divided by the number of rows, and dA_prev not."""
-    dA_prev, dW, db = _affine.affine_backward(dZ, cache)
-    if dW.itemsize == 2:
-        return in_single(affine_backward, (dZ, cache), dW)
+    dZ, *fields = _check.check_affine_backward(dZ, cache)
+    if dZ.itemsize == 2:
+        return in_single(affine_backward, (dZ, tuple(fields)), dZ)
+    dA_prev, dW, db = _affine.affine_backward(dZ, tuple(fields))
     rows = dW.dtype.type(dA_prev.shape[0])
     with np.errstate(all="ignore"):  # no rows: 0 / 0 is NaN, as in R
         return dA_prev, dW / rows, db / rows
@@ -113,7 +114,7 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     `Y` may therefore hold any integers; there may be no more distinct ones than columns. Ignored labels have
     no rank, and `ignore_index` must be none.
     """
-    AL, ranks = _check_loss.check_ranks(AL, Y, ignore_index)
+    AL, ranks, ignore_index = _check_loss.check_ranks(AL, Y, ignore_index)
     return _loss.cross_entropy_cost(AL, ranks, batch_size, label_smoothing, ignore_index)
 
 

@@ -35,7 +35,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ValueError
         If `mode` is neither.
     """
-    if mode not in ("stdout", "dicts"):
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {mode!r}")
     date = openmp()
     config = {

@@ -17,30 +17,44 @@ Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``co
 
 cimport numpy as cnp
 
-from cnnref._arrays cimport empty
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
-from cnnref._convolution cimport Shape, backward_filters, backward_input, forward, single_step
-from cnnref._fields cimport named
+from cnnref._convolution cimport (
+    Shape, backward_filters, backward_input, filter_size, forward, input_size, output_size, single_step, work,
+)
+from cnnref._fields cimport named, own
 from cnnref._half cimport half, in_single, narrowed, widened
 from cnnref._hyper cimport Window, outputs
-from cnnref.threads cimport fail
+from cnnref.threads cimport brief, fail
 
 from cnnref.caches import ConvCache
 
 cnp.import_array()
 
 
-cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, const Window* window, Py_ssize_t groups):
+cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, const Window* window, Py_ssize_t groups) except *:
     cdef Shape s
-    s.m = A_prev.shape[0]
+    cdef cnp.npy_intp[4] images
+    cdef cnp.npy_intp[4] filters
+    take_shape(A_prev, 4, images)
+    take_shape(W, 4, filters)
+    s.m = images[0]
     s.h = window.h
     s.w = window.w
-    s.n_C_prev = A_prev.shape[3]
-    s.n_C = W.shape[3]
+    s.n_C_prev = images[3]
+    s.n_C = filters[3]
     s.groups = groups
     s.n_H = outputs(&window.h)
     s.n_W = outputs(&window.w)
     return s
+
+
+cdef int forward_of(
+    const Shape* s, bint is_single, const void* A_prev, const void* W, const void* b, void* Z
+) noexcept nogil:
+    if is_single:
+        return forward(s, <const float*>A_prev, <const float*>W, <const float*>b, <float*>Z)
+    return forward(s, <const double*>A_prev, <const double*>W, <const double*>b, <double*>Z)
 
 
 cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.ndarray b):
@@ -52,21 +66,63 @@ cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.n
         return narrowed(scores(s, widened(A_prev), widened(W), widened(b)), A_prev)
     shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
     Z = empty(A_prev, 4, shape)
-    if cnp.PyArray_TYPE(A_prev) == cnp.NPY_FLOAT:
-        with nogil:
-            status = forward(
-                s, <float*>cnp.PyArray_DATA(A_prev), <float*>cnp.PyArray_DATA(W), <float*>cnp.PyArray_DATA(b),
-                <float*>cnp.PyArray_DATA(Z),
-            )
+    cdef bint is_single = single(Z), at_once = brief(work(s))
+    cdef object _held = None if at_once else held(A_prev, W, b)
+    cdef void* a_data = elements(A_prev, is_single, input_size(s))
+    cdef void* w_data = elements(W, is_single, filter_size(s))
+    cdef void* b_data = elements(b, is_single, s.n_C)
+    cdef void* Z_data = elements(Z, is_single, output_size(s))
+    if at_once:
+        status = forward_of(s, is_single, a_data, w_data, b_data, Z_data)
     else:
         with nogil:
-            status = forward(
-                s, <double*>cnp.PyArray_DATA(A_prev), <double*>cnp.PyArray_DATA(W), <double*>cnp.PyArray_DATA(b),
-                <double*>cnp.PyArray_DATA(Z),
-            )
+            status = forward_of(s, is_single, a_data, w_data, b_data, Z_data)
     if status < 0:
         fail("conv_forward: no memory for the packed filters and the padded rows")
     return Z
+
+
+cdef int gradients_of(
+    const Shape* s, bint is_single, const void* dZ, const void* A_prev, const void* W, void* dA_prev, void* dW, void* db
+) noexcept nogil:
+    if is_single:
+        if backward_input(s, <const float*>dZ, <const float*>W, <const float*>NULL, <float*>dA_prev) < 0:
+            return -1
+        return backward_filters(s, <const float*>dZ, <const float*>A_prev, <float*>dW, <float*>db)
+    if backward_input(s, <const double*>dZ, <const double*>W, <const double*>NULL, <double*>dA_prev) < 0:
+        return -1
+    return backward_filters(s, <const double*>dZ, <const double*>A_prev, <double*>dW, <double*>db)
+
+
+cdef tuple gradients(const Shape* s, cnp.ndarray dZ, cnp.ndarray A_prev, cnp.ndarray W):
+    """(dA_prev, dW, db) of checked arguments."""
+    cdef cnp.ndarray dA_prev, dW, db
+    cdef cnp.npy_intp shape[4]
+    cdef int status
+    if half(A_prev):
+        return narrowed(gradients(s, widened(dZ), widened(A_prev), widened(W)), A_prev)
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
+    dA_prev = empty(A_prev, 4, shape)
+    take_shape(W, 4, shape)
+    dW = empty(A_prev, 4, shape)
+    shape[0], shape[1], shape[2] = 1, 1, 1
+    db = empty(A_prev, 4, shape)
+    cdef bint is_single = single(dA_prev), at_once = brief(2 * work(s))
+    cdef object _held = None if at_once else held(dZ, A_prev, W)
+    cdef void* g_data = elements(dZ, is_single, output_size(s))
+    cdef void* a_data = elements(A_prev, is_single, input_size(s))
+    cdef void* w_data = elements(W, is_single, filter_size(s))
+    cdef void* dA_prev_data = elements(dA_prev, is_single, input_size(s))
+    cdef void* dW_data = elements(dW, is_single, filter_size(s))
+    cdef void* db_data = elements(db, is_single, s.n_C)
+    if at_once:
+        status = gradients_of(s, is_single, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
+    else:
+        with nogil:
+            status = gradients_of(s, is_single, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
+    if status < 0:
+        fail("conv_backward: no memory for the packed filters and the padded rows")
+    return dA_prev, dW, db
 
 
 def conv_single_step(a_slice_prev, W, b):
@@ -103,13 +159,13 @@ def conv_single_step(a_slice_prev, W, b):
     a, w, bias = check_conv_single_step(a_slice_prev, W, b)
     if half(a):
         return in_single(conv_single_step, (a, w, bias), a)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        return single_step(
-            <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), <float>bias, cnp.PyArray_SIZE(a)
-        )
-    return single_step(
-        <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w), bias, cnp.PyArray_SIZE(a)
-    )
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
+    cdef bint is_single = single(a)
+    cdef void* a_data = elements(a, is_single, n)
+    cdef void* w_data = elements(w, is_single, n)
+    if is_single:
+        return single_step(<const float*>a_data, <const float*>w_data, <float>bias, n)
+    return single_step(<const double*>a_data, <const double*>w_data, bias, n)
 
 
 def conv_forward(A_prev, W, b, hparameters):
@@ -164,9 +220,10 @@ def conv_forward(A_prev, W, b, hparameters):
     cdef Window window
     cdef Py_ssize_t groups
     cdef Shape s
-    a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
+    cdef dict asked = own("conv_forward", hparameters)
+    a, w, bias = check_conv_forward(A_prev, W, b, asked, &window, &groups)
     s = shape_of(a, w, &window, groups)
-    return scores(&s, a, w, bias), named(ConvCache, (a, w, bias, dict(hparameters)))
+    return scores(&s, a, w, bias), named(ConvCache, (a, w, bias, asked))
 
 
 def post_conv_forward(A_prev, W, b, hparameters):
@@ -175,11 +232,12 @@ def post_conv_forward(A_prev, W, b, hparameters):
     cdef Window window
     cdef Py_ssize_t groups
     cdef Shape s
-    a, w, bias = check_conv_forward(A_prev, W, b, hparameters, &window, &groups)
+    cdef dict asked = own("conv_forward", hparameters)
+    a, w, bias = check_conv_forward(A_prev, W, b, asked, &window, &groups)
     s = shape_of(a, w, &window, groups)
     wide = widened(bias)
-    terms = wide.dtype.type(w.shape[0] * w.shape[1] * w.shape[2])
-    return scores(&s, a, w, wide * terms), named(ConvCache, (a, w, bias, dict(hparameters)))
+    terms = wide.dtype.type(s.h.f * s.w.f * (s.n_C_prev // groups))
+    return scores(&s, a, w, wide * terms), named(ConvCache, (a, w, bias, asked))
 
 
 def conv_backward(dZ, cache):
@@ -213,42 +271,10 @@ def conv_backward(dZ, cache):
     ----------
     "R for Deep Learning (IV)", ``conv_backward``; the true gradient, as PyTorch autograd gives it.
     """
-    cdef cnp.ndarray g, a, w, dA_prev, dW, db
-    cdef cnp.npy_intp shape[4]
+    cdef cnp.ndarray g, a, w
     cdef Window window
     cdef Py_ssize_t groups
     cdef Shape s
-    cdef int status
     g, a, w = check_conv_backward(dZ, cache, &window, &groups)
-    if half(a):
-        return in_single(conv_backward, (g, cache), a)
     s = shape_of(a, w, &window, groups)
-    shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
-    dA_prev = empty(a, 4, shape)
-    shape[0], shape[1], shape[2], shape[3] = s.h.f, s.w.f, w.shape[2], s.n_C
-    dW = empty(a, 4, shape)
-    shape[0], shape[1], shape[2] = 1, 1, 1
-    db = empty(a, 4, shape)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        with nogil:
-            status = backward_input(
-                &s, <float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(w), <float*>NULL, <float*>cnp.PyArray_DATA(dA_prev)
-            )
-            if status == 0:
-                status = backward_filters(
-                    &s, <float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(a),
-                    <float*>cnp.PyArray_DATA(dW), <float*>cnp.PyArray_DATA(db),
-                )
-    else:
-        with nogil:
-            status = backward_input(
-                &s, <double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(w), <double*>NULL, <double*>cnp.PyArray_DATA(dA_prev)
-            )
-            if status == 0:
-                status = backward_filters(
-                    &s, <double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(a),
-                    <double*>cnp.PyArray_DATA(dW), <double*>cnp.PyArray_DATA(db),
-                )
-    if status < 0:
-        fail("conv_backward: no memory for the packed filters and the padded rows")
-    return dA_prev, dW, db
+    return gradients(&s, g, a, w)

@@ -13,11 +13,13 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._arrays cimport empty
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._check_transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
-from cnnref._convolution cimport Shape, backward_filters, backward_input, forward
-from cnnref._fields cimport named
-from cnnref._half cimport half, in_single, narrowed, widened
+from cnnref._convolution cimport (
+    Shape, backward_filters, backward_input, filter_size, forward, input_size, output_size,
+)
+from cnnref._fields cimport named, own
+from cnnref._half cimport half, narrowed, widened
 from cnnref._hyper cimport Window
 from cnnref._memory cimport allocate
 from cnnref._types cimport real
@@ -28,17 +30,21 @@ from cnnref.caches import ConvTransposeCache
 cnp.import_array()
 
 
-cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, const Window* window, Py_ssize_t groups):
+cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, const Window* window, Py_ssize_t groups) except *:
     """The forward convolution, whose input is this one's output."""
     cdef Shape s
-    s.m = A_prev.shape[0]
+    cdef cnp.npy_intp[4] images
+    cdef cnp.npy_intp[4] filters
+    take_shape(A_prev, 4, images)
+    take_shape(W, 4, filters)
+    s.m = images[0]
     s.h = window.h
     s.w = window.w
-    s.n_C_prev = W.shape[2] * groups
-    s.n_C = A_prev.shape[3]
+    s.n_C_prev = filters[2] * groups
+    s.n_C = images[3]
     s.groups = groups
-    s.n_H = A_prev.shape[1]
-    s.n_W = A_prev.shape[2]
+    s.n_H = images[1]
+    s.n_W = images[2]
     return s
 
 
@@ -67,6 +73,73 @@ cdef int gradients(
     if forward(s, dZ, W, <real*>NULL, dA_prev) < 0 or backward_filters(s, A_prev, dZ, dW, spare) < 0:
         return -1
     return add_pixels(s, dZ, db)
+
+
+cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.ndarray b):
+    """`Z` of checked arguments."""
+    cdef cnp.ndarray Z
+    cdef cnp.npy_intp shape[4]
+    cdef int status
+    if half(A_prev):
+        return narrowed(scores(s, widened(A_prev), widened(W), widened(b)), A_prev)
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
+    Z = empty(A_prev, 4, shape)
+    cdef bint is_single = single(Z)
+    cdef object _held = held(A_prev, W, b)
+    cdef void* a_data = elements(A_prev, is_single, output_size(s))
+    cdef void* w_data = elements(W, is_single, filter_size(s))
+    cdef void* b_data = elements(b, is_single, s.n_C_prev)
+    cdef void* Z_data = elements(Z, is_single, input_size(s))
+    with nogil:
+        if is_single:
+            status = backward_input(s, <const float*>a_data, <const float*>w_data, <const float*>b_data, <float*>Z_data)
+        else:
+            status = backward_input(
+                s, <const double*>a_data, <const double*>w_data, <const double*>b_data, <double*>Z_data
+            )
+    if status < 0:
+        fail("conv_transpose_forward: no memory for the packed filters")
+    return Z
+
+
+cdef tuple all_gradients(const Shape* s, cnp.ndarray dZ, cnp.ndarray A_prev, cnp.ndarray W):
+    """(dA_prev, dW, db) of checked arguments."""
+    cdef cnp.ndarray dA_prev, dW, db, spare
+    cdef cnp.npy_intp shape[4]
+    cdef int status
+    if half(A_prev):
+        return narrowed(all_gradients(s, widened(dZ), widened(A_prev), widened(W)), A_prev)
+    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
+    dA_prev = empty(A_prev, 4, shape)
+    take_shape(W, 4, shape)
+    dW = empty(A_prev, 4, shape)
+    shape[0], shape[1], shape[2], shape[3] = 1, 1, 1, s.n_C
+    spare = empty(A_prev, 4, shape)
+    shape[3] = s.n_C_prev
+    db = empty(A_prev, 4, shape)
+    cdef bint is_single = single(dA_prev)
+    cdef object _held = held(dZ, A_prev, W)
+    cdef void* g_data = elements(dZ, is_single, input_size(s))
+    cdef void* a_data = elements(A_prev, is_single, output_size(s))
+    cdef void* w_data = elements(W, is_single, filter_size(s))
+    cdef void* dA_prev_data = elements(dA_prev, is_single, output_size(s))
+    cdef void* dW_data = elements(dW, is_single, filter_size(s))
+    cdef void* spare_data = elements(spare, is_single, s.n_C)
+    cdef void* db_data = elements(db, is_single, s.n_C_prev)
+    with nogil:
+        if is_single:
+            status = gradients(
+                s, <const float*>g_data, <const float*>a_data, <const float*>w_data, <float*>dA_prev_data,
+                <float*>dW_data, <float*>spare_data, <float*>db_data,
+            )
+        else:
+            status = gradients(
+                s, <const double*>g_data, <const double*>a_data, <const double*>w_data, <double*>dA_prev_data,
+                <double*>dW_data, <double*>spare_data, <double*>db_data,
+            )
+    if status < 0:
+        fail("conv_transpose_backward: no memory for the packed filters and the padded rows")
+    return dA_prev, dW, db
 
 
 def conv_transpose_forward(A_prev, W, b, hparameters):
@@ -117,34 +190,14 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
     ----------
     V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", chapter 4. The post has no such layer.
     """
-    cdef cnp.ndarray a, w, bias, Z
-    cdef cnp.npy_intp shape[4]
+    cdef cnp.ndarray a, w, bias
     cdef Window window
     cdef Py_ssize_t groups
     cdef Shape s
-    cdef int status
-    a, w, bias = check_conv_transpose_forward(A_prev, W, b, hparameters, &window, &groups)
-    if half(a):
-        Z, _ = conv_transpose_forward(widened(a), widened(w), widened(bias), hparameters)
-        return narrowed(Z, a), ConvTransposeCache(a, w, bias, dict(hparameters))
+    cdef dict asked = own("conv_transpose_forward", hparameters)
+    a, w, bias = check_conv_transpose_forward(A_prev, W, b, asked, &window, &groups)
     s = shape_of(a, w, &window, groups)
-    shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
-    Z = empty(a, 4, shape)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        with nogil:
-            status = backward_input(
-                &s, <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w), <float*>cnp.PyArray_DATA(bias),
-                <float*>cnp.PyArray_DATA(Z),
-            )
-    else:
-        with nogil:
-            status = backward_input(
-                &s, <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w), <double*>cnp.PyArray_DATA(bias),
-                <double*>cnp.PyArray_DATA(Z),
-            )
-    if status < 0:
-        fail("conv_transpose_forward: no memory for the packed filters")
-    return Z, named(ConvTransposeCache, (a, w, bias, dict(hparameters)))
+    return scores(&s, a, w, bias), named(ConvTransposeCache, (a, w, bias, asked))
 
 
 def conv_transpose_backward(dZ, cache):
@@ -174,38 +227,10 @@ def conv_transpose_backward(dZ, cache):
     MemoryError
         If a result cannot be allocated.
     """
-    cdef cnp.ndarray g, a, w, dA_prev, dW, db, spare
-    cdef cnp.npy_intp shape[4]
+    cdef cnp.ndarray g, a, w
     cdef Window window
     cdef Py_ssize_t groups
     cdef Shape s
-    cdef int status
     g, a, w = check_conv_transpose_backward(dZ, cache, &window, &groups)
-    if half(a):
-        return in_single(conv_transpose_backward, (g, cache), a)
     s = shape_of(a, w, &window, groups)
-    shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
-    dA_prev = empty(a, 4, shape)
-    shape[0], shape[1], shape[2], shape[3] = s.h.f, s.w.f, w.shape[2], s.n_C
-    dW = empty(a, 4, shape)
-    shape[0], shape[1], shape[2] = 1, 1, 1
-    spare = empty(a, 4, shape)
-    shape[3] = s.n_C_prev
-    db = empty(a, 4, shape)
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT:
-        with nogil:
-            status = gradients(
-                &s, <float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(a), <float*>cnp.PyArray_DATA(w),
-                <float*>cnp.PyArray_DATA(dA_prev), <float*>cnp.PyArray_DATA(dW), <float*>cnp.PyArray_DATA(spare),
-                <float*>cnp.PyArray_DATA(db),
-            )
-    else:
-        with nogil:
-            status = gradients(
-                &s, <double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(a), <double*>cnp.PyArray_DATA(w),
-                <double*>cnp.PyArray_DATA(dA_prev), <double*>cnp.PyArray_DATA(dW), <double*>cnp.PyArray_DATA(spare),
-                <double*>cnp.PyArray_DATA(db),
-            )
-    if status < 0:
-        fail("conv_transpose_backward: no memory for the packed filters and the padded rows")
-    return dA_prev, dW, db
+    return all_gradients(&s, g, a, w)

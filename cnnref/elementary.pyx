@@ -4,7 +4,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from cnnref cimport _elementary, _exp_lanes, _stream
-from cnnref._arrays cimport array, common, empty, kind_of, plain, single
+from cnnref._arrays cimport array, common, elements, empty, held, kind_of, plain, single
 from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport real
 
@@ -47,10 +47,11 @@ cdef ndarray run(Function function, str name, object x):
     if half(values):
         return narrowed(run(function, name, widened(values)), values)
     cdef ndarray out = empty(values, cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values))
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(values)
-    cdef void* data = cnp.PyArray_DATA(values)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(values)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
+    cdef bint is_single = single(out)
+    cdef object _held = held(values)
+    cdef void* data = elements(values, is_single, n)
+    cdef void* out_data = elements(out, is_single, n)
     with nogil:
         if is_single:
             apply(function, <const float*>data, <float*>out_data, n)

@@ -18,7 +18,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._check_norm cimport check_global_average_pool_backward, check_global_average_pool_forward
 from cnnref._half cimport half, narrowed, widened
 from cnnref._memory cimport allocate
@@ -105,21 +105,28 @@ cdef int images_of(
 
 
 cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
+    """The means of the images `x`, or their gradient for images of so many rows and columns."""
     if half(x):
         return narrowed(run(widened(x), height, width, forward), x)
     cdef cnp.npy_intp[4] shape
-    cdef Py_ssize_t samples = x.shape[0]
-    cdef Py_ssize_t channels = x.shape[3]
+    take_shape(x, 4, shape)
+    if forward:
+        height, width = shape[1], shape[2]
+    cdef Py_ssize_t samples = shape[0]
+    cdef Py_ssize_t channels = shape[3]
     cdef Py_ssize_t pixels = height * width
     cdef int threads = team_size(<double>samples * pixels * channels)
     cdef int failed
     cdef ndarray out
-    cdef void* x_data = cnp.PyArray_DATA(x)
+    cdef void* x_data
     cdef void* out_data
-    cdef bint is_single = single(x)
-    shape[0], shape[1], shape[2], shape[3] = samples, 1 if forward else height, 1 if forward else width, channels
+    cdef bint is_single
+    shape[1], shape[2] = 1 if forward else height, 1 if forward else width
     out = empty(x, 4, shape)
-    out_data = cnp.PyArray_DATA(out)
+    is_single = single(out)
+    cdef object _held = None if brief(<double>samples * pixels * channels) else held(x)
+    x_data = elements(x, is_single, samples * channels * (pixels if forward else 1))
+    out_data = elements(out, is_single, samples * channels * (1 if forward else pixels))
     if brief(<double>samples * pixels * channels):
         failed = images_of(x_data, out_data, is_single, samples, pixels, channels, forward, threads)
     else:
@@ -157,7 +164,7 @@ def global_average_pool_forward(A_prev):
     M. Lin, Q. Chen and S. Yan, "Network In Network", 2013.
     """
     cdef ndarray x = check_global_average_pool_forward(A_prev)
-    return run(x, x.shape[1], x.shape[2], True), x
+    return run(x, 0, 0, True), x
 
 
 def global_average_pool_backward(dA, cache):

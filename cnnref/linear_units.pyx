@@ -17,7 +17,7 @@ SiLU); Elfwing, Uchibe & Doya 2017 (SiLU).
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport real_number
+from cnnref._arrays cimport real_number, word
 from cnnref._check_elements cimport check_activation, check_activation_backward
 from cnnref._linear_units cimport (
     GELU, GELU_GRADIENT, GELU_TANH, GELU_TANH_GRADIENT, LEAKY, LEAKY_GRADIENT, SILU, SILU_GRADIENT, Function, apply,
@@ -45,9 +45,10 @@ cdef ndarray backward(Function function, str name, object dA, object cache, doub
 cdef bint by_tanh(str function, object approximate) except -1:
     if not isinstance(approximate, str):
         raise TypeError(f"{function}: approximate must be 'none' or 'tanh', got {type(approximate).__name__}")
-    if approximate != "none" and approximate != "tanh":
-        raise ValueError(f"{function}: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return approximate == "tanh"
+    cdef str form = word(approximate)
+    if form != "none" and form != "tanh":
+        raise ValueError(f"{function}: approximate must be 'none' or 'tanh', got {form!r}")
+    return form == "tanh"
 
 
 def leaky_relu(Z, negative_slope=0.01):

@@ -18,7 +18,7 @@ from libc.math cimport fabs
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._elementary cimport log
 from cnnref._half cimport half, narrowed, widened
@@ -135,14 +135,16 @@ cdef int rows_of(
 cdef ndarray run(ndarray x, ndarray dl):
     if half(x):
         return narrowed(run(widened(x), widened(dl)), x)
-    cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
-    cdef Py_ssize_t rows = x.shape[0]
-    cdef Py_ssize_t n = x.shape[1]
+    cdef cnp.npy_intp[2] shape
+    take_shape(x, 2, shape)
+    cdef ndarray out = empty(x, 2, shape)
+    cdef Py_ssize_t rows = shape[0], n = shape[1]
     cdef int status
-    cdef void* x_data = cnp.PyArray_DATA(x)
-    cdef void* dl_data = NULL if dl is None else cnp.PyArray_DATA(dl)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(x)
+    cdef bint is_single = single(out)
+    cdef object _held = None if brief(rows * n * EXP_WORK) else held(x, dl)
+    cdef void* x_data = elements(x, is_single, rows * n)
+    cdef void* dl_data = NULL if dl is None else elements(dl, is_single, rows * n)
+    cdef void* out_data = elements(out, is_single, rows * n)
     if brief(rows * n * EXP_WORK):
         status = rows_of(x_data, dl_data, out_data, is_single, rows, n)
     else:

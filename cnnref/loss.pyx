@@ -22,11 +22,11 @@ Architecture", section 7, for the smoothing; ``torch.nn.CrossEntropyLoss``. The 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single, zeros
+from cnnref._arrays cimport elements, empty, held, single, zeros
 from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
 from cnnref._cross_entropy cimport Labels, gradient, mean_loss
 from cnnref._fields cimport named
-from cnnref._half cimport half, in_single, widened
+from cnnref._half cimport half, narrowed, widened
 from cnnref.threads cimport fail
 
 from cnnref._probability import warn_of_no_probabilities
@@ -36,7 +36,7 @@ cnp.import_array()
 
 
 cdef Labels labels_of(ndarray index, double smoothing, bint ignoring, Py_ssize_t ignored):
-    """From Y, or from the pairs of Y_index."""
+    """From an array of labels of the call's own, or of (row, label)."""
     cdef Labels y
     y.step = cnp.PyArray_NDIM(index)
     y.columns = <const cnp.npy_intp*>cnp.PyArray_DATA(index) + y.step - 1
@@ -89,43 +89,59 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     ----------
     "R for Deep Learning (IV)", ``cross_entropy_cost``.
     """
-    cdef ndarray al, y, index
-    cdef cnp.npy_intp[2] shape
-    cdef Py_ssize_t row, n
-    cdef cnp.npy_intp* pairs
-    cdef cnp.npy_intp* columns
+    cdef ndarray al, index
+    cdef Py_ssize_t m, n
     cdef void* al_data
     cdef bint is_single
     cdef int status
     cdef bint outside = False
     cdef double loss = 0
     cdef Labels labels
-    al, y, smoothing, ignoring, ignored = check_cross_entropy_cost(
+    al, n, index, smoothing, ignoring, ignored = check_cross_entropy_cost(
         AL, Y, batch_size, label_smoothing, ignore_index
     )
-    labels = labels_of(y.reshape(-1) if cnp.PyArray_NDIM(y) > 1 else y, smoothing, ignoring, ignored)
-    shape[0], shape[1], n = al.shape[0], 2, al.shape[1]
-    index = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INTP, 0)
-    pairs = <cnp.npy_intp*>cnp.PyArray_DATA(index)
-    columns = <cnp.npy_intp*>cnp.PyArray_DATA(y)
+    labels = labels_of(index, smoothing, ignoring, ignored)
+    m = index.shape[0]
     given = al
     if half(al):
         al = widened(al)
-    al_data = cnp.PyArray_DATA(al)
+    _held = held(al)
     is_single = single(al)
+    al_data = elements(al, is_single, m * n)
     with nogil:
-        for row in range(shape[0]):
-            pairs[2 * row] = row
-            pairs[2 * row + 1] = columns[row]
         if is_single:
-            status = mean_loss(<const float*>al_data, &labels, shape[0], n, &loss, &outside)
+            status = mean_loss(<const float*>al_data, &labels, m, n, &loss, &outside)
         else:
-            status = mean_loss(<const double*>al_data, &labels, shape[0], n, &loss, &outside)
+            status = mean_loss(<const double*>al_data, &labels, m, n, &loss, &outside)
     if status < 0:
         fail("cross_entropy_cost: stopped")
     if outside:
         warn_of_no_probabilities(given, index, ignored if ignoring else None)
     return loss, named(CrossEntropyCache, (given, index))
+
+
+cdef ndarray gradient_of(
+    str function, ndarray al, Py_ssize_t m, Py_ssize_t n, const Labels* labels, bint of_logits
+):
+    """The gradient by the logits, or by the probabilities, of checked arguments."""
+    cdef cnp.npy_intp[2] shape
+    cdef int status
+    if half(al):
+        return narrowed(gradient_of(function, widened(al), m, n, labels, of_logits), al)
+    shape[0], shape[1] = m, n
+    cdef ndarray out = empty(al, 2, shape) if of_logits else zeros(al, 2, shape)
+    cdef bint is_single = single(out)
+    cdef object _held = held(al)
+    cdef void* al_data = elements(al, is_single, m * n)
+    cdef void* out_data = elements(out, is_single, m * n)
+    with nogil:
+        if is_single:
+            status = gradient(<const float*>al_data, labels, <float*>out_data, m, n, of_logits)
+        else:
+            status = gradient(<const double*>al_data, labels, <double*>out_data, m, n, of_logits)
+    if status < 0:
+        fail(f"{function}: stopped")
+    return out
 
 
 def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
@@ -152,28 +168,11 @@ def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
         If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
         (or the ignored label), or `label_smoothing` is out of range.
     """
-    cdef ndarray al, index, out
-    al, index, smoothing, ignoring, ignored = check_cross_entropy_cache(
+    al, n, labels, smoothing, ignoring, ignored = check_cross_entropy_cache(
         "cross_entropy_backward", cache, label_smoothing, ignore_index
     )
-    if half(al):
-        return in_single(cross_entropy_backward, (cache, label_smoothing, ignore_index), al)
-    out = zeros(al, 2, cnp.PyArray_DIMS(al))
-    cdef Py_ssize_t m = al.shape[0]
-    cdef Py_ssize_t n = al.shape[1]
-    cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
-    cdef int status
-    cdef void* al_data = cnp.PyArray_DATA(al)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(al)
-    with nogil:
-        if is_single:
-            status = gradient(<const float*>al_data, &labels, <float*>out_data, m, n, False)
-        else:
-            status = gradient(<const double*>al_data, &labels, <double*>out_data, m, n, False)
-    if status < 0:
-        fail("cross_entropy_backward: stopped")
-    return out
+    cdef Labels y = labels_of(labels, smoothing, ignoring, ignored)
+    return gradient_of("cross_entropy_backward", al, (<ndarray>labels).shape[0], n, &y, False)
 
 
 def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
@@ -200,25 +199,8 @@ def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None
         If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
         (or the ignored label), or `label_smoothing` is out of range.
     """
-    cdef ndarray al, index, out
-    al, index, smoothing, ignoring, ignored = check_cross_entropy_cache(
+    al, n, labels, smoothing, ignoring, ignored = check_cross_entropy_cache(
         "softmax_cross_entropy_backward", cache, label_smoothing, ignore_index
     )
-    if half(al):
-        return in_single(softmax_cross_entropy_backward, (cache, label_smoothing, ignore_index), al)
-    out = empty(al, 2, cnp.PyArray_DIMS(al))
-    cdef Py_ssize_t m = al.shape[0]
-    cdef Py_ssize_t n = al.shape[1]
-    cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
-    cdef int status
-    cdef void* al_data = cnp.PyArray_DATA(al)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(al)
-    with nogil:
-        if is_single:
-            status = gradient(<const float*>al_data, &labels, <float*>out_data, m, n, True)
-        else:
-            status = gradient(<const double*>al_data, &labels, <double*>out_data, m, n, True)
-    if status < 0:
-        fail("softmax_cross_entropy_backward: stopped")
-    return out
+    cdef Labels y = labels_of(labels, smoothing, ignoring, ignored)
+    return gradient_of("softmax_cross_entropy_backward", al, (<ndarray>labels).shape[0], n, &y, True)

@@ -7,7 +7,7 @@ cimport numpy as cnp
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single
 from cnnref._check_elements cimport check_create_mask_from_window, check_distribute_value
 from cnnref._half cimport half, narrowed, widened
 from cnnref._types cimport real
@@ -85,10 +85,11 @@ cdef ndarray run(object x, bint ties):
     if half(window):
         return narrowed(run(widened(window), ties), window)
     cdef ndarray mask = empty(window, cnp.PyArray_NDIM(window), cnp.PyArray_DIMS(window))
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(window)
-    cdef void* data = cnp.PyArray_DATA(window)
-    cdef void* out = cnp.PyArray_DATA(mask)
-    cdef bint is_single = single(window)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(mask)
+    cdef bint is_single = single(mask)
+    cdef object _held = None if brief(n) else held(window)
+    cdef void* data = elements(window, is_single, n)
+    cdef void* out = elements(mask, is_single, n)
     if brief(n):
         mark(data, out, is_single, n, ties)
     else:

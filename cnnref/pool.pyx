@@ -19,10 +19,10 @@ Source: "R for Deep Learning (IV)", ``pool_forward``, ``pool_backward``.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, memory, single, take_shape
 from cnnref._check cimport check_pool_backward, check_pool_forward
-from cnnref._fields cimport named
-from cnnref._half cimport half, in_single, narrowed, widened
+from cnnref._fields cimport named, own
+from cnnref._half cimport half, narrowed, widened
 from cnnref._pool_threads cimport pool_taps, unpool_taps
 from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport Pooling
@@ -43,9 +43,11 @@ cdef int tap_type(Py_ssize_t f) noexcept:
     return cnp.NPY_UINT16 if f <= 256 else cnp.NPY_UINT64
 
 
-cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride):
+cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) except *:
     cdef Pooling p
-    p.m, p.height, p.width, p.channels = A_prev.shape[0], A_prev.shape[1], A_prev.shape[2], A_prev.shape[3]
+    cdef cnp.npy_intp[4] images
+    take_shape(A_prev, 4, images)
+    p.m, p.height, p.width, p.channels = images[0], images[1], images[2], images[3]
     p.f, p.stride = f, stride
     p.n_H, p.n_W = (p.height - f) // stride + 1, (p.width - f) // stride + 1
     return p
@@ -61,10 +63,11 @@ cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
     cdef ndarray A = empty(A_prev, 4, shape)
     cdef int taps = tap_type(p.f)
     cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
-    cdef void* x = cnp.PyArray_DATA(A_prev)
-    cdef void* out = cnp.PyArray_DATA(A)
+    cdef bint is_single = single(A)
+    cdef object _held = held(A_prev)
+    cdef void* x = elements(A_prev, is_single, p.m * p.height * p.width * p.channels)
+    cdef void* out = elements(A, is_single, p.m * p.n_H * p.n_W * p.channels)
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
-    cdef bint is_single = single(A_prev)
     cdef int failures
     with nogil:
         if is_single:
@@ -81,6 +84,8 @@ cdef bint usable(object argmax, ndarray dA, const Pooling* p):
     if type(argmax) is not tuple or len(<tuple>argmax) != 3:
         return False
     cdef object positions = (<tuple>argmax)[0]
+    if type((<tuple>argmax)[1]) is not int or type((<tuple>argmax)[2]) is not int:
+        return False
     return (
         (<tuple>argmax)[1] == p.f
         and (<tuple>argmax)[2] == p.stride
@@ -93,16 +98,19 @@ cdef bint usable(object argmax, ndarray dA, const Pooling* p):
 
 cdef object positions_of(object kept, ndarray dA, ndarray A_prev, object window):
     """What `pool_forward` left for this window, or the same from `A_prev`."""
-    if type(kept) is tuple and len(<tuple>kept) == 2 and (<tuple>kept)[1] == window:
+    # Two dictionaries: an `==` of the caller's own would be given this one, which says where the kernel reads.
+    if type(kept) is tuple and len(<tuple>kept) == 2 and type((<tuple>kept)[1]) is dict and (<tuple>kept)[1] == window:
         if window_pool.usable((<tuple>kept)[0], dA, window):
             return (<tuple>kept)[0]
     return window_pool.pooled(A_prev, window, True)[1]
 
 
-cdef PoolWindow dense_window(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride):
+cdef PoolWindow dense_window(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) except *:
     """A square window without padding as `window_pool` takes it."""
     cdef PoolWindow p
-    p.h.n, p.w.n = A_prev.shape[1], A_prev.shape[2]
+    cdef cnp.npy_intp[4] images
+    take_shape(A_prev, 4, images)
+    p.h.n, p.w.n = images[1], images[2]
     p.h.f = p.w.f = f
     p.h.stride = p.w.stride = stride
     p.h.dilation = p.w.dilation = 1
@@ -157,7 +165,8 @@ def pool_forward(A_prev, hparameters, mode="max"):
     cdef ndarray a
     cdef Py_ssize_t f, stride
     cdef bint is_max
-    a, f, stride, _, _, is_max, window = check_pool_forward(A_prev, hparameters, mode)
+    cdef dict asked = own("pool_forward", hparameters)
+    a, f, stride, _, _, is_max, window = check_pool_forward(A_prev, asked, mode)
     cdef Pooling p
     if window is None:
         p = extents(a, f, stride)
@@ -166,7 +175,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     else:
         A, argmax = window_pool.pooled(a, window, is_max)
         kept = (argmax, window)
-    cache = named(PoolCache, (a, dict(hparameters)))
+    cache = named(PoolCache, (a, asked))
     if is_max:
         cache._argmax = kept
     return A, cache
@@ -202,26 +211,33 @@ def pool_backward(dA, cache, mode="max"):
     ----------
     "R for Deep Learning (IV)", ``pool_backward``.
     """
-    cdef ndarray da, a, out
-    cdef Py_ssize_t f, stride
-    cdef bint is_max
+    cdef object kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
+    return unpooled(da, a, f, stride, is_max, window, kept)
+
+
+cdef ndarray unpooled(
+    ndarray da, ndarray a, Py_ssize_t f, Py_ssize_t stride, bint is_max, object window, object kept
+):
+    """``dA_prev`` of checked arguments; `kept` is what a cache carries beside its fields."""
+    cdef ndarray out
     if half(a):
-        return in_single(pool_backward, (da, cache, mode), a)
-    cdef object kept = None
-    if is_max:
-        kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
+        return narrowed(unpooled(widened(da), widened(a), f, stride, is_max, window, kept), a)
     if window is not None:
         return window_pool.unpooled(da, a, window, positions_of(kept, da, a, window) if is_max else None)
     cdef Pooling p = extents(a, f, stride)
     cdef int taps = tap_type(f)
+    cdef cnp.npy_intp[4] shape
+    cdef Py_ssize_t pixels = p.m * p.height * p.width * p.channels, windows = p.m * p.n_H * p.n_W * p.channels
     if is_max:
         kept = kept[0] if usable(kept, da, &p) else pooled(a, &p, True)[1]
-    out = empty(a, 4, cnp.PyArray_DIMS(a))
-    cdef void* positions = cnp.PyArray_DATA(<ndarray>kept) if is_max else NULL
-    cdef void* da_data = cnp.PyArray_DATA(da)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(a)
+    shape[0], shape[1], shape[2], shape[3] = p.m, p.height, p.width, p.channels
+    out = empty(a, 4, shape)
+    cdef bint is_single = single(out)
+    cdef object _held = held(da, kept if is_max else None)
+    cdef void* positions = memory(kept, taps, windows) if is_max else NULL
+    cdef void* da_data = elements(da, is_single, windows)
+    cdef void* out_data = elements(out, is_single, pixels)
     cdef int failures
     with nogil:
         if is_single:
@@ -236,8 +252,10 @@ def pool_backward(dA, cache, mode="max"):
 def post_pool_backward(dA, cache, mode="max"):
     """`pool_backward` as the post has it: every maximum of a window takes all of the window's gradient."""
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
+    if not is_max:
+        return unpooled(da, a, f, stride, is_max, window, None)
+    if window is None:
+        window = dense_window(a, f, stride)
     if half(a):
-        return in_single(post_pool_backward, (da, cache, mode), a)
-    if is_max:
-        return window_pool.post_unpooled(da, a, window or dense_window(a, f, stride))
-    return pool_backward(dA, cache, mode)
+        return narrowed(window_pool.post_unpooled(widened(da), widened(a), window), a)
+    return window_pool.post_unpooled(da, a, window)

@@ -11,7 +11,7 @@ Source: "R for Deep Learning (IV)", ``pad3d``, ``arr2col``, ``col2arr`` (in R's 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty
+from cnnref._arrays cimport empty, held, memory, take_shape
 from cnnref._check_elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
 from cnnref._copies cimport copy_bytes, copy_lines
 from cnnref.threads cimport fail
@@ -21,8 +21,9 @@ cnp.import_array()
 
 cdef ndarray reshaped_copy(str function, ndarray x, int ndim, cnp.npy_intp* shape):
     cdef ndarray out = empty(x, ndim, shape)
-    cdef Py_ssize_t size = cnp.PyArray_NBYTES(x)
-    cdef const char* x_data = cnp.PyArray_BYTES(x)
+    cdef Py_ssize_t size = cnp.PyArray_NBYTES(out)
+    cdef object _held = held(x)
+    cdef const char* x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), cnp.PyArray_SIZE(out))
     cdef char* out_data = cnp.PyArray_BYTES(out)
     cdef int status
     with nogil:
@@ -62,16 +63,22 @@ def pad3d(input, stride=1):
     """
     cdef ndarray x, out
     cdef cnp.npy_intp[4] shape
+    cdef cnp.npy_intp[4] taken
     cdef Py_ssize_t pad, inner, margin, pixel
     cdef const char* x_data
     cdef char* out_data
     cdef int status = 0
     x, pad, shape[1], shape[2] = check_pad3d(input, stride)
-    shape[0], shape[3] = x.shape[0], x.shape[3]
+    take_shape(x, 4, taken)
+    shape[0], shape[3] = taken[0], taken[3]
     out = empty(x, 4, shape)
-    pixel = x.shape[3] * cnp.PyArray_ITEMSIZE(x)
-    inner, margin = x.shape[2] * pixel, pad * pixel
-    x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
+    pixel = shape[3] * cnp.PyArray_ITEMSIZE(out)
+    inner, margin = (shape[2] - 2 * pad) * pixel, pad * pixel
+    _held = held(x)
+    x_data = <const char*>memory(
+        x, cnp.PyArray_TYPE(out), shape[0] * (shape[1] - 2 * pad) * (shape[2] - 2 * pad) * shape[3]
+    )
+    out_data = cnp.PyArray_BYTES(out)
     with nogil:
         if inner + 2 * margin > 0:
             status = copy_lines(x_data, out_data, True, shape[0], shape[1] - 2 * pad, pad, inner, margin)
@@ -108,17 +115,20 @@ def pad3d_backward(doutput, stride=1):
     """
     cdef ndarray x, out
     cdef cnp.npy_intp[4] shape
+    cdef cnp.npy_intp[4] taken
     cdef Py_ssize_t pad, inner, margin, pixel
     cdef const char* x_data
     cdef char* out_data
     cdef int status = 0
     x, pad = check_pad3d_backward(doutput, stride)
-    shape[0], shape[3] = x.shape[0], x.shape[3]
-    shape[1], shape[2] = x.shape[1] - 2 * pad, x.shape[2] - 2 * pad
+    take_shape(x, 4, taken)
+    shape[0], shape[1], shape[2], shape[3] = taken[0], taken[1] - 2 * pad, taken[2] - 2 * pad, taken[3]
     out = empty(x, 4, shape)
-    pixel = x.shape[3] * cnp.PyArray_ITEMSIZE(x)
+    pixel = shape[3] * cnp.PyArray_ITEMSIZE(out)
     inner, margin = shape[2] * pixel, pad * pixel
-    x_data, out_data = cnp.PyArray_BYTES(x), cnp.PyArray_BYTES(out)
+    _held = held(x)
+    x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), taken[0] * taken[1] * taken[2] * taken[3])
+    out_data = cnp.PyArray_BYTES(out)
     with nogil:
         if inner > 0:
             status = copy_lines(x_data, out_data, False, shape[0], shape[1], pad, inner, margin)
@@ -155,8 +165,10 @@ def arr2col(X):
     """
     cdef ndarray x
     cdef cnp.npy_intp[2] shape
+    cdef cnp.npy_intp[4] taken
     x, shape[1] = check_arr2col(X)
-    shape[0] = x.shape[0]
+    take_shape(x, 4, taken)
+    shape[0] = taken[0]
     return reshaped_copy("arr2col", x, 2, shape), x
 
 

@@ -21,7 +21,7 @@ from cython.parallel cimport prange
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, single, take_shape
 from cnnref._check_loss cimport check_softmax, check_softmax_backward
 from cnnref._half cimport half, narrowed, widened
 from cnnref._softmax_row cimport IF_FAR, LANES, NEVER, NOTHING, PRODUCTS, Sums, exp_row, in_double
@@ -188,14 +188,16 @@ cdef int softmax_of(
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
     if half(x):
         return narrowed(run_softmax(widened(x), widened(dp), shift), x)
-    cdef ndarray out = empty(x, 2, cnp.PyArray_DIMS(x))
-    cdef Py_ssize_t rows = x.shape[0]
-    cdef Py_ssize_t n = x.shape[1]
+    cdef cnp.npy_intp[2] shape
+    take_shape(x, 2, shape)
+    cdef ndarray out = empty(x, 2, shape)
+    cdef Py_ssize_t rows = shape[0], n = shape[1]
     cdef int status
-    cdef void* x_data = cnp.PyArray_DATA(x)
-    cdef void* dp_data = NULL if dp is None else cnp.PyArray_DATA(dp)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(x)
+    cdef bint is_single = single(out)
+    cdef object _held = None if brief(rows * n * EXP_WORK) else held(x, dp)
+    cdef void* x_data = elements(x, is_single, rows * n)
+    cdef void* dp_data = NULL if dp is None else elements(dp, is_single, rows * n)
+    cdef void* out_data = elements(out, is_single, rows * n)
     if brief(rows * n * EXP_WORK):
         status = softmax_of(x_data, dp_data, out_data, is_single, rows, n, shift)
     else:

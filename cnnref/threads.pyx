@@ -22,6 +22,8 @@ from other threads are not stopped, as signals are the main thread's.
 import os
 import threading
 
+from cnnref._arrays cimport index, shown
+
 from cnnref._limits import processors, stack_size
 from cnnref._processor import openmp
 
@@ -55,6 +57,7 @@ cdef extern from *:
     int read_flag(const int* flag) noexcept nogil
     void write_flag(int* flag, int value) noexcept nogil
     int PyErr_CheckSignals()
+    int PyGILState_Check() noexcept nogil
     void* PyErr_Occurred()
 
 cdef extern from "_start.h":
@@ -171,6 +174,8 @@ cdef bint stopped(const int* watched) noexcept nogil:
 cdef void look() noexcept nogil:
     """Run the handlers of signals that have come; the exception of one stays set, for `fail`."""
     global _next_look
+    if PyGILState_Check():  # a brief call: the interpreter runs them as soon as it is over
+        return
     with gil:
         if PyErr_CheckSignals() < 0:
             write_flag(&_stop, 1)
@@ -212,11 +217,9 @@ def set_num_threads(n):
         If `n` is below 1 or above 1024.
     """
     global _num_threads
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"set_num_threads: n must be an integer, got {type(n).__name__}")
-    n = n.__index__()
+    n = index("set_num_threads", "n", n)
     if not 1 <= n <= 1024:
-        raise ValueError(f"set_num_threads: n must be between 1 and 1024, got {n}")
+        raise ValueError(f"set_num_threads: n must be between 1 and 1024, got {shown(n)}")
     _num_threads = n if openmp() else 1
 
 

@@ -18,7 +18,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, single
+from cnnref._arrays cimport elements, empty, held, memory, single, take_shape
 from cnnref._half cimport half, narrowed, widened
 from cnnref._pool_window cimport PoolWindow
 from cnnref._pooling cimport tap
@@ -156,21 +156,35 @@ cdef int unpool_taps(
     return unpool_all(p, m, c, da, <const uint64_t*>argmax, out)
 
 
+cdef int take_images(ndarray A_prev, const PoolWindow* p, cnp.npy_intp* shape) except -1:
+    """The extents of `A_prev` with those that the window was worked out for."""
+    take_shape(A_prev, 4, shape)
+    shape[1], shape[2] = p.h.n, p.w.n
+    return 0
+
+
+cdef Py_ssize_t size(const cnp.npy_intp* shape) noexcept:
+    return shape[0] * shape[1] * shape[2] * shape[3]
+
+
 def pooled(ndarray A_prev, PoolWindow window, bint is_max):
     """(A, the position of each maximum or None); the arguments as `_check` gives them."""
+    cdef cnp.npy_intp[4] images
     cdef cnp.npy_intp[4] shape
-    cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
     if half(A_prev):
         values, where = pooled(widened(A_prev), window, is_max)
         return narrowed(values, A_prev), where
+    take_images(A_prev, &window, images)
+    cdef Py_ssize_t m = images[0], c = images[3]
     shape[0], shape[1], shape[2], shape[3] = m, window.n_H, window.n_W, c
     cdef ndarray A = empty(A_prev, 4, shape)
     cdef int taps = tap_type(&window)
     cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
-    cdef void* x = cnp.PyArray_DATA(A_prev)
-    cdef void* out = cnp.PyArray_DATA(A)
+    cdef bint is_single = single(A)
+    cdef object _held = held(A_prev)
+    cdef void* x = elements(A_prev, is_single, size(images))
+    cdef void* out = elements(A, is_single, size(shape))
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
-    cdef bint is_single = single(A_prev)
     cdef int failures
     with nogil:
         if is_single:
@@ -194,13 +208,16 @@ def usable(object argmax, ndarray dA, PoolWindow window):
 
 def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax):
     """``dA_prev`` from the positions that `pooled` gave, or of an average where there are none."""
-    cdef ndarray out = empty(A_prev, 4, cnp.PyArray_DIMS(A_prev))
-    cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
+    cdef cnp.npy_intp[4] images
+    take_images(A_prev, &window, images)
+    cdef ndarray out = empty(A_prev, 4, images)
+    cdef Py_ssize_t m = images[0], c = images[3]
     cdef int taps = tap_type(&window)
-    cdef void* positions = NULL if argmax is None else cnp.PyArray_DATA(<ndarray>argmax)
-    cdef void* da = cnp.PyArray_DATA(dA)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(A_prev)
+    cdef bint is_single = single(out)
+    cdef object _held = held(dA, argmax)
+    cdef void* positions = NULL if argmax is None else memory(argmax, taps, m * window.n_H * window.n_W * c)
+    cdef void* da = elements(dA, is_single, m * window.n_H * window.n_W * c)
+    cdef void* out_data = elements(out, is_single, size(images))
     cdef int failures
     with nogil:
         if is_single:
@@ -214,14 +231,17 @@ def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax):
 
 def post_unpooled(ndarray dA, ndarray A_prev, PoolWindow window):
     """``dA_prev`` of a maximum as the post has it: every maximum of a window takes all of its gradient."""
-    cdef ndarray out = empty(A_prev, 4, cnp.PyArray_DIMS(A_prev))
+    cdef cnp.npy_intp[4] images
+    take_images(A_prev, &window, images)
+    cdef ndarray out = empty(A_prev, 4, images)
     cdef ndarray maxima = pooled(A_prev, window, True)[0]
-    cdef Py_ssize_t m = A_prev.shape[0], c = A_prev.shape[3]
-    cdef void* x = cnp.PyArray_DATA(A_prev)
-    cdef void* tops = cnp.PyArray_DATA(maxima)
-    cdef void* da = cnp.PyArray_DATA(dA)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    cdef bint is_single = single(A_prev)
+    cdef Py_ssize_t m = images[0], c = images[3], windows = m * window.n_H * window.n_W * c
+    cdef bint is_single = single(out)
+    cdef object _held = held(A_prev, dA)
+    cdef void* x = elements(A_prev, is_single, size(images))
+    cdef void* tops = elements(maxima, is_single, windows)
+    cdef void* da = elements(dA, is_single, windows)
+    cdef void* out_data = elements(out, is_single, size(images))
     cdef int failures
     with nogil:
         if is_single:

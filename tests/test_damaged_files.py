@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("PIL")
 
-from hostile_support import ramp, said, saved, small_run
+from file_support import ramp, said, saved, small_run
 from PIL import Image
 
 from cnnref import idx, predict

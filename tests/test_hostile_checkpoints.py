@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("PIL")
 
-from hostile_support import entry, said, small_run
+from file_support import entry, said, small_run
 
 from cnnref import checkpoint, npy, predict
 from cnnref.checkpoint import CheckpointError

@@ -10,7 +10,7 @@ from child import run as in_a_child
 
 pytest.importorskip("PIL")
 
-from hostile_support import ramp, said, saved
+from file_support import ramp, said, saved
 from PIL import Image
 
 from cnnref import idx, predict
