@@ -5,17 +5,19 @@ Both in child processes, side by side, within a small share of the time that the
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
+
+import msgspec
 
 from conformance.case import Case
 from conformance.conventions import Settings
 from conformance.generate import generate
 from conformance.operations import OPERATIONS
+from conformance.processes import Question, context
 from conformance.record import Record
+from conformance.sweep import SweepError
 
 #: Failures looked into; more kinds than these are one defect of the implementation, not so many.
 GROUPS = 60
@@ -90,16 +92,16 @@ def work(
         How many there may be.
     seconds : float
         What the run took so far.
+
+    Raises
+    ------
+    SweepError
+        If the power could not be measured.
     """
     from conformance.findings import find_all  # imports torch, which only children of a run need otherwise
 
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context: Any = multiprocessing.get_context(method)
-    ours, theirs = context.Pipe(False)
     allowed = max(POWER_SECONDS, POWER_SHARE * seconds)
-    child = context.Process(target=_power, args=(theirs, drawn, seen.operations, allowed), daemon=True)
-    child.start()
-    theirs.close()
+    power = Question(context(), _power, drawn, seen.operations, allowed)
     try:
         found = find_all(
             spec,
@@ -109,14 +111,11 @@ def work(
             settings,
         )
         # Loading torch may take longer than the measuring.
-        slips = ours.recv() if ours.poll(10 * allowed + 60.0) else None
-    except EOFError:
-        slips = None
+        slips = power.answer(msgspec.msgpack.Decoder(dict[str, Any]), 10 * allowed + 60.0)
     finally:
-        child.kill()
-        child.join(5)
+        power.close()
     if slips is None:
-        raise RuntimeError("the measurement of the run's power ended without a result")
+        raise SweepError("the measurement of the run's power ended without a result; go on with --resume")
     return {"slips": slips, "findings": [finding.to_dict() for finding in found]}
 
 
@@ -132,7 +131,7 @@ def told(slips: Mapping[str, Any]) -> str:
     return text
 
 
-def _power(connection: Connection, drawn: Drawn, operations: list[str], seconds: float) -> None:
+def _power(drawn: Drawn, operations: list[str], seconds: float) -> dict[str, Any]:
     from conformance.power import measure
 
-    connection.send(measure(drawn.cases(operations), seconds).to_dict())
+    return measure(drawn.cases(operations), seconds).to_dict()

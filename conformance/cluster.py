@@ -14,9 +14,11 @@ from typing import Any
 from conformance.conventions import Settings
 from conformance.implementation import LoadError
 from conformance.record import Record
+from conformance.share import Numbered
 from conformance.subprocess_adapter import TIME_LIMIT
 from conformance.sweep import SweepError
-from conformance.workers import BATCH, About, Batches, Judged, Numbered, Workers
+from conformance.worker import About, belong
+from conformance.workers import BATCH, Batches, Judged, Workers
 
 #: Batches in a task, once every worker has had one: starting a process is then a few hundredths of it.
 TASK = 20
@@ -110,7 +112,8 @@ class Cluster:
         else:
             raise SweepError(f"--dask {self._address}: the scheduler was lost; go on with --resume")
         cases = dict(numbered for batch in task for numbered in batch)
-        if sorted(number for number, _ in found) != sorted(cases):
+        mine = sorted(number for number, _ in found) == sorted(cases)
+        if not mine or not all(belong(records, cases[number]) for number, records in found):
             raise SweepError(f"--dask {self._address}: a task answered other cases than it was given")
         for number, records in found:
             yield number, cases[number], records

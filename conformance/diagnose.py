@@ -23,6 +23,7 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.data import draw
+from conformance.processes import KILLED
 from conformance.slips import CATALOGUE, Slip
 from conformance.slips.core import Array
 from conformance.slips.evidence import Evidence
@@ -238,6 +239,8 @@ def explain(id: str) -> str:
         return "No known slip, or more than one, gives this result."
     if id.startswith(RAISED):
         return f"The call ended in {id.removeprefix(RAISED)} instead of an answer."
+    if id == KILLED:
+        return "The process was killed from outside, again when the case was judged alone: no wrong result."
     unknown = [part for part in id.split("+") if part not in CATALOGUE]
     if unknown:
         raise ValueError(f"no slip is called {unknown[0]!r}; `conformance list` shows the names")

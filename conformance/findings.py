@@ -6,24 +6,27 @@ their own: a kernel that fails may also crash, and takes only its own finding wi
 
 from __future__ import annotations
 
-import multiprocessing
+import socket
 import time
 import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from conformance import picture, where
 from conformance.case import Case
+from conformance.channel import Answering, BrokenChannelError, Channel
 from conformance.conventions import Settings
 from conformance.identities import vote
 from conformance.implementation import Implementation, load
 from conformance.jacobian import entry
 from conformance.judge import Trial
+from conformance.processes import bind_to_parent, context, end, start
 from conformance.record import Record
 from conformance.shrink import Same, shrink
 
@@ -123,12 +126,58 @@ def _worst(trial: Trial, record: Record) -> str:
     return f"{small.output}{at} is {float(small.got or 0):.9g}, expected {float(small.expected):.9g}"
 
 
-def _work(connection: Connection, spec: str, settings: Settings | None, records: Sequence[Record]) -> None:
+def _work(theirs: socket.socket, spec: str, settings: Settings | None, records: Sequence[Record]) -> None:
     """A child's life: one finding after another."""
+    bind_to_parent()
+    channel = Answering(theirs)
     warnings.simplefilter("ignore")
     implementation = load(spec, settings)
     for record in records:
-        connection.send(find(implementation, record))
+        channel.send(find(implementation, record))
+
+
+_MESSAGE = msgspec.msgpack.Decoder(Finding)
+
+
+@dataclass(eq=False)
+class _Child:
+    """A child and the failures that it has not looked into."""
+
+    process: Any
+    channel: Channel
+    left: list[Record]
+
+    @classmethod
+    def of(cls, share: list[Record], spec: str, settings: Settings | None) -> _Child:
+        """A child that has just been started."""
+        channel = Channel()
+        process = context().Process(target=_work, args=(channel.theirs, spec, settings, share), daemon=True)
+        start(process)
+        channel.theirs.close()
+        return cls(process, channel, share)
+
+    def hear(self) -> Finding | None:
+        """The next finding; None if there is none yet.
+
+        Raises
+        ------
+        EOFError, BrokenChannelError
+            If there will be none.
+        """
+        dead = not self.process.is_alive()
+        finding = self.channel.receive(self.process.pid, _MESSAGE)
+        if finding is None and dead:
+            raise EOFError
+        if finding is not None:
+            asked = self.left.pop(0) if self.left else None
+            if asked is None or (finding.case, finding.output) != (asked.case, asked.output):
+                raise BrokenChannelError("it found out what it was not asked")
+        return finding
+
+    def end(self) -> None:
+        """Kill it."""
+        end(self.process)
+        self.channel.close()
 
 
 def find_all(
@@ -160,41 +209,31 @@ def find_all(
     """
     if not records:
         return []
-    context: Any = multiprocessing.get_context(
-        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    )
-    end = time.monotonic() + seconds
+    until = time.monotonic() + seconds
     shares = deque(share for i in range(processes) if (share := list(records[i::processes])))
     found: dict[tuple[str, str], Finding] = {}
-    running: dict[Any, tuple[Any, list[Record]]] = {}
+    running: list[_Child] = []
     try:
-        while (shares or running) and time.monotonic() < end:
+        while (shares or running) and time.monotonic() < until:
             while shares and len(running) < processes:
-                share = shares.popleft()
-                ours, theirs = context.Pipe(False)
-                child = context.Process(target=_work, args=(theirs, spec, settings, share), daemon=True)
-                child.start()
-                theirs.close()
-                running[ours] = child, share
-            for ready in wait(list(running), timeout=max(0.0, end - time.monotonic())):
-                connection: Any = ready
-                child, share = running[connection]
+                running.append(_Child.of(shares.popleft(), spec, settings))
+            descriptors = [d for child in running for d in (child.channel.fileno(), child.process.sentinel)]
+            wait(descriptors, timeout=max(0.0, until - time.monotonic()))
+            for child in list(running):
                 try:
-                    finding = connection.recv()
-                except (EOFError, ConnectionResetError):
-                    del running[connection]
-                    if share:  # it died of the first one left
-                        dead = share[0]
+                    while (finding := child.hear()) is not None:
+                        found[finding.case, finding.output] = finding
+                except (EOFError, BrokenChannelError):
+                    running.remove(child)
+                    child.end()
+                    if child.left:  # it died of the first one left
+                        dead = child.left[0]
                         text = "the process died looking for a smaller case"
                         found[dead.case, dead.output] = Finding(
                             dead.case, dead.output, str(dead.diagnosis), dead.case, text
                         )
-                        shares.append(share[1:])
-                    continue
-                share.pop(0)
-                found[finding.case, finding.output] = finding
+                        shares.append(child.left[1:])
     finally:
-        for child, _ in running.values():
-            child.kill()
-            child.join(5)
+        for child in running:
+            child.end()
     return [found[r.case, r.output] for r in records if (r.case, r.output) in found]

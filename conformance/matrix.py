@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from conformance.case import Case
 from conformance.conventions import Settings
@@ -26,8 +27,10 @@ from conformance.generate import generate
 from conformance.implementation import LoadError, load
 from conformance.operations import OPERATIONS, Operation
 from conformance.pool import in_order
+from conformance.processes import Question, cause
 from conformance.record import Record, case_status, plain
-from conformance.workers import Workers, batches, cause, cores
+from conformance.worker import belong
+from conformance.workers import Workers, batches, cores
 
 Json = dict[str, Any]
 
@@ -42,7 +45,7 @@ PATIENCE = 60.0
 
 
 #: How the reason of a case begins whose process died or hung.
-_DEATHS = ("the process died", "no answer within")
+_DEATHS = ("the process ", "no answer within")
 
 
 @dataclass
@@ -154,14 +157,14 @@ def column(
     deaths = [record for cell in cells.values() for record in cell.deaths.values()]
     known = _declared(spec, deaths)
     for cell in cells.values():
-        cell.settle(known["deaths"])
+        cell.settle(known.deaths)
     every = sum((cell.statuses for cell in cells.values()), Counter[str]())
     about = workers.about
     return {
         "implementation": spec,
         "version": about.version if about else None,
         "arithmetic": about.arithmetic if about else "ieee",
-        "conventions": known["conventions"],
+        "conventions": known.conventions,
         **{status: every[status] for status in ("passed", "failed", "absent")},
         "undeclared": sum(cell.status == "failed" for cell in cells.values()),
         "crashed": sorted({case for cell in cells.values() for case in cell.deaths}),
@@ -175,53 +178,47 @@ def _hazard(spec: str, case: Case, settings: Settings) -> list[Record]:
     """The records of a case that is run alone, to the end of its process."""
     from conformance.record import blank
 
-    found: list[Record] = []
-    context: Any = multiprocessing.get_context("spawn")
+    found: list[Record] | None = None
     for _ in range(ATTEMPTS):
-        ours, theirs = context.Pipe(duplex=False)
-        process: BaseProcess = context.Process(target=_alone, args=(theirs, spec, case, settings))
-        process.start()
-        theirs.close()
-        try:
-            found = ours.recv() if ours.poll(PATIENCE) else []
-        except EOFError:
-            found = []
-        process.join(PATIENCE)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        if process.exitcode != 0:
-            why = f"the process died of {cause(process.exitcode)} in this case, or at its end"
+        child = Question(multiprocessing.get_context("spawn"), _alone, spec, case, settings)
+        found = child.answer(_RECORDS, PATIENCE)
+        code = child.exitcode(PATIENCE)
+        if code != 0 or found is None or not belong(found, case):
+            why = f"the process died of {cause(code)} in this case, or at its end"
             return [blank(case, o, "failed", None, why) for o in case.operation.outputs]
+    assert found is not None
     return found
 
 
-def _alone(connection: Any, spec: str, case: Case, settings: Settings) -> None:
+_RECORDS = msgspec.msgpack.Decoder(list[Record])
+
+
+def _alone(spec: str, case: Case, settings: Settings) -> list[Record]:
     from conformance.judge import Judge
 
-    connection.send(Judge(load(spec, settings))(case))
-    connection.close()
+    return Judge(load(spec, settings))(case)
 
 
-def _declare(connection: Any, spec: str, deaths: list[Record]) -> None:
+def _declare(spec: str, deaths: list[Record]) -> Json:
     implementation = load(spec)
     sentences = {r.case: sentence_of(marked(implementation.differs, r)) for r in deaths}
-    connection.send({"deaths": sentences, "conventions": dict(implementation.settings.conventions)})
+    return {"deaths": sentences, "conventions": dict(implementation.settings.conventions)}
 
 
-def _declared(spec: str, deaths: list[Record]) -> Json:
+class _Said(msgspec.Struct):
+    """What a module says of itself and of the cases it died of."""
+
+    deaths: dict[str, str] = {}
+    conventions: dict[str, str] = {}
+
+
+def _declared(spec: str, deaths: list[Record]) -> _Said:
     """What a module says of itself and of the cases it died of, asked in a child of its own."""
-    context: Any = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_declare, args=(theirs, spec, deaths))
-    process.start()
-    theirs.close()
+    child = Question(multiprocessing.get_context("spawn"), _declare, spec, deaths)
     try:
-        answer: Json = ours.recv()
-    except EOFError:
-        answer = {"deaths": {}, "conventions": {}}
-    process.join()
-    return answer
+        return child.answer(msgspec.msgpack.Decoder(_Said), PATIENCE) or _Said()
+    finally:
+        child.close()
 
 
 def write(columns: list[Json], about: Json, directory: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance import document, report, runner, schema
 from conformance.document import SchemaError
+from conformance.lock import reading, writing
 from conformance.record import STATUSES
 from conformance.report.summary import Summary, problems
 from conformance.run_command import tell
@@ -51,10 +52,16 @@ def merge(directories: list[Path], out: Path) -> runner.Result:
     Raises
     ------
     SweepError
-        If they are not all the shards of one run, or a record is missing, damaged or one too many.
+        If they are not all the shards of one run, a record is missing, damaged or one too many, or a run is
+        still writing into one of the directories or `out`.
     """
     if out.resolve() in [directory.resolve() for directory in directories]:
         raise SweepError(f"--out {out} is one of the shards")
+    with reading(directories), writing(out):
+        return _merge(directories, out)
+
+
+def _merge(directories: list[Path], out: Path) -> runner.Result:
     ordered, asked = shards(directories)
     facts = [_facts(directory / "summary.json") for directory in ordered]
     for directory, found in zip(ordered, facts, strict=True):

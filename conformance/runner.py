@@ -19,14 +19,16 @@ from conformance.case import Case
 from conformance.conventions import Settings
 from conformance.formats import DTYPES
 from conformance.generate import generate
+from conformance.lock import writing
 from conformance.operations import OPERATIONS, Operation
 from conformance.pool import Pool, in_order
 from conformance.record import REMARK, Record
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
 from conformance.subprocess_adapter import TIME_LIMIT
-from conformance.sweep import Shard, begin, kept
-from conformance.workers import About, Answer, Batches, Workers, cores
+from conformance.sweep import Shard, SweepError, begin, kept
+from conformance.worker import About
+from conformance.workers import Answer, Batches, Workers, cores
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,16 @@ def run(
     LoadError
         If the implementation cannot be used.
     SweepError
-        If `directory` holds another run than the one to resume.
+        If `directory` holds another run than the one to resume, another run is writing there, or there are
+        not as many results as cases.
     """
-    sweep = sweep or Sweep()
+    with writing(directory):
+        return _run(options, directory, progress, observe, sweep or Sweep())
+
+
+def _run(
+    options: Options, directory: Path, progress: Progress | None, observe: Observe | None, sweep: Sweep
+) -> Result:
     started = time.monotonic()
     total = sweep.shard.size(options.groups, options.cases)
     count = max(1, min(sweep.workers or cores(), total))
@@ -133,12 +142,16 @@ def run(
     stream: Iterable[Answer] = _records(workers, directory, queue)
     if progress is not None:
         stream = progress(stream, total)
+    judged_cases = 0
     for case, records in stream:
+        judged_cases += 1
         summary.add(case, records)
         seen.add(records)
         remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
         if observe is not None:
             observe(records)
+    if judged_cases != total:
+        raise SweepError(f"{total} cases were asked for and {judged_cases} judged: the run shows nothing")
     about = workers.about or About("ieee", None)
     whole = sweep.shard.count == 1  # what a part shows, the whole decides
     problems = summary_problems(summary) if whole else []
@@ -193,16 +206,25 @@ def _asked(options: Options) -> dict[str, Any]:
 
 
 def _records(workers: Pool, directory: Path, queue: Batches) -> Generator[Answer, None, None]:
-    """Each case and its records: those that are in ``results.jsonl``, then new ones, as they are written."""
+    """Each case and its records: those that are in ``results.jsonl``, then new ones, as they are written.
+
+    Raises
+    ------
+    SweepError
+        If the file does not hold them when all are written.
+    """
     path = directory / "results.jsonl"
     left = yield from kept(path, queue)
+    size = path.stat().st_size
     with (
         open(path, "a", encoding="utf-8", newline="\n", buffering=1) as results,
         closing(in_order(workers, left)) as judged,
     ):
         for case, records in judged:
-            results.write("".join(record.line() + "\n" for record in records))
+            size += results.write("".join(record.line() + "\n" for record in records))  # ASCII
             yield case, records
+    if not path.exists() or path.stat().st_size != size:
+        raise SweepError(f"{path} was changed by another program while the run went on; run it again")
 
 
 def versions(implementation: str, about: About) -> dict[str, str]:

@@ -1,54 +1,50 @@
 """Cases judged in child processes: a kernel that crashes or hangs is one failed case, not the end.
 
-A worker says in shared memory which case it is at, so that a process that dies or hangs names its case. The
-other cases of its batch that it has not answered go to a new process.
+A worker answers case by case, in the order in which it was asked, so that a process that dies or hangs was at
+the first case it has not answered. The others go to a new process. An answer counts if the process that was
+asked sent it, and if it is that case's (`conformance.channel`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
-import multiprocessing
 import os
-import signal
+import pickle
+import selectors
 import sys
 import time
-import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass
 from typing import Any
 
 from conformance.case import Case
+from conformance.channel import BrokenChannelError, Channel
 from conformance.conventions import Settings
 from conformance.corners import corner_of
-from conformance.implementation import LoadError, load
+from conformance.implementation import LoadError
+from conformance.processes import KILLED, LOST, OUTSIDE, cause, context, end, start
 from conformance.record import Record, blank
+from conformance.share import KILLS, Numbered, Share
 from conformance.subprocess_adapter import TIME_LIMIT
-
-#: Seconds after which a worker sends what it has, though its batch is not done.
-_SEND = 0.5
+from conformance.worker import MESSAGE, About, Answered, Unusable, work
 
 #: Cases handed out at a time, all of one operation and dtype. Diagnoses start anew with each batch, so
 #: that they do not depend on which worker got which batch.
 BATCH = 50
 
-Numbered = tuple[int, Case]
+#: Seconds in which answers gather, so that not each wakes this process; cases a worker must have left then.
+_GATHER, _FAR = 0.002, 15
+
+#: Seconds until a process is dead that has nothing to answer on any more.
+_DYING = 5.0
+
 Batches = Iterator[list[Numbered]]
 
 #: A case and its records, one for each output.
 Answer = tuple[Case, list[Record]]
 Judged = Generator[tuple[int, Case, list[Record]], None, None]
-
-
-@dataclass(frozen=True)
-class About:
-    """What a worker says of the implementation it has loaded."""
-
-    arithmetic: str
-    version: str | None
 
 
 def batches(cases: Iterable[Case]) -> Batches:
@@ -64,56 +60,30 @@ def batches(cases: Iterable[Case]) -> Batches:
         yield batch
 
 
-def _work(connection: Connection, at: Any, spec: str, settings: Settings, time_limit: float) -> None:
-    """A worker's life: load the implementation, judge batches until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    silence = os.open(os.devnull, os.O_WRONLY)  # an implementation that prints megabytes drowns nothing
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
-    from conformance.judge import Judge
-
-    try:
-        implementation = load(spec, settings, time_limit)
-    except LoadError as error:
-        connection.send(("unusable", str(error)))
-        return
-    version = getattr(implementation.target, "__version__", None)
-    connection.send(("ready", About(implementation.arithmetic.name, version and str(version))))
-    judge = Judge(implementation)
-    settle()
-    while True:
-        try:
-            batch: list[Numbered] = connection.recv()
-        except EOFError:
-            return
-        judge.forget()
-        found, sent = [], time.monotonic()
-        for number, case in batch:
-            at.value = number
-            found.append(judge(case))
-            if time.monotonic() - sent > _SEND:
-                connection.send(("some", found))
-                found, sent = [], time.monotonic()
-        connection.send(("done", found))
-
-
 def settle() -> None:
     """Take all that is loaded out of the garbage collector's sight: it goes through it again and again."""
     gc.collect()
     gc.freeze()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     process: Any
-    connection: Connection
-    at: Any  # shared: the number of the case it is at
+    channel: Channel
     since: float
-    batch: deque[Numbered] = field(default_factory=deque)
-    seen: int = -1
+    reserved: Share | None = None
+    share: Share | None = None
     ready: bool = False
-    idle: bool = False
+    closed: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.share is None
+
+    @property
+    def far(self) -> bool:
+        """Whether it has enough to do for now."""
+        return self.share is not None and len(self.share.cases) - self.share.at > _FAR
 
 
 class Workers:
@@ -141,14 +111,14 @@ class Workers:
         settings: Settings | None = None,
         isolate: bool = False,
     ) -> None:
-        self._settings = settings or Settings()
         self._spec, self._count, self._limit, self._isolate = spec, count, time_limit, isolate
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
-            self._context.set_forkserver_preload(["conformance.judge"])
+        self._settings = settings or Settings()
+        self._context = context()
+        self._context.set_forkserver_preload(["conformance.judge"])
         self._workers: list[_Worker] = []
-        self._again = deque[list[Numbered]]()
+        self._selector = selectors.DefaultSelector()
+        self._again = deque[Share]()
+        self._unloaded = 0
         self.about: About | None = None
         #: How many cases may be judged ahead of one that is not.
         self.ahead = 200 * BATCH * count
@@ -171,111 +141,159 @@ class Workers:
         # Threads of the implementation's own would only compete with the other workers.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self._count)))
         try:
-            self._workers = [self._start() for _ in range(self._count)]
+            for _ in range(self._count):
+                self._start()
             while self._workers:
                 for worker in [w for w in self._workers if w.idle]:
                     self._hand(worker, queue)
-                connections = [w.connection for w in self._workers]
-                ready = wait(connections, timeout=min(1.0, self._limit / 4)) if connections else []
-                for worker in [w for w in self._workers if w.connection in ready]:
-                    yield from self._hear(worker)
+                ready = self._selector.select(min(1.0, self._limit / 4))
+                if all(worker.far for worker in self._workers):
+                    time.sleep(_GATHER)
+                for key, _ in ready:
+                    yield from self._hear(key.data, dead=key.fileobj is not key.data.channel)
                 yield from self._stop_hung()
         finally:
             self.close()
 
-    def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        at = self._context.RawValue(ctypes.c_longlong, -1)
+    def _start(self, reserved: Share | None = None) -> None:
+        """Start a worker; `reserved` is what it is handed first."""
+        channel = Channel()
         process = self._context.Process(
-            target=_work, args=(theirs, at, self._spec, self._settings, self._limit), daemon=True
+            target=work, args=(channel.theirs, self._spec, self._settings, self._limit), daemon=True
         )
-        process.start()
-        theirs.close()
-        return _Worker(process, ours, at, time.monotonic())
+        start(process)
+        channel.theirs.close()
+        worker = _Worker(process, channel, time.monotonic(), reserved)
+        self._workers.append(worker)
+        self._selector.register(channel, selectors.EVENT_READ, worker)
+        self._selector.register(process.sentinel, selectors.EVENT_READ, worker)
 
     def _hand(self, worker: _Worker, queue: Batches) -> None:
-        """Give an idle worker its next batch; end it if there is none left."""
-        batch = self._again.popleft() if self._again else next(queue, None)
-        if batch is None:
+        """Give an idle worker its next share; end it if there is none left."""
+        share, worker.reserved = worker.reserved or self._next(queue), None
+        if share is None:
             self._end(worker)
-            return
-        if self._isolate and len(batch) > 1:
-            self._again.appendleft(batch[1:])
-            batch = batch[:1]
-        if batch:
-            worker.batch, worker.idle, worker.since = deque(batch), False, time.monotonic()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died idle: heard of below
-                worker.connection.send(batch)
+        elif share.cases:
+            worker.share, share.at, worker.since = share, 0, time.monotonic()
+            with contextlib.suppress(OSError):  # it died idle: heard of in a moment
+                worker.channel.send(pickle.dumps(share.cases))
 
-    def _hear(self, worker: _Worker) -> Iterator[tuple[int, Case, list[Record]]]:
-        """Act on one message of a worker, or on its death."""
-        try:
-            kind, said = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
-            yield from self._bury(worker, "")
-            return
-        worker.since = time.monotonic()
-        if kind == "unusable":
-            raise LoadError(said)
-        if kind == "ready":
-            worker.ready, self.about = True, said
+    def _next(self, queue: Batches) -> Share | None:
+        if self._again:
+            share = self._again.popleft()
         else:
-            for records in said:
-                number, case = worker.batch.popleft()
-                yield number, case, records
-        worker.idle = kind != "some"
-        if kind == "done" and self._isolate:
+            batch = next(queue, None)
+            if batch is None:
+                return None
+            share = Share(batch)
+        if self._isolate and len(share.cases) > 1:
+            self._again.appendleft(Share(share.cases[1:]))
+            share = Share(share.cases[:1])
+        return share
+
+    def _hear(self, worker: _Worker, dead: bool) -> Judged:
+        """Act on what a worker has sent, and then on its death."""
+        try:
+            while worker in self._workers and not worker.closed:
+                message = worker.channel.receive(worker.process.pid, MESSAGE)
+                if message is None:
+                    break
+                yield from self._take(worker, message)
+        except EOFError:  # it is dead, as a rule
+            worker.closed, worker.since = True, time.monotonic()
+            self._selector.unregister(worker.channel)
+        except BrokenChannelError as error:
+            yield from self._bury(worker, f"the process broke the channel it answers on ({error}) in")
+        if dead and worker in self._workers:
+            yield from self._bury(worker)
+
+    def _take(self, worker: _Worker, message: About | Unusable | Answered) -> Judged:
+        """Act on one message."""
+        share = worker.share
+        if isinstance(message, Answered):
+            if share is None or not message.belongs_to(*share.cases[share.at]):
+                raise BrokenChannelError("it answered what it was not asked")
+            case = share.cases[share.at][1]
+            share.at, worker.since = share.at + 1, time.monotonic()
+            if share.at == len(share.cases):
+                self._answered(worker, share)
+            if share.at > share.told and share.trial_of is None:
+                share.told = share.at
+                yield message.number, case, message.records
+        elif worker.ready:
+            raise BrokenChannelError("it was loaded twice")
+        elif isinstance(message, Unusable):
+            raise LoadError(message.reason)
+        else:
+            worker.ready, self.about, self._unloaded = True, message, 0
+
+    def _answered(self, worker: _Worker, share: Share) -> None:
+        """A worker has answered all that it was handed."""
+        worker.share = None
+        if share.trial_of is not None:
+            self._again.appendleft(share.trial_of)
+        if self._isolate:
             self._end(worker)
-            self._workers.append(self._start())
+            self._start()
 
     def _end(self, worker: _Worker) -> None:
-        worker.connection.close()
         self._workers.remove(worker)
-        worker.process.join(5)
+        if not worker.closed:
+            self._selector.unregister(worker.channel)
+        self._selector.unregister(worker.process.sentinel)
+        end(worker.process)
+        worker.channel.close()
 
-    def _stop_hung(self) -> Iterator[tuple[int, Case, list[Record]]]:
+    def _stop_hung(self) -> Judged:
         now = time.monotonic()
         for worker in list(self._workers):
-            if worker.at.value != worker.seen:
-                worker.seen, worker.since = worker.at.value, now
-                continue
             # Loading takes as long as it takes, however short a case's limit.
             limit = self._limit if worker.ready else max(self._limit, TIME_LIMIT)
-            if now - worker.since > limit and not worker.idle:
-                worker.process.kill()
+            if worker.closed and now - worker.since > _DYING:
+                yield from self._bury(worker, "the process closed the channel it answers on in")
+            elif now - worker.since > limit and not worker.idle:
                 yield from self._bury(worker, f"no answer within {limit:g} seconds from")
 
-    def _bury(self, worker: _Worker, why: str) -> Iterator[tuple[int, Case, list[Record]]]:
-        """Report the case a dead worker was at, and start another for the others of its batch."""
-        worker.process.join(5)
-        self._workers.remove(worker)
-        why = why or f"the process died of {cause(worker.process.exitcode)} in"
-        if not worker.ready:
-            raise LoadError(f"--impl {self._spec}: {why} loading it")
-        if worker.batch:
-            number, case = next((n for n in worker.batch if n[0] == worker.at.value), worker.batch[0])
-            worker.batch.remove((number, case))
-            yield number, case, _dead(case, f"{why} this case")
-        if worker.batch:
-            self._again.append(list(worker.batch))
-        self._workers.append(self._start())
+    def _bury(self, worker: _Worker, why: str = "") -> Judged:
+        """Report the case at which a worker died, or is to; start another for the cases after it."""
+        self._end(worker)
+        share, code = worker.share, worker.process.exitcode
+        killed = not why and code in OUTSIDE
+        why = why or f"the process died of {cause(code)} in"
+        if share is None:
+            self._unloaded += not worker.ready
+            if not worker.ready and (not killed or self._unloaded == KILLS):
+                raise LoadError(f"--impl {self._spec}: {why} loading it")
+            self._start(worker.reserved)
+        elif killed and share.doubtful():
+            self._start(share.trial())
+        elif killed and code != LOST:
+            how = (
+                "and each time when it was judged alone"
+                if share.trial_of
+                else f"{KILLS} times, but not alone"
+            )
+            why = f"the process was killed by {cause(code)} in this case, {how}; too little memory, mostly"
+            yield from self._fail(share.trial_of or share, why, KILLED)
+        else:
+            yield from self._fail(share.trial_of or share, f"{why} this case", "unexplained")
+
+    def _fail(self, share: Share, reason: str, diagnosis: str) -> Judged:
+        """Record that a case ends its process; the cases after it are judged by another."""
+        number, case = share.cases[share.at]
+        if share.at >= share.told:  # else it was answered once, and that stands
+            corner = corner_of(case)
+            failed = [blank(case, output, "failed", corner, reason) for output in case.operation.outputs]
+            yield number, case, [record.but(diagnosis=diagnosis) for record in failed]
+        after = share.at + 1
+        if after < len(share.cases):
+            self._again.append(Share(share.cases[after:], told=max(0, share.told - after)))
+        self._start()
 
     def close(self) -> None:
         """End every process."""
-        for worker in self._workers:
-            worker.process.kill()
-        for worker in self._workers:
-            worker.process.join(5)
-        self._workers = []
-
-
-def _dead(case: Case, why: str) -> list[Record]:
-    """The records of a case whose process was ended."""
-    corner = corner_of(case)
-    return [
-        blank(case, output, "failed", corner, why).but(diagnosis="unexplained")
-        for output in case.operation.outputs
-    ]
+        for worker in list(self._workers):
+            self._end(worker)
 
 
 def cores() -> int:
@@ -283,13 +301,3 @@ def cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def cause(exitcode: int | None) -> str:
-    """How a process ended, in words."""
-    if exitcode is not None and exitcode < 0:
-        try:
-            return f"signal {-exitcode} ({signal.Signals(-exitcode).name})"
-        except ValueError:
-            return f"signal {-exitcode}"
-    return f"exit status {exitcode}"

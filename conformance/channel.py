@@ -1,0 +1,125 @@
+"""Messages from a child that runs code nobody vouches for, and that may write anything to any descriptor.
+
+A message arrives whole or not at all, and the kernel says which process sent it: what a forked copy of the
+child sends is no answer of the child's. Reading never waits and never allocates what a sender announces.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from typing import Any, TypeVar
+
+import msgspec
+
+#: The largest message. The records of a case are a few thousand bytes.
+LARGEST = 1 << 17
+
+#: Messages of other processes that are thrown away in one go.
+_FOREIGN = 100
+
+_CREDENTIALS = struct.Struct("=iII")  # pid, uid, gid
+_SPACE = socket.CMSG_SPACE(_CREDENTIALS.size)
+
+Message = TypeVar("Message")
+
+
+class BrokenChannelError(Exception):
+    """The child sent something that is no message; the text says what."""
+
+
+class Channel:
+    """The parent's end; `theirs` is the child's."""
+
+    def __init__(self) -> None:
+        self._socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket.setblocking(False)
+        self._buffer = memoryview(bytearray(LARGEST))
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._socket.fileno()
+
+    def send(self, message: bytes) -> None:
+        """Send without waiting.
+
+        Raises
+        ------
+        OSError
+            If the child is gone or does not read.
+        """
+        self._socket.send(message)
+
+    def receive(self, sender: int, decoder: msgspec.msgpack.Decoder[Message]) -> Message | None:
+        """The next message of the process `sender`; None if there is none at the moment.
+
+        Raises
+        ------
+        EOFError
+            If nobody holds the other end any more.
+        BrokenChannelError
+            If it is not what `decoder` reads.
+        """
+        for _ in range(_FOREIGN):
+            try:
+                size, extra, flags, _ = self._socket.recvmsg_into([self._buffer], _SPACE)
+            except BlockingIOError:
+                return None
+            except ConnectionResetError as error:
+                raise EOFError from error
+            if not extra:  # an empty message has a sender, the end has none
+                raise EOFError
+            if _CREDENTIALS.unpack(extra[0][2])[0] != sender:
+                continue
+            if flags & socket.MSG_TRUNC:
+                raise BrokenChannelError(f"it sent more than {LARGEST} bytes at once")
+            try:
+                return decoder.decode(self._buffer[:size])
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise BrokenChannelError(f"it sent {size} bytes that are no answer") from error
+        return None
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()
+
+
+class Answering:
+    """The child's end; of no use to a forked copy of the child, which ends where it would go on as one."""
+
+    def __init__(self, theirs: socket.socket) -> None:
+        self._socket, self._pid = theirs, os.getpid()
+        self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+        os.register_at_fork(after_in_child=theirs.close)
+
+    def stay(self) -> None:
+        """End a forked copy of the child."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def send(self, message: Any) -> None:
+        """Send a message, for as long as it takes the parent to read."""
+        self.stay()
+        encoded = self._encode(message)
+        while True:
+            try:
+                self._socket.send(encoded)
+                return
+            except BlockingIOError:  # a kernel made the descriptor non-blocking
+                select.select([], [self._socket], [], 1.0)
+
+    def receive(self) -> bytes:
+        """The parent's next message; empty if there will be none."""
+        while True:
+            try:
+                return self._socket.recv(LARGEST)
+            except BlockingIOError:
+                select.select([self._socket], [], [], 1.0)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars, of which float64 is a float of Python's as well."""
+    return value.item()
