@@ -28,43 +28,17 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("CNNREF_DEBUG", "0") == "1"
+PACKAGE = Path("cnnref")
 
 #: Modules that stand once: checks, threads, the probe of the processor.
 SHARED = (
-    "_aligned",
-    "_arrays",
-    "_fields",
-    "_half",
-    "_hyper",
-    "_check",
-    "_check_conv",
-    "_check_transpose",
-    "_check_elements",
-    "_check_loss",
-    "_check_norm",
     "threads",
-    "_stream",
     "_processor",
+    *sorted(f"checks.{path.stem}" for path in (PACKAGE / "checks").glob("*.pyx")),
+    "kernels.base.nontemporal",
 )
-#: Modules with kernels, built once for each instruction set.
-KERNELS = (
-    "conv",
-    "conv_transpose",
-    "pool",
-    "window_pool",
-    "global_average_pool",
-    "batch_norm",
-    "affine",
-    "activation",
-    "linear_units",
-    "tanh",
-    "softmax",
-    "log_softmax",
-    "loss",
-    "mask",
-    "elementary",
-    "reorder",
-)
+#: The public modules beside them have kernels: each is built once for each instruction set.
+KERNELS = tuple(sorted({path.stem for path in PACKAGE.glob("*.pyx")} - {*SHARED}))
 #: Modules of the suite: what it does for each element of each array and each output.
 SUITE = (
     "stream",
@@ -158,9 +132,9 @@ def extensions() -> list[Extension]:
     openmp = openmp_flags()
     compile_args = optimise + openmp + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
     link_args = openmp + shlex.split(os.environ.get("CNNREF_LDFLAGS", ""))
-    depends = [str(path) for kind in ("*.pxd", "*.h") for path in Path("cnnref").glob(kind)]
+    depends = [str(path) for kind in ("*.pxd", "*.h") for path in PACKAGE.rglob(kind)]
     common = {
-        "include_dirs": [numpy.get_include(), "cnnref"],
+        "include_dirs": [numpy.get_include(), str(PACKAGE)],
         "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         "extra_link_args": link_args,
         "libraries": ["m"],

@@ -1,8 +1,8 @@
 """A training epoch at MNIST's size: this package against eager PyTorch, on the same threads.
 
-60,000 images of 28x28 in batches of 64, the default model of `cnnref.model`, Adam. Each side runs in a
-process of its own, turn by turn, so that both see the same machine; a sample of the batches stands for the
-epoch. PyTorch has its own layers, layout (NCHW or channels last: the faster counts), cross-entropy and
+60,000 images of 28x28 in batches of 64, the default model of `cnnref.classifier.model`, Adam. Each side runs
+in a process of its own, turn by turn, so that both see the same machine; a sample of the batches stands for
+the epoch. PyTorch has its own layers, layout (NCHW or channels last: the faster counts), cross-entropy and
 optimiser; both gather their batches from an array in memory.
 
     python -m benchmarks.epoch                    the comparison
@@ -109,8 +109,8 @@ def _time(step: Callable[[np.ndarray], None], order: np.ndarray, batches: int) -
 
 def _cnnref(batches: int, threads: int) -> float:
     import cnnref
-    from cnnref.model import Model
-    from cnnref.optimizers import Adam
+    from cnnref.classifier.model import Model
+    from cnnref.classifier.optimizers import Adam
 
     cnnref.set_num_threads(threads)
     images, labels, order = _data()
@@ -127,7 +127,7 @@ def _torch(batches: int, threads: int, channels_last: bool = False) -> float:
     import torch
     from torch import nn
 
-    from cnnref.model import BLOCKS, HIDDEN
+    from cnnref.classifier.model import BLOCKS, HIDDEN
 
     torch.set_num_threads(threads)
     layers: list[nn.Module] = []
@@ -186,7 +186,7 @@ def profile(batches: int = 60, threads: int = 2) -> dict[str, float]:
         function = getattr(cnnref, name)
         if callable(function) and name.endswith(("forward", "backward", "cost", "softmax", "col", "arr")):
             setattr(cnnref, name, timed(name, function))
-    from cnnref import model, optimizers
+    from cnnref.classifier import model, optimizers
 
     for name, pair in model._ACTIVATIONS.items():
         forward, backward = pair

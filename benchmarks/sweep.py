@@ -17,12 +17,14 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are loaded
 
-from conformance import calls, generate, judge
 from conformance.bounds import affine_activation, sums
-from conformance.implementation import Implementation, load
+from conformance.generation import generate
+from conformance.implementations import calls
+from conformance.implementations.implementation import Implementation, load
 from conformance.operations import OPERATIONS
-from conformance.record import Record
-from conformance.workers import settle
+from conformance.runs.workers import settle
+from conformance.verdict import judge
+from conformance.verdict.record import Record
 
 #: Name, and where the function is looked up that takes the time.
 _PARTS: tuple[tuple[str, Any, str], ...] = (

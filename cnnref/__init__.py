@@ -9,14 +9,13 @@ a cache for its backward function. The map:
   (``CNNREF_ISA`` forces another)
 - ``affine_activation``: what needs no kernel of its own
 - ``blog``: the same functions with the conventions of the post's R code
-- ``caches``: the named tuples; ``_check*``, ``_hyper``, ``_arrays``, ``_fields``: arguments, hyperparameters,
-  caches, error texts; ``_aligned``: memory for results; ``_stream``: stores past the caches
-- ``_half``: float16 and bfloat16, stored as they are and computed in float32, and the rule for both
+- ``kernels``: what they compute with, by family
+- ``caches``: the named tuples; ``checks``: arguments, hyperparameters, caches, error texts, half precision
+  and memory for results
 - ``threads``, ``config``: thread count, instruction set, versions
 """
 
 from cnnref._dispatch import load as _load
-from cnnref._probability import ProbabilityWarning
 from cnnref.affine_activation import compose as _compose
 from cnnref.caches import (
     AffineActivationCache,
@@ -27,6 +26,7 @@ from cnnref.caches import (
     CrossEntropyCache,
     PoolCache,
 )
+from cnnref.checks.probability import ProbabilityWarning
 from cnnref.config import __version__, show_config
 from cnnref.threads import get_num_threads, set_num_threads
 

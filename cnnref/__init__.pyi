@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cnnref import blog as blog
-from cnnref._probability import ProbabilityWarning as ProbabilityWarning
+from cnnref.checks.probability import ProbabilityWarning as ProbabilityWarning
 
 __all__ = [
     "AffineActivationCache",

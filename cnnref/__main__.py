@@ -16,11 +16,11 @@ from types import ModuleType
 from typing import Any, NoReturn, TextIO
 
 import cnnref
-from cnnref.checkpoint import CheckpointError
-from cnnref.data import DataError, Dataset, load
-from cnnref.optimizers import OPTIMIZERS
-from cnnref.run import LEARNING_RATES, Options, Run
-from cnnref.train import CHECKPOINT, TrainingError, alone, evaluate, resume_or_start, train
+from cnnref.classifier.checkpoint import CheckpointError
+from cnnref.classifier.data import DataError, Dataset, load
+from cnnref.classifier.optimizers import OPTIMIZERS
+from cnnref.classifier.run import LEARNING_RATES, Options, Run
+from cnnref.classifier.train import CHECKPOINT, TrainingError, alone, evaluate, resume_or_start, train
 
 DONE, DISAGREES, UNUSABLE, STOPPED = 0, 1, 2, 130
 
@@ -233,7 +233,7 @@ def _train(asked: argparse.Namespace) -> int:
 
 
 def _predict(asked: argparse.Namespace) -> int:
-    from cnnref import predict
+    from cnnref.classifier import predict
 
     run = Run.load(asked.model / CHECKPOINT if asked.model.is_dir() else asked.model)
     files = predict.images_in(asked.image)
@@ -251,7 +251,7 @@ def _predict(asked: argparse.Namespace) -> int:
 
 def _comparison() -> ModuleType:
     try:
-        from cnnref import agreement
+        from cnnref.classifier import agreement
     except ModuleNotFoundError as error:
         raise DataError(
             f"{error.name} is not installed; --agreement needs PyTorch: pip install torch"

@@ -4,21 +4,21 @@ A batch of rows is a column of 1x1 pixels and W a set of 1x1 filters, so the wor
 
 - ``Z[i, j]``: one chain of fused multiply-adds from 0 over the inputs in order, then ``b[j]`` is added.
 - ``dA_prev[i, k]``: one chain from 0 over the outputs in order.
-- ``dW``, ``db``: see ``_outer.pxd``; a chunk is 512 rows.
+- ``dW``, ``db``: see ``kernels/wgrad/chunks.pxd``; a chunk is 512 rows.
 
 Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from cnnref._arrays cimport elements, empty, held, single, take_shape
-from cnnref._check cimport check_affine_backward, check_affine_forward
-from cnnref._correlate cimport correlate
-from cnnref._fields cimport named
-from cnnref._half cimport half, in_single, narrowed, widened
-from cnnref._panels cimport Matrix
-from cnnref._plan cimport Correlation, multiplications
-from cnnref._sums cimport batch_sums
-from cnnref._types cimport real
+from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.fields cimport named
+from cnnref.checks.half cimport half, in_single, narrowed, widened
+from cnnref.checks.pool_affine cimport check_affine_backward, check_affine_forward
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.conv.problem cimport Correlation, multiplications
+from cnnref.kernels.gemm.driver cimport correlate
+from cnnref.kernels.gemm.pack cimport Matrix
+from cnnref.kernels.wgrad.driver cimport batch_sums
 from cnnref.threads cimport brief, fail, team_size
 
 from cnnref.caches import AffineCache

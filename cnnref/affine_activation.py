@@ -3,12 +3,12 @@
 Source: "R for Deep Learning (IV)", ``affine_activation_forward``, ``affine_activation_backward``.
 """
 
-from cnnref._check import check_activation_name, check_affine_backward, check_affine_forward
-from cnnref._check import check_affine_activation_cache as check_cache
-from cnnref._check_elements import check_activation_backward
-from cnnref._fields import named_tuple
-from cnnref._half import in_single, narrowed, widened
 from cnnref.caches import AffineActivationCache, AffineCache
+from cnnref.checks.elements import check_activation_backward
+from cnnref.checks.fields import named_tuple
+from cnnref.checks.half import in_single, narrowed, widened
+from cnnref.checks.pool_affine import check_activation_name, check_affine_backward, check_affine_forward
+from cnnref.checks.pool_affine import check_affine_activation_cache as check_cache
 
 FORWARD = "affine_activation_forward"
 BACKWARD = "affine_activation_backward"

@@ -19,10 +19,12 @@ Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scrat
 
 import numpy as np
 
-from cnnref import _check, _check_conv, _check_elements, _check_loss
 from cnnref._dispatch import load
-from cnnref._half import in_single
 from cnnref.affine_activation import compose
+from cnnref.checks import conv as _check_conv
+from cnnref.checks import elements, pool_affine
+from cnnref.checks import loss as _check_loss
+from cnnref.checks.half import in_single
 
 _activation = load("activation")
 _affine = load("affine")
@@ -82,7 +84,7 @@ def conv_single_step(a_slice_prev, W, b):
 
 def affine_backward(dZ, cache):
     """`cnnref.affine_backward` with dW and db divided by the number of rows, and dA_prev not."""
-    dZ, *fields = _check.check_affine_backward(dZ, cache)
+    dZ, *fields = pool_affine.check_affine_backward(dZ, cache)
     if dZ.itemsize == 2:
         return in_single(affine_backward, (dZ, tuple(fields)), dZ)
     dA_prev, dW, db = _affine.affine_backward(dZ, tuple(fields))
@@ -98,13 +100,13 @@ affine_activation_forward, affine_activation_backward = compose(
 
 def arr2col(X):
     """`cnnref.arr2col` in R's order: h fastest, then w, then c."""
-    X, features = _check_elements.check_arr2col(X)
+    X, features = elements.check_arr2col(X)
     return X.transpose(0, 3, 2, 1).reshape(X.shape[0], features).copy(), X
 
 
 def col2arr(X, cache):
     """`cnnref.col2arr` in R's order: h fastest, then w, then c."""
-    X, (m, n_H, n_W, n_C) = _check_elements.check_col2arr(X, cache)
+    X, (m, n_H, n_W, n_C) = elements.check_col2arr(X, cache)
     return X.reshape(m, n_C, n_W, n_H).transpose(0, 3, 2, 1).copy()
 
 

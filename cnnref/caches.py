@@ -3,7 +3,7 @@
 A cache holds the very objects that the caller passed where they needed no conversion, and the converted
 arrays otherwise; `hparameters` is a copy, so that changing the caller's mapping afterwards changes nothing.
 What a forward function works out itself from half arrays for its backward function is float32, the mean and
-variance of a batch float64 (`cnnref._half`). Arrays are not copied: whoever overwrites an input in between
+variance of a batch float64 (`cnnref.checks.half`). Arrays are not copied: whoever overwrites an input in between
 overwrites the cache.
 """
 

@@ -10,21 +10,21 @@ summation, the same for every thread count, batch and instruction set:
   padding is left out.
 - ``dA_prev``: one chain from 0 for each pixel, over the windows that contain it in C order of (y, x), then over
   the filters of its group.
-- ``dW``, ``db``: see ``_outer.pxd``.
+- ``dW``, ``db``: see ``kernels/wgrad/chunks.pxd``.
 
 Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``conv_backward``.
 """
 
 cimport numpy as cnp
 
-from cnnref._arrays cimport elements, empty, held, single, take_shape
-from cnnref._check_conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
-from cnnref._convolution cimport (
+from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
+from cnnref.checks.fields cimport named, own
+from cnnref.checks.half cimport half, in_single, narrowed, widened
+from cnnref.checks.hyper cimport Window, outputs
+from cnnref.kernels.conv.conv cimport (
     Shape, backward_filters, backward_input, filter_size, forward, input_size, output_size, single_step, work,
 )
-from cnnref._fields cimport named, own
-from cnnref._half cimport half, in_single, narrowed, widened
-from cnnref._hyper cimport Window, outputs
 from cnnref.threads cimport brief, fail
 
 from cnnref.caches import ConvCache

@@ -5,7 +5,7 @@ output's extents and ``n_C`` channels to one of the input's with ``n_C_prev`` ch
 
 - ``Z``: the chain of that convolution's ``dA_prev`` (see ``conv``), then ``b[j]`` is added.
 - ``dA_prev``: the chain of its output, from 0.
-- ``dW``: as its gradient (see ``_outer.pxd`` and ``_lane_sums.pxd``).
+- ``dW``: as its gradient (see ``kernels/wgrad/chunks.pxd`` and ``kernels/depthwise/wgrad_driver.pxd``).
 - ``db``: rows of pixels one after the other, each summed in order, then added in order.
 """
 
@@ -13,16 +13,16 @@ cimport numpy as cnp
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref._arrays cimport elements, empty, held, single, take_shape
-from cnnref._check_transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
-from cnnref._convolution cimport (
+from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.fields cimport named, own
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.hyper cimport Window
+from cnnref.checks.transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
+from cnnref.kernels.base.memory cimport allocate
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.conv.conv cimport (
     Shape, backward_filters, backward_input, filter_size, forward, input_size, output_size,
 )
-from cnnref._fields cimport named, own
-from cnnref._half cimport half, narrowed, widened
-from cnnref._hyper cimport Window
-from cnnref._memory cimport allocate
-from cnnref._types cimport real
 from cnnref.threads cimport fail
 
 from cnnref.caches import ConvTransposeCache

@@ -1,12 +1,13 @@
-"""The inline functions of ``_elementary.pxd``, ``_exp_lanes.pxd`` and ``_stream.pxd`` for tests; nothing else uses this."""
+"""The inline functions of ``kernels/vmath/{scalar,exp}.pxd`` and ``kernels/base/nontemporal.pxd`` for tests alone."""
 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref cimport _elementary, _exp_lanes, _stream
-from cnnref._arrays cimport array, common, elements, empty, held, kind_of, plain, single
-from cnnref._half cimport half, narrowed, widened
-from cnnref._types cimport real
+from cnnref.checks.arrays cimport array, common, elements, empty, held, kind_of, plain, single
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.kernels.base cimport nontemporal
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.vmath cimport exp as _exp_lanes, scalar
 
 cnp.import_array()
 
@@ -23,13 +24,13 @@ cdef void apply(Function function, const real* x, real* out, Py_ssize_t n) noexc
     cdef int step = _exp_lanes.lanes(<real>0)
     if function == EXP:
         for i in range(n):
-            out[i] = _elementary.exp(x[i])
+            out[i] = scalar.exp(x[i])
     elif function == EXP_NONPOSITIVE:
         for i in range(n):
-            out[i] = _elementary.exp_nonpositive(x[i])
+            out[i] = scalar.exp_nonpositive(x[i])
     elif function == LOG:
         for i in range(n):
-            out[i] = <real>_elementary.log(x[i])
+            out[i] = <real>scalar.log(x[i])
     elif function == EXP_LANES:
         for i in range(n // step):
             _exp_lanes.exp_lanes(x + i * step, out + i * step)
@@ -88,5 +89,5 @@ def log(x):
 def stream(out, source):
     """Copy the bytes of one array to another past the caches."""
     cdef ndarray to = out, values = source
-    _stream.stream(cnp.PyArray_DATA(to), cnp.PyArray_DATA(values), cnp.PyArray_NBYTES(to))
-    _stream.settle()
+    nontemporal.stream(cnp.PyArray_DATA(to), cnp.PyArray_DATA(values), cnp.PyArray_NBYTES(to))
+    nontemporal.settle()

@@ -3,7 +3,7 @@
     A[i, 0, 0, c] = 1/(n_H n_W) sum over (y, x) of A_prev[i, y, x, c]
     dA_prev[i, y, x, c] = dA[i, 0, 0, c] / (n_H n_W)
 
-The sum is double for both dtypes, in the order that ``_moments.pxd`` states, the image as one chunk: the same for every
+The sum is double for both dtypes, in the order that ``kernels/reduce/channel_sums.pxd`` states, the image as one chunk: the same for every
 thread count, batch and instruction set. The quotient is rounded once; so is each share of the gradient. The mean of
 finite values is finite: where the sum of float64 values overflows, it is taken again, pixel by pixel, of values a power
 of two smaller (as in `pool`).
@@ -18,13 +18,13 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, single, take_shape
-from cnnref._check_norm cimport check_global_average_pool_backward, check_global_average_pool_forward
-from cnnref._half cimport half, narrowed, widened
-from cnnref._memory cimport allocate
-from cnnref._moments cimport VALUE, chunk_sums
-from cnnref._pooling cimport mean_again
-from cnnref._types cimport real
+from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.norm cimport check_global_average_pool_backward, check_global_average_pool_forward
+from cnnref.kernels.base.memory cimport allocate
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.pool.forward cimport mean_again
+from cnnref.kernels.reduce.channel_sums cimport VALUE, chunk_sums
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()

@@ -17,12 +17,12 @@ SiLU); Elfwing, Uchibe & Doya 2017 (SiLU).
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport real_number, word
-from cnnref._check_elements cimport check_activation, check_activation_backward
-from cnnref._linear_units cimport (
+from cnnref.checks.arrays cimport real_number, word
+from cnnref.checks.elements cimport check_activation, check_activation_backward
+from cnnref.kernels.vmath.activations cimport (
     GELU, GELU_GRADIENT, GELU_TANH, GELU_TANH_GRADIENT, LEAKY, LEAKY_GRADIENT, SILU, SILU_GRADIENT, Function, apply,
 )
-from cnnref._pointwise cimport run
+from cnnref.kernels.vmath.elementwise cimport run
 
 cnp.import_array()
 

@@ -18,13 +18,13 @@ from libc.math cimport fabs
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, single, take_shape
-from cnnref._check_loss cimport check_softmax, check_softmax_backward
-from cnnref._elementary cimport log
-from cnnref._half cimport half, narrowed, widened
-from cnnref._softmax_row cimport ALWAYS, IF_FAR, LANES, NOTHING, VALUES, Sums, exp_row, in_double
-from cnnref._softmax_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
-from cnnref._types cimport multiply_add, real
+from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.loss cimport check_softmax, check_softmax_backward
+from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.vmath.scalar cimport log
+from cnnref.kernels.vmath.softmax_row cimport ALWAYS, IF_FAR, LANES, NOTHING, VALUES, Sums, exp_row, in_double
+from cnnref.kernels.vmath.softmax_short_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()

@@ -22,15 +22,15 @@ Architecture", section 7, for the smoothing; ``torch.nn.CrossEntropyLoss``. The 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, single, zeros
-from cnnref._check_loss cimport check_cross_entropy_cache, check_cross_entropy_cost
-from cnnref._cross_entropy cimport Labels, gradient, mean_loss
-from cnnref._fields cimport named
-from cnnref._half cimport half, narrowed, widened
+from cnnref.checks.arrays cimport elements, empty, held, single, zeros
+from cnnref.checks.fields cimport named
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.loss cimport check_cross_entropy_cache, check_cross_entropy_cost
+from cnnref.kernels.vmath.cross_entropy cimport Labels, gradient, mean_loss
 from cnnref.threads cimport fail
 
-from cnnref._probability import warn_of_no_probabilities
 from cnnref.caches import CrossEntropyCache
+from cnnref.checks.probability import warn_of_no_probabilities
 
 cnp.import_array()
 

@@ -7,10 +7,10 @@ cimport numpy as cnp
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, single
-from cnnref._check_elements cimport check_create_mask_from_window, check_distribute_value
-from cnnref._half cimport half, narrowed, widened
-from cnnref._types cimport real
+from cnnref.checks.arrays cimport elements, empty, held, single
+from cnnref.checks.elements cimport check_create_mask_from_window, check_distribute_value
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.kernels.base.types cimport real
 from cnnref.threads cimport brief
 
 cnp.import_array()

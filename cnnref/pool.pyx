@@ -19,13 +19,13 @@ Source: "R for Deep Learning (IV)", ``pool_forward``, ``pool_backward``.
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, memory, single, take_shape
-from cnnref._check cimport check_pool_backward, check_pool_forward
-from cnnref._fields cimport named, own
-from cnnref._half cimport half, narrowed, widened
-from cnnref._pool_threads cimport pool_taps, unpool_taps
-from cnnref._pool_window cimport PoolWindow
-from cnnref._pooling cimport Pooling
+from cnnref.checks.arrays cimport elements, empty, held, memory, single, take_shape
+from cnnref.checks.fields cimport named, own
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.pool_affine cimport check_pool_backward, check_pool_forward
+from cnnref.kernels.pool.forward cimport Pooling
+from cnnref.kernels.pool.threads cimport pool_taps, unpool_taps
+from cnnref.kernels.pool.window cimport PoolWindow
 from cnnref.threads cimport fail
 
 from cnnref._dispatch import load

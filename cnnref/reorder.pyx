@@ -11,9 +11,9 @@ Source: "R for Deep Learning (IV)", ``pad3d``, ``arr2col``, ``col2arr`` (in R's 
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref._arrays cimport empty, held, memory, take_shape
-from cnnref._check_elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
-from cnnref._copies cimport copy_bytes, copy_lines
+from cnnref.checks.arrays cimport empty, held, memory, take_shape
+from cnnref.checks.elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
+from cnnref.kernels.vmath.copies cimport copy_bytes, copy_lines
 from cnnref.threads cimport fail
 
 cnp.import_array()

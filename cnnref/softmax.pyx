@@ -4,10 +4,10 @@
     dx[i, j] = p[i, j] * (dp[i, j] - sum_k p[i, k] dp[i, k])
 
 Order of summation, the same for every thread count, batch and instruction set: a sum over a row runs in 16 double
-accumulators, column j in accumulator ``j % 16``, which are then added pairwise (8 apart, 4, 2, 1 apart); by
-fused multiply-adds for the gradient. In rows of more than 64 columns of float32, four columns that go to one
-accumulator are summed in float32 first (``_softmax_row.pxd``), and no maximum is subtracted, in either dtype, where all
-of the row is between -40 and 40: the quotient is the same.
+accumulators, column j in accumulator ``j % 16``, which are then added pairwise (8 apart, 4, 2, 1 apart); by fused
+multiply-adds for the gradient. In rows of more than 64 columns of float32, four columns that go to one accumulator are
+summed in float32 first (``kernels/vmath/softmax_row.pxd``), and no maximum is subtracted, in either dtype, where all of the
+row is between -40 and 40: the quotient is the same.
 
 The gradient takes ``d = sum_k e[k] dp[k] / S``, e the exponentials and S their sum, and ``e[j] / S * (dp[j] - d)``
 (``e[j] * ((dp[j] - d) / S)`` in rows of up to 64); 1/S and d are doubles, in float32 sums of two. Only where the sum
@@ -21,12 +21,12 @@ from cython.parallel cimport prange
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, single, take_shape
-from cnnref._check_loss cimport check_softmax, check_softmax_backward
-from cnnref._half cimport half, narrowed, widened
-from cnnref._softmax_row cimport IF_FAR, LANES, NEVER, NOTHING, PRODUCTS, Sums, exp_row, in_double
-from cnnref._softmax_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
-from cnnref._types cimport multiply_add, real
+from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.loss cimport check_softmax, check_softmax_backward
+from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.vmath.softmax_row cimport IF_FAR, LANES, NEVER, NOTHING, PRODUCTS, Sums, exp_row, in_double
+from cnnref.kernels.vmath.softmax_short_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
 from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()

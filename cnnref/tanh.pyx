@@ -15,14 +15,14 @@ from libc.math cimport copysign, copysignf
 from libc.stdint cimport uint32_t, uint64_t
 from numpy cimport ndarray
 
-from cnnref._check_elements cimport check_activation, check_activation_backward
-from cnnref._exp_lanes cimport (
+from cnnref.checks.elements cimport check_activation, check_activation_backward
+from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.types cimport magnitude, multiply_add, real
+from cnnref.kernels.vmath.elementwise cimport run
+from cnnref.kernels.vmath.exp cimport (
     MOST_LANES, any_far, ask_ahead, exp_minus, exp_times_lanes, horner, lanes, last_lanes,
 )
-from cnnref._isa cimport apart, inlined, unlikely
-from cnnref._pointwise cimport run
-from cnnref._powers cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f
-from cnnref._types cimport magnitude, multiply_add, real
+from cnnref.kernels.vmath.exp2_table cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f
 
 cnp.import_array()
 

@@ -22,7 +22,7 @@ from other threads are not stopped, as signals are the main thread's.
 import os
 import threading
 
-from cnnref._arrays cimport index, shown
+from cnnref.checks.arrays cimport index, shown
 
 from cnnref._limits import processors, stack_size
 from cnnref._processor import openmp

@@ -18,12 +18,12 @@ from cython.parallel cimport prange
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from numpy cimport ndarray
 
-from cnnref._arrays cimport elements, empty, held, memory, single, take_shape
-from cnnref._half cimport half, narrowed, widened
-from cnnref._pool_window cimport PoolWindow
-from cnnref._pooling cimport tap
-from cnnref._types cimport real
-from cnnref._window_pooling cimport pool_rows, unpool_rows, unpool_ties
+from cnnref.checks.arrays cimport elements, empty, held, memory, single, take_shape
+from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.pool.forward cimport tap
+from cnnref.kernels.pool.general cimport pool_rows, unpool_rows, unpool_ties
+from cnnref.kernels.pool.window cimport PoolWindow
 from cnnref.threads cimport fail, stopped, team_size, watch
 
 cnp.import_array()

@@ -10,20 +10,21 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
-from conformance import __version__, terminal
-from conformance.ending import TRACEBACK, refuse, status_of
-from conformance.usage import Help, Parser, examples
+from conformance import __version__
+from conformance.commands import terminal
+from conformance.commands.ending import TRACEBACK, refuse, status_of
+from conformance.commands.usage import Help, Parser, examples
 
 #: In the order of the help: what each command is, and the module that has it.
 _COMMANDS = {
-    "run": "conformance.run_command",
-    "repro": "conformance.repro_command",
-    "gate": "conformance.gate_command",
-    "probe": "conformance.probe",
-    "matrix": "conformance.matrix_command",
-    "merge": "conformance.merge",
-    "search": "conformance.search",
-    "list": "conformance.listing",
+    "run": "conformance.commands.run",
+    "repro": "conformance.commands.repro_command",
+    "gate": "conformance.commands.gate",
+    "probe": "conformance.diagnosis.probe",
+    "matrix": "conformance.commands.matrix",
+    "merge": "conformance.commands.merge",
+    "search": "conformance.runs.search",
+    "list": "conformance.commands.list",
 }
 
 #: What judging and the reports import: the extra `conformance`. Colour and completion are done without.

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conformance.case import Case
-    from conformance.judge import Judge
+    from conformance.cases.case import Case
+    from conformance.verdict.judge import Judge
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,11 +47,11 @@ class Suite(pytest.Collector):
     def collect(self) -> Iterator[pytest.Item]:
         """One test for each case."""
         try:
-            from conformance.formats import DTYPES
-            from conformance.generate import generate
-            from conformance.implementation import LoadError, load
-            from conformance.judge import Judge
+            from conformance.cases.dtypes import DTYPES
+            from conformance.generation.generate import generate
+            from conformance.implementations.implementation import LoadError, load
             from conformance.operations import select
+            from conformance.verdict.judge import Judge
         except ModuleNotFoundError as error:
             why = f"{error.name} not installed: pip install 'cnnref[conformance]'"
             raise pytest.UsageError(f"conformance: {why}") from error

@@ -16,12 +16,12 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from conformance.case import Case
-from conformance.data import draw
-from conformance.families import FAMILIES
-from conformance.formats import DTYPES, HALF
-from conformance.generate import generate
-from conformance.implementation import load
+from conformance.cases.case import Case
+from conformance.cases.dtypes import DTYPES, HALF
+from conformance.generation.arrays import draw
+from conformance.generation.families import FAMILIES
+from conformance.generation.generate import generate
+from conformance.implementations.implementation import load
 from conformance.operations import OPERATIONS
 
 TABLE = Path(__file__).parent / "data" / "bits.json"

@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 
-from cnnref.data import Dataset, Part
-from cnnref.run import Options, Run
+from cnnref.classifier.data import Dataset, Part
+from cnnref.classifier.run import Options, Run
 
 
 def said(error, read, path, *arguments):

@@ -7,10 +7,10 @@ from functools import cached_property
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-from conformance.families import FAMILIES
+from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
-from conformance.record import Record
 from conformance.report import write
+from conformance.verdict.record import Record
 
 #: The fields of a record of a call that raised: there was nothing to compare.
 RAISED = dict.fromkeys(

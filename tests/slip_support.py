@@ -7,10 +7,10 @@ from itertools import product
 
 import numpy as np
 
-from conformance.case import Case
-from conformance.families import FAMILIES
+from conformance.cases.case import Case
+from conformance.faults.further import further
+from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS, WORDS
-from conformance.slips.further import further
 
 
 def cases(op: str, count: int = 30, dtype: str = "f32") -> list[Case]:

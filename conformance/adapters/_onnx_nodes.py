@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from conformance.differences import Seen
+from conformance.implementations.declared import Seen
 
 Array = NDArray[Any]
 #: Runs a model on arrays by name; `NotImplementedError` where it has no kernel for it.

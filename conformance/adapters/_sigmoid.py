@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.differences import Seen
-from conformance.slips.core import sigmoid
+from conformance.faults.core import sigmoid
+from conformance.implementations.declared import Seen
 
 
 def lost(seen: Seen, least: float) -> NDArray[np.bool_]:

@@ -11,8 +11,8 @@ import numpy as np
 from jax import lax
 
 from conformance.adapters._sigmoid import lost
-from conformance.differences import Seen
-from conformance.formats import finfo
+from conformance.cases.dtypes import finfo
+from conformance.implementations.declared import Seen
 
 _config: Any = jax.config
 _config.update("jax_enable_x64", True)

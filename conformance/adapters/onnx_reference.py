@@ -10,8 +10,8 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions
-from conformance.differences import Seen
-from conformance.window import window_of
+from conformance.cases.window import window_of
+from conformance.implementations.declared import Seen
 
 #: Its choice: a NaN is seen only where it is the window's first element.
 conventions = {"pool-nan": "greater"}

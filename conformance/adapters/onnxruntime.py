@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 
 from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, rule_with_dilation
-from conformance.differences import Seen
-from conformance.formats import finfo
+from conformance.cases.dtypes import finfo
+from conformance.implementations.declared import Seen
 
 _OPTIONS = onnxruntime.SessionOptions()
 _OPTIONS.intra_op_num_threads = 1

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from conformance.adapters._sigmoid import lost
-from conformance.differences import Seen
-from conformance.formats import finfo
+from conformance.cases.dtypes import finfo
+from conformance.implementations.declared import Seen
 
 THREADS = 2
 

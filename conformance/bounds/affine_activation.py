@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from conformance.bounds import functions, sums
 from conformance.bounds.arithmetic import FORMATS, U64, Arithmetic, Limit
 from conformance.bounds.sums import Terms
-from conformance.case import Case
+from conformance.cases.case import Case
 from conformance.oracle import evaluate
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.formats import KNOWN, working
+from conformance.cases.dtypes import KNOWN, working
 
 Limit = NDArray[np.float64]
 

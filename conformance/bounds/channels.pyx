@@ -10,7 +10,7 @@ from libc.math cimport fabs, sqrt
 from numpy cimport ndarray
 
 from conformance.bounds.rows cimport total
-from conformance.elements cimport Numbers, data, number, numbers, plain, readable
+from conformance.bounds.elements cimport Numbers, data, number, numbers, plain, readable
 
 cnp.import_array()
 

@@ -12,7 +12,7 @@ from numpy cimport ndarray
 import numpy as np
 
 from conformance.bounds.rows cimport Form, constants
-from conformance.elements cimport Numbers, data, like, number, numbers, plain, readable
+from conformance.bounds.elements cimport Numbers, data, like, number, numbers, plain, readable
 
 cnp.import_array()
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from conformance.bounds import curves, rows
 from conformance.bounds.arithmetic import FORMATS, U64, Format, Limit
 from conformance.bounds.curves import logistic as logistic
-from conformance.case import Case
+from conformance.cases.case import Case
 
 Array = NDArray[Any]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from conformance.bounds import targets as compiled
 from conformance.bounds.arithmetic import Format, Limit
 from conformance.bounds.targets import Targets
-from conformance.case import Case
+from conformance.cases.case import Case
 
 Array = NDArray[Any]
 

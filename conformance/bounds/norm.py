@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from conformance.bounds import channels, curves
 from conformance.bounds.arithmetic import Format, Limit
-from conformance.calls_units import EPSILON, MOMENTUM
-from conformance.case import Case
+from conformance.cases.case import Case
+from conformance.implementations.calls_units import EPSILON, MOMENTUM
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from numpy cimport ndarray
 
-from conformance.elements cimport Numbers, data, greatest, like, limits, number, numbers, plain, readable
+from conformance.bounds.elements cimport Numbers, data, greatest, like, limits, number, numbers, plain, readable
 
 cnp.import_array()
 

@@ -7,7 +7,7 @@ cimport numpy as cnp
 from libc.math cimport INFINITY, fabs, isfinite, isnan
 from numpy cimport ndarray
 
-from conformance.elements cimport Numbers, limits, number, numbers, plain, readable
+from conformance.bounds.elements cimport Numbers, limits, number, numbers, plain, readable
 
 cnp.import_array()
 

@@ -10,7 +10,7 @@ from numpy cimport ndarray
 
 import numpy as np
 
-from conformance.elements cimport Numbers, data, greatest, number, numbers, readable
+from conformance.bounds.elements cimport Numbers, data, greatest, number, numbers, readable
 
 cnp.import_array()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from conformance.bounds import functions, losses, norm, storage, terms, units
 from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit
 from conformance.bounds.rows import Softmax
-from conformance.case import Case
+from conformance.cases.case import Case
 
 Arrays = Mapping[str, NDArray[Any]]
 Outputs = Mapping[str, Limit]

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from conformance.bounds.arithmetic import Bound, Limit
-from conformance.case import Case
-from conformance.formats import HALF, finfo
+from conformance.cases.case import Case
+from conformance.cases.dtypes import HALF, finfo
 
 _EXPONENT = np.int64(0x7FF0 << 48)
 

@@ -34,7 +34,7 @@ from conformance.bounds.passes import ADDITIONS as ADDITIONS
 from conformance.bounds.passes import MEAN as MEAN
 from conformance.bounds.passes import PRODUCTS as PRODUCTS
 from conformance.bounds.passes import unit as unit
-from conformance.case import Case
+from conformance.cases.case import Case
 from conformance.oracle import evaluate
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -13,9 +13,9 @@ from conformance.bounds import single, storage, sums, terms
 from conformance.bounds.arithmetic import IEEE, Arithmetic, Bound, Limit
 from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
-from conformance.case import Case
-from conformance.tier import kind_of
-from conformance.window import divisors, divisors_of
+from conformance.bounds.tier import kind_of
+from conformance.cases.case import Case
+from conformance.cases.window import divisors, divisors_of
 
 Arrays = Mapping[str, NDArray[Any]]
 Outputs = Mapping[str, Limit]

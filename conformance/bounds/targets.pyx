@@ -11,7 +11,7 @@ from numpy cimport ndarray
 import numpy as np
 
 from conformance.bounds.rows cimport Form, Softmax, constants, empty
-from conformance.elements cimport Numbers, data, number, numbers, readable
+from conformance.bounds.elements cimport Numbers, data, number, numbers, readable
 
 cnp.import_array()
 

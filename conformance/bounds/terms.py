@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.axis import Axis
 from conformance.bounds import picked
 from conformance.bounds.arithmetic import Limit
-from conformance.case import Case
-from conformance.formats import finfo
-from conformance.window import divisors, transposed, window_of
+from conformance.cases.axis import Axis
+from conformance.cases.case import Case
+from conformance.cases.dtypes import finfo
+from conformance.cases.window import divisors, transposed, window_of
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from conformance.corners import CORNERS
-from conformance.families import FAMILIES
+from conformance.generation.corners import CORNERS
+from conformance.generation.families import FAMILIES
 from conformance.report.digest import Digest
 
 #: From the one that decides a row with several operations to the one that does not matter.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from conformance import covering
-from conformance.case import Case
+from conformance.cases.case import Case
+from conformance.generation import covering
 from conformance.operations import OPERATIONS, PARAMETERS, Level
 
 Counts = Counter[str]

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conformance import schema
-from conformance.document import SchemaError
 from conformance.operations import OPERATIONS
-from conformance.record import Record
 from conformance.report.summary import SHARP
 from conformance.report.text import clean
+from conformance.runs import schema
+from conformance.runs.document import SchemaError
+from conformance.verdict.record import Record
 
 #: The tiers in the order of the tables; an exception leaves nothing for a tier to judge.
 NO_RESULT = "no result"

@@ -10,10 +10,10 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-from conformance.record import Record
 from conformance.report.digest import NO_RESULT, rows
 from conformance.report.text import clip, index, one_line, repro, value
 from conformance.report.verdict import Verdict
+from conformance.verdict.record import Record
 
 _REASON = 2000  # characters of one reason
 

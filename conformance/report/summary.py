@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.case import Case
-from conformance.implementation import UNDECLARED
+from conformance.cases.case import Case
+from conformance.cases.window import window_of
+from conformance.implementations.implementation import UNDECLARED
 from conformance.operations import OPERATIONS, WORDS
-from conformance.record import STATUSES, Number, Record, case_status
 from conformance.report.coverage import Coverage
-from conformance.schema import SCHEMA
-from conformance.window import window_of
+from conformance.runs.schema import SCHEMA
+from conformance.verdict.record import STATUSES, Number, Record, case_status
 
 #: Below this share of single dropped terms a case could not have shown enough.
 SHARP = 0.95

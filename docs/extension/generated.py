@@ -8,8 +8,8 @@ from typing import Any
 
 import cnnref
 from conformance import cli
-from conformance.diagnose import catalogue
-from conformance.families import FAMILIES
+from conformance.faults.diagnose import catalogue
+from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
 
 

@@ -7,8 +7,8 @@ depend on the C library; each element is computed alone, so those of the results
 
 from cython.parallel cimport prange
 
-from cnnref._elementary cimport exp_nonpositive
-from cnnref._types cimport real
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.vmath.scalar cimport exp_nonpositive
 from cnnref.threads cimport team_size
 
 cdef double WORK = 8  # operations for each element, as `team_size` counts them

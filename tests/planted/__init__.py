@@ -1,7 +1,7 @@
 """Planted faults: correct NumPy functions with one of them replaced by a wrong one.
 
 Each wrong function is written out as somebody would write it, with loops or einsum, and shares nothing
-with `conformance.slips`; so that a diagnosis is right here says something about kernels not seen before.
+with `conformance.faults`; so that a diagnosis is right here says something about kernels not seen before.
 """
 
 from __future__ import annotations

@@ -1,0 +1,62 @@
+"""What a module of the package can change: the operations that it computes, and the tests of its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from scratch_build import ROOT
+
+#: The operations that a module computes, by shell pattern; one that is not here reaches all of them.
+OPERATIONS = {
+    "conv": "conv_single_step conv_forward conv_backward",
+    "conv_transpose": "conv_transpose_*",
+    "affine": "affine_*",
+    "pool": "pool_*",
+    "window_pool": "pool_*",
+    "global_average_pool": "global_average_pool_*",
+    "batch_norm": "batch_norm_*",
+    "activation": "sigmoid* relu* affine_activation_*",
+    "linear_units": "leaky_relu* silu* gelu*",
+    "tanh": "tanh*",
+    "softmax": "softmax softmax_backward",
+    "log_softmax": "log_softmax*",
+    "loss": "cross_* softmax_cross_*",
+    "elementary": "",  # shows the functions of kernels/vmath/scalar.pxd to their tests
+    "reorder": "pad3d* arr2col col2arr",
+    "mask": "create_mask_* distribute_value",
+    "checks.hyper": "conv_* pool_*",
+}
+#: The tests of its kernels, beside the cases of `tests/bits_table.py`.
+TESTS = {
+    "conv": "test_conv_windows test_conv_tiles test_conv_threads",
+    "conv_transpose": "test_conv_transpose",
+    "pool": "test_pool test_pool_options",
+    "window_pool": "test_pool_options",
+    "batch_norm": "test_batch_norm test_stream",
+    "global_average_pool": "test_batch_norm",
+    "activation": "test_activation",
+    "linear_units": "test_linear_units",
+    "softmax": "test_loss",
+    "log_softmax": "test_loss",
+    "loss": "test_loss",
+    "elementary": "test_elementary",
+    "reorder": "test_reorder",
+    "mask": "test_reorder",
+    "checks.hyper": "test_hyper",
+}
+
+
+def operations_of(modules: Iterable[str]) -> list[str]:
+    """The operations that any of the modules computes and the suite knows."""
+    from conformance.operations import OPERATIONS as KNOWN
+
+    patterns = [pattern for module in modules for pattern in OPERATIONS.get(module, "*").split()]
+    return [name for name in KNOWN if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def tests_of(modules: Iterable[str]) -> list[Path]:
+    """The files with tests of any of the modules."""
+    names = dict.fromkeys(name for module in modules for name in TESTS.get(module, "").split())
+    return [ROOT / "tests" / f"{name}.py" for name in names]

@@ -1,0 +1,1 @@
+"""Every argument check and error text, hyperparameters, caches and the arrays that results stand in."""

@@ -1,0 +1,1 @@
+"""The post's classifier of handwritten digits: data, model, training, reports."""

@@ -1,0 +1,1 @@
+"""Types, instruction set, memory and register blocks: what every kernel shares."""

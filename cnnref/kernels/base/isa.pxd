@@ -1,0 +1,10 @@
+"""What the instruction set of a build offers, and how functions are placed in it: see ``isa.h``."""
+
+cdef extern from "kernels/base/isa.h" nogil:
+    const int CNNREF_VECTOR_BYTES
+    ctypedef void inlined "CNNREF_INLINED"  # the return type of what must stand in its caller
+    ctypedef void apart "CNNREF_APART"  # and of what must not, for the registers' sake
+    void prefetch "CNNREF_PREFETCH"(const void* address)
+
+cdef extern from *:
+    bint unlikely(bint condition) noexcept nogil

@@ -1,0 +1,1 @@
+"""What a convolution is, and which kernel computes it."""

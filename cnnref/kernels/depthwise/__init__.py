@@ -1,0 +1,1 @@
+"""Convolutions in many small groups, vectorised over the channels of all of them."""

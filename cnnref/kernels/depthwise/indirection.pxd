@@ -1,0 +1,68 @@
+"""Tables of pointers to pixels, for the tiles of ``micro_kernel.pxd``: the padding around an image without a padded copy.
+
+Entry (row, column) stands for pixel ``(from_row + row, column - plan.left)``: an address, or that of zeros outside the image.
+Where the values that a vector of columns reads do not lie side by side in the image, or would run over its end, the rows are
+copied into that order first.
+"""
+
+from cnnref.kernels.base.register_block cimport lanes
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.conv.problem cimport Correlation
+from cnnref.kernels.depthwise.micro_kernel_grouped cimport spreads
+
+
+cdef inline bint side_by_side(const Correlation* plan, Py_ssize_t valid, Py_ssize_t width, real kind) noexcept nogil:
+    """Whether what the `valid` columns of a panel `width` wide read lies as their vectors do, for the tiles there are."""
+    if spreads(plan.channels, plan.sharing, kind):
+        return valid == width and width % lanes(kind) == 0
+    return valid == width and plan.channels == plan.sharing == 1
+
+
+cdef inline void fill_table(
+    const Correlation* plan, const real* pixels, Py_ssize_t pixel_step, Py_ssize_t from_row, Py_ssize_t rows,
+    Py_ssize_t columns, const real* zeros, const real** table,
+) noexcept nogil:
+    """Fill ``rows x columns`` entries; `pixels` is where pixel ``(from_row, 0)`` stands or would stand."""
+    cdef Py_ssize_t row, column
+    cdef Py_ssize_t first = min(max(plan.left, <Py_ssize_t>0), columns)
+    cdef Py_ssize_t last = min(max(plan.width + plan.left, first), columns)
+    cdef const real* source
+    for row in range(rows):
+        if from_row + row < 0 or from_row + row >= plan.height:
+            for column in range(columns):
+                table[column] = zeros
+        else:
+            source = pixels + (row * plan.width - plan.left) * pixel_step
+            for column in range(first):
+                table[column] = zeros
+            for column in range(first, last):
+                table[column] = source + column * pixel_step
+            for column in range(last, columns):
+                table[column] = zeros
+        table += columns
+
+
+cdef inline void order_of_lanes(
+    const Correlation* plan, Py_ssize_t first, Py_ssize_t valid, Py_ssize_t width, Py_ssize_t* order
+) noexcept nogil:
+    """Which of a pixel's values stand at (term, column) for the columns from `first` on; for those over, the first."""
+    cdef Py_ssize_t i, j
+    for i in range(plan.channels):
+        for j in range(width):
+            order[i * width + j] = (first + j) // plan.sharing * plan.channels + i if j < valid else 0
+
+
+cdef inline void copy_lanes(
+    const Correlation* plan, const real* image, Py_ssize_t from_row, Py_ssize_t rows, const Py_ssize_t* order,
+    Py_ssize_t size, real* copy,
+) noexcept nogil:
+    """Copy the rows of `image` from `from_row` on, each pixel as `size` values in `order`; rows outside are left out."""
+    cdef Py_ssize_t row, column, k
+    cdef const real* source
+    cdef real* target
+    for row in range(max(-from_row, <Py_ssize_t>0), min(rows, plan.height - from_row)):
+        for column in range(plan.width):
+            source = image + ((from_row + row) * plan.width + column) * plan.image_step
+            target = copy + (row * plan.width + column) * size
+            for k in range(size):
+                target[k] = source[order[k]]

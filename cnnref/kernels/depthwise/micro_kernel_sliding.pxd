@@ -1,0 +1,221 @@
+"""Register tile of a sliding window: each value of the image is loaded once for all taps of a window row.
+
+The tile of ``micro_kernel.pxd`` loads a vector of the image for each multiplication. Where neighbouring windows are one or two
+pixels apart and 3, 5 or 7 pixels wide, the pixel that is the last tap of one output is an earlier one of the next: here it
+is loaded once and multiplied with every tap. Each output is the same chain in the same order. Columns are taken tile by
+tile, all of them before the next pixels: those of a panel, or of a whole pixel.
+"""
+
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref.kernels.base.register_block cimport lanes, widest
+from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.conv.problem cimport Correlation, taps_of
+from cnnref.kernels.gemm.border cimport alike
+
+cdef enum:
+    # Output pixels of a tile: images are often multiples of 7 wide, and 7 chains a vector keep the multipliers busy.
+    SLIDING_PIXELS = 7
+    MOST_SLIDING_SUMS = 224
+
+
+cdef inline inlined take_pixel(
+    const int stride, const int taps, const int columns, const int place, const real** entry, Py_ssize_t at,
+    const real* weights, Py_ssize_t w_step, real* sums,
+) noexcept nogil:
+    """Multiply the pixel at `place` of a tile's window row into every output that it is a tap of."""
+    cdef const real* source
+    cdef int tap, j
+    if place < (SLIDING_PIXELS - 1) * stride + taps:
+        source = entry[place] + at
+        for tap in range(taps):
+            if 0 <= place - tap < SLIDING_PIXELS * stride and (place - tap) % stride == 0:
+                for j in range(columns):
+                    sums[(place - tap) // stride * columns + j] = multiply_add(
+                        source[j], weights[tap * w_step + j], sums[(place - tap) // stride * columns + j]
+                    )
+
+
+cdef inline const real* weights_of(
+    const real* panels, Py_ssize_t column, Py_ssize_t all_columns, Py_ssize_t all_taps, Py_ssize_t tap, Py_ssize_t* width
+) noexcept nogil:
+    """Where in the panels the weights of `column` start, at `tap`; `width` becomes its panel's."""
+    cdef Py_ssize_t panel = column - column % widest(<real>0)
+    width[0] = min(<Py_ssize_t>widest(<real>0), all_columns - panel)
+    return panels + panel * all_taps + tap * width[0] + column - panel
+
+
+cdef inline inlined slide_tiles(
+    const int stride, const int taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
+    Py_ssize_t window_h, const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns,
+    Py_ssize_t from_column, Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """`tiles` tiles of 7 pixels, `columns` of the columns [from_column, end_column) at a time.
+
+    The table is that of ``micro_kernel.pxd``, its rows `line` entries apart. The panels are of `all_columns` columns and
+    `all_taps` taps, of which the first `skipped` are left out.
+    """
+    cdef real sums[MOST_SLIDING_SUMS]
+    cdef real own[32]
+    cdef const real* weights
+    cdef const real** entry
+    cdef Py_ssize_t first = from_column
+    cdef Py_ssize_t _step, _window_row, w_step
+    cdef const real* w = weights_of(panels, first, all_columns, all_taps, skipped, &w_step)
+    cdef bint several = end_column - from_column > columns
+    cdef int pixel, j
+    # One loop over tiles and columns: nested ones would cost the sums their registers.
+    for _step in range((end_column - from_column) // columns * tiles):
+        for pixel in range(SLIDING_PIXELS):
+            for j in range(columns):
+                sums[pixel * columns + j] = 0
+        weights = w
+        entry = table
+        for _window_row in range(window_h):
+            # Written out, since the compiler would not unroll a loop of that size.
+            take_pixel(stride, taps, columns, 0, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 1, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 2, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 3, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 4, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 5, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 6, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 7, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 8, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 9, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 10, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 11, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 12, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 13, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 14, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 15, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 16, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 17, entry, first, weights, w_step, sums)
+            take_pixel(stride, taps, columns, 18, entry, first, weights, w_step, sums)
+            weights += taps * w_step
+            entry += line
+        if last == NULL:
+            for pixel in range(SLIDING_PIXELS):
+                for j in range(columns):
+                    out[pixel * out_step + first + j] = sums[pixel * columns + j]
+        else:
+            for j in range(columns):
+                own[j] = last[first + j]
+            for pixel in range(SLIDING_PIXELS):
+                for j in range(columns):
+                    out[pixel * out_step + first + j] = sums[pixel * columns + j] + own[j]
+        first += columns
+        if first == end_column:
+            first = from_column
+            table += SLIDING_PIXELS * stride
+            out += SLIDING_PIXELS * out_step
+        # Here, not where they are used: the next tile's first loads would wait for them.
+        if several:
+            w = weights_of(panels, first, all_columns, all_taps, skipped, &w_step)
+
+
+cdef inline inlined slide_windows(
+    Py_ssize_t stride, Py_ssize_t taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
+    Py_ssize_t window_h, const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns,
+    Py_ssize_t from_column, Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """Run the tile of this stride and these taps."""
+    if stride == 1:
+        if taps == 3:
+            slide_tiles(
+                1, 3, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
+                last, out, out_step,
+            )
+        elif taps == 5:
+            slide_tiles(
+                1, 5, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
+                last, out, out_step,
+            )
+        else:
+            slide_tiles(
+                1, 7, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
+                last, out, out_step,
+            )
+    elif taps == 3:
+        slide_tiles(
+            2, 3, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
+            last, out, out_step,
+        )
+    elif taps == 5:
+        slide_tiles(
+            2, 5, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
+            last, out, out_step,
+        )
+    else:
+        slide_tiles(
+            2, 7, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
+            last, out, out_step,
+        )
+
+
+cdef inline apart slide_2_vectors(
+    Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t window_h,
+    const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns, Py_ssize_t from_column,
+    Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    slide_windows(
+        stride, taps, 2 * lanes(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
+        from_column, end_column, last, out, out_step,
+    )
+
+
+cdef inline apart slide_1_vector(
+    Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t window_h,
+    const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns, Py_ssize_t from_column,
+    Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    slide_windows(
+        stride, taps, lanes(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
+        from_column, end_column, last, out, out_step,
+    )
+
+
+cdef inline bint windows_overlap(const Correlation* plan) noexcept nogil:
+    """Whether neighbouring windows are as far apart, and as wide, as there are tiles for that load a pixel once."""
+    return (
+        1 <= plan.stride_w <= 2 and plan.dilation_w == 1
+        and (plan.window_w == 3 or plan.window_w == 5 or plan.window_w == 7)
+    )
+
+
+cdef inline Py_ssize_t sliding_columns(const Correlation* plan, real kind) noexcept nogil:
+    """How many of the columns the tiles take: all panels of whole vectors, where there is a tile for the windows."""
+    cdef Py_ssize_t rest = plan.columns % widest(kind)
+    if not (plan.channels == plan.sharing == 1 and windows_overlap(plan)):
+        return 0
+    return plan.columns if rest % lanes(kind) == 0 else plan.columns - rest
+
+
+cdef inline void slide_rows(
+    const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t tiles,
+    Py_ssize_t from_column, Py_ssize_t end_column, const real* panels, const real* last, real* out,
+) noexcept nogil:
+    """`tiles` tiles of the columns [from_column, end_column) of output rows [top, bottom), all columns of a tile at a time.
+
+    The table starts at the window of the first tile's first pixel, `out` at that pixel of row 0.
+    """
+    cdef Py_ssize_t skip = plan.dilation_h * line, pairs = 0, taps = taps_of(plan), y, row, end_row, rows, skipped
+    cdef const real** entry
+    cdef real* target
+    if CNNREF_VECTOR_BYTES == 64:
+        pairs = (end_column - from_column) // (2 * lanes(<real>0)) * (2 * lanes(<real>0))
+    for y in range(top, bottom):
+        alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
+        rows = max(end_row - row, <Py_ssize_t>0)
+        skipped = row * plan.window_w
+        entry = table + (y - top) * plan.stride_h * line + row * skip
+        target = out + y * plan.row_step
+        if pairs > 0:
+            slide_2_vectors(
+                plan.stride_w, plan.window_w, tiles, entry, skip, rows, panels, taps, skipped, plan.columns, from_column,
+                from_column + pairs, last, target, plan.pixel_step,
+            )
+        if from_column + pairs < end_column:
+            slide_1_vector(
+                plan.stride_w, plan.window_w, tiles, entry, skip, rows, panels, taps, skipped, plan.columns,
+                from_column + pairs, end_column, last, target, plan.pixel_step,
+            )

@@ -1,0 +1,243 @@
+"""Register tile of the gradient of filters whose channels do not mix, where windows overlap: all taps of some window rows.
+
+The tile of ``wgrad_micro_kernel.pxd`` loads a vector of the image, and looks up where, for each multiplication. Where
+neighbouring windows are one or two pixels apart and 3, 5 or 7 pixels wide, a pixel is a tap of several of them: here it is
+loaded once and multiplied with the gradients of all their outputs, which stay in registers while the windows have pixels in
+common. Each element is the same chain of fused multiply-adds in the same order of the outputs, and that of a bias the same
+chain of additions: with few taps, reading the gradients for it once more would take a tenth of the time.
+"""
+
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref.kernels.base.register_block cimport lanes
+from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.conv.problem cimport Correlation
+from cnnref.kernels.depthwise.micro_kernel_sliding cimport windows_overlap
+
+cdef enum:
+    MOST_SLIDING_SUMS = 448
+    MOST_GRADIENTS = 112
+    MOST_TOTALS = 32
+
+
+cdef inline inlined add_pixels(
+    const int stride, const int rows, const int taps, const int columns, const int place, const int first,
+    const int end, const real** entry, Py_ssize_t line, Py_ssize_t at, const real* gradients, real* sums,
+) noexcept nogil:
+    """Multiply the pixel at `place` of each of an output's window rows with `gradients`, of that output and those before it.
+
+    Of those that are from `first` to less than `end` before, and have the pixel as a tap.
+    """
+    cdef const real* source
+    cdef int row, before, j
+    if place < stride and first * stride + place < taps:
+        for row in range(rows):
+            source = entry[row * line + place] + at
+            for before in range(taps):
+                if first <= before < end and before * stride + place < taps:
+                    for j in range(columns):
+                        sums[(row * taps + before * stride + place) * columns + j] = multiply_add(
+                            source[j], gradients[before * columns + j],
+                            sums[(row * taps + before * stride + place) * columns + j],
+                        )
+
+
+cdef inline inlined add_windows(
+    const int stride, const int rows, const int taps, const int columns, const int first, const int end,
+    const real** entry, Py_ssize_t line, Py_ssize_t at, const real* dZ, real* gradients, real* totals, real* sums,
+) noexcept nogil:
+    """Take the pixels that the window of one output has and that of the one before has not: a stride of them.
+
+    Where windows are 3 pixels wide, there is a register for the sum of all outputs' gradients too.
+    """
+    cdef int before, j
+    for before in range(taps - 1):
+        if (taps - 1 - before) * stride < taps:
+            for j in range(columns):
+                gradients[(taps - 1 - before) * columns + j] = gradients[(taps - 2 - before) * columns + j]
+    if first == 0:
+        for j in range(columns):
+            gradients[j] = dZ[j]
+            if taps == 3:
+                totals[j] += dZ[j]
+    add_pixels(stride, rows, taps, columns, 0, first, end, entry, line, at, gradients, sums)
+    add_pixels(stride, rows, taps, columns, 1, first, end, entry, line, at, gradients, sums)
+
+
+cdef inline inlined first_windows(
+    const int stride, const int rows, const int taps, const int columns, const int x,
+    const real** entry, Py_ssize_t line, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, real* gradients,
+    real* totals, real* sums,
+) noexcept nogil:
+    """`add_windows` for output `x` of a row, if the first output's window reaches that far."""
+    if x * stride + stride < taps:
+        add_windows(
+            stride, rows, taps, columns, 0, x + 1, entry + x * stride, line, at, dZ + x * dZ_step, gradients,
+            totals, sums
+        )
+
+
+cdef inline inlined last_windows(
+    const int stride, const int rows, const int taps, const int columns, const int beyond,
+    const real** entry, Py_ssize_t line, Py_ssize_t at, real* gradients, real* totals, real* sums,
+) noexcept nogil:
+    """`add_windows` as if for an output `beyond` the last one of a row, if the last one's window reaches that far."""
+    if beyond * stride < taps:
+        add_windows(
+            stride, rows, taps, columns, beyond, taps, entry + (beyond - 1) * stride, line, at, <const real*>NULL,
+            gradients, totals, sums,
+        )
+
+
+cdef inline inlined slide_sums(
+    const int stride, const int rows, const int taps, const int columns, const Correlation* plan, const real** table,
+    Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces,
+    Py_ssize_t n_rows, real* out,
+) noexcept nogil:
+    """The sums of `taps` taps of `rows` window rows, for `n_rows` rows of outputs of each piece.
+
+    Where windows are 3 pixels wide, those of the outputs' gradients themselves follow.
+
+    The table is that of ``micro_kernel.pxd``, its rows `line` entries apart, those of the pieces `table_step`. `dZ` has the
+    outputs' gradients one after the other. A row has at least as many outputs as there are before one with a tap in common.
+    """
+    cdef real sums[MOST_SLIDING_SUMS]
+    cdef real gradients[MOST_GRADIENTS]
+    cdef real totals[MOST_TOTALS]
+    cdef Py_ssize_t gap = plan.dilation_h * line
+    cdef int before = (taps + stride - 1) // stride - 1
+    cdef const real** entry
+    cdef Py_ssize_t piece, _y, _x
+    cdef int row, tap, j
+    for row in range(rows):
+        for tap in range(taps):
+            for j in range(columns):
+                sums[(row * taps + tap) * columns + j] = 0
+    for tap in range(taps):
+        for j in range(columns):
+            gradients[tap * columns + j] = 0
+    for j in range(columns):
+        totals[j] = 0
+    for piece in range(pieces):
+        for _y in range(n_rows):
+            entry = table + (piece * table_step + _y * plan.stride_h * line)
+            # Written out, since the compiler would not unroll loops of that size.
+            first_windows(stride, rows, taps, columns, 0, entry, gap, at, dZ, dZ_step, gradients, totals, sums)
+            first_windows(stride, rows, taps, columns, 1, entry, gap, at, dZ, dZ_step, gradients, totals, sums)
+            first_windows(stride, rows, taps, columns, 2, entry, gap, at, dZ, dZ_step, gradients, totals, sums)
+            first_windows(stride, rows, taps, columns, 3, entry, gap, at, dZ, dZ_step, gradients, totals, sums)
+            first_windows(stride, rows, taps, columns, 4, entry, gap, at, dZ, dZ_step, gradients, totals, sums)
+            first_windows(stride, rows, taps, columns, 5, entry, gap, at, dZ, dZ_step, gradients, totals, sums)
+            entry += before * stride
+            dZ += before * dZ_step
+            for _x in range(plan.n_W - before):
+                add_windows(stride, rows, taps, columns, 0, taps, entry, gap, at, dZ, gradients, totals, sums)
+                entry += stride
+                dZ += dZ_step
+            last_windows(stride, rows, taps, columns, 1, entry, gap, at, gradients, totals, sums)
+            last_windows(stride, rows, taps, columns, 2, entry, gap, at, gradients, totals, sums)
+            last_windows(stride, rows, taps, columns, 3, entry, gap, at, gradients, totals, sums)
+            last_windows(stride, rows, taps, columns, 4, entry, gap, at, gradients, totals, sums)
+            last_windows(stride, rows, taps, columns, 5, entry, gap, at, gradients, totals, sums)
+            last_windows(stride, rows, taps, columns, 6, entry, gap, at, gradients, totals, sums)
+    for row in range(rows):
+        for tap in range(taps):
+            for j in range(columns):
+                out[(row * taps + tap) * columns + j] = sums[(row * taps + tap) * columns + j]
+    if taps == 3:
+        for j in range(columns):
+            out[rows * taps * columns + j] = totals[j]
+
+
+cdef inline inlined slide_either(
+    const int rows, const int taps, const int columns, const Correlation* plan, const real** table,
+    Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces,
+    Py_ssize_t n_rows, real* out,
+) noexcept nogil:
+    """`slide_sums` for a stride of 1 or 2."""
+    if plan.stride_w == 1:
+        slide_sums(1, rows, taps, columns, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    else:
+        slide_sums(2, rows, taps, columns, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+
+
+cdef inline apart slide_3_taps(
+    int vectors, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
+) noexcept nogil:
+    """3 rows of 3 taps."""
+    if CNNREF_VECTOR_BYTES == 64 and vectors == 2:
+        slide_either(3, 3, 2 * lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    else:
+        slide_either(3, 3, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+
+
+cdef inline apart slide_5_taps(
+    int rows, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
+) noexcept nogil:
+    """5 rows of 5 taps, or 2 or 1 where there are 16 registers."""
+    if CNNREF_VECTOR_BYTES == 64:
+        slide_either(5, 5, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    elif rows == 2:
+        slide_either(2, 5, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    else:
+        slide_either(1, 5, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+
+
+cdef inline apart slide_7_taps(
+    int rows, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at,
+    const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
+) noexcept nogil:
+    """4 or 3 rows of 7 taps, or 1 where there are 16 registers."""
+    if CNNREF_VECTOR_BYTES == 64 and rows == 4:
+        slide_either(4, 7, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    elif CNNREF_VECTOR_BYTES == 64:
+        slide_either(3, 7, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    else:
+        slide_either(1, 7, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+
+
+cdef inline bint slides(const Correlation* plan, real kind) noexcept nogil:
+    """Whether there are tiles for a plan's windows: they need registers for a row of sums and one of gradients."""
+    return (
+        (CNNREF_VECTOR_BYTES == 64 or CNNREF_VECTOR_BYTES == 32 and real is float)
+        and plan.channels == 1 and windows_overlap(plan) and plan.window_h == plan.window_w
+        and (plan.n_W + 1) * plan.stride_w >= plan.window_w
+    )
+
+
+cdef inline bint slides_panel(const Correlation* plan, int width, real kind) noexcept nogil:
+    """Whether there are tiles for a panel of the plan: for one of whole vectors."""
+    return slides(plan, kind) and width % lanes(kind) == 0
+
+
+cdef inline bint sums_gradients(const Correlation* plan) noexcept nogil:
+    """Whether the plan's tiles sum the outputs' gradients too, for the biases."""
+    return plan.window_w == 3
+
+
+cdef inline int sliding_vectors(Py_ssize_t taps, Py_ssize_t vectors) noexcept nogil:
+    """How many of the `vectors` that are still to do the next tile has."""
+    return <int>min(vectors, <Py_ssize_t>2) if CNNREF_VECTOR_BYTES == 64 and taps == 3 else 1
+
+
+cdef inline int sliding_rows(Py_ssize_t taps, Py_ssize_t left) noexcept nogil:
+    """How many of the `left` window rows that are still to do the next tile has."""
+    if taps == 3:
+        return 3
+    if CNNREF_VECTOR_BYTES == 64:
+        return 5 if taps == 5 else 4 if left == 7 else 3
+    return 2 if taps == 5 and left > 1 else 1
+
+
+cdef inline void slide_taps(
+    int rows, int vectors, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step,
+    Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
+) noexcept nogil:
+    """Run `slide_sums` for all taps of `sliding_rows` rows of `sliding_vectors` vectors."""
+    if plan.window_w == 3:
+        slide_3_taps(vectors, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    elif plan.window_w == 5:
+        slide_5_taps(rows, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
+    else:
+        slide_7_taps(rows, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)

@@ -1,0 +1,182 @@
+"""Register tiles of few columns whose rows stand evenly spaced: pixels along a line, or taps side by side.
+
+As the tiles of ``micro_kernel.pxd``, but one pointer serves four rows. With as many pointers as rows the compiler runs out of
+registers for them, and fetches them back in every step: that cost 15% where a row is two vectors, and left no room for the
+16 rows that keep the multipliers busy where it is one. For 64-byte vectors; each output is the same chain.
+"""
+
+from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.types cimport multiply_add, real
+
+cdef enum:
+    # Rows of a pointer.
+    SPACED = 4
+    MOST_POINTERS = 4
+    MOST_SPACED_SUMS = 384
+    MOST_SPACED_COLUMNS = 48
+
+
+cdef inline bint evenly(const Py_ssize_t* places, int count) noexcept nogil:
+    """Whether `count` rows are groups of four at the same distances."""
+    cdef Py_ssize_t stride = places[1] - places[0], others = 0
+    cdef int group
+    if count % SPACED:
+        return False
+    for group in range(0, count, 4):
+        others |= (
+            (places[group + 1] - places[group] - stride) | (places[group + 2] - places[group + 1] - stride)
+            | (places[group + 3] - places[group + 2] - stride)
+        )
+    return others == 0
+
+
+cdef inline inlined multiply_spaced(
+    const int groups, const int columns,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, const Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """``multiply_tile`` of `groups` times four rows; the steps of `b` may lie apart."""
+    cdef real sums[MOST_SPACED_SUMS]
+    cdef real own[MOST_SPACED_COLUMNS]
+    cdef const real* source[MOST_POINTERS]
+    cdef real left
+    cdef Py_ssize_t _step, offset = 0, rest = length, stride = places[1] - places[0]
+    cdef int group, row, j
+    if runs * length <= 0:
+        return
+    for group in range(groups):
+        source[group] = a + places[group * SPACED]
+        for row in range(SPACED):
+            for j in range(columns):
+                sums[(group * SPACED + row) * columns + j] = (start + start_places[group * SPACED + row])[j]
+    for _step in range(runs * length):
+        for group in range(groups):
+            for row in range(SPACED):
+                left = (source[group] + offset)[row * stride]
+                for j in range(columns):
+                    sums[(group * SPACED + row) * columns + j] = multiply_add(
+                        left, b[j], sums[(group * SPACED + row) * columns + j]
+                    )
+        offset += a_step
+        b += b_step
+        rest -= 1
+        if unlikely(rest == 0):
+            rest = length
+            offset += a_skip
+            b += b_skip
+    if last != NULL:
+        # As in ``multiply_tile``.
+        for j in range(columns):
+            own[j] = last[j]
+        for group in range(groups):
+            for row in range(SPACED):
+                for j in range(columns):
+                    (out + out_places[group * SPACED + row])[j] = sums[(group * SPACED + row) * columns + j] + own[j]
+        return
+    for group in range(groups):
+        for row in range(SPACED):
+            for j in range(columns):
+                (out + out_places[group * SPACED + row])[j] = sums[(group * SPACED + row) * columns + j]
+
+
+cdef inline apart spaced_8_by_3_vectors(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """8 rows of 3 vectors."""
+    if real is float:
+        multiply_spaced(
+            2, 48, a, places, a_step, a_skip, b, 48, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    else:
+        multiply_spaced(
+            2, 24, a, places, a_step, a_skip, b, 24, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+
+
+cdef inline apart lying_8_by_3_vectors(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
+    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """8 rows of 3 vectors of a matrix that is not packed, its steps `b_step` apart."""
+    if real is float:
+        multiply_spaced(
+            2, 48, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, NULL, out, out_places,
+        )
+    else:
+        multiply_spaced(
+            2, 24, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
+            start, start_places, NULL, out, out_places,
+        )
+
+
+cdef inline apart spaced_8_by_2_vectors(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """8 rows of 2 vectors."""
+    if real is float:
+        multiply_spaced(
+            2, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    else:
+        multiply_spaced(
+            2, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+
+
+cdef inline apart spaced_16_by_vector(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """16 rows of a vector."""
+    if real is float:
+        multiply_spaced(
+            4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    else:
+        multiply_spaced(
+            4, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+
+
+cdef inline apart spaced_16_by_8(
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """16 rows of 8 columns."""
+    multiply_spaced(
+        4, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length, start, start_places, last, out, out_places
+    )
+
+
+cdef inline void spaced_tile(
+    int columns, int lane,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
+    const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
+) noexcept nogil:
+    """Run the full tile for `columns` columns, at most three vectors of `lane`, on rows that are `evenly` spaced."""
+    if columns == 3 * lane:
+        spaced_8_by_3_vectors(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    elif columns == 2 * lane:
+        spaced_8_by_2_vectors(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    elif columns == lane:
+        spaced_16_by_vector(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+        )
+    else:
+        spaced_16_by_8(
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+        )

@@ -1,0 +1,1 @@
+"""Convolutions with few outputs a pixel, vectorised along the image."""

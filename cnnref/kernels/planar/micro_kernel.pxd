@@ -1,0 +1,149 @@
+"""Register tiles of planes (``deinterleave.pxd``): some columns of neighbouring pixels.
+
+The filters are the scalars, the same ones for all pixels, and the planes the vectors. Each output is the chain of
+``gemm/driver.pxd`` over all of a window, from 0.
+"""
+
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref.kernels.base.register_block cimport lanes, widest
+from cnnref.kernels.base.types cimport multiply_add, real
+
+cdef enum:
+    # Pixels, columns and sums of the largest tiles.
+    MOST_PLANE_PIXELS = 96
+    MOST_PLANE_ROWS = 8
+    MOST_PLANE_SUMS = 384
+
+
+cdef struct Steps:
+    # The taps of a window and its channels; values from one plane, one tap and one row of taps to the next.
+    Py_ssize_t window_h
+    Py_ssize_t window_w
+    Py_ssize_t channels
+    Py_ssize_t plane
+    Py_ssize_t tap
+    Py_ssize_t row
+
+
+cdef inline inlined multiply_pixels(
+    const int groups, const int rows, const int pixels, const real* filters, const real* planes, const Steps* steps,
+    real* out,
+) noexcept nogil:
+    """``groups * rows`` columns of `pixels` outputs, one after the other; `filters` has a value of each for every step."""
+    cdef real sums[MOST_PLANE_SUMS]
+    cdef real right[MOST_PLANE_PIXELS]
+    cdef real left
+    cdef Py_ssize_t _step, channels = steps.channels, columns = steps.window_w
+    # From a tap's last channel on to the first one of the next tap, and from there to that of the next row.
+    cdef Py_ssize_t next_tap = steps.tap - steps.channels * steps.plane
+    cdef Py_ssize_t next_row = steps.row - steps.window_w * steps.tap
+    cdef Py_ssize_t count = steps.window_h * steps.window_w * steps.channels
+    cdef int group, row, j
+    if count <= 0:  # as in ``multiply_tile``
+        return
+    for group in range(groups):
+        for row in range(rows):
+            for j in range(pixels):
+                sums[(group * rows + row) * pixels + j] = 0
+    for j in range(pixels):
+        right[j] = planes[j]
+    for _step in range(count):
+        for group in range(groups):
+            for row in range(rows):
+                left = filters[group * rows + row]
+                for j in range(pixels):
+                    sums[(group * rows + row) * pixels + j] = multiply_add(
+                        left, right[j], sums[(group * rows + row) * pixels + j]
+                    )
+        filters += groups * rows
+        planes += steps.plane
+        channels -= 1
+        if unlikely(channels == 0):
+            channels = steps.channels
+            planes += next_tap
+            columns -= 1
+            if unlikely(columns == 0):
+                columns = steps.window_w
+                planes += next_row
+        # Once, not for each column that uses them (see ``gemm/micro_kernel_tail.pxd``); after the last step for nothing.
+        for j in range(pixels):
+            right[j] = planes[j]
+    for group in range(groups):
+        for row in range(rows):
+            for j in range(pixels):
+                out[(group * rows + row) * pixels + j] = sums[(group * rows + row) * pixels + j]
+
+
+cdef inline int plane_rows(Py_ssize_t columns) noexcept nogil:
+    """Columns of the tiles for so many."""
+    return 1 if columns == 1 else 3 if columns <= 3 else 8
+
+
+cdef inline int plane_pixels(int rows, Py_ssize_t left, real kind) noexcept nogil:
+    """Pixels of the next tile of `rows` columns when `left` are still to do."""
+    cdef int lane = lanes(kind)
+    if CNNREF_VECTOR_BYTES < 64:
+        # 8 sums of a vector of 32 bytes stay in its 16 registers.
+        if rows == 8:
+            return 8
+        return widest(kind) * (3 if rows == 1 else 1)
+    if rows == 8:
+        return 3 * lane if left > 2 * lane else lane
+    return 6 * lane if rows == 1 or left > 4 * lane else 2 * lane
+
+
+cdef inline apart plane_of_8(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+    """8 columns of 3 vectors of 64 bytes, or of one; of 8 values where there are 16 registers."""
+    if real is float:
+        if pixels == 48:
+            multiply_pixels(2, 4, 48, filters, planes, steps, out)
+        elif pixels == 16:
+            multiply_pixels(2, 4, 16, filters, planes, steps, out)
+        else:
+            multiply_pixels(2, 4, 8, filters, planes, steps, out)
+    elif pixels == 24:
+        multiply_pixels(2, 4, 24, filters, planes, steps, out)
+    else:
+        multiply_pixels(2, 4, 8, filters, planes, steps, out)
+
+
+cdef inline apart plane_of_3(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+    """3 columns of 6 vectors of 64 bytes or 2; of 2 where there are 16 registers."""
+    if real is float:
+        if pixels == 96:
+            multiply_pixels(1, 3, 96, filters, planes, steps, out)
+        elif pixels == 32:
+            multiply_pixels(1, 3, 32, filters, planes, steps, out)
+        else:
+            multiply_pixels(1, 3, 16, filters, planes, steps, out)
+    elif pixels == 48:
+        multiply_pixels(1, 3, 48, filters, planes, steps, out)
+    elif pixels == 16:
+        multiply_pixels(1, 3, 16, filters, planes, steps, out)
+    else:
+        multiply_pixels(1, 3, 8, filters, planes, steps, out)
+
+
+cdef inline apart plane_of_1(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+    """One column of 6 vectors."""
+    if real is float:
+        if pixels == 96:
+            multiply_pixels(1, 1, 96, filters, planes, steps, out)
+        else:
+            multiply_pixels(1, 1, 48, filters, planes, steps, out)
+    elif pixels == 48:
+        multiply_pixels(1, 1, 48, filters, planes, steps, out)
+    else:
+        multiply_pixels(1, 1, 24, filters, planes, steps, out)
+
+
+cdef inline void plane_tile(
+    int rows, int pixels, const real* filters, const real* planes, const Steps* steps, real* out
+) noexcept nogil:
+    """Run the tile of `plane_rows` columns and `plane_pixels` pixels."""
+    if rows == 8:
+        plane_of_8(pixels, filters, planes, steps, out)
+    elif rows == 3:
+        plane_of_3(pixels, filters, planes, steps, out)
+    else:
+        plane_of_1(pixels, filters, planes, steps, out)

@@ -1,0 +1,1 @@
+"""Sums of channels over a batch, and what is made of them."""

@@ -1,0 +1,74 @@
+"""``conformance gate``: run, then hold the result against a baseline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conformance.commands import run_options
+from conformance.commands.run import progress, tell
+from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint
+from conformance.commands.usage import AGREES, DISAGREES, UsageError, examples
+from conformance.runs import gate
+from conformance.runs import run as runner
+
+_EXAMPLES = examples(
+    "conformance gate --baseline baseline.json --impl mykernels.py --update      writes the baseline",
+    "conformance gate --baseline baseline.json                                   compares with it",
+)
+
+
+def add_command(commands: Any) -> None:
+    """Add ``gate`` to the command line."""
+    gated = commands.add_parser("gate", help="run, then compare with a baseline", epilog=_EXAMPLES)
+    gated.description = (
+        "As run, then against the baseline: a new failure, lost coverage, a grown error or a known "
+        "failure that passes is a failure. Options that are not given are taken from the baseline."
+    )
+    gated.add_argument("--baseline", metavar="FILE", type=Path, required=True, help="the baseline (JSON)")
+    gated.add_argument(
+        "--update", action="store_true", help="write the baseline instead of comparing with it"
+    )
+    gated.add_argument(
+        "--reason", metavar="TEXT",
+        help="with --update: why failures that are not in the baseline yet are accepted",
+    )  # fmt: skip
+    run_options.add(gated)
+    gated.set_defaults(action=command)
+
+
+def command(asked: argparse.Namespace) -> int:
+    """Run ``conformance gate``."""
+    if asked.reason is not None and not (asked.update and asked.reason.strip()):
+        raise UsageError("--reason: expected a text, and --update beside it")
+    old = gate.read(asked.baseline) if asked.baseline.exists() or not asked.update else None
+    chosen = run_options.options(asked, old)
+    if asked.update:
+        asked.baseline.parent.mkdir(parents=True, exist_ok=True)  # said now, and not after the run
+    observed = gate.Observed()
+    result = runner.run(chosen, asked.out, progress, observed.add)
+    tell(result, asked.out)
+    if asked.update:
+        if result.problems:
+            return DISAGREES
+        new = observed.baseline(chosen, old, asked.reason or gate.NOT_SAID)
+        gate.write(asked.baseline, new)
+        print(f"Baseline written: {asked.baseline}")
+        _remind(new)
+        return AGREES
+    assert old is not None
+    _remind(old)
+    worse = [*result.problems, *gate.compare(old, observed, chosen)]
+    for sentence in worse:
+        print(f"{paint('gate:', BAD)} {sentence}")
+    problems = "1 problem" if len(worse) == 1 else f"{len(worse)} problems"
+    verdict = paint(problems, BAD) if worse else paint("passed", GOOD)
+    print(f"Gate: {verdict} against {asked.baseline}")
+    return DISAGREES if worse else AGREES
+
+
+def _remind(baseline: Mapping[str, Any]) -> None:
+    for sentence in gate.not_said(dict(baseline)):
+        print(f"{paint('gate:', DOUBTFUL)} {sentence}")

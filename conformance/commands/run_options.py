@@ -1,0 +1,80 @@
+"""What ``run`` and ``gate`` are asked: the implementation, which cases, where the report goes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conformance.cases.dtypes import DTYPES, KNOWN, NAMES
+from conformance.commands import settings_options
+from conformance.commands.usage import DEFAULT_DIRECTORY, DEFAULT_IMPLEMENTATION, UsageError, split
+from conformance.operations import OPERATIONS, select
+from conformance.runs import run as runner
+
+DEFAULT_CASES = 200
+
+
+def add_implementation(command: argparse.ArgumentParser) -> None:
+    """Add ``--impl`` to a command."""
+    command.add_argument(
+        "--impl",
+        metavar="M",
+        help="module, module:attribute, path to a .py file, exec:COMMAND or an adapter's name "
+        f"(default {DEFAULT_IMPLEMENTATION})",
+    )
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """Add the options to a command."""
+    add_implementation(command)
+    settings_options.add(command)
+    many: dict[str, Any] = {"action": "extend", "nargs": "+"}
+    command.add_argument(
+        "--ops", **many, metavar="OP", help="operations or shell patterns of them (default all)"
+    )
+    command.add_argument(
+        "--dtype", **many, metavar="DTYPE", help="f32, f64, f16, bf16, or float32 and so on (default f32 f64)"
+    )
+    command.add_argument(
+        "--cases", type=int, metavar="N", help=f"cases per operation and dtype (default {DEFAULT_CASES})"
+    )
+    command.add_argument("--seed", type=int, metavar="S", help="seeds shapes and data (default 0)")
+    command.add_argument(
+        "--out", type=Path, default=Path(DEFAULT_DIRECTORY), metavar="DIR",
+        help=f"where the report goes (default {DEFAULT_DIRECTORY})",
+    )  # fmt: skip
+
+
+def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None) -> runner.Options:
+    """What a run was asked for; what was not said comes from the baseline, if there is one.
+
+    Raises
+    ------
+    UsageError
+        If an operation, a dtype or a number is not one that a run can take.
+    """
+    before = (baseline or {}).get("options", {})
+    try:
+        known = [name for name in before.get("ops", ()) if name in OPERATIONS]  # `gate` tells of the others
+        if before and not known:
+            raise UsageError("--baseline: the suite has none of its operations; delete it, write another")
+        patterns = split(asked.ops) or known
+        operations = tuple(operation.name for operation in select(patterns))
+    except ValueError as error:
+        raise UsageError(f"--ops: {error}") from error
+    words = split(asked.dtype) or list(before.get("dtypes", DTYPES))
+    for word in words:
+        if word not in NAMES:
+            raise UsageError(f"--dtype: {word!r} is not a dtype; expected one of {', '.join(NAMES)}")
+    chosen = {NAMES[word] for word in words}
+    cases = before.get("cases", DEFAULT_CASES) if asked.cases is None else asked.cases
+    seed = before.get("seed", 0) if asked.seed is None else asked.seed
+    if cases < 1:
+        raise UsageError(f"--cases: {cases} cases, expected at least 1")
+    if not 0 <= seed < 10**9:
+        raise UsageError(f"--seed: {seed}, expected 0 to 999999999")
+    implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
+    dtypes = tuple(d for d in KNOWN if d in chosen)
+    return runner.Options(implementation, operations, dtypes, cases, seed, settings_options.settings(asked))

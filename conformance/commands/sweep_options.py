@@ -1,0 +1,65 @@
+"""The options of ``run`` that say how it is carried out: processes, resumption, shards."""
+
+from __future__ import annotations
+
+import argparse
+
+from conformance.implementations.program import TIME_LIMIT
+from conformance.runs.run import Sweep
+from conformance.runs.shards import Shard
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """Add the options to a command."""
+    command.add_argument(
+        "--workers", type=_processes, default=0, metavar="N", help="processes (default: one a processor)"
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="keep what an interrupted run has recorded in DIR and go on"
+    )
+    command.add_argument(
+        "--shard", type=_shard, default=Shard(), metavar="I/N",
+        help="do part I of N; `conformance merge` puts the parts together",
+    )  # fmt: skip
+
+    command.add_argument(
+        "--isolate", action="store_true",
+        help="a process of its own for each case: what one leaves behind cannot reach the next (slower)",
+    )  # fmt: skip
+    command.add_argument(
+        "--time-limit", type=_seconds, default=TIME_LIMIT, metavar="SECONDS",
+        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g}); a program (exec:) "
+        "has nine tenths of them for each answer",
+    )  # fmt: skip
+    command.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="judge on the workers of this Dask scheduler, tcp://host:8786 say (extra `dask`)",
+    )  # fmt: skip
+
+
+def sweep(asked: argparse.Namespace) -> Sweep:
+    """What the options say."""
+    return Sweep(asked.workers, asked.resume, asked.shard, asked.isolate, asked.time_limit, asked.dask)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 0.1 to 86400 seconds")
+    return seconds
+
+
+def _processes(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 1024):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 1 to 1024 processes")
+    return int(text)
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,0 +1,239 @@
+"""What is found out about a failure: the smallest case, one wrong entry, where, and pictures of it.
+
+After a run this is done for the first failure of each operation, output and diagnosis, in processes of
+their own: a kernel that fails may also crash, and takes only its own finding with it.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import warnings
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from conformance.cases.case import Case
+from conformance.conventions import Settings
+from conformance.diagnosis import picture, where
+from conformance.diagnosis.identities import vote
+from conformance.diagnosis.jacobian import entry
+from conformance.diagnosis.shrink import Same, shrink
+from conformance.implementations.channel import Answering, BrokenChannelError, Channel
+from conformance.implementations.implementation import Implementation, load
+from conformance.implementations.processes import bind_to_parent, context, end, start
+from conformance.verdict.judge import Trial
+from conformance.verdict.record import Record
+
+#: Seconds for one failure: to shrink, and then to look for the entry.
+SHRINK, ENTRY = 3.0, 1.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one failure.
+
+    Attributes
+    ----------
+    case, output, diagnosis : str
+        The failure.
+    shrunk : str
+        The smallest case that fails in the same way.
+    entry : str
+        What is wrong there with one element, in one sentence without a full stop.
+    rule : str
+        Which elements of the case itself are wrong; empty if there is no array to compare.
+    pictures : tuple of Picture
+        The failing elements over the image plane, and the wrong taps.
+    identities : tuple of str
+        What the identities that need no oracle say of the function, the verdict first.
+    """
+
+    case: str
+    output: str
+    diagnosis: str
+    shrunk: str
+    entry: str
+    rule: str = ""
+    pictures: tuple[picture.Picture, ...] = ()
+    identities: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``summary.json`` holds."""
+        return {**vars(self), "pictures": [p.to_dict() for p in self.pictures]}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Finding:
+        """Read what `to_dict` wrote."""
+        drawn = tuple(picture.Picture.from_dict(p) for p in found["pictures"])
+        return cls(**{**found, "pictures": drawn, "identities": tuple(found["identities"])})
+
+    def lines(self) -> list[str]:
+        """The finding for a terminal."""
+        found = [f"where: {self.rule}"] if self.rule else []
+        for drawn in self.pictures:
+            found += drawn.text()
+        if self.shrunk != self.case:
+            found.append(f"smallest case: {self.shrunk}")
+        if self.entry:
+            found.append(f"there: {self.entry}")
+        return [*found, *self.identities]
+
+
+def find(implementation: Implementation, record: Record) -> Finding:
+    """Find out about one failure."""
+    case = Case.parse(record.case)
+    rule, pictures = _where(Trial(implementation, case), record)
+    same = Same(implementation, record)
+    small = shrink(implementation, record, SHRINK, same) if same(case) else case
+    trial = Trial(implementation, small)
+    wrong = None
+    if trial.outcome.error is None:
+        wrong = entry(implementation, small, record.output, ENTRY)
+    if wrong is not None and wrong.picture is not None:
+        pictures.append(wrong.picture)
+    text = wrong.text if wrong is not None else _worst(trial, record)
+    votes = tuple(vote(implementation, case).lines())
+    return Finding(
+        record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures), votes
+    )
+
+
+def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:
+    """The rule and the picture of the failing elements."""
+    got, expected = trial.outcome.outputs.get(record.output), trial.expected[record.output]
+    if not isinstance(got, np.ndarray) or got.shape != expected.shape or not expected.ndim:
+        return "", []
+    mask = where.failing(got, expected, trial.limits[record.output].limit)
+    if not mask.any():  # it fails for its dtype, or against the statistical limit
+        return "", []
+    names = where.axes(trial.case, record.output, mask.ndim)
+    drawn = picture.plane(mask, names, record.output)
+    return where.rule(mask, names), [drawn] if drawn else []
+
+
+def _worst(trial: Trial, record: Record) -> str:
+    """The worst element of a case of which no entry is wrong by itself."""
+    small = next(r for r in trial.records(None) if r.output == record.output)
+    if small.index is None or small.expected is None:
+        return small.reason
+    at = f"[{','.join(map(str, small.index))}]" if small.index else ""
+    return f"{small.output}{at} is {float(small.got or 0):.9g}, expected {float(small.expected):.9g}"
+
+
+def _work(theirs: socket.socket, spec: str, settings: Settings | None, records: Sequence[Record]) -> None:
+    """A child's life: one finding after another."""
+    bind_to_parent()
+    channel = Answering(theirs)
+    warnings.simplefilter("ignore")
+    implementation = load(spec, settings)
+    for record in records:
+        channel.send(find(implementation, record))
+
+
+_MESSAGE = msgspec.msgpack.Decoder(Finding)
+
+
+@dataclass(eq=False)
+class _Child:
+    """A child and the failures that it has not looked into."""
+
+    process: Any
+    channel: Channel
+    left: list[Record]
+
+    @classmethod
+    def of(cls, share: list[Record], spec: str, settings: Settings | None) -> _Child:
+        """A child that has just been started."""
+        channel = Channel()
+        process = context().Process(target=_work, args=(channel.theirs, spec, settings, share), daemon=True)
+        start(process)
+        channel.theirs.close()
+        return cls(process, channel, share)
+
+    def hear(self) -> Finding | None:
+        """The next finding; None if there is none yet.
+
+        Raises
+        ------
+        EOFError, BrokenChannelError
+            If there will be none.
+        """
+        dead = not self.process.is_alive()
+        finding = self.channel.receive(self.process.pid, _MESSAGE)
+        if finding is None and dead:
+            raise EOFError
+        if finding is not None:
+            asked = self.left.pop(0) if self.left else None
+            if asked is None or (finding.case, finding.output) != (asked.case, asked.output):
+                raise BrokenChannelError("it found out what it was not asked")
+        return finding
+
+    def end(self) -> None:
+        """Kill it."""
+        end(self.process)
+        self.channel.close()
+
+
+def find_all(
+    spec: str,
+    records: Sequence[Record],
+    processes: int,
+    seconds: float,
+    settings: Settings | None = None,
+) -> list[Finding]:
+    """Find out about several failures of one implementation, in child processes.
+
+    Parameters
+    ----------
+    spec : str
+        The implementation, as ``--impl`` names it.
+    records : sequence of Record
+        The failures.
+    processes : int
+        How many children at a time.
+    seconds : float
+        When to stop; failures not reached by then have no finding.
+    settings : Settings, optional
+        How strictly the implementation is read.
+
+    Returns
+    -------
+    list of Finding
+        In the order of `records`.
+    """
+    if not records:
+        return []
+    until = time.monotonic() + seconds
+    shares = deque(share for i in range(processes) if (share := list(records[i::processes])))
+    found: dict[tuple[str, str], Finding] = {}
+    running: list[_Child] = []
+    try:
+        while (shares or running) and time.monotonic() < until:
+            while shares and len(running) < processes:
+                running.append(_Child.of(shares.popleft(), spec, settings))
+            descriptors = [d for child in running for d in (child.channel.fileno(), child.process.sentinel)]
+            wait(descriptors, timeout=max(0.0, until - time.monotonic()))
+            for child in list(running):
+                try:
+                    while (finding := child.hear()) is not None:
+                        found[finding.case, finding.output] = finding
+                except (EOFError, BrokenChannelError):
+                    running.remove(child)
+                    child.end()
+                    if child.left:  # it died of the first one left
+                        dead = child.left[0]
+                        text = "the process died looking for a smaller case"
+                        found[dead.case, dead.output] = Finding(
+                            dead.case, dead.output, str(dead.diagnosis), dead.case, text
+                        )
+                        shares.append(child.left[1:])
+    finally:
+        for child in running:
+            child.end()
+    return [found[r.case, r.output] for r in records if (r.case, r.output) in found]

@@ -1,0 +1,203 @@
+"""The smallest case that still fails in the same way as a given one.
+
+Parameters are made smaller one after another, and those that hold each other up (a window and the image it
+has to fit in) together, for as long as the same output fails with the same diagnosis; without a diagnosis,
+in the same manner (an exception of the same type, a wrong shape, NaN, wrong values).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from conformance.cases.case import Case
+from conformance.cases.window import possible
+from conformance.faults import CATALOGUE, Slip
+from conformance.faults.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED
+from conformance.faults.evidence import Evidence
+from conformance.generation.arrays import draw
+from conformance.generation.families import FAMILIES
+from conformance.implementations.implementation import Implementation
+from conformance.verdict.judge import Trial
+from conformance.verdict.record import Record
+
+#: Diagnoses of a call rather than of the values it gives.
+_CALLS = (BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED)
+
+#: Seconds for one case.
+PATIENCE = 4.0
+
+#: What a parameter may come down to.
+_LEAST = {"p": 0}
+
+#: Parameters that hold each other up.
+_TOGETHER = (
+    ("h", "w"),
+    *((name, "h", "w") for name in "fps"),
+    ("c", "k"),
+    ("g", "c", "k"),
+    ("i", "o"),
+)
+
+#: Families whose data are easiest to read, tried in this order.
+_PLAIN = ("one-hot", "small", "normal")
+
+
+def manner(record: Record) -> str:
+    """In which way an output failed, apart from the figures."""
+    reason = record.reason
+    if reason.startswith("raised "):
+        return "raised " + re.split(r"[:\s]", reason[len("raised ") :], maxsplit=1)[0]
+    for word in ("shape is", "dtype is", "nondeterministic", "changed its input", "returned", "is a "):
+        if reason.startswith(word) or (word == "nondeterministic" and word in reason):
+            return word
+    if record.max_bound_fraction is None:
+        return "not finite"
+    return "values"
+
+
+class Same:
+    """Whether a case fails in the same way as a record.
+
+    Parameters
+    ----------
+    implementation : Implementation
+    record : Record
+        The failure.
+    """
+
+    def __init__(self, implementation: Implementation, record: Record) -> None:
+        self._implementation, self._output = implementation, record.output
+        self._manner, self._slip = manner(record), _slip(record.diagnosis)
+        if self._slip is not None and not self(Case.parse(record.case)):
+            self._slip = None  # the diagnosis rests on other cases: the manner has to do
+
+    def __call__(self, case: Case) -> bool:
+        """Whether the same output of `case` fails, in the same manner and by the same slip."""
+        trial = Trial(self._implementation, case)
+        record = next(r for r in trial.records(None) if r.output == self._output)
+        if record.status != "failed" or (self._slip is None and manner(record) != self._manner):
+            return False
+        if self._slip is None:
+            return True
+        got = trial.outcome.outputs.get(self._output)
+        if got is None:
+            return False
+        try:
+            evidence = Evidence(
+                case, trial.arrays, self._output, np.asarray(got), trial.expected[self._output]
+            )
+            return bool(evidence.explained_by(self._slip) or evidence.closer_to(self._slip))
+        except (TypeError, ValueError, OverflowError):
+            return False
+
+
+def _slip(diagnosis: str | None) -> Slip | None:
+    """The slip that a diagnosis names; None for one that is not told from the values of the output."""
+    parts = (diagnosis or "").split("+")
+    if not all(part in CATALOGUE and part not in _CALLS for part in parts):
+        return None
+    found = CATALOGUE[parts[0]]
+    for part in parts[1:]:
+        found = found.combined(CATALOGUE[part])
+    return found
+
+
+def shrink(
+    implementation: Implementation, record: Record, seconds: float = PATIENCE, same: Same | None = None
+) -> Case:
+    """The smallest case found that fails as `record` does.
+
+    Parameters
+    ----------
+    implementation : Implementation
+        What is wrong.
+    record : Record
+        A failure of it.
+    seconds : float
+        When to stop with the smallest so far.
+    same : callable, optional
+        Whether a case still fails in the same way.
+
+    Returns
+    -------
+    Case
+        The record's own case if nothing smaller fails.
+    """
+    end = time.monotonic() + seconds
+    same = same or Same(implementation, record)
+    best = Case.parse(record.case)
+    tried = {best}
+    progress = True
+    while progress:
+        progress = False
+        for candidate in _smaller(best):
+            if time.monotonic() > end:
+                return best
+            if candidate in tried or not _possible(candidate):
+                continue
+            tried.add(candidate)
+            if same(candidate):
+                best, progress = candidate, True
+                break
+    return best
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    """Cases a step smaller, the boldest steps first."""
+    yield from _plainer(case)
+    numbers = {name: value for name, value in case.params if isinstance(value, int)}
+    for bold in (True, False):
+        for names in (*_TOGETHER, *((name,) for name in numbers)):
+            if not set(names) <= set(numbers):
+                continue
+            for step in range(2):
+                values = {name: _lower(name, numbers[name], bold, step) for name in names}
+                if any(values[name] < numbers[name] for name in names):
+                    yield case.replace(**values)
+    simpler = _PLAIN[: _PLAIN.index(case.family)] if case.family in _PLAIN else _PLAIN
+    for family in simpler:
+        yield case.replace(family=family)
+    if case.seed:
+        yield case.replace(seed=0)
+
+
+def _plainer(case: Case) -> Iterator[Case]:
+    """Cases with an option less, or with one number for rows and columns."""
+    for name, value in case.params:
+        option = case.operation.option.get(name)
+        if option is None:
+            continue
+        if option.default is not None:
+            yield case.replace(**{name: option.default})
+        if isinstance(value, tuple):
+            for one in sorted(set(value)):
+                yield case.replace(**{name: one})
+            if len(value) == 4:
+                yield case.replace(**{name: (value[0], value[2])})
+        elif isinstance(value, str) and name == "p":
+            yield case.replace(p=0)
+
+
+def _lower(name: str, value: int, bold: bool, step: int) -> int:
+    """The least, the half; or, not `bold`, one and two less."""
+    least = min(_LEAST.get(name, 1), value)
+    if bold:
+        return least if step == 0 else max(least, value // 2)
+    return max(least, value - 1 - step)
+
+
+def _possible(case: Case) -> bool:
+    """Whether there is such a case: a window that fits, a family that suits."""
+    if not FAMILIES[case.family].suits(case):
+        return False
+    if "s" in case.operation.parameters and not possible(case):
+        return False
+    try:
+        draw(case)
+    except (ValueError, IndexError, ZeroDivisionError):
+        return False
+    return True

@@ -1,0 +1,26 @@
+"""The catalogue of known slips: one small function each, from a case to the wrong outputs it would give.
+
+One file per family of operations registers its slips in `CATALOGUE`; `core` is the right computation
+they change, `rounding` how far a kernel's rounding may take a result.
+"""
+
+from __future__ import annotations
+
+from conformance.faults import (  # noqa: F401
+    activation,
+    affine,
+    conv,
+    general,
+    half,
+    loss,
+    loss_options,
+    norm,
+    numeric,
+    pool,
+    reorder,
+    units,
+    window_options,
+)
+from conformance.faults.catalogue import CATALOGUE, Slip
+
+__all__ = ["CATALOGUE", "Slip"]

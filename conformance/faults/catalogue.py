@@ -1,0 +1,132 @@
+"""What a slip is, and the register of all of them.
+
+A slip is written as a function ``(case, arrays, base) -> outputs`` that calls `base` (the right
+computation, unless two slips are combined) with changed arrays or options and may change what comes
+back. It returns only the outputs it has something to say about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from conformance.cases.case import Case
+from conformance.faults.core import Array, Arrays, Base, Outputs, reference
+from conformance.operations import OPERATIONS
+
+Targets = Mapping[str, tuple[str, ...]]
+
+
+#: The function of a slip: ``(case, arrays, base, **variant) -> outputs``.
+Wrong = Callable[..., Outputs]
+Signature = Callable[[Case, Array, Array], bool]
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A known way of getting an output wrong.
+
+    Attributes
+    ----------
+    id : str
+        Stable identifier; never changed once published.
+    text : str
+        One sentence for a person.
+    targets : mapping of str to tuple of str
+        The operations and outputs it can make wrong.
+    wrong : Wrong
+        Computes the wrong outputs.
+    variants : tuple of mapping
+        Keyword arguments of `wrong`: forms of the same slip that go by one name.
+    post : bool
+        Whether the slip is a convention of the post (a row of the contract's table).
+    signature : callable, optional
+        A further property of ``(case, got, expected)`` that the data must have.
+    unit : float
+        The unit roundoff of the slip's arithmetic, where it is coarser than the dtype's.
+    """
+
+    id: str
+    text: str
+    targets: Targets
+    wrong: Wrong
+    variants: tuple[Mapping[str, Any], ...] = ({},)
+    post: bool = False
+    signature: Signature | None = None
+    unit: float = 0.0
+
+    def applies(self, op: str, output: str) -> bool:
+        """Whether the slip can make this output of this operation wrong."""
+        return output in self.targets.get(op, ())
+
+    def outputs(self, case: Case, arrays: Arrays, base: Base = reference) -> Iterator[Outputs]:
+        """The wrong outputs of each variant, in float64, for float64 `arrays`."""
+        for variant in self.variants:
+            yield self.wrong(case, arrays, base, **variant)
+
+    def narrowed(self, fits: list[bool]) -> Slip | None:
+        """The slip with the variants that fit, None if none does.
+
+        What unwritten memory holds is chance, so variants that differ in ``fill`` alone stay together.
+        """
+
+        def without_fill(variant: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {name: value for name, value in variant.items() if name != "fill"}
+
+        kept = [without_fill(v) for v, fit in zip(self.variants, fits, strict=True) if fit]
+        left = tuple(v for v in self.variants if without_fill(v) in kept)
+        return replace(self, variants=left) if left else None
+
+    def combined(self, other: Slip) -> Slip:
+        """Both slips at once, this one on top of the other."""
+        shared = {
+            op: both
+            for op, outputs in self.targets.items()
+            if (both := tuple(o for o in outputs if other.applies(op, o)))
+        }
+
+        def wrong(case: Case, a: Arrays, base: Base, **variant: Any) -> Outputs:
+            def beneath(case: Case, a: Arrays, **options: Any) -> Outputs:
+                return other.wrong(case, a, partial(base, **options))
+
+            return self.wrong(case, a, beneath, **variant)
+
+        return Slip(
+            f"{self.id}+{other.id}", f"{self.text} {other.text}", shared, wrong, self.variants, self.post
+        )
+
+
+CATALOGUE: dict[str, Slip] = {}
+
+
+def slip(
+    id: str,
+    text: str,
+    targets: Mapping[str, str],
+    *,
+    variants: tuple[Mapping[str, Any], ...] = ({},),
+    post: bool = False,
+    signature: Signature | None = None,
+    unit: float = 0.0,
+) -> Callable[[Wrong], Wrong]:
+    """Register the decorated function as a slip; `targets` maps operations to outputs, space between."""
+    split = {op: tuple(outputs.split()) for op, outputs in targets.items()}
+    for op, outputs in split.items():
+        unknown = set(outputs) - set(OPERATIONS[op].outputs)
+        if unknown:
+            raise ValueError(f"slip {id}: {op} has no output {', '.join(sorted(unknown))}")
+    if id in CATALOGUE:
+        raise ValueError(f"slip {id} is defined twice")
+
+    def register(wrong: Wrong) -> Wrong:
+        CATALOGUE[id] = Slip(id, text, split, wrong, variants, post, signature, unit)
+        return wrong
+
+    return register
+
+
+def outputs_of(*names: str) -> dict[str, str]:
+    """Targets: every output of the operations named (of all operations without names)."""
+    return {name: " ".join(OPERATIONS[name].outputs) for name in names or OPERATIONS}

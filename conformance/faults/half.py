@@ -1,0 +1,106 @@
+"""Slips of half precision: results cut off, rounded twice, or summed in half instead of float32.
+
+They are as small as rounding itself, so each is told where float32 rounds nothing (the exact families): there
+its result is known to the last bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.bounds.storage import UNROUNDED, rounded
+from conformance.cases.case import Case
+from conformance.cases.dtypes import HALF, finfo
+from conformance.cases.patches import patches
+from conformance.cases.window import window_of
+from conformance.faults.catalogue import slip
+from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.numeric import ROUNDED, significand
+from conformance.generation import groups
+
+_STORED = {
+    op: " ".join(name for name in outputs.split() if (op, name) not in UNROUNDED)
+    for op, outputs in ROUNDED.items()
+    if op in (*groups.SUMS, *groups.POOL)
+} | {"affine_backward": "dA_prev dW"}  # a sum over the samples alone is too short to need rounding
+_FORWARD = {
+    "conv_single_step": "Z",
+    "conv_forward": "Z",
+    "affine_forward": "Z",
+    "affine_activation_forward": "A",
+}
+
+
+def _stored(case: Case, x: Array) -> Array:
+    """Rounded to half, as it should be."""
+    return x.astype(np.float32).astype(case.numpy_dtype).astype(np.float64)
+
+
+@slip(
+    "half-truncated",
+    "The float32 result is cut off to half precision instead of rounded to nearest.",
+    _STORED,
+)
+def _half_truncated(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.dtype not in HALF:
+        return {}
+    bits = int(finfo(case.numpy_dtype).nmant) + 1
+    return {
+        name: significand(x, bits, True) if rounded(case, name) else x for name, x in base(case, a).items()
+    }
+
+
+@slip(
+    "half-rounded-twice",
+    "The sum is rounded to half before the bias is added, and once more after it.",
+    _FORWARD,
+)
+def _half_rounded_twice(case: Case, a: Arrays, base: Base) -> Outputs:
+    activated = "activation" in case.operation.parameters and case.word("activation") != "NULL"
+    if case.dtype not in HALF or activated:
+        return {}
+    (name,) = case.operation.outputs
+    products = base(case, {**a, "b": np.zeros_like(a["b"])})[name]
+    return {name: _stored(case, _stored(case, products) + a["b"].reshape(products.shape[-1:]))}
+
+
+@slip(
+    "sums-in-half",
+    "Partial sums are rounded to half precision instead of kept in float32.",
+    {"conv_single_step": "Z", "conv_forward": "Z", "affine_forward": "Z", "affine_backward": "dA_prev dW db"},
+)
+def _sums_in_half(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.dtype not in HALF:
+        return {}
+    if case.op == "conv_single_step":
+        terms = (a["a_slice_prev"] * a["W"]).reshape(-1)
+        return {"Z": _chain(case, terms, a["b"].reshape(()))}
+    if case.op == "conv_forward":
+        if case.beyond:
+            return {}
+        taken = patches(a["A_prev"], window_of(case))
+        rows = taken.reshape(*taken.shape[:3], -1)
+        return {"Z": _product(case, rows, a["W"].reshape(rows.shape[-1], -1), a["b"].reshape(-1))}
+    if case.op == "affine_forward":
+        return {"Z": _product(case, a["A_prev"], a["W"], a["b"].reshape(-1))}
+    zero = np.zeros(())
+    return {
+        "dA_prev": _product(case, a["dZ"], a["W"].T, zero),
+        "dW": _product(case, a["A_prev"].T, a["dZ"], zero),
+        "db": _product(case, np.ones((1, len(a["dZ"]))), a["dZ"], zero),
+    }
+
+
+def _product(case: Case, rows: Array, weights: Array, bias: Array) -> Array:
+    """``bias + rows @ weights``, each partial sum rounded to half."""
+    total = np.broadcast_to(bias, (*rows.shape[:-1], weights.shape[-1]))
+    for k in range(rows.shape[-1]):
+        total = _stored(case, total + rows[..., k, None] * weights[k])
+    return np.array(total)
+
+
+def _chain(case: Case, terms: Array, start: Array) -> Array:
+    total = np.asarray(start)
+    for term in terms:
+        total = _stored(case, total + term)
+    return total

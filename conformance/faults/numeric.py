@@ -1,0 +1,92 @@
+"""Slips of precision: arithmetic or inputs narrower than the case's dtype, subnormals flushed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.cases.case import Case
+from conformance.cases.dtypes import finfo
+from conformance.faults.catalogue import outputs_of, slip
+from conformance.faults.core import Array, Arrays, Base, Outputs
+
+_EXACT = ("pad3d", "pad3d_backward", "create_mask_from_window", "arr2col", "col2arr", "relu")
+ROUNDED = {op: outputs for op, outputs in outputs_of().items() if op not in (*_EXACT, "distribute_value")}
+
+
+#: Where a subnormal input, or output, can occur at all: upstream gradients are not subnormal.
+_SUBNORMAL = {
+    op: outputs
+    for op, outputs in outputs_of().items()
+    if not op.startswith(("softmax", "log_softmax", "batch_norm", "global"))
+    and op not in ("pad3d_backward", "sigmoid_backward", "tanh_backward", "silu_backward", "gelu_backward")
+} | dict.fromkeys(("conv_backward", "conv_transpose_backward", "affine_backward"), "dW")
+
+
+def significand(x: Array, bits: int, truncate: bool = False) -> Array:
+    """`x` with `bits` significant bits: rounded to nearest even, or truncated."""
+    fraction, exponent = np.frexp(x)
+    scaled = np.ldexp(fraction, bits)
+    whole = np.trunc(scaled) if truncate else np.rint(scaled)
+    return np.where(np.isfinite(x), np.ldexp(whole, exponent - bits), x)
+
+
+def _narrow(case: Case, a: Arrays, base: Base, bits: int, truncate: bool) -> Outputs:
+    return base(case, {name: v if name == "Y" else significand(v, bits, truncate) for name, v in a.items()})
+
+
+@slip(
+    "inputs-bfloat16",
+    "The inputs are rounded to bfloat16 (8 significant bits).",
+    ROUNDED,
+    variants=({"truncate": False}, {"truncate": True}),
+)
+def _inputs_bfloat16(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
+    return _narrow(case, a, base, 8, truncate)
+
+
+@slip(
+    "inputs-tf32",
+    "The inputs are rounded to 11 significant bits (TF32, float16).",
+    ROUNDED,
+    variants=({"truncate": False}, {"truncate": True}),
+)
+def _inputs_tf32(case: Case, a: Arrays, base: Base, truncate: bool) -> Outputs:
+    return _narrow(case, a, base, 11, truncate)
+
+
+def _all_float32(case: Case, got: Array, expected: Array) -> bool:
+    """Whether every number of a float64 result is one of float32, and not all of the right one's are."""
+
+    def narrow(x: Array) -> bool:
+        return bool(np.array_equal(x, x.astype(np.float32).astype(np.float64), equal_nan=True))
+
+    return case.dtype == "f64" and narrow(got) and not narrow(expected)
+
+
+@slip(
+    "computed-in-float32",
+    "float64 input is computed in float32: every number of the result is one of float32.",
+    outputs_of(),
+    signature=_all_float32,
+    unit=2.0**-24,
+)
+def _computed_in_float32(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.dtype != "f64":
+        return {}
+    return base(case, {name: v if name == "Y" else significand(v, 24) for name, v in a.items()})
+
+
+@slip(
+    "subnormals-flushed",
+    "Subnormal numbers are flushed to zero, in the inputs, in the outputs or in both.",
+    _SUBNORMAL,
+    variants=({"when": "inputs"}, {"when": "outputs"}, {"when": "inputs outputs"}),
+)
+def _subnormals_flushed(case: Case, a: Arrays, base: Base, when: str) -> Outputs:
+    tiny = float(finfo(case.numpy_dtype).tiny)
+
+    def flush(values: Arrays) -> Outputs:
+        return {name: v if name == "Y" else np.where(np.abs(v) < tiny, 0.0, v) for name, v in values.items()}
+
+    out = base(case, flush(a) if "inputs" in when else a)
+    return flush(out) if "outputs" in when else out

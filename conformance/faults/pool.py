@@ -1,0 +1,237 @@
+"""Slips of pooling, and of the mask and the spread value it is built from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.cases.case import Case
+from conformance.cases.dtypes import finfo
+from conformance.cases.patches import patches
+from conformance.cases.window import pair, window_of
+from conformance.faults.catalogue import slip
+from conformance.faults.core import Arrays, Base, Outputs
+
+_BACKWARD = {"pool_backward": "dA_prev"}
+_BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
+_MASK = {"create_mask_from_window": "mask"}
+_SPREAD = {"distribute_value": "a"}
+
+#: What comes of ``x == max(x)`` with a NaN: nothing equals it, or (R) nothing is known.
+_EQUALITY = ({"nan": "last"}, {"nan": "none"}, {"nan": "spread"})
+
+
+@slip(
+    "pool-ties-all",
+    "Each of the tied maxima receives the whole gradient.",
+    _BACKWARD,
+    variants=_EQUALITY,
+    post=True,
+)
+def _pool_ties_all(case: Case, a: Arrays, base: Base, nan: str) -> Outputs:
+    return base(case, a, ties="all", nan=nan)
+
+
+@slip("pool-ties-last", "The last of the tied maxima receives the gradient, not the first.", _BACKWARD)
+def _pool_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, ties="last")
+
+
+@slip("pool-ties-shared", "The tied maxima share the gradient equally.", _BACKWARD)
+def _pool_ties_shared(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, ties="shared")
+
+
+@slip(
+    "pool-max-starts-at-zero",
+    "The running maximum starts at 0, so a window of negative numbers yields 0 and no gradient.",
+    _BOTH,
+)
+def _pool_max_starts_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, start=0.0) if case.word("mode") == "max" else {}
+
+
+@slip(
+    "pool-max-starts-at-smallest-positive",
+    "The running maximum starts at the smallest positive normal number (FLT_MIN, DBL_MIN).",
+    {"pool_forward": "A"},
+)
+def _pool_max_starts_at_smallest_positive(case: Case, a: Arrays, base: Base) -> Outputs:
+    smallest = float(finfo(case.numpy_dtype).tiny)
+    return base(case, a, start=smallest) if case.word("mode") == "max" else {}
+
+
+@slip("pool-max-of-absolute-values", "The entry of largest absolute value is taken.", _BOTH)
+def _pool_max_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "max":
+        return {}
+    if case.op == "pool_backward":
+        return base(case, {**a, "A_prev": np.abs(a["A_prev"])})
+    taken = patches(a["A_prev"], window_of(case), 0.0)
+    flat = taken.reshape(*taken.shape[:3], -1, taken.shape[-1])
+    place = np.argmax(np.abs(flat), axis=3)[:, :, :, None]
+    return {"A": np.take_along_axis(flat, place, 3)[:, :, :, 0]}
+
+
+@slip("pool-minimum", "The minimum of the window is taken instead of the maximum.", _BOTH)
+def _pool_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "max":
+        return {}
+    out = base(case, {**a, "A_prev": -a["A_prev"]})
+    return {name: -value if name == "A" else value for name, value in out.items()}
+
+
+@slip("pool-mode-ignored", "Max pooling runs where average was asked for, or the other way round.", _BOTH)
+def _pool_mode_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, mode="average" if case.word("mode") == "max" else "max")
+
+
+@slip("pool-nan-ignored", "NaN in a window is passed over.", _BOTH)
+def _pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "max":
+        return {}
+    return base(case, {**a, "A_prev": np.where(np.isnan(a["A_prev"]), -np.inf, a["A_prev"])})
+
+
+@slip(
+    "pool-nan-first",
+    "In a window with several NaN the first one receives the gradient, not the last.",
+    _BACKWARD,
+)
+def _pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, nan="first")
+
+
+@slip(
+    "average-not-divided",
+    "The sum of the window is not divided by its size.",
+    {**_BOTH, **_SPREAD},
+)
+def _average_not_divided(case: Case, a: Arrays, base: Base) -> Outputs:
+    return _average(case, a, base, 1.0)
+
+
+@slip(
+    "average-divided-by-one-extent",
+    "The average is divided by one extent of the window instead of by their product.",
+    {**_BOTH, **_SPREAD},
+    variants=({"extent": "h"}, {"extent": "w"}),
+)
+def _average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: str) -> Outputs:
+    return _average(case, a, base, _extents(case)[extent == "w"])
+
+
+@slip(
+    "average-divided-by-sum-of-extents",
+    "The average is divided by the sum of the window's extents instead of by their product.",
+    {**_BOTH, **_SPREAD},
+)
+def _average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Outputs:
+    return _average(case, a, base, sum(_extents(case)))
+
+
+@slip(
+    "average-divided-by-channels-too",
+    "The average is divided by the window's size times the number of channels.",
+    _BOTH,
+)
+def _average_divided_by_channels_too(case: Case, a: Arrays, base: Base) -> Outputs:
+    return _average(case, a, base, window_of(case).size * case["c"])
+
+
+def _extents(case: Case) -> tuple[int, int]:
+    """The extents of the window, or of the array over which a value is spread."""
+    return (case["h"], case["w"]) if case.op in _SPREAD else pair(case.value("f"))
+
+
+def _average(case: Case, a: Arrays, base: Base, divisor: float) -> Outputs:
+    if case.op not in _SPREAD and case.word("mode") != "average":
+        return {}
+    return base(case, a, divisor=float(divisor))
+
+
+@slip(
+    "overlap-overwritten",
+    "Where windows overlap, what the last one writes replaces the others instead of being added.",
+    {**_BACKWARD, "conv_backward": "dA_prev", "conv_transpose_forward": "Z"},
+)
+def _overlap_overwritten(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, overwrite=True)
+
+
+@slip(
+    "pool-gradient-to-every-entry",
+    "In max pooling every entry of the window receives the gradient.",
+    _BACKWARD,
+)
+def _pool_gradient_to_every_entry(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, mode="average", divisor=1.0) if case.word("mode") == "max" else {}
+
+
+@slip("pool-over-channels", "The maximum is taken over the channels too.", {"pool_forward": "A"})
+def _pool_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "max":
+        return {}
+    out = base(case, a)["A"]
+    return {"A": np.broadcast_to(out.max(-1, keepdims=True), out.shape)} if out.size else {}
+
+
+@slip(
+    "mask-ties-all",
+    "Every maximum is marked, not only the first.",
+    _MASK,
+    variants=_EQUALITY,
+    post=True,
+)
+def _mask_ties_all(case: Case, a: Arrays, base: Base, nan: str) -> Outputs:
+    return base(case, a, ties="all", nan=nan)
+
+
+@slip("mask-ties-last", "The last of the tied maxima is marked, not the first.", _MASK)
+def _mask_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, ties="last")
+
+
+@slip("mask-nan-first", "Of several NaN the first one is marked, not the last.", _MASK)
+def _mask_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, nan="first")
+
+
+@slip("mask-first-by-columns", "Of tied maxima the first down the columns is marked.", _MASK)
+def _mask_first_by_columns(case: Case, a: Arrays, base: Base) -> Outputs:
+    turned = case.replace(h=case["w"], w=case["h"])
+    return {"mask": base(turned, {"x": a["x"].T})["mask"].T}
+
+
+@slip("mask-of-minimum", "The minimum is marked instead of the maximum.", _MASK)
+def _mask_of_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, {"x": -a["x"]})
+
+
+@slip("mask-of-absolute-values", "The entry of largest absolute value is marked.", _MASK)
+def _mask_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, {"x": np.abs(a["x"])})
+
+
+@slip("mask-of-each-row", "The maximum of each row is marked instead of the window's.", _MASK)
+def _mask_of_each_row(case: Case, a: Arrays, base: Base) -> Outputs:
+    rows = [base(case.replace(h=1), {"x": row[None]})["mask"] for row in a["x"]]
+    return {"mask": np.concatenate(rows)} if rows else {}
+
+
+@slip("mask-holds-values", "The maximum itself stands in the mask instead of 1.", _MASK)
+def _mask_holds_values(case: Case, a: Arrays, base: Base) -> Outputs:
+    mask = base(case, a)["mask"]
+    return {"mask": np.where(mask != 0, a["x"], 0.0)}
+
+
+@slip(
+    "mask-nan-ignored",
+    "NaN in the window is passed over, or leaves the mask empty.",
+    _MASK,
+    variants=({"empty": False}, {"empty": True}),
+)
+def _mask_nan_ignored(case: Case, a: Arrays, base: Base, empty: bool) -> Outputs:
+    nan = np.isnan(a["x"])
+    if empty:
+        return {"mask": base(case, a)["mask"] * ~nan.any()}
+    return {"mask": base(case, {"x": np.where(nan, -np.inf, a["x"])})["mask"] * ~nan}

@@ -1,0 +1,161 @@
+"""Slips of what a convolution or a pool may be asked beyond one square window, one stride and one padding.
+
+Of both: rows and columns, or the two ends of an axis, taken for each other, dilation; of a pool: the padding
+of a maximum, rounding, the border; of a convolution: groups.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.cases.case import Case
+from conformance.cases.window import Window, counts_padding, pair, window_of
+from conformance.faults.catalogue import slip
+from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.core_conv import blocks
+
+_BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
+_TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
+_CONV = {"conv_forward": "Z", "conv_backward": "dA_prev dW", **_TRANSPOSE}
+_WINDOWED = {**_BOTH, **_CONV}
+
+
+@slip(
+    "pool-padding-is-zero",
+    "The padding of a maximum holds 0 instead of nothing, so it wins over negative numbers.",
+    _BOTH,
+)
+def _pool_padding_is_zero(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, outside=0.0) if case.word("mode") == "max" else {}
+
+
+@slip(
+    "pool-border-counted-otherwise",
+    "An average counts the padding where it should not, or the other way round (count_include_pad).",
+    _BOTH,
+)
+def _pool_border_counted_otherwise(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "average":
+        return {}
+    counts = window_of(case).counts(not counts_padding(case))
+    return base(case, a, divisor=counts[..., None])
+
+
+@slip(
+    "pool-overhang-counted",
+    "An average divides by the whole window where a last window reaches beyond the padding (ceil_mode).",
+    _BOTH,
+)
+def _pool_overhang_counted(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "average" or not counts_padding(case):
+        return {}
+    return base(case, a, divisor=float(window_of(case).size))
+
+
+@slip(
+    "ceil-ignored",
+    "The output's extents are rounded down where they should be rounded up: a row or column is missing.",
+    {"pool_forward": "A"},
+)
+def _ceil_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    rows, columns = window_of(case.replace(rounding="floor")).outputs
+    return {"A": base(case, a)["A"][:, :rows, :columns]}
+
+
+@slip("dilation-ignored", "The taps of a window lie side by side instead of `dilation` apart.", _WINDOWED)
+def _dilation_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, window=window_of(case).but(d=(1, 1)))
+
+
+def _exchanged(case: Case, what: str) -> Window:
+    """The window of a case with one setting of its rows and columns exchanged."""
+    window = window_of(case)
+    return window.but(**{what: (getattr(window.columns, what), getattr(window.rows, what))})
+
+
+@slip("dilation-exchanged", "The dilations of rows and columns are exchanged.", _WINDOWED)
+def _dilation_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, window=_exchanged(case, "d"))
+
+
+@slip("stride-exchanged", "The strides of rows and columns are exchanged.", _WINDOWED)
+def _stride_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, window=_exchanged(case, "s"))
+
+
+@slip("padding-exchanged", "The paddings of rows and columns are exchanged.", _WINDOWED)
+def _padding_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, window=_exchanged(case, "before"))
+
+
+@slip(
+    "padding-sides-exchanged",
+    "The padding of the bottom is at the top, that of the right at the left, and the other way round.",
+    _WINDOWED,
+)
+def _padding_sides_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+    window = window_of(case)
+    return base(case, a, window=window.but(before=(window.rows.after, window.columns.after)))
+
+
+@slip(
+    "groups-interleaved",
+    "Groups are every n-th channel, of the input, of the output or of both, instead of neighbouring ones.",
+    _CONV,
+    variants=({"inputs": True, "filters": True}, {"inputs": True, "filters": False},
+              {"inputs": False, "filters": True}),
+)  # fmt: skip
+def _groups_interleaved(case: Case, a: Arrays, base: Base, inputs: bool, filters: bool) -> Outputs:
+    def sees(channels: int, count: int, groups: int) -> Array:
+        c, k = np.arange(channels)[:, None], np.arange(count)
+        of_channel = c % groups if inputs else c * groups // max(channels, 1)
+        of_filter = k % groups if filters else k * groups // max(count, 1)
+        return np.asarray(of_channel == of_filter)
+
+    return base(case, a, sees=sees)
+
+
+@slip(
+    "groups-all-of-the-first",
+    "Every filter reads the channels of the first group.",
+    _CONV,
+)
+def _groups_all_of_the_first(case: Case, a: Arrays, base: Base) -> Outputs:
+    return base(case, a, sees=lambda channels, count, groups: np.repeat(
+        blocks(channels, count, groups)[:, :1], count, 1
+    ))  # fmt: skip
+
+
+@slip(
+    "output-padding-ignored",
+    "The rows and columns that output_padding adds are missing, or their gradient is not read.",
+    {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW db"},
+)
+def _output_padding_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
+    rows, columns = _without_output_padding(case)
+    if case.op == "conv_transpose_forward":
+        return {"Z": base(case, a)["Z"][:, :rows, :columns]}
+    dZ = np.array(a["dZ"])
+    dZ[:, rows:] = dZ[:, :, columns:] = 0.0
+    return base(case, {**a, "dZ": dZ})
+
+
+@slip(
+    "output-padding-appended",
+    "The rows and columns that output_padding adds hold 0, or the bias alone, where windows reach into them.",
+    {"conv_transpose_forward": "Z"},
+    variants=({"biased": False}, {"biased": True}),
+)
+def _output_padding_appended(case: Case, a: Arrays, base: Base, biased: bool) -> Outputs:
+    rows, columns = _without_output_padding(case)
+    Z = np.array(base(case, a)["Z"])
+    kept = Z[:, :rows, :columns].copy()
+    Z[:] = a["b"].reshape(-1) if biased else 0.0
+    Z[:, :rows, :columns] = kept
+    return {"Z": Z}
+
+
+def _without_output_padding(case: Case) -> tuple[int, int]:
+    """Rows and columns of the output that are there without it."""
+    window, more = window_of(case), pair(case.value("e"))
+    return window.rows.n - more[0], window.columns.n - more[1]

@@ -1,0 +1,156 @@
+"""The arrays of a case: shapes from its parameters, values from its family, the same bits everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.cases.case import Case
+from conformance.cases.window import pair, transposed, window_of
+from conformance.generation import fills_classes
+from conformance.generation.families import FAMILIES
+from conformance.generation.fills import Fill
+from conformance.generation.random import Shape, Stream
+from conformance.operations import OPERATIONS
+
+#: The functions whose upstream gradient is of the shape of an output of windows.
+_WINDOWED = ("conv_backward", "conv_transpose_backward", "pool_backward")
+
+#: What part an argument plays; a family says how each part is filled.
+ROLES: dict[str, str] = {
+    "input": "x",
+    "A_prev": "x",
+    "a_slice_prev": "x",
+    "X": "x",
+    "Z": "x",
+    "x": "x",
+    "dz": "x",
+    "W": "w",
+    "b": "b",
+    "gamma": "w",
+    "beta": "b",
+    "running_mean": "b",
+    "running_var": "v",
+    "AL": "al",
+    "Y": "y",
+}
+
+
+@lru_cache(maxsize=8)  # asked for when a case is listed, and when it is drawn
+def array_shapes(case: Case) -> Mapping[str, Shape]:
+    """The shape of each array in ``case.operation.arrays``."""
+    values: dict[str | int, Any] = dict(case.params)
+    return {
+        name: _shape(case, name) if extents is None else tuple([values.get(n, n) for n in extents])
+        for name, extents in _axes(case.op)
+    }
+
+
+def draw(case: Case) -> dict[str, NDArray[Any]]:
+    """Draw the arrays of a case.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By the names in ``case.operation.arrays``, C-contiguous, in the dtype of the case (``Y``: int64);
+        scalars are 0-d arrays. The upstream gradient is never constant, nor a single one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family or it does not go with the case, for example NaN with padding.
+    """
+    family = FAMILIES.get(case.family)
+    if family is None:
+        raise ValueError(f"case {case}: no data family {case.family!r}; `conformance list` shows them")
+    if not family.suits(case):
+        raise ValueError(f"case {case}: family {family.name!r} ({family.description}) does not go with it")
+    stream = Stream(str(case))
+    drawn: dict[str, NDArray[Any]] = {}
+    for (name, shape), (role, fill) in zip(
+        array_shapes(case).items(), _fills(family.name, case.op), strict=True
+    ):
+        values = fill(stream, shape, case, drawn)
+        if role == "y":
+            values = fills_classes.with_ignored(stream, values, case)
+        dtype = np.dtype(np.int64) if role == "y" else case.numpy_dtype
+        drawn[name] = values if _finished(values, dtype) else np.array(values, dtype=dtype, order="C")
+        if role == "g":
+            _vary(drawn[name])
+    return drawn
+
+
+@cache
+def _fills(family: str, op: str) -> tuple[tuple[str, Fill], ...]:
+    """What part each argument of `op` plays, and how the family fills it."""
+    upstream = OPERATIONS[op].upstream
+    roles = ["g" if name == upstream else ROLES[name] for name in OPERATIONS[op].arrays]
+    return tuple((role, FAMILIES[family].fill(role)) for role in roles)
+
+
+def _finished(values: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether it is an array of its own, as it is to be handed over."""
+    if type(values) is not np.ndarray or values.dtype != dtype:
+        return False
+    return values.base is None and values.flags.c_contiguous
+
+
+def _vary(gradient: NDArray[Any]) -> None:
+    """Turn one sign of a constant gradient: a softmax has none along it, whatever the kernel."""
+    flat = gradient.reshape(-1)
+    if flat.size > 1 and flat[0] != flat[1]:
+        return
+    if flat.size and (flat == flat[0]).all() and (flat.size > 1 or flat[0] == 1):
+        flat[0] = -flat[0]
+
+
+@cache
+def _axes(op: str) -> tuple[tuple[str, tuple[str | int, ...] | None], ...]:
+    """The extents of each argument of `op`, by the parameters' names; None where they take more than that."""
+    return tuple((name, _extents(op, name)) for name in OPERATIONS[op].arrays)
+
+
+def _extents(op: str, name: str) -> tuple[str | int, ...] | None:
+    """The extents of one argument."""
+    if op in ("distribute_value", "create_mask_from_window"):
+        return () if name == "dz" else ("h", "w")
+    if op == "conv_single_step":
+        return () if name == "b" else ("f", "f", "c")
+    if name == "Y":
+        return ("m",)
+    if op.startswith("affine"):
+        affine: dict[str, tuple[str | int, ...]] = {"A_prev": ("m", "i"), "W": ("i", "o"), "b": (1, "o")}
+        return affine.get(name, ("m", "o"))
+    if op.startswith(("softmax", "log_softmax", "cross_entropy")):
+        return ("m", "n")
+    if name in ("gamma", "beta", "running_mean", "running_var"):
+        return (1, 1, 1, "c")
+    if op == "global_average_pool_backward" and name == "dA":
+        return ("m", 1, 1, "c")
+    if name == "b":
+        return (1, 1, 1, "k")
+    if op == "col2arr" or name in ("doutput", "W") or (name == OPERATIONS[op].upstream and op in _WINDOWED):
+        return None
+    return ("m", "h", "w", "c")
+
+
+def _shape(case: Case, name: str) -> Shape:
+    """The shape of an argument that takes more than parameters as they stand."""
+    op = case.op
+    if op == "col2arr":
+        return (case["m"], case["h"] * case["w"] * case["c"])
+    if name == "doutput":
+        return (case["m"], case["h"] + 2 * case["p"], case["w"] + 2 * case["p"], case["c"])
+    if name == "W":
+        groups = case["g"] if "g" in case.operation.option else 1
+        if transposed(case):
+            return (*pair(case.value("f")), case["k"] // groups, case["c"])
+        return (*pair(case.value("f")), case["c"] // groups, case["k"])
+    window = window_of(case)
+    if op == "conv_transpose_backward":
+        return (case["m"], window.rows.n, window.columns.n, case["k"])
+    return (case["m"], *window.outputs, case["k" if op == "conv_backward" else "c"])

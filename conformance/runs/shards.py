@@ -1,0 +1,212 @@
+"""Long runs in parts: a run cut into shards, taken up again after it was killed, put together again.
+
+Cases are judged in batches (`conformance.runs.workers.batches`), and the records of a run stand in
+``results.jsonl`` in the order of its cases. A shard ``i/n`` is every n-th batch. After a kill the file is
+a whole number of batches and then, perhaps, a torn one: a run that is resumed keeps the former and judges
+the rest again, so that the file ends with the same bytes as that of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from conformance.cases.case import Case
+from conformance.generation.corners import corner_of
+from conformance.runs import document, schema
+from conformance.runs.document import SchemaError
+from conformance.runs.schema import LONGEST_LINE
+from conformance.runs.workers import BATCH, Answer, Batches, batches
+from conformance.verdict.record import Record
+
+#: The file that says what a directory's records belong to.
+ASKED = "run.json"
+
+Between = Callable[[int, int], Iterable[Case]]
+
+
+class SweepError(ValueError):
+    """Records that do not belong to the run asked for, or are damaged; the message says where."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 1) of `count`."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``.
+
+        Raises
+        ------
+        ValueError
+            If it is not of that form with 1 <= i <= n.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count) <= 10**6):
+            raise ValueError(f"{text!r} is not a shard; expected i/n with 1 <= i <= n, 2/8 say")
+        return cls(int(index), int(count))
+
+    def of(self, groups: int, cases: int, between: Between) -> Batches:
+        """The batches of this shard of `groups` operations and dtypes with `cases` each.
+
+        ``between(start, stop)`` are the cases of the run with those numbers.
+        """
+        each = -(-cases // BATCH)
+        for number in range(self.index - 1, groups * each, self.count):
+            group, part = divmod(number, each)
+            start = group * cases + part * BATCH
+            stop = min(start + BATCH, (group + 1) * cases)
+            yield list(enumerate(between(start, stop), start))
+
+    def size(self, groups: int, cases: int) -> int:
+        """How many cases that is."""
+        each = -(-cases // BATCH)
+        mine = range(self.index - 1, groups * each, self.count)
+        short = range(each - 1, groups * each, each)  # the last batch of each group
+        missing = sum(number in mine for number in short) if cases % BATCH else 0
+        return len(mine) * BATCH - missing * (BATCH - cases % BATCH)
+
+
+def read_record(line: bytes) -> Record:
+    """A record from its line.
+
+    Raises
+    ------
+    SweepError
+        If the line is not exactly what `Record.line` writes of some case.
+    """
+    try:
+        return schema.record(line)
+    except SchemaError as error:
+        raise SweepError(str(error)) from error
+
+
+def read_output(file: BinaryIO, case: Case, output: str) -> Record:
+    """The record of one output of `case`, which must come next in `file`."""
+    line = file.readline(LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise SweepError("torn or too long" if line else "the file ends")
+    record = read_record(line)
+    if (record.case, record.output) != (str(case), output):
+        raise SweepError(f"expected {output} of {case}, got {record.output} of {record.case}"[:300])
+    if record.corner != corner_of(case):
+        raise SweepError(f"corner: expected {corner_of(case)}, got {record.corner}"[:300])
+    return record
+
+
+def read_case(file: BinaryIO, case: Case) -> list[Record]:
+    """The records of `case`, which must come next in `file`, one for each output in order."""
+    return [read_output(file, case, output) for output in case.operation.outputs]
+
+
+def kept(path: Path, queue: Batches) -> Generator[Answer, None, Batches]:
+    """Yield cases and records of the whole batches in `path`, cut the rest off; returns the batches left."""
+    path.touch()
+    with open(path, "r+b") as file:
+        for batch in queue:
+            end = file.tell()
+            try:
+                found = [(case, read_case(file, case)) for _, case in batch]
+            except SweepError:
+                file.truncate(end)
+                return chain([batch], queue)
+            yield from found
+        file.truncate(file.tell())
+    return iter(())
+
+
+def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
+    """Say in `directory` what run it holds; a resumed run must be the same one.
+
+    Raises
+    ------
+    SweepError
+        If the directory holds another run.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path, asked = directory / ASKED, {"schema": schema.SCHEMA, **asked}
+    if resume and path.exists():
+        if _read(path) != asked:
+            raise SweepError(f"--resume: {directory} holds another run; its options are in {path}")
+        return
+    if not resume:
+        (directory / "results.jsonl").unlink(missing_ok=True)
+    path.write_text(json.dumps(asked, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return document.read(path, schema.Run)
+    except SchemaError as error:
+        raise SweepError(str(error)) from error
+
+
+def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[Answer]:
+    """The cases and records of all shards, in the order of the cases; each case exactly once.
+
+    Raises
+    ------
+    SweepError
+        If a record is missing, damaged or one too many; the message names the file and the line.
+    """
+    files = [open(directory / "results.jsonl", "rb") for directory in directories]  # noqa: SIM115
+    lines = [0] * len(files)
+    try:
+        for number, batch in enumerate(batches(cases)):
+            at = number % len(files)
+            for _, case in batch:
+                records = []
+                for output in case.operation.outputs:
+                    lines[at] += 1
+                    try:
+                        records.append(read_output(files[at], case, output))
+                    except SweepError as error:
+                        where = f"{directories[at] / 'results.jsonl'}, line {lines[at]}"
+                        raise SweepError(f"{where}: {error}") from error
+                yield case, records
+        for at, file in enumerate(files):
+            if file.readline(LONGEST_LINE):
+                path = directories[at] / "results.jsonl"
+                raise SweepError(f"{path}, line {lines[at] + 1}: more records than the shard has cases")
+    finally:
+        for file in files:
+            file.close()
+
+
+def shards(directories: list[Path]) -> tuple[list[Path], dict[str, Any]]:
+    """The directories in the order of their shards, and what the whole run was asked for.
+
+    Raises
+    ------
+    SweepError
+        If they are not all the shards of one run.
+    """
+    found: dict[int, Path] = {}
+    run: dict[str, Any] = {}
+    for directory in directories:
+        path = directory / ASKED
+        try:
+            asked = _read(path)
+            shard = Shard.parse(asked.pop("shard"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SweepError(f"{path}: no such file; give the directories of `run --shard`") from error
+        except SweepError:
+            raise
+        except ValueError as error:
+            raise SweepError(f"{path}: shard: {error}") from error
+        if run and asked != run:
+            raise SweepError(f"{path}: another run than that of {directories[0]} ({run['implementation']})")
+        if shard.count != len(directories):
+            raise SweepError(f"{path}: shard {shard.index}/{shard.count}, got {len(directories)} directories")
+        if shard.index in found:
+            raise SweepError(f"{path}: shard {shard.index}/{shard.count} is also {found[shard.index]}")
+        found[shard.index], run = directory, asked
+    return [found[index] for index in sorted(found)], run

@@ -1,0 +1,303 @@
+"""Cases judged in child processes: a kernel that crashes or hangs is one failed case, not the end.
+
+A worker answers case by case, in the order in which it was asked, so that a process that dies or hangs was at
+the first case it has not answered. The others go to a new process. An answer counts if the process that was
+asked sent it, and if it is that case's (`conformance.implementations.channel`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import selectors
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.cases.case import Case
+from conformance.conventions import Settings
+from conformance.generation.corners import corner_of
+from conformance.implementations.channel import BrokenChannelError, Channel
+from conformance.implementations.implementation import LoadError
+from conformance.implementations.processes import KILLED, LOST, OUTSIDE, cause, context, end, start
+from conformance.implementations.program import TIME_LIMIT
+from conformance.runs.share import KILLS, Numbered, Share
+from conformance.runs.worker import MESSAGE, About, Answered, Unusable, work
+from conformance.verdict.record import Record, blank
+
+#: Cases handed out at a time, all of one operation and dtype. Diagnoses start anew with each batch, so
+#: that they do not depend on which worker got which batch.
+BATCH = 50
+
+#: Seconds in which answers gather, so that not each wakes this process; cases a worker must have left then.
+_GATHER, _FAR = 0.002, 15
+
+#: Seconds until a process is dead that has nothing to answer on any more.
+_DYING = 5.0
+
+Batches = Iterator[list[Numbered]]
+
+#: A case and its records, one for each output.
+Answer = tuple[Case, list[Record]]
+Judged = Generator[tuple[int, Case, list[Record]], None, None]
+
+
+def batches(cases: Iterable[Case]) -> Batches:
+    """The numbered cases in batches of at most `BATCH`, each of one operation and dtype."""
+    batch: list[Numbered] = []
+    for numbered in enumerate(cases):
+        case = numbered[1]
+        if batch and (len(batch) == BATCH or (batch[0][1].op, batch[0][1].dtype) != (case.op, case.dtype)):
+            yield batch
+            batch = []
+        batch.append(numbered)
+    if batch:
+        yield batch
+
+
+def settle() -> None:
+    """Take all that is loaded out of the garbage collector's sight: it goes through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    channel: Channel
+    since: float
+    reserved: Share | None = None
+    share: Share | None = None
+    ready: bool = False
+    closed: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.share is None
+
+    @property
+    def far(self) -> bool:
+        """Whether it has enough to do for now."""
+        return self.share is not None and len(self.share.cases) - self.share.at > _FAR
+
+
+class Workers:
+    """A pool of processes that judge cases of one implementation.
+
+    Parameters
+    ----------
+    spec : str
+        The implementation, as ``--impl`` names it.
+    count : int
+        How many processes.
+    time_limit : float, optional
+        Seconds after which a case is taken for hung.
+    settings : Settings, optional
+        How strictly the implementation is read.
+    isolate : bool, optional
+        Whether each case has a process of its own, so that nothing one leaves behind reaches the next.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        count: int,
+        time_limit: float = TIME_LIMIT,
+        settings: Settings | None = None,
+        isolate: bool = False,
+    ) -> None:
+        self._spec, self._count, self._limit, self._isolate = spec, count, time_limit, isolate
+        self._settings = settings or Settings()
+        self._context = context()
+        self._context.set_forkserver_preload(["conformance.verdict.judge"])
+        self._workers: list[_Worker] = []
+        self._selector = selectors.DefaultSelector()
+        self._again = deque[Share]()
+        self._unloaded = 0
+        self.about: About | None = None
+        #: How many cases may be judged ahead of one that is not.
+        self.ahead = 200 * BATCH * count
+
+    def judge(self, cases: Iterable[Case]) -> Judged:
+        """Judge `cases`; yields number, case and records in the order in which they finish.
+
+        Raises
+        ------
+        LoadError
+            If the implementation cannot be used.
+        """
+        yield from self.judge_batches(batches(cases))
+
+    def judge_batches(self, queue: Batches) -> Judged:
+        """As `judge`, for cases that are numbered and in batches already; takes them as they are needed.
+
+        An empty batch says that there is none at the moment.
+        """
+        # Threads of the implementation's own would only compete with the other workers.
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self._count)))
+        try:
+            for _ in range(self._count):
+                self._start()
+            while self._workers:
+                for worker in [w for w in self._workers if w.idle]:
+                    self._hand(worker, queue)
+                ready = self._selector.select(min(1.0, self._limit / 4))
+                if all(worker.far for worker in self._workers):
+                    time.sleep(_GATHER)
+                for key, _ in ready:
+                    yield from self._hear(key.data, dead=key.fileobj is not key.data.channel)
+                yield from self._stop_hung()
+        finally:
+            self.close()
+
+    def _start(self, reserved: Share | None = None) -> None:
+        """Start a worker; `reserved` is what it is handed first."""
+        channel = Channel()
+        process = self._context.Process(
+            target=work, args=(channel.theirs, self._spec, self._settings, self._limit), daemon=True
+        )
+        start(process)
+        channel.theirs.close()
+        worker = _Worker(process, channel, time.monotonic(), reserved)
+        self._workers.append(worker)
+        self._selector.register(channel, selectors.EVENT_READ, worker)
+        self._selector.register(process.sentinel, selectors.EVENT_READ, worker)
+
+    def _hand(self, worker: _Worker, queue: Batches) -> None:
+        """Give an idle worker its next share; end it if there is none left."""
+        share, worker.reserved = worker.reserved or self._next(queue), None
+        if share is None:
+            self._end(worker)
+        elif share.cases:
+            worker.share, share.at, worker.since = share, 0, time.monotonic()
+            with contextlib.suppress(OSError):  # it died idle: heard of in a moment
+                worker.channel.send(pickle.dumps(share.cases))
+
+    def _next(self, queue: Batches) -> Share | None:
+        if self._again:
+            share = self._again.popleft()
+        else:
+            batch = next(queue, None)
+            if batch is None:
+                return None
+            share = Share(batch)
+        if self._isolate and len(share.cases) > 1:
+            self._again.appendleft(Share(share.cases[1:]))
+            share = Share(share.cases[:1])
+        return share
+
+    def _hear(self, worker: _Worker, dead: bool) -> Judged:
+        """Act on what a worker has sent, and then on its death."""
+        try:
+            while worker in self._workers and not worker.closed:
+                message = worker.channel.receive(worker.process.pid, MESSAGE)
+                if message is None:
+                    break
+                yield from self._take(worker, message)
+        except EOFError:  # it is dead, as a rule
+            worker.closed, worker.since = True, time.monotonic()
+            self._selector.unregister(worker.channel)
+        except BrokenChannelError as error:
+            yield from self._bury(worker, f"the process broke the channel it answers on ({error}) in")
+        if dead and worker in self._workers:
+            yield from self._bury(worker)
+
+    def _take(self, worker: _Worker, message: About | Unusable | Answered) -> Judged:
+        """Act on one message."""
+        share = worker.share
+        if isinstance(message, Answered):
+            if share is None or not message.belongs_to(*share.cases[share.at]):
+                raise BrokenChannelError("it answered what it was not asked")
+            case = share.cases[share.at][1]
+            share.at, worker.since = share.at + 1, time.monotonic()
+            if share.at == len(share.cases):
+                self._answered(worker, share)
+            if share.at > share.told and share.trial_of is None:
+                share.told = share.at
+                yield message.number, case, message.records
+        elif worker.ready:
+            raise BrokenChannelError("it was loaded twice")
+        elif isinstance(message, Unusable):
+            raise LoadError(message.reason)
+        else:
+            worker.ready, self.about, self._unloaded = True, message, 0
+
+    def _answered(self, worker: _Worker, share: Share) -> None:
+        """A worker has answered all that it was handed."""
+        worker.share = None
+        if share.trial_of is not None:
+            self._again.appendleft(share.trial_of)
+        if self._isolate:
+            self._end(worker)
+            self._start()
+
+    def _end(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        if not worker.closed:
+            self._selector.unregister(worker.channel)
+        self._selector.unregister(worker.process.sentinel)
+        end(worker.process)
+        worker.channel.close()
+
+    def _stop_hung(self) -> Judged:
+        now = time.monotonic()
+        for worker in list(self._workers):
+            # Loading takes as long as it takes, however short a case's limit.
+            limit = self._limit if worker.ready else max(self._limit, TIME_LIMIT)
+            if worker.closed and now - worker.since > _DYING:
+                yield from self._bury(worker, "the process closed the channel it answers on in")
+            elif now - worker.since > limit and not worker.idle:
+                yield from self._bury(worker, f"no answer within {limit:g} seconds from")
+
+    def _bury(self, worker: _Worker, why: str = "") -> Judged:
+        """Report the case at which a worker died, or is to; start another for the cases after it."""
+        self._end(worker)
+        share, code = worker.share, worker.process.exitcode
+        killed = not why and code in OUTSIDE
+        why = why or f"the process died of {cause(code)} in"
+        if share is None:
+            self._unloaded += not worker.ready
+            if not worker.ready and (not killed or self._unloaded == KILLS):
+                raise LoadError(f"--impl {self._spec}: {why} loading it")
+            self._start(worker.reserved)
+        elif killed and share.doubtful():
+            self._start(share.trial())
+        elif killed and code != LOST:
+            how = (
+                "and each time when it was judged alone"
+                if share.trial_of
+                else f"{KILLS} times, but not alone"
+            )
+            why = f"the process was killed by {cause(code)} in this case, {how}; too little memory, mostly"
+            yield from self._fail(share.trial_of or share, why, KILLED)
+        else:
+            yield from self._fail(share.trial_of or share, f"{why} this case", "unexplained")
+
+    def _fail(self, share: Share, reason: str, diagnosis: str) -> Judged:
+        """Record that a case ends its process; the cases after it are judged by another."""
+        number, case = share.cases[share.at]
+        if share.at >= share.told:  # else it was answered once, and that stands
+            corner = corner_of(case)
+            failed = [blank(case, output, "failed", corner, reason) for output in case.operation.outputs]
+            yield number, case, [record.but(diagnosis=diagnosis) for record in failed]
+        after = share.at + 1
+        if after < len(share.cases):
+            self._again.append(Share(share.cases[after:], told=max(0, share.told - after)))
+        self._start()
+
+    def close(self) -> None:
+        """End every process."""
+        for worker in list(self._workers):
+            self._end(worker)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

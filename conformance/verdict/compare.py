@@ -1,0 +1,150 @@
+"""The verdict on one output: type, shape, dtype, NaN and infinities, then every value against its limit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.bounds import Bound
+from conformance.bounds.elements import compared
+from conformance.bounds.storage import spacing
+from conformance.cases.dtypes import finfo
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of comparing one output.
+
+    Attributes
+    ----------
+    status : {"passed", "failed"}
+    tier : str
+        The tier that judged.
+    max_error_ulp : float or None
+        The largest error in units of the spacing of the dtype at the expected value (at least the
+        spacing of the smallest normal number); None where no value was compared.
+    max_bound_fraction : float or None
+        The largest error as a share of its limit, 0 where both are 0.
+    index : tuple of int or None
+        Where the worst element is.
+    expected, got : float or None
+        The two values there.
+    reason : str
+        Why it failed, in one sentence; empty when it passed.
+    suspect : bool
+        Whether only the statistical limit was exceeded, so that fresh data have to confirm it.
+    """
+
+    status: str
+    tier: str
+    max_error_ulp: float | None = None
+    max_bound_fraction: float | None = None
+    index: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    reason: str = ""
+    suspect: bool = False
+
+
+def compare(
+    got: Any,
+    expected: NDArray[np.float64],
+    bound: Bound,
+    dtype: np.dtype[Any] | None,
+    stored: np.dtype[Any] | None = None,
+) -> Verdict:
+    """Compare an output with the oracle's.
+
+    Parameters
+    ----------
+    got : object
+        What the implementation returned.
+    expected : ndarray of float64
+        The oracle's output.
+    bound : Bound
+        What it is held to.
+    dtype : numpy dtype or None
+        The dtype that the output must have; None for a Python float (0-d `expected`).
+    stored : numpy dtype, optional
+        The half dtype that a Python float has been rounded to.
+    """
+    # What is not plainly right is looked into; a dtype of NumPy equals None if it is float64.
+    right = (
+        dtype is not None and type(got) is np.ndarray and got.dtype == dtype and got.shape == expected.shape
+    )
+    if not right and (wrong := _form(got, expected, dtype)):
+        return Verdict("failed", bound.tier, reason=wrong)
+    if not expected.size:
+        return Verdict("passed", bound.tier, 0.0, 0.0)
+    if bound.target is not None:
+        expected = bound.target
+    return _values(got, expected, bound, stored or dtype or _FLOAT64)
+
+
+def _form(got: Any, expected: NDArray[np.float64], dtype: np.dtype[Any] | None) -> str:
+    """What is wrong with the type, shape or dtype; empty if nothing is."""
+    if dtype is None:
+        return "" if isinstance(got, float) else f"is a {_type(got)}, expected a Python float"
+    if not isinstance(got, np.ndarray):
+        return f"is a {_type(got)}, expected a NumPy array"
+    if got.shape != expected.shape:
+        return f"shape is {got.shape}, expected {expected.shape}"
+    if got.dtype != dtype:
+        return f"dtype is {got.dtype}, expected {dtype}"
+    return ""
+
+
+def _type(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _values(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any]) -> Verdict:
+    unequal, exceeding, ulps, fraction, place, wanted, value, suspicion = compared(
+        got, expected, bound.limit, bound.statistical, _grid(dtype)
+    )
+    if not unequal:
+        return Verdict("passed", bound.tier, 0.0, 0.0, place, wanted, value)
+    if exceeding < 0:
+        return Verdict("failed", bound.tier, None, None, place, wanted, value, _unequal(value, wanted))
+    if fraction > 1:
+        reason = _too_far(bound, f"{exceeding} of {expected.size} elements", ulps, fraction)
+        return Verdict("failed", bound.tier, ulps, fraction, place, wanted, value, reason)
+    if suspicion is not None and suspicion[0] > 1:
+        share, place, wanted, value = suspicion
+        reason = f"error is {share:.3g} times the statistical limit, within the a-priori bound"
+        return Verdict("failed", bound.tier, ulps, fraction, place, wanted, value, reason, suspect=True)
+    return Verdict("passed", bound.tier, ulps, fraction, place, wanted, value)
+
+
+@cache
+def _grid(dtype: np.dtype[Any]) -> tuple[float, float, float, float]:
+    """The numbers of `dtype`, as `elements.compared` takes them.
+
+    In half the limit holds half a spacing for the rounding; the other half is what is rounded down to the
+    largest number.
+    """
+    info = finfo(dtype)
+    largest = float(info.max)
+    beyond = float(spacing(np.asarray(largest), dtype)) if dtype.itemsize == 2 else 0.0
+    return float(info.tiny), 2.0 ** float(info.maxexp - 1), float(info.eps), largest + beyond
+
+
+def _unequal(got: float, expected: float) -> str:
+    return f"is {got:g} where {expected:g} was expected"
+
+
+def _too_far(bound: Bound, share: str, ulps: float, fraction: float) -> str:
+    if bound.tier == "equal":
+        return f"{share} differ, and nothing is rounded in this operation (largest {ulps:.3g} ulp)"
+    if bound.tier == "exact":
+        return f"{share} differ, and every partial sum of these data is exact (largest {ulps:.3g} ulp)"
+    times = "" if math.isinf(fraction) else f", at worst {fraction:.3g} times"
+    return f"{share} exceed the bound{times} (largest {ulps:.3g} ulp)"

@@ -1,0 +1,148 @@
+"""The diagnosis: it names a slip that explains the data exactly, and never guesses."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from slip_support import cases, doubles
+
+from conformance.cases.case import Case
+from conformance.faults import CATALOGUE
+from conformance.faults.core import reference
+from conformance.faults.diagnose import (
+    DTYPE_NOT_KEPT,
+    INPUT_MODIFIED,
+    SEARCHES,
+    UNEXPLAINED,
+    Diagnoser,
+    diagnose,
+)
+from conformance.generation.arrays import draw
+
+
+def wrong(case: Case, name: str, output: str) -> np.ndarray:
+    """What a slip gives, in the dtype of the case."""
+    with np.errstate(all="ignore"):
+        return next(CATALOGUE[name].outputs(case, doubles(draw(case))))[output].astype(case.numpy_dtype)
+
+
+def test_without_rerun_only_an_unambiguous_slip_is_named() -> None:
+    case = Case.parse("conv_forward:f32:m2h9w7c3_f2k4_s2p1:small:17")
+    arrays = draw(case)
+    expected = reference(case, doubles(arrays))["Z"]
+    assert diagnose(case, arrays, "Z", wrong(case, "filter-flipped", "Z"), expected) == "filter-flipped"
+    # One channel in: the bias is added f*f times in both.
+    single = Case.parse("conv_forward:f32:m2h9w7c1_f3k4_s2p1:small:17")
+    arrays = draw(single)
+    expected = reference(single, doubles(arrays))["Z"]
+    got = wrong(single, "conv-bias-per-tap", "Z")
+    assert diagnose(single, arrays, "Z", got, expected) == UNEXPLAINED
+
+    def rerun(more: Case) -> dict[str, np.ndarray]:
+        return {"Z": wrong(more, "conv-bias-per-tap", "Z")}
+
+    assert diagnose(single, arrays, "Z", got, expected, rerun=rerun) == "conv-bias-per-tap"
+
+
+def test_coincidence_on_one_case_is_not_named() -> None:
+    case = Case.parse("affine_forward:f32:m2i3o4:small:5")
+    arrays = draw(case)
+    expected = reference(case, doubles(arrays))["Z"]
+    got = wrong(case, "bias-forgotten", "Z")
+
+    def unlike(more: Case) -> dict[str, np.ndarray]:
+        return {"Z": 3 * reference(more, doubles(draw(more)))["Z"]}
+
+    assert diagnose(case, arrays, "Z", got, expected) == "bias-forgotten"
+    assert diagnose(case, arrays, "Z", got, expected, rerun=unlike) == UNEXPLAINED
+
+
+@pytest.mark.parametrize("got", [None, np.array(["text"]), np.zeros((1, 2)), np.zeros((2, 9, 7, 3), complex)])
+def test_no_numbers_or_another_shape_are_unexplained(got: np.ndarray | None) -> None:
+    case = Case.parse("relu:f32:m2h9w7c3:small:5")
+    arrays = draw(case)
+    assert diagnose(case, arrays, "A", got, reference(case, doubles(arrays))["A"]) == UNEXPLAINED
+
+
+@pytest.mark.parametrize("family", ["small", "normal"])
+def test_one_wrong_number_is_unexplained(family: str) -> None:
+    case = Case.parse(f"conv_backward:f32:m2h9w7c3_f2k4_s2p1:{family}:17")
+    arrays = draw(case)
+    for output, expected in reference(case, doubles(arrays)).items():
+        for name in ("filter-flipped", "upstream-ignored", "gradient-divided-by-m"):
+            if not CATALOGUE[name].applies(case.op, output):
+                continue
+            got = wrong(case, name, output)
+            assert diagnose(case, arrays, output, got, expected) == name
+            got.flat[got.size // 2] += 1
+            assert diagnose(case, arrays, output, got, expected) == UNEXPLAINED
+
+
+def test_rounding_is_no_slip() -> None:
+    case = Case.parse("conv_forward:f32:m2h9w7c3_f2k4_s2p1:normal:17")
+    arrays = draw(case)
+    # The last channel is less than the rounding error: that it is not in the sum cannot be told.
+    arrays["W"][:, :, -1] *= 1e-9
+    expected = reference(case, doubles(arrays))["Z"]
+    got = (expected * (1 + 2.0**-23)).astype(np.float32)
+    assert diagnose(case, arrays, "Z", got, expected) == UNEXPLAINED
+
+
+def test_right_numbers_with_another_fault() -> None:
+    case = Case.parse("relu:f32:m2h9w7c3:small:5")
+    arrays = draw(case)
+    right = reference(case, doubles(arrays))["A"]
+    assert diagnose(case, arrays, "A", right.astype(np.float32), right, modified=True) == INPUT_MODIFIED
+    assert diagnose(case, arrays, "A", right, right) == DTYPE_NOT_KEPT
+    assert diagnose(case, arrays, "A", -right, right, modified=True) == "sign-flipped"
+    case = Case.parse("relu:f32:m1h1w1c1:nan:0")
+    # NaN less NaN is NaN, as if the second call had added the right result to the first.
+    nan = np.full((1, 1, 1, 1), np.nan)
+    assert diagnose(case, draw(case), "A", nan, nan, rerun=lambda more: {"A": nan}) == DTYPE_NOT_KEPT
+
+
+def test_conventions_of_the_post_that_meet_in_one_output() -> None:
+    case = Case.parse("affine_activation_backward:f32:m3i5o4_relu:small:5")
+    arrays = draw(case)
+    arrays["A_prev"] = np.abs(arrays["A_prev"])
+    arrays["W"], arrays["b"] = np.abs(arrays["W"]), np.zeros_like(arrays["b"])
+    right = reference(case, doubles(arrays))["dW"]
+
+    def post() -> np.ndarray:
+        z = arrays["A_prev"] @ arrays["W"] + arrays["b"]
+        return arrays["A_prev"].T @ (arrays["dA"] * (z >= 0)) / np.float32(3)
+
+    assert diagnose(case, arrays, "dW", post(), right) == "gradient-divided-by-m"
+    # Z[0, 1] = 0: now neither convention alone explains dW.
+    arrays["A_prev"][0] = 1
+    arrays["W"][:, 1] = (1, -1, 1, -1, 0)
+    right = reference(case, doubles(arrays))["dW"]
+    both = diagnose(case, arrays, "dW", post(), right)
+    assert set(both.split("+")) == {"relu-gradient-at-zero", "gradient-divided-by-m"}
+
+
+def test_thousands_of_failures_take_seconds() -> None:
+    """Established slips are tried first, and fruitless searches end."""
+    some = [c for c in cases("conv_backward", 30) if c.family == "small"]
+    reruns = 0
+
+    def rerun(more: Case) -> dict[str, np.ndarray]:
+        nonlocal reruns
+        reruns += 1
+        return {"dW": wrong(more, "filter-flipped", "dW")}
+
+    named, nameless = Diagnoser(rerun), Diagnoser(rerun)
+    found: list[str] = []
+    begin = time.monotonic()
+    for number in range(500):
+        case = some[number % len(some)]
+        arrays = draw(case)
+        expected = reference(case, doubles(arrays))["dW"]
+        found.append(named.diagnose(case, arrays, "dW", wrong(case, "filter-flipped", "dW"), expected))
+        got = np.sqrt(np.abs(expected) + 1)
+        assert nameless.diagnose(case, arrays, "dW", got, expected) == UNEXPLAINED
+    assert time.monotonic() - begin < 20
+    assert set(found) == {"filter-flipped"}
+    assert reruns <= 10 + 2 * SEARCHES

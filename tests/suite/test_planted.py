@@ -1,0 +1,133 @@
+"""The suite fails every planted fault, names operation and output, and says which slip it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from conformance.bounds import Arithmetic
+from conformance.cases.case import Case
+from conformance.generation.corners import corners
+from conformance.generation.families import FAMILIES
+from conformance.generation.generate import generate
+from conformance.implementations.implementation import Implementation
+from conformance.operations import OPERATIONS
+from conformance.verdict.judge import Judge
+from tests.planted import FAULTS, Fault, implementation
+from tests.planted.post import post
+
+#: Of the failures of all faults together, and of the faults by their commonest diagnosis.
+SHARE = 0.9
+CASES = 24
+#: A fault may show on one corner or data family alone: up to so many cases, all of them are run.
+EVERY = 60
+POST_CASES = 120
+
+# NumPy warns of the mean of an empty batch; NaN is the right answer there.
+pytestmark = pytest.mark.filterwarnings("ignore:Mean of empty slice")
+
+
+def cases_of(op: str, dtype: str, seed: int) -> list[Case]:
+    """Every corner and a turn of every data family, or for a function of very many a sample; no options."""
+    every = len(corners(op)) + sum(op in family.operations for family in FAMILIES.values())
+    if every <= EVERY:
+        return list(generate([OPERATIONS[op]], [dtype], every, seed))
+    many = generate([OPERATIONS[op]], [dtype], 2 * CASES, seed)
+    return [case for case in many if not case.beyond][:CASES]
+
+
+def judged(fault: Fault, seed: int) -> Counter[tuple[str, str]]:
+    """How often each output failed with each diagnosis."""
+    judge = Judge(Implementation(str(fault), implementation(fault), Arithmetic.declared(None, None)))
+    records = (record for case in cases_of(fault.op, fault.dtype, seed) for record in judge(case))
+    return Counter((r.output, str(r.diagnosis)) for r in records if r.status == "failed")
+
+
+@pytest.fixture(scope="module")
+def diagnoses() -> dict[str, Counter[tuple[str, str]]]:
+    return {str(fault): judged(fault, seed=20260) for fault in FAULTS}
+
+
+def test_enough_faults_on_every_operation() -> None:
+    assert len(FAULTS) >= 60
+    assert len({str(fault) for fault in FAULTS}) == len(FAULTS)
+    assert {fault.op for fault in FAULTS} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_fault_fails_where_it_is(fault: Fault, diagnoses: dict[str, Counter[tuple[str, str]]]) -> None:
+    failed = {output for output, _ in diagnoses[str(fault)]}
+    assert failed == set(fault.outputs)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_no_fault_is_given_the_name_of_another(
+    fault: Fault, diagnoses: dict[str, Counter[tuple[str, str]]]
+) -> None:
+    names = {name for _, name in diagnoses[str(fault)]}
+    assert names <= {fault.slip, "unexplained"}
+
+
+def test_diagnosis_names_nine_of_ten(diagnoses: dict[str, Counter[tuple[str, str]]]) -> None:
+    named = {
+        str(fault): sum(n for (_, name), n in diagnoses[str(fault)].items() if name == fault.slip)
+        for fault in FAULTS
+    }
+    total = {fault: sum(counts.values()) for fault, counts in diagnoses.items()}
+    assert sum(named.values()) >= SHARE * sum(total.values())
+    first = [fault for fault in named if named[fault] > total[fault] / 2]
+    assert len(first) >= SHARE * len(FAULTS)
+
+
+_RELU, _MEAN = "relu-gradient-at-zero", "gradient-divided-by-m"
+_RANK, _SHIFT = "labels-by-rank", "softmax-no-shift"
+
+#: The contract's table: where the post differs from `cnnref`, and what the diagnosis then says. Where two
+#: of its rows meet in one output it names either of them or both.
+DEVIATIONS = {
+    ("conv_single_step", "Z"): {"conv-bias-per-tap"},
+    ("conv_forward", "Z"): {"conv-bias-per-tap"},
+    ("pool_backward", "dA_prev"): {"pool-ties-all"},
+    ("create_mask_from_window", "mask"): {"mask-ties-all"},
+    ("arr2col", "output"): {"flattened-column-major"},
+    ("col2arr", "output"): {"flattened-column-major"},
+    ("relu_backward", "dZ"): {_RELU},
+    ("affine_backward", "dW"): {_MEAN},
+    ("affine_backward", "db"): {_MEAN},
+    ("affine_activation_backward", "dA_prev"): {_RELU},
+    ("affine_activation_backward", "dW"): {_RELU, _MEAN, f"{_RELU}+{_MEAN}"},
+    ("affine_activation_backward", "db"): {_RELU, _MEAN, f"{_RELU}+{_MEAN}"},
+    ("softmax", "probs"): {_SHIFT},
+    ("softmax_backward", "dX"): {_SHIFT},
+    ("cross_entropy_cost", "loss"): {_RANK},
+    ("cross_entropy_backward", "dAL"): {_RANK},
+    ("softmax_cross_entropy_backward", "dX"): {_SHIFT, _RANK, f"{_SHIFT}+{_RANK}"},
+}
+
+
+def _target(name: str) -> Any:
+    return import_module(name) if name == "cnnref.blog" else post()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("name", ["post in NumPy", "cnnref.blog"])
+def test_the_post_fails_where_the_contract_says_and_nowhere_else(name: str, dtype: str) -> None:
+    target = _target(name)
+    options = getattr(target, "options", ())
+    implementation = Implementation(name, target, Arithmetic.declared(None, None), options=options)
+    found: dict[tuple[str, str], Counter[str]] = {}
+    examples: dict[str, str] = {}
+    for operation in OPERATIONS.values():
+        judge = Judge(implementation)
+        for case in generate([operation], [dtype], POST_CASES, 7):
+            for record in judge(case):
+                assert record.status != "absent" or case.beyond
+                if record.status == "failed":
+                    found.setdefault((record.op, record.output), Counter())[str(record.diagnosis)] += 1
+                    examples.setdefault(f"{record.output} {record.diagnosis}", record.case)
+    assert set(found) == set(DEVIATIONS)
+    for where, names in found.items():
+        assert set(names) <= DEVIATIONS[where], f"{where}: {names}, for example {examples}"
