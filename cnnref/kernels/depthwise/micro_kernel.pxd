@@ -107,22 +107,13 @@ cdef inline apart lanes_of_4_vectors(
     const real* w, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """6 or 4 pixels of 4 vectors of 64 bytes."""
-    if real is float:
-        if pixels == 6:
-            correlate_tiles(
-                1, 6, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-            )
-        else:
-            correlate_tiles(
-                1, 4, 64, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-            )
-    elif pixels == 6:
+    if pixels == 6:
         correlate_tiles(
-            1, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            1, 6, 4 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
         )
     else:
         correlate_tiles(
-            1, 4, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            1, 4, 4 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
         )
 
 
@@ -132,22 +123,13 @@ cdef inline apart lanes_of_3_vectors(
     const real* w, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """9 or 4 pixels of 3 vectors of 64 bytes."""
-    if real is float:
-        if pixels == 9:
-            correlate_tiles(
-                3, 3, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-            )
-        else:
-            correlate_tiles(
-                1, 4, 48, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-            )
-    elif pixels == 9:
+    if pixels == 9:
         correlate_tiles(
-            3, 3, 24, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            3, 3, 3 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
         )
     else:
         correlate_tiles(
-            1, 4, 24, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            1, 4, 3 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
         )
 
 
@@ -157,22 +139,13 @@ cdef inline apart lanes_of_2_vectors(
     const real* w, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     """12 or 7 pixels of 2 vectors of 64 bytes."""
-    if real is float:
-        if pixels == 12:
-            correlate_tiles(
-                2, 6, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-            )
-        else:
-            correlate_tiles(
-                1, 7, 32, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-            )
-    elif pixels == 12:
+    if pixels == 12:
         correlate_tiles(
-            2, 6, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            2, 6, 2 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
         )
     else:
         correlate_tiles(
-            1, 7, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            1, 7, 2 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
         )
 
 

@@ -70,14 +70,10 @@ cdef inline apart sums_of_3_vectors(
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 3 vectors of 64 bytes."""
-    if real is float:
-        sum_tiles(
-            3, 3, 48, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
-        )
-    else:
-        sum_tiles(
-            3, 3, 24, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
-        )
+    sum_tiles(
+        3, 3, 3 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
+        n_columns, out,
+    )
 
 
 cdef inline apart sums_of_2_vectors(
@@ -86,14 +82,10 @@ cdef inline apart sums_of_2_vectors(
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 2 vectors of 64 bytes."""
-    if real is float:
-        sum_tiles(
-            3, 3, 32, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
-        )
-    else:
-        sum_tiles(
-            3, 3, 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
-        )
+    sum_tiles(
+        3, 3, 2 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
+        n_columns, out,
+    )
 
 
 cdef inline apart sums_of_16(

@@ -83,16 +83,10 @@ cdef inline apart tile_of_4_vectors(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """6 rows of 4 vectors of 64 bytes."""
-    if real is float:
-        multiply_tile(
-            1, 6, 64, a, places, a_step, a_skip, b, 64, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
-    else:
-        multiply_tile(
-            1, 6, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
+    multiply_tile(
+        1, 6, 4 * lanes(<real>0), a, places, a_step, a_skip, b, 4 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )
 
 
 cdef inline apart tile_of_3_vectors(
@@ -101,16 +95,10 @@ cdef inline apart tile_of_3_vectors(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 3 vectors of 64 bytes."""
-    if real is float:
-        multiply_tile(
-            2, 4, 48, a, places, a_step, a_skip, b, 48, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
-    else:
-        multiply_tile(
-            2, 4, 24, a, places, a_step, a_skip, b, 24, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
+    multiply_tile(
+        2, 4, 3 * lanes(<real>0), a, places, a_step, a_skip, b, 3 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )
 
 
 cdef inline apart tile_of_2_vectors(
@@ -119,16 +107,10 @@ cdef inline apart tile_of_2_vectors(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 2 vectors of 64 bytes."""
-    if real is float:
-        multiply_tile(
-            2, 4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
-    else:
-        multiply_tile(
-            2, 4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
+    multiply_tile(
+        2, 4, 2 * lanes(<real>0), a, places, a_step, a_skip, b, 2 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )
 
 
 cdef inline apart tile_of_16(
@@ -173,32 +155,15 @@ cdef inline apart tile_of_8(
 
 
 cdef inline apart row_of_widest(
-    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """One row as wide as the widest tile, with any distance between its steps."""
-    if CNNREF_VECTOR_BYTES == 64:
-        if real is float:
-            multiply_tile(
-                1, 1, 64, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-                start, start_places, last, out, out_places,
-            )
-        else:
-            multiply_tile(
-                1, 1, 32, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-                start, start_places, last, out, out_places,
-            )
-    elif real is float:
-        multiply_tile(
-            1, 1, 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
-    else:
-        multiply_tile(
-            1, 1, 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
+    """One row as wide as the widest tile."""
+    multiply_tile(
+        1, 1, widest(<real>0), a, places, a_step, a_skip, b, widest(<real>0), b_skip, runs, length,
+        start, start_places, last, out, out_places,
+    )
 
 
 cdef inline void some_of_a_vector(
@@ -231,11 +196,11 @@ cdef inline void tile(
     cdef int lane = lanes(a[0]), first
     if columns == widest(a[0]) and count == 1:
         row_of_widest(
-            a, places, a_step, a_skip, b, columns, b_skip, runs, length, start, start_places, last, out, out_places
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     elif columns == widest(a[0]) and count <= 3:
         rows_of_widest(
-            a, places, a_step, a_skip, b, columns, b_skip, runs, length, start, start_places, last, out, out_places
+            a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane and count == 4:
         four_of_widest(

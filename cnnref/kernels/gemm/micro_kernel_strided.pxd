@@ -6,6 +6,7 @@ registers for them, and fetches them back in every step: that cost 15% where a r
 """
 
 from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
 
 cdef enum:
@@ -86,14 +87,10 @@ cdef inline apart spaced_8_by_3_vectors(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 3 vectors."""
-    if real is float:
-        multiply_spaced(
-            2, 48, a, places, a_step, a_skip, b, 48, b_skip, runs, length, start, start_places, last, out, out_places
-        )
-    else:
-        multiply_spaced(
-            2, 24, a, places, a_step, a_skip, b, 24, b_skip, runs, length, start, start_places, last, out, out_places
-        )
+    multiply_spaced(
+        2, 3 * lanes(<real>0), a, places, a_step, a_skip, b, 3 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )
 
 
 cdef inline apart lying_8_by_3_vectors(
@@ -102,16 +99,10 @@ cdef inline apart lying_8_by_3_vectors(
     const real* start, const Py_ssize_t* start_places, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 3 vectors of a matrix that is not packed, its steps `b_step` apart."""
-    if real is float:
-        multiply_spaced(
-            2, 48, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, NULL, out, out_places,
-        )
-    else:
-        multiply_spaced(
-            2, 24, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, NULL, out, out_places,
-        )
+    multiply_spaced(
+        2, 3 * lanes(<real>0), a, places, a_step, a_skip, b, b_step, b_skip, runs, length, start, start_places, NULL, out,
+        out_places,
+    )
 
 
 cdef inline apart spaced_8_by_2_vectors(
@@ -120,14 +111,10 @@ cdef inline apart spaced_8_by_2_vectors(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """8 rows of 2 vectors."""
-    if real is float:
-        multiply_spaced(
-            2, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
-        )
-    else:
-        multiply_spaced(
-            2, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
-        )
+    multiply_spaced(
+        2, 2 * lanes(<real>0), a, places, a_step, a_skip, b, 2 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )
 
 
 cdef inline apart spaced_16_by_vector(
@@ -136,14 +123,10 @@ cdef inline apart spaced_16_by_vector(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """16 rows of a vector."""
-    if real is float:
-        multiply_spaced(
-            4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
-        )
-    else:
-        multiply_spaced(
-            4, 8, a, places, a_step, a_skip, b, 8, b_skip, runs, length, start, start_places, last, out, out_places
-        )
+    multiply_spaced(
+        4, lanes(<real>0), a, places, a_step, a_skip, b, lanes(<real>0), b_skip, runs, length, start, start_places, last,
+        out, out_places,
+    )
 
 
 cdef inline apart spaced_16_by_8(

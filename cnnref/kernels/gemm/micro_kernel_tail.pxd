@@ -5,7 +5,8 @@ vector the compiler would load it for each of them, and a vector that crosses a 
 loads each time: that kept the multipliers busy 40% of the time, this 90%.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.register_block cimport lanes, widest
 from cnnref.kernels.base.types cimport multiply_add, real
 
 cdef enum:
@@ -17,10 +18,10 @@ cdef enum:
 cdef inline inlined multiply_few(
     const int rows, const int columns,
     const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* b, const Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
-    """``multiply_tile`` of few rows, with any distance between the steps of `b`."""
+    """``multiply_tile`` of few rows."""
     cdef real sums[MOST_FEW_SUMS]
     cdef real right[MOST_FEW_COLUMNS]
     cdef real own[MOST_FEW_COLUMNS]
@@ -66,21 +67,15 @@ cdef inline inlined multiply_few(
 
 
 cdef inline apart rows_of_widest(
-    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip,
-    const real* b, Py_ssize_t b_step, Py_ssize_t b_skip, Py_ssize_t runs, Py_ssize_t length,
+    const real* a, const Py_ssize_t* places, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
+    Py_ssize_t runs, Py_ssize_t length,
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """3 rows."""
-    if real is float:
-        multiply_few(
-            3, 64 if CNNREF_VECTOR_BYTES == 64 else 16, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
-    else:
-        multiply_few(
-            3, 32 if CNNREF_VECTOR_BYTES == 64 else 8, a, places, a_step, a_skip, b, b_step, b_skip, runs, length,
-            start, start_places, last, out, out_places,
-        )
+    multiply_few(
+        3, widest(<real>0), a, places, a_step, a_skip, b, widest(<real>0), b_skip, runs, length,
+        start, start_places, last, out, out_places,
+    )
 
 
 cdef inline apart four_of_widest(
@@ -89,14 +84,10 @@ cdef inline apart four_of_widest(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """4 rows: 196 pixels, four images of 7 x 7, are 32 full tiles and these; the corners of four images too."""
-    if real is float:
-        multiply_few(
-            4, 64, a, places, a_step, a_skip, b, 64, b_skip, runs, length, start, start_places, last, out, out_places
-        )
-    else:
-        multiply_few(
-            4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
-        )
+    multiply_few(
+        4, 4 * lanes(<real>0), a, places, a_step, a_skip, b, 4 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )
 
 
 cdef inline apart four_of_2_vectors(
@@ -105,11 +96,7 @@ cdef inline apart four_of_2_vectors(
     const real* start, const Py_ssize_t* start_places, const real* last, real* out, const Py_ssize_t* out_places,
 ) noexcept nogil:
     """4 rows of 2 vectors of 64 bytes: the sides of four images of 7 x 7, within their padding, are full tiles and these."""
-    if real is float:
-        multiply_few(
-            4, 32, a, places, a_step, a_skip, b, 32, b_skip, runs, length, start, start_places, last, out, out_places
-        )
-    else:
-        multiply_few(
-            4, 16, a, places, a_step, a_skip, b, 16, b_skip, runs, length, start, start_places, last, out, out_places
-        )
+    multiply_few(
+        4, 2 * lanes(<real>0), a, places, a_step, a_skip, b, 2 * lanes(<real>0), b_skip, runs, length, start,
+        start_places, last, out, out_places,
+    )

@@ -94,47 +94,30 @@ cdef inline int plane_pixels(int rows, Py_ssize_t left, real kind) noexcept nogi
 
 cdef inline apart plane_of_8(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
     """8 columns of 3 vectors of 64 bytes, or of one; of 8 values where there are 16 registers."""
-    if real is float:
-        if pixels == 48:
-            multiply_pixels(2, 4, 48, filters, planes, steps, out)
-        elif pixels == 16:
-            multiply_pixels(2, 4, 16, filters, planes, steps, out)
-        else:
-            multiply_pixels(2, 4, 8, filters, planes, steps, out)
-    elif pixels == 24:
-        multiply_pixels(2, 4, 24, filters, planes, steps, out)
-    else:
+    if CNNREF_VECTOR_BYTES < 64:
         multiply_pixels(2, 4, 8, filters, planes, steps, out)
+    elif pixels == 3 * lanes(<real>0):
+        multiply_pixels(2, 4, 3 * lanes(<real>0), filters, planes, steps, out)
+    else:
+        multiply_pixels(2, 4, lanes(<real>0), filters, planes, steps, out)
 
 
 cdef inline apart plane_of_3(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
     """3 columns of 6 vectors of 64 bytes or 2; of 2 where there are 16 registers."""
-    if real is float:
-        if pixels == 96:
-            multiply_pixels(1, 3, 96, filters, planes, steps, out)
-        elif pixels == 32:
-            multiply_pixels(1, 3, 32, filters, planes, steps, out)
-        else:
-            multiply_pixels(1, 3, 16, filters, planes, steps, out)
-    elif pixels == 48:
-        multiply_pixels(1, 3, 48, filters, planes, steps, out)
-    elif pixels == 16:
-        multiply_pixels(1, 3, 16, filters, planes, steps, out)
+    if CNNREF_VECTOR_BYTES < 64:
+        multiply_pixels(1, 3, widest(<real>0), filters, planes, steps, out)
+    elif pixels == 6 * lanes(<real>0):
+        multiply_pixels(1, 3, 6 * lanes(<real>0), filters, planes, steps, out)
     else:
-        multiply_pixels(1, 3, 8, filters, planes, steps, out)
+        multiply_pixels(1, 3, 2 * lanes(<real>0), filters, planes, steps, out)
 
 
-cdef inline apart plane_of_1(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+cdef inline apart plane_of_1(const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
     """One column of 6 vectors."""
-    if real is float:
-        if pixels == 96:
-            multiply_pixels(1, 1, 96, filters, planes, steps, out)
-        else:
-            multiply_pixels(1, 1, 48, filters, planes, steps, out)
-    elif pixels == 48:
-        multiply_pixels(1, 1, 48, filters, planes, steps, out)
+    if CNNREF_VECTOR_BYTES < 64:
+        multiply_pixels(1, 1, 3 * widest(<real>0), filters, planes, steps, out)
     else:
-        multiply_pixels(1, 1, 24, filters, planes, steps, out)
+        multiply_pixels(1, 1, 6 * lanes(<real>0), filters, planes, steps, out)
 
 
 cdef inline void plane_tile(
@@ -146,4 +129,4 @@ cdef inline void plane_tile(
     elif rows == 3:
         plane_of_3(pixels, filters, planes, steps, out)
     else:
-        plane_of_1(pixels, filters, planes, steps, out)
+        plane_of_1(filters, planes, steps, out)

@@ -6,6 +6,7 @@ pixel to come, and for one line of the next panel. Each output is the chain of `
 """
 
 from cnnref.kernels.base.isa cimport apart, inlined, prefetch, unlikely
+from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
 
 cdef enum:
@@ -59,11 +60,7 @@ cdef inline apart ahead_6_by_4_vectors(
     real* out, const Py_ssize_t* out_places, const real* next_line, Py_ssize_t next_step,
 ) noexcept nogil:
     """6 rows of 4 vectors of 64 bytes."""
-    if real is float:
-        multiply_ahead(
-            64, a, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places, next_line, next_step
-        )
-    else:
-        multiply_ahead(
-            32, a, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places, next_line, next_step
-        )
+    multiply_ahead(
+        4 * lanes(<real>0), a, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places, next_line,
+        next_step,
+    )
