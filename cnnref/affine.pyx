@@ -15,30 +15,15 @@ from cnnref.checks.fields cimport named
 from cnnref.checks.half cimport half, in_single, narrowed, widened
 from cnnref.checks.pool_affine cimport check_affine_backward, check_affine_forward
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, multiplications
+from cnnref.kernels.conv.correlations cimport product_plan
+from cnnref.kernels.conv.problem cimport Correlation, Matrix, multiplications
 from cnnref.kernels.gemm.driver cimport correlate
-from cnnref.kernels.gemm.pack cimport Matrix
 from cnnref.kernels.wgrad.driver cimport batch_sums
 from cnnref.threads cimport brief, fail, team_size
 
 from cnnref.caches import AffineCache
 
 cnp.import_array()
-
-
-cdef Correlation product_plan(Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns) noexcept nogil:
-    """``m`` rows of `inner` values times a matrix of `columns` columns."""
-    cdef Correlation plan
-    plan.samples = 1
-    plan.height = plan.n_H = m
-    plan.width = plan.n_W = 1
-    plan.channels = plan.image_step = inner
-    plan.top = plan.left = 0
-    plan.stride_h = plan.stride_w = plan.dilation_h = plan.dilation_w = plan.window_h = plan.window_w = 1
-    plan.columns = plan.sharing = columns
-    plan.pixel_step = plan.row_step = columns
-    plan.sample_step = m * columns
-    return plan
 
 
 cdef int product(

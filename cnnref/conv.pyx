@@ -22,9 +22,8 @@ from cnnref.checks.conv cimport check_conv_backward, check_conv_forward, check_c
 from cnnref.checks.fields cimport named, own
 from cnnref.checks.half cimport half, in_single, narrowed, widened
 from cnnref.checks.hyper cimport Window, outputs
-from cnnref.kernels.conv.conv cimport (
-    Shape, backward_filters, backward_input, filter_size, forward, input_size, output_size, single_step, work,
-)
+from cnnref.kernels.conv.conv cimport backward_filters, backward_input, forward, single_step
+from cnnref.kernels.conv.correlations cimport Shape, filter_size, input_size, output_size, work
 from cnnref.threads cimport brief, fail
 
 from cnnref.caches import ConvCache

@@ -20,9 +20,8 @@ from cnnref.checks.hyper cimport Window
 from cnnref.checks.transpose cimport check_conv_transpose_backward, check_conv_transpose_forward
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.conv cimport (
-    Shape, backward_filters, backward_input, filter_size, forward, input_size, output_size,
-)
+from cnnref.kernels.conv.conv cimport backward_filters, backward_input, forward
+from cnnref.kernels.conv.correlations cimport Shape, filter_size, input_size, output_size
 from cnnref.threads cimport fail
 
 from cnnref.caches import ConvTransposeCache

@@ -20,7 +20,16 @@ from numpy cimport ndarray
 from cnnref.checks.arrays cimport real_number, word
 from cnnref.checks.elements cimport check_activation, check_activation_backward
 from cnnref.kernels.vmath.activations cimport (
-    GELU, GELU_GRADIENT, GELU_TANH, GELU_TANH_GRADIENT, LEAKY, LEAKY_GRADIENT, SILU, SILU_GRADIENT, Function, apply,
+    GELU,
+    GELU_GRADIENT,
+    GELU_TANH,
+    GELU_TANH_GRADIENT,
+    LEAKY,
+    LEAKY_GRADIENT,
+    SILU,
+    SILU_GRADIENT,
+    Function,
+    apply,
 )
 from cnnref.kernels.vmath.elementwise cimport run
 

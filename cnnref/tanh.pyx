@@ -20,7 +20,14 @@ from cnnref.kernels.base.isa cimport apart, inlined, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
 from cnnref.kernels.vmath.elementwise cimport run
 from cnnref.kernels.vmath.exp cimport (
-    MOST_LANES, any_far, ask_ahead, exp_minus, exp_times_lanes, horner, lanes, last_lanes,
+    MOST_LANES,
+    any_far,
+    ask_ahead,
+    exp_minus,
+    exp_times_lanes,
+    horner,
+    lanes,
+    last_lanes,
 )
 from cnnref.kernels.vmath.exp2_table cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f
 

@@ -11,11 +11,11 @@ from libc.stdlib cimport free
 
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, multiplications, taps_of
-from cnnref.kernels.depthwise.driver cimport Part
+from cnnref.kernels.conv.problem cimport ConvPart, Correlation, multiplications, taps_of
+from cnnref.kernels.conv.select cimport is_planar
 from cnnref.kernels.gemm.driver cimport bias_from, correlate
 from cnnref.kernels.gemm.pack cimport copy_values
-from cnnref.kernels.planar.driver cimport correlate_narrow, is_narrow
+from cnnref.kernels.planar.driver cimport correlate_planar
 from cnnref.kernels.wgrad.driver cimport batch_sums
 from cnnref.threads cimport stopped, team_size, watch
 
@@ -68,9 +68,9 @@ cdef inline int sharing_team(Py_ssize_t groups, double work) noexcept nogil:
     return team if groups % team == 0 or groups >= 4 * team else 1
 
 
-cdef inline Part gathered_part(const Part* part, Py_ssize_t samples, Py_ssize_t width) noexcept nogil:
+cdef inline ConvPart gathered_part(const ConvPart* part, Py_ssize_t samples, Py_ssize_t width) noexcept nogil:
     """The part of a group whose images, and whose filters' rows of `width` values, are gathered."""
-    cdef Part own = part[0]
+    cdef ConvPart own = part[0]
     cdef Py_ssize_t step = max(own.place.channel_step, own.place.column_step)
     own.plan.samples = samples
     own.plan.image_step = own.plan.channels
@@ -84,23 +84,35 @@ cdef inline Part gathered_part(const Part* part, Py_ssize_t samples, Py_ssize_t 
     return own
 
 
+cdef inline int correlate_part(
+    ConvPart* part, const real* images, const real* matrix, const real* bias, real* out
+) noexcept nogil:
+    """One part by itself: along the image where that is the plan and its filters are finite, else by the GEMM."""
+    cdef int status = 1
+    if is_planar(part, 1, <real>0):
+        status = correlate_planar(part, 1, images, matrix, bias, out)
+    if status > 0:
+        status = correlate(&part.plan, images, &part.place, matrix + part.matrix, bias, out + part.out)
+    return status
+
+
 cdef inline int correlate_parts(
-    Part* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
+    ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
     """All parts of one group; together where they have few columns."""
     cdef Py_ssize_t i
     cdef int status = 1
-    if is_narrow(parts, count, <real>0):
-        status = correlate_narrow(parts, count, images, matrix, bias, out)
+    if is_planar(parts, count, <real>0):
+        status = correlate_planar(parts, count, images, matrix, bias, out)
     for i in range(count if status > 0 else 0):
-        status = correlate(&parts[i].plan, images, &parts[i].place, matrix + parts[i].matrix, bias, out + parts[i].out)
+        status = correlate_part(parts + i, images, matrix, bias, out)
         if status < 0:
             break
     return status
 
 
 cdef inline int correlate_gathered(
-    const Part* parts, Py_ssize_t count, Py_ssize_t groups, Py_ssize_t filter_rows, Py_ssize_t width,
+    const ConvPart* parts, Py_ssize_t count, Py_ssize_t groups, Py_ssize_t filter_rows, Py_ssize_t width,
     const real* images, const real* matrix, const real* bias, real* out, Py_ssize_t most, real* memory,
 ) noexcept nogil:
     """Some groups with everything gathered in `memory`, the images `most` samples at a time; -1 as `correlate_some`."""
@@ -108,7 +120,7 @@ cdef inline int correlate_gathered(
     cdef Py_ssize_t pixels = plan.height * plan.width
     cdef Py_ssize_t sample = 0, samples, group, i
     cdef real* filters = memory + groups * most * pixels * plan.channels
-    cdef Part own
+    cdef ConvPart own
     gather(matrix, filter_rows, max(parts[0].place.channel_step, parts[0].place.column_step), groups, width, filters)
     while sample < plan.samples:
         samples = min(most, plan.samples - sample)
@@ -118,10 +130,10 @@ cdef inline int correlate_gathered(
         for group in range(groups):
             for i in range(count):
                 own = gathered_part(parts + i, samples, width)
-                if correlate(
-                    &own.plan, memory + group * samples * pixels * plan.channels, &own.place,
-                    filters + group * filter_rows * width + own.matrix, bias_from(bias, group * plan.columns),
-                    out + own.out + sample * own.plan.sample_step + group * plan.columns,
+                if correlate_part(
+                    &own, memory + group * samples * pixels * plan.channels, filters + group * filter_rows * width,
+                    bias_from(bias, group * plan.columns),
+                    out + sample * own.plan.sample_step + group * plan.columns,
                 ) < 0:
                     return -1
         sample += samples
@@ -129,7 +141,7 @@ cdef inline int correlate_gathered(
 
 
 cdef inline int correlate_some(
-    Part* parts, Py_ssize_t count, Py_ssize_t group, Py_ssize_t end_group, Py_ssize_t filter_rows, Py_ssize_t width,
+    ConvPart* parts, Py_ssize_t count, Py_ssize_t group, Py_ssize_t end_group, Py_ssize_t filter_rows, Py_ssize_t width,
     const real* images, const real* matrix, const real* bias, real* out, const int* watched,
 ) noexcept nogil:
     """The groups [group, end_group); -1 where memory ran out or the call is stopped."""
@@ -141,7 +153,7 @@ cdef inline int correlate_some(
     cdef Py_ssize_t most = 1, some
     cdef real* memory = NULL
     cdef int status = 0
-    if is_gathered(plan, end_group - group) and not is_narrow(parts, count, <real>0):
+    if is_gathered(plan, end_group - group) and not is_planar(parts, count, <real>0):
         most = groups_at_once(end_group - group, plan.channels, size, <real>0)
         memory = <real*>allocate(most * size, sizeof(real))
         if memory == NULL:
@@ -166,7 +178,7 @@ cdef inline int correlate_some(
 
 
 cdef inline int correlate_each(
-    Part* parts, Py_ssize_t count, Py_ssize_t groups, Py_ssize_t filter_rows, Py_ssize_t width, const real* images,
+    ConvPart* parts, Py_ssize_t count, Py_ssize_t groups, Py_ssize_t filter_rows, Py_ssize_t width, const real* images,
     const real* matrix, const real* bias, real* out,
 ) noexcept nogil:
     """All groups; -1 where memory ran out or the call is stopped.

@@ -6,27 +6,10 @@ from libc.string cimport memcpy, memset
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport panel_width
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, multiplications, taps_of
-from cnnref.kernels.depthwise.driver cimport Part, correlate_apart
-from cnnref.kernels.gemm.pack cimport Matrix, padded_columns
+from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Matrix, multiplications, taps_of
+from cnnref.kernels.depthwise.driver cimport correlate_apart
+from cnnref.kernels.gemm.pack cimport padded_columns
 from cnnref.threads cimport team_size
-
-cdef enum:
-    # Groups are taken at once where there are at least so many, with at most so many outputs and terms a tap each.
-    LEAST_GROUPS = 4
-    MOST_SHARING = 4
-    MOST_TERMS = 8
-
-
-cdef inline bint at_once(Py_ssize_t groups, Py_ssize_t sharing, Py_ssize_t terms, real kind) noexcept nogil:
-    """Whether all groups of `sharing` columns of `terms` terms a tap are one correlation.
-
-    More of them fill a register tile by themselves, but for 8 of float32.
-    """
-    return groups >= LEAST_GROUPS and (
-        (1 <= sharing <= MOST_SHARING and 1 <= terms <= MOST_TERMS) or (real is float and sharing == terms == MOST_TERMS)
-    )
-
 
 cdef inline void pack_apart(
     const Correlation* plan, const Matrix* place, Py_ssize_t group_step, const real* matrix, real* panels
@@ -60,7 +43,7 @@ cdef inline void pack_apart(
 
 
 cdef inline int correlate_groups(
-    Part* parts, Py_ssize_t count, const real* images, Py_ssize_t group_step, const real* matrix, const real* bias,
+    ConvPart* parts, Py_ssize_t count, const real* images, Py_ssize_t group_step, const real* matrix, const real* bias,
     real* out,
 ) noexcept nogil:
     """As ``correlate`` for all groups, whose filters start `group_step` values apart; -1 where it failed."""

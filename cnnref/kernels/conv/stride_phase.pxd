@@ -11,6 +11,7 @@ Source: the transposed convolution of "Deep Learning" (Goodfellow, Bengio, Courv
 """
 
 from cnnref.checks.hyper cimport Axis
+from cnnref.kernels.base.integers cimport divisor
 
 
 cdef struct Phase:
@@ -23,13 +24,6 @@ cdef struct Phase:
     # The first pixel's window over the outputs starts at ``-before``, its taps `dilation` apart.
     Py_ssize_t before
     Py_ssize_t dilation
-
-
-cdef inline Py_ssize_t divisor(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    """The greatest common divisor."""
-    while b:
-        a, b = b, a % b
-    return a
 
 
 cdef inline Py_ssize_t phases(const Axis* axis) noexcept nogil:

@@ -12,15 +12,22 @@ from libc.string cimport memcpy, memset
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, panel_width, widest
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w, taps_of
+from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Frame, alike, frame_of, taps_of
+from cnnref.kernels.conv.select cimport (
+    SHUFFLED,
+    SLIDING,
+    Kernel,
+    depthwise_kernel,
+    shuffles,
+    side_by_side,
+    sliding_columns,
+)
 from cnnref.kernels.depthwise.grouped_rows cimport spread_rows
-from cnnref.kernels.depthwise.indirection cimport copy_lanes, fill_table, order_of_lanes, side_by_side
+from cnnref.kernels.depthwise.indirection cimport copy_lanes, fill_table, order_of_lanes
 from cnnref.kernels.depthwise.micro_kernel cimport LANE_ROWS, correlate_lanes, pixels_of_tile
-from cnnref.kernels.depthwise.micro_kernel_grouped cimport spreads
-from cnnref.kernels.depthwise.micro_kernel_sliding cimport SLIDING_PIXELS, slide_rows, sliding_columns
+from cnnref.kernels.depthwise.micro_kernel_sliding cimport SLIDING_PIXELS, slide_rows
 from cnnref.kernels.depthwise.read_ahead cimport far, read_ahead, read_rows
-from cnnref.kernels.gemm.border cimport alike
-from cnnref.kernels.gemm.pack cimport Matrix, padded_columns
+from cnnref.kernels.gemm.pack cimport padded_columns
 from cnnref.threads cimport stopped, watch
 
 cdef enum:
@@ -30,45 +37,6 @@ cdef enum:
     SHORT_PIXEL = 512
     # Pixels of a row that all panels are done with before the next ones: memory is then read in one go.
     LANE_PIXELS = 28
-
-
-cdef struct Part:
-    # One of several correlations of the same images that differ in their windows' taps and in their outputs: where its
-    # filters lie in the matrix, and where those that are packed, and its outputs, start.
-    Correlation plan
-    Matrix place
-    Py_ssize_t matrix
-    Py_ssize_t panels
-    Py_ssize_t out
-
-
-cdef struct Frame:
-    # What the windows of all parts lie in: the rows and columns before the image, those that windows at one place span
-    # together, the outputs.
-    Py_ssize_t top
-    Py_ssize_t left
-    Py_ssize_t span_h
-    Py_ssize_t span_w
-    Py_ssize_t n_H
-    Py_ssize_t n_W
-
-
-cdef inline Frame frame_of(const Part* parts, Py_ssize_t count) noexcept nogil:
-    cdef Frame frame
-    cdef const Correlation* plan
-    cdef Py_ssize_t i
-    frame.top = frame.left = -((<size_t>-1) >> 2)
-    frame.span_h = frame.span_w = frame.n_H = frame.n_W = 0
-    for i in range(count):
-        frame.top = max(frame.top, parts[i].plan.top)
-        frame.left = max(frame.left, parts[i].plan.left)
-    for i in range(count):
-        plan = &parts[i].plan
-        frame.span_h = max(frame.span_h, frame.top - plan.top + span_h(plan))
-        frame.span_w = max(frame.span_w, frame.left - plan.left + span_w(plan))
-        frame.n_H = max(frame.n_H, plan.n_H)
-        frame.n_W = max(frame.n_W, plan.n_W)
-    return frame
 
 
 cdef inline Py_ssize_t rows_of_block(
@@ -129,15 +97,14 @@ cdef inline void lane_rows(
 
 
 cdef inline int lane_share(
-    const Part* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int member,
+    const ConvPart* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int member,
     int team, const int* watched,
 ) noexcept nogil:
     """The blocks of thread `member` of `team`; -1 where its memory could not be allocated or the call is stopped."""
     cdef Frame frame = frame_of(parts, count)
     # What all parts have in common; the columns before the image are the table's.
     cdef Correlation plan = parts[0].plan
-    cdef bint spreading = spreads(plan.channels, plan.sharing, <real>0)
-    cdef bint direct = spreading or plan.channels == plan.sharing == 1
+    cdef bint direct = shuffles(plan.channels, plan.sharing, <real>0) or plan.channels == plan.sharing == 1
     cdef bint plain
     cdef Py_ssize_t most = rows_of_block(&plan, &frame, count, team, <real>0)
     cdef Py_ssize_t blocks = (frame.n_H + most - 1) // most
@@ -156,7 +123,8 @@ cdef inline int lane_share(
     cdef bint distant = far(values // team, <real>0)
     cdef bint writes = far(plan.samples * plan.sample_step, <real>0)
     cdef Py_ssize_t read = 0, written
-    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, x, end_x, tiles, sliding, i
+    cdef Py_ssize_t task, sample, top, bottom, from_row, first, width, valid, from_x, to_x, x, end_x, tiles, i
+    cdef Kernel kernel
     cdef const Correlation* own
     cdef const real* image
     cdef const real** entry
@@ -213,7 +181,8 @@ cdef inline int lane_share(
                     entry = table + (frame.top - own.top) * line + frame.left - own.left
                     x = from_x
                     end_x = min(to_x, own.n_W)
-                    if spreading and plain:
+                    kernel = depthwise_kernel(own, first, valid, width, end_x - x, <real>0)
+                    if kernel == SHUFFLED:
                         spread_rows(
                             own, top, min(bottom, own.n_H), entry, line, first, x, end_x,
                             panels + parts[i].panels + first * taps_of(own), <int>width,
@@ -221,13 +190,12 @@ cdef inline int lane_share(
                             out + parts[i].out + sample * own.sample_step + first, scratch,
                         )
                         continue
-                    sliding = sliding_columns(own, <real>0)
-                    if first < sliding and end_x - x >= SLIDING_PIXELS:
+                    if kernel == SLIDING:
                         tiles = (end_x - x) // SLIDING_PIXELS
                         if first == 0 or not whole:
                             slide_rows(
                                 own, top, min(bottom, own.n_H), entry + x * own.stride_w, line, tiles, first,
-                                sliding if whole else first + width, panels + parts[i].panels, last,
+                                sliding_columns(own, <real>0) if whole else first + width, panels + parts[i].panels, last,
                                 out + parts[i].out + sample * own.sample_step + x * own.pixel_step,
                             )
                         x += tiles * SLIDING_PIXELS
@@ -252,7 +220,7 @@ cdef inline int lane_share(
 
 
 cdef inline int correlate_apart(
-    const Part* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int team
+    const ConvPart* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int team
 ) noexcept nogil:
     """All outputs, with up to `team` threads; -1 where memory ran out or the call is stopped.
 

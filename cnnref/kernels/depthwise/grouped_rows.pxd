@@ -4,9 +4,8 @@ from libc.string cimport memcpy
 
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation
+from cnnref.kernels.conv.problem cimport Correlation, alike
 from cnnref.kernels.depthwise.micro_kernel_grouped cimport pixels_of_spread, spread_pixels
-from cnnref.kernels.gemm.border cimport alike
 
 
 cdef inline void spread_rows(

@@ -5,17 +5,8 @@ Where the values that a vector of columns reads do not lie side by side in the i
 copied into that order first.
 """
 
-from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
-from cnnref.kernels.depthwise.micro_kernel_grouped cimport spreads
-
-
-cdef inline bint side_by_side(const Correlation* plan, Py_ssize_t valid, Py_ssize_t width, real kind) noexcept nogil:
-    """Whether what the `valid` columns of a panel `width` wide read lies as their vectors do, for the tiles there are."""
-    if spreads(plan.channels, plan.sharing, kind):
-        return valid == width and width % lanes(kind) == 0
-    return valid == width and plan.channels == plan.sharing == 1
 
 
 cdef inline void fill_table(

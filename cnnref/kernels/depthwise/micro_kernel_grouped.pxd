@@ -25,11 +25,6 @@ cdef enum:
     MOST_SPREAD_SUMS = 384
 
 
-cdef inline bint spreads(Py_ssize_t channels, Py_ssize_t sharing, real kind) noexcept nogil:
-    """Whether there are tiles for groups of so many columns that share so many channels."""
-    return channels == sharing and (channels == 2 or channels == 4 or (real is float and channels == 8))
-
-
 cdef inline inlined spread_term(const int terms, const int term, const real* values, real* spread) noexcept nogil:
     """Spread one term of each group of a vector over its group."""
     if real is float:

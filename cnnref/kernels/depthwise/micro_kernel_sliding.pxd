@@ -9,8 +9,7 @@ tile, all of them before the next pixels: those of a panel, or of a whole pixel.
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
 from cnnref.kernels.base.register_block cimport lanes, widest
 from cnnref.kernels.base.types cimport multiply_add, real
-from cnnref.kernels.conv.problem cimport Correlation, taps_of
-from cnnref.kernels.gemm.border cimport alike
+from cnnref.kernels.conv.problem cimport Correlation, alike, taps_of
 
 cdef enum:
     # Output pixels of a tile: images are often multiples of 7 wide, and 7 chains a vector keep the multipliers busy.
@@ -172,22 +171,6 @@ cdef inline apart slide_1_vector(
         stride, taps, lanes(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
         from_column, end_column, last, out, out_step,
     )
-
-
-cdef inline bint windows_overlap(const Correlation* plan) noexcept nogil:
-    """Whether neighbouring windows are as far apart, and as wide, as there are tiles for that load a pixel once."""
-    return (
-        1 <= plan.stride_w <= 2 and plan.dilation_w == 1
-        and (plan.window_w == 3 or plan.window_w == 5 or plan.window_w == 7)
-    )
-
-
-cdef inline Py_ssize_t sliding_columns(const Correlation* plan, real kind) noexcept nogil:
-    """How many of the columns the tiles take: all panels of whole vectors, where there is a tile for the windows."""
-    cdef Py_ssize_t rest = plan.columns % widest(kind)
-    if not (plan.channels == plan.sharing == 1 and windows_overlap(plan)):
-        return 0
-    return plan.columns if rest % lanes(kind) == 0 else plan.columns - rest
 
 
 cdef inline void slide_rows(

@@ -7,35 +7,26 @@ element of `dW` is one chain over its pixels in the order (sample, row, column),
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, lanes
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w, taps_of
-from cnnref.kernels.depthwise.indirection cimport copy_lanes, fill_table, order_of_lanes, side_by_side
+from cnnref.kernels.conv.select cimport SHUFFLED, SLIDING, depthwise_wgrad_kernel, panel_of_sums, shuffles, side_by_side
+from cnnref.kernels.depthwise.indirection cimport copy_lanes, fill_table, order_of_lanes
 from cnnref.kernels.depthwise.micro_kernel cimport LANE_ROWS
-from cnnref.kernels.depthwise.micro_kernel_grouped cimport SPREAD_TAPS, spread_sums, spreads
+from cnnref.kernels.depthwise.micro_kernel_grouped cimport SPREAD_TAPS, spread_sums
 from cnnref.kernels.depthwise.read_ahead cimport far, read_rows
-from cnnref.kernels.depthwise.wgrad_micro_kernel cimport sum_lanes, sum_width, taps_of_tile
+from cnnref.kernels.depthwise.wgrad_micro_kernel cimport sum_lanes, taps_of_tile
 from cnnref.kernels.depthwise.wgrad_micro_kernel_sliding cimport (
     slide_taps,
-    slides,
-    slides_panel,
     sliding_rows,
     sliding_vectors,
     sums_gradients,
 )
-from cnnref.kernels.gemm.blocking cimport share
 from cnnref.kernels.wgrad.chunks cimport Cut, add_columns
 from cnnref.kernels.wgrad.macro_kernel cimport put_sums
 from cnnref.threads cimport stopped
-
-
-cdef inline int panel_of_sums(const Correlation* plan, Py_ssize_t columns, real kind) noexcept nogil:
-    """Columns of the next panel: those of a tile, or of several that slide."""
-    cdef int lane = lanes(kind)
-    if slides(plan, kind) and columns > 8:
-        return lane * <int>min(share(columns, lane), <Py_ssize_t>4)
-    return sum_width(columns, kind)
 
 
 cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept nogil:
@@ -67,7 +58,7 @@ cdef inline void lane_chunk(
     `table` has `table_rows` rows of `line` entries for each of the chunk's samples, `dZ` its pixels.
     """
     cdef Py_ssize_t i, tiles
-    if slides_panel(plan, width, dZ[0]):
+    if depthwise_wgrad_kernel(plan, valid, width, dZ[0]) == SLIDING:
         slide_chunk(
             plan, table, table_rows, line, pieces, n_rows, at, dZ, dZ_step, width, valid, fresh, dW, dW_step, db, scratch
         )
@@ -135,8 +126,7 @@ cdef inline int lane_sums(
     Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """The sums of one group of chunks; -1 where working memory could not be allocated or the call is stopped."""
-    cdef bint spreading = spreads(plan.channels, plan.sharing, <real>0)
-    cdef bint direct = spreading or plan.channels == plan.sharing == 1
+    cdef bint direct = shuffles(plan.channels, plan.sharing, <real>0) or plan.channels == plan.sharing == 1
     cdef bint plain
     cdef Py_ssize_t panels = lane_panels(plan, <real>0)
     cdef int most = panel_of_sums(plan, plan.columns, <real>0)
@@ -212,7 +202,7 @@ cdef inline int lane_sums(
                             line, memory + most_sums, table + piece * table_rows * line,
                         )
                     filled = True
-                if spreading and plain:
+                if depthwise_wgrad_kernel(plan, valid, width, <real>0) == SHUFFLED:
                     spread_chunk(
                         plan, table, table_rows, line, offsets, pieces, n_rows, first, chunk_dZ + first,
                         plan.pixel_step, <int>width, fresh, dW + first, dW_step, memory,
@@ -230,7 +220,7 @@ cdef inline int lane_sums(
                         plan, table, table_rows, line, offsets, pieces, n_rows, first if plain else 0, chunk_dZ + first,
                         plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, db + first, memory,
                     )
-                if sums_gradients(plan) and slides_panel(plan, <int>width, <real>0):
+                if sums_gradients(plan) and depthwise_wgrad_kernel(plan, valid, width, <real>0) == SLIDING:
                     summed = first + valid
             add_columns(
                 chunk_dZ + summed, pieces * n_rows * plan.n_W, plan.columns - summed, plan.pixel_step, fresh, db + summed,

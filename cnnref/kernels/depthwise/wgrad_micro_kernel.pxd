@@ -55,7 +55,7 @@ cdef inline inlined sum_tiles(
         out += groups * rows * columns
 
 
-cdef inline int sum_width(Py_ssize_t columns, real kind) noexcept nogil:
+cdef inline int taps_width(Py_ssize_t columns, real kind) noexcept nogil:
     """Columns of the next tile of `sum_lanes`: 3 vectors of 32 registers, which leave room for 9 taps."""
     cdef int lane = lanes(kind)
     cdef int most = 3 * lane if CNNREF_VECTOR_BYTES == 64 else (16 if real is float else 8)
@@ -132,7 +132,7 @@ cdef inline void sum_lanes(
     Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
-    """Run `sum_tiles` for `taps_of_tile` taps of `sum_width` columns."""
+    """Run `sum_tiles` for `taps_of_tile` taps of `taps_width` columns."""
     cdef int lane = lanes(dZ[0])
     if CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
         sums_of_3_vectors(

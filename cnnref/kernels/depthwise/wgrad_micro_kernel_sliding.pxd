@@ -11,7 +11,6 @@ from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.conv.problem cimport Correlation
-from cnnref.kernels.depthwise.micro_kernel_sliding cimport windows_overlap
 
 cdef enum:
     MOST_SLIDING_SUMS = 448
@@ -195,20 +194,6 @@ cdef inline apart slide_7_taps(
         slide_either(3, 7, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
     else:
         slide_either(1, 7, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
-
-
-cdef inline bint slides(const Correlation* plan, real kind) noexcept nogil:
-    """Whether there are tiles for a plan's windows: they need registers for a row of sums and one of gradients."""
-    return (
-        (CNNREF_VECTOR_BYTES == 64 or CNNREF_VECTOR_BYTES == 32 and real is float)
-        and plan.channels == 1 and windows_overlap(plan) and plan.window_h == plan.window_w
-        and (plan.n_W + 1) * plan.stride_w >= plan.window_w
-    )
-
-
-cdef inline bint slides_panel(const Correlation* plan, int width, real kind) noexcept nogil:
-    """Whether there are tiles for a panel of the plan: for one of whole vectors."""
-    return slides(plan, kind) and width % lanes(kind) == 0
 
 
 cdef inline bint sums_gradients(const Correlation* plan) noexcept nogil:

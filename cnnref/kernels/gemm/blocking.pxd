@@ -1,9 +1,9 @@
 """How a correlation is cut: its outputs into blocks for threads and caches, its sums into stretches."""
 
+from cnnref.kernels.base.integers cimport divisor, share
 from cnnref.kernels.base.register_block cimport lanes, panel_width, tile_rows, widest
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, mixed
-from cnnref.kernels.conv.stride_phase cimport divisor
 
 cdef enum:
     # Steps of the sum whose panel (64 floats wide: 128 KiB) stays in a 512 KiB to 1 MiB second-level cache.
@@ -33,11 +33,6 @@ cdef struct Stretch:
     Py_ssize_t end_row
     Py_ssize_t at
     Py_ssize_t end
-
-
-cdef inline Py_ssize_t share(Py_ssize_t whole, Py_ssize_t parts) noexcept nogil:
-    """One part of `whole`, rounded up."""
-    return (whole + parts - 1) // parts
 
 
 cdef inline Py_ssize_t unit(const Correlation* plan, real kind) noexcept nogil:

@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_ROWS
-from cnnref.kernels.conv.problem cimport Correlation, taps_of
+from cnnref.kernels.conv.problem cimport Correlation, alike, taps_of
 from cnnref.kernels.gemm.micro_kernel_strided cimport SPACED
 
 cdef enum:
@@ -36,27 +36,6 @@ cdef struct Boxes:
     Py_ssize_t count
     Py_ssize_t* places
     Py_ssize_t* outs
-
-
-cdef inline Py_ssize_t alike(
-    Py_ssize_t place, Py_ssize_t end, Py_ssize_t before, Py_ssize_t extent, Py_ssize_t window, Py_ssize_t stride,
-    Py_ssize_t dilation, Py_ssize_t* first, Py_ssize_t* last,
-) noexcept nogil:
-    """The end of the run of outputs from `place` on, up to `end`, whose windows are cut off alike on one axis.
-
-    `first` and `last` become the part of the window that lies in the image: empty where `last` is not above `first`.
-    """
-    cdef Py_ssize_t outside = before - place * stride
-    cdef Py_ssize_t left = extent + outside
-    if dilation == 1:
-        first[0] = max(outside, <Py_ssize_t>0)
-        last[0] = min(left, window)
-    else:
-        first[0] = (outside + dilation - 1) // dilation if outside > 0 else 0
-        last[0] = min((left - 1) // dilation + 1, window) if left > 0 else 0
-    if first[0] == 0 and last[0] == window:
-        return min(end, (extent + before - (window - 1) * dilation - 1) // stride + 1)
-    return place + 1
 
 
 cdef inline Py_ssize_t count_runs(

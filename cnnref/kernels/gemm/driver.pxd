@@ -16,11 +16,11 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, panel_width, widest
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, multiplications, taps_of
-from cnnref.kernels.depthwise.driver cimport Part
+from cnnref.kernels.conv.problem cimport Correlation, Matrix, multiplications, taps_of
 from cnnref.kernels.gemm.blocking cimport (
     STRETCH,
     Cut,
@@ -28,14 +28,12 @@ from cnnref.kernels.gemm.blocking cimport (
     by_columns,
     count_stretches,
     cut_work,
-    share,
     some_columns,
     stretch,
 )
 from cnnref.kernels.gemm.border cimport Box, Boxes, allocate_boxes, free_boxes, place_boxes
 from cnnref.kernels.gemm.macro_kernel cimport fill_box, multiply_box
-from cnnref.kernels.gemm.pack cimport Matrix, pack, padded_columns
-from cnnref.kernels.planar.driver cimport correlate_narrow, is_narrow
+from cnnref.kernels.gemm.pack cimport pack, padded_columns
 from cnnref.threads cimport ready, stopped, team_size, watch
 
 
@@ -213,17 +211,8 @@ cdef inline int correlate(
     cdef Cut cut
     cdef real* memory = NULL
     cdef const real* packed = NULL
-    cdef Part part
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:
         return 0
-    part.plan = plan[0]
-    part.place = place[0]
-    part.matrix = part.out = 0
-    if is_narrow(&part, 1, <real>0):
-        failed = correlate_narrow(&part, 1, images, matrix, bias, out)
-        if failed <= 0:
-            return failed
-        failed = 0
     cut = cut_work(plan, team, <real>0)
     if cut.blocks > 1 and depth > 0 and not by_columns(plan, team, <real>0):
         memory = <real*>allocate(padded_columns(plan.columns, <real>0) * depth, sizeof(real))

@@ -1,13 +1,15 @@
 """The tiles of a box of pixels (``border.pxd``) and a panel of the matrix, for one stretch of the sum."""
 
+from cnnref.kernels.base.isa cimport prefetch
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, tile_rows, widest
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, contiguous
+from cnnref.kernels.conv.select cimport has_half_vector
 from cnnref.kernels.gemm.blocking cimport Stretch
 from cnnref.kernels.gemm.border cimport Box, Boxes
 from cnnref.kernels.gemm.micro_kernel cimport tile
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED, are_paired, paired_tile
-from cnnref.kernels.gemm.pack cimport copy_values, prefetch
+from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED, paired_tile
+from cnnref.kernels.gemm.pack cimport copy_values
 
 cdef enum:
     # Fewer steps are done before what is foreseen has come; narrower tiles have fewer multiply-adds for each line.
@@ -48,7 +50,7 @@ cdef inline void multiply_box(
     cdef const real* start
     cdef real* target
     cdef int r, tile_height = tile_rows(width, <real>0)
-    cdef bint halved = are_paired(width, valid, <real>0), pairs
+    cdef bint halved = has_half_vector(width, valid, <real>0), pairs
     cdef bint fresh = row == box.row and at == box.column * plan.channels
     cdef bint complete = row + rows == box.end_row and at + length == box.end_column * plan.channels
     if length <= 0 or rows <= 0:

@@ -5,7 +5,7 @@ pixels' values is multiplied with them. A pair of pixels of 24 columns is three 
 the tiles of ``micro_kernel.pxd`` and ``micro_kernel_strided.pxd``, of 8 pixels; each output is the same chain.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport apart, inlined, unlikely
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.gemm.micro_kernel_strided cimport evenly
 
@@ -24,14 +24,6 @@ cdef enum:
     MOST_WHOLE_SUMS = 256
     SHARED_SUMS = 64
     MOST_PAIRED_COLUMNS = 48
-
-
-cdef inline bint are_paired(Py_ssize_t width, Py_ssize_t valid, real kind) noexcept nogil:
-    """Whether there are tiles of pairs for `valid` columns of a panel `width` wide."""
-    return (
-        CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and width - valid == HALF
-        and (width == 2 * LANE or width == 3 * LANE)
-    )
 
 
 cdef inline inlined multiply_pairs(

@@ -7,6 +7,7 @@ vectors one after another.
 from cnnref.kernels.base.isa cimport prefetch
 from cnnref.kernels.base.register_block cimport panel_width, widest
 from cnnref.kernels.base.types cimport real
+from cnnref.kernels.conv.problem cimport Matrix
 from cnnref.kernels.gemm.micro_kernel_half_vector cimport HALF
 
 cdef enum:
@@ -19,15 +20,6 @@ cdef inline Py_ssize_t padded_columns(Py_ssize_t columns, real kind) noexcept no
     cdef Py_ssize_t whole = columns - columns % widest(kind)
     cdef Py_ssize_t rest = columns - whole
     return whole + (panel_width(rest, kind) if rest else 0)
-
-
-cdef struct Matrix:
-    # Where the matrix that windows are multiplied with lies in memory: the distances between the window rows,
-    # between the pixels of a window row, between channels and between columns. Channels or columns are neighbours.
-    Py_ssize_t row_step
-    Py_ssize_t pixel_step
-    Py_ssize_t channel_step
-    Py_ssize_t column_step
 
 
 cdef inline void pack(

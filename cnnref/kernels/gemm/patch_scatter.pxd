@@ -9,12 +9,11 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
-from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, lanes, panel_width, tile_rows
+from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile_rows
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport multiplications
-from cnnref.kernels.depthwise.driver cimport Part
-from cnnref.kernels.gemm.blocking cimport share
+from cnnref.kernels.conv.problem cimport ConvPart, multiplications
 from cnnref.kernels.gemm.micro_kernel cimport tile
 from cnnref.kernels.gemm.pack cimport copy_values, pack, padded_columns
 from cnnref.threads cimport stopped, team_size, watch
@@ -32,11 +31,6 @@ cdef struct Patches:
     Py_ssize_t rows
     Py_ssize_t across
     Py_ssize_t line
-
-
-cdef inline bint in_patches(const Part* row, Py_ssize_t rows, real kind) noexcept nogil:
-    """Whether the `rows` of windows, of which `row` is the first, had better be taken together: one fills few vectors."""
-    return rows > 1 and row.plan.columns < 3 * lanes(kind) and row.plan.channels > 0
 
 
 cdef inline void store_patches(
@@ -112,7 +106,7 @@ cdef inline int patches_share(
 
 
 cdef inline int correlate_patches(
-    const Part* row, Py_ssize_t rows, const real* dZ, const real* W, real* dA_prev
+    const ConvPart* row, Py_ssize_t rows, const real* dZ, const real* W, real* dA_prev
 ) noexcept nogil:
     """All patches; -1 where memory ran out or the call is stopped."""
     cdef Patches patches

@@ -7,8 +7,7 @@ from libc.string cimport memcpy, memset
 
 from cnnref.kernels.base.isa cimport apart, prefetch
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation
-from cnnref.kernels.depthwise.driver cimport Frame
+from cnnref.kernels.conv.problem cimport Correlation, Frame
 
 cdef enum:
     # Pixels that are turned at a time.

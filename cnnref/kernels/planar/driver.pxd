@@ -12,55 +12,17 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from cnnref.kernels.base.integers cimport multiple
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, multiplications, taps_of
-from cnnref.kernels.depthwise.driver cimport Frame, Part, frame_of
-from cnnref.kernels.gemm.pack cimport Matrix
+from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Frame, Matrix, frame_of, multiplications, taps_of
+from cnnref.kernels.conv.select cimport FEW_CHANNELS_IN, ONE_CHANNEL_OUT, Kernel, few_channels_in, planar_kernel
 from cnnref.kernels.planar.deinterleave cimport Planes, planes_of, take_apart
-from cnnref.kernels.planar.few_channels_in cimport abreast_steps, is_abreast, multiply_vectors
-from cnnref.kernels.planar.macro_kernel cimport MOST_NARROW, multiply_planes
-from cnnref.kernels.planar.micro_kernel cimport MOST_PLANE_PIXELS, MOST_PLANE_ROWS, MOST_PLANE_SUMS, plane_rows
-from cnnref.kernels.planar.one_channel_out cimport is_stacked, multiply_rows
+from cnnref.kernels.planar.few_channels_in cimport abreast_steps, multiply_vectors
+from cnnref.kernels.planar.macro_kernel cimport multiply_planes
+from cnnref.kernels.planar.micro_kernel cimport MOST_PLANE_PIXELS, MOST_PLANE_SUMS, plane_rows
+from cnnref.kernels.planar.one_channel_out cimport multiply_rows
 from cnnref.threads cimport stopped, team_size, watch
-
-cdef enum:
-    # Taps, of all phases, that pay for taking the image apart: where a vector's values are never used, and where a part of
-    # them is.
-    LEAST_TAPS = 2
-    MORE_TAPS = 4
-    # float32 values of the widest vector.
-    WIDEST_FLOATS = 16
-
-
-cdef inline Py_ssize_t multiple(Py_ssize_t count, Py_ssize_t unit) noexcept nogil:
-    """`count` rounded up to a multiple."""
-    return (count + unit - 1) // unit * unit
-
-
-cdef inline bint is_narrow(const Part* parts, Py_ssize_t count, real kind) noexcept nogil:
-    """Whether this module's kernel is the one for all `parts`.
-
-    On every instruction set alike: zeros around an image are terms here, which turn a -0 into 0.
-    """
-    cdef const Correlation* plan = &parts[0].plan
-    cdef Frame frame
-    cdef Py_ssize_t i, taps = 0
-    if plan.columns > MOST_NARROW or plan.stride_h > 1 or plan.stride_w > 1 or plan.channels == 0:
-        return False
-    for i in range(count):
-        taps += parts[i].plan.window_h * parts[i].plan.window_w
-    if plan.columns <= 3:
-        return taps >= LEAST_TAPS
-    if real is float:
-        if taps >= MORE_TAPS * count:
-            frame = frame_of(parts, count)
-            # What of a tile is used, here and where vectors run along the columns; a fifth more pays for the planes.
-            return (
-                6 * multiple(plan.columns, MOST_PLANE_ROWS) * (frame.n_W + frame.span_w - 1)
-                <= 5 * multiple(plan.columns, WIDEST_FLOATS) * frame.n_W
-            )
-    return False
 
 
 cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil:
@@ -74,12 +36,12 @@ cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil
     return others == 0
 
 
-cdef inline Py_ssize_t narrow_size(const Correlation* plan) noexcept nogil:
+cdef inline Py_ssize_t planar_size(const Correlation* plan) noexcept nogil:
     """Values of a part's filters: those of the last columns are repeated until they fill a tile."""
     return taps_of(plan) * multiple(plan.columns, plane_rows(plan.columns))
 
 
-cdef inline void narrow_filters(
+cdef inline void planar_filters(
     const Correlation* plan, const Matrix* place, const real* matrix, real* filters
 ) noexcept nogil:
     """Lay the matrix out for tiles: some columns side by side, in the order of their sums."""
@@ -97,8 +59,8 @@ cdef inline void narrow_filters(
                 filters += plan.channels * rows
 
 
-cdef inline int narrow_share(
-    const Part* parts, Py_ssize_t count, const real* images, const real* filters, const real* bias, real* out,
+cdef inline int planar_share(
+    const ConvPart* parts, Py_ssize_t count, const real* images, const real* filters, const real* bias, real* out,
     int member, int team, const int* watched,
 ) noexcept nogil:
     """The blocks of thread `member` of `team`; -1 where its planes could not be allocated or the call is stopped."""
@@ -109,6 +71,7 @@ cdef inline int narrow_share(
     cdef Py_ssize_t task = member, sample, top, i, n_rows, rows, blocks, size
     cdef Py_ssize_t start, offset, depth = 0
     cdef Py_ssize_t* steps
+    cdef Kernel kernel
     cdef real* scratch
     cdef real* values
     if frame.n_H == 0 or frame.n_W == 0:
@@ -127,7 +90,7 @@ cdef inline int narrow_share(
         return -1
     depth = 0
     for i in range(count):
-        if is_abreast(&parts[i].plan, <real>0):
+        if few_channels_in(&parts[i].plan, <real>0):
             abreast_steps(&parts[i].plan, planes.plane, planes.line, steps + depth)
         depth += taps_of(&parts[i].plan)
     values = scratch + 2 * MOST_PLANE_SUMS
@@ -146,12 +109,13 @@ cdef inline int narrow_share(
             start = (frame.top - own.top) * planes.line + frame.left - own.left
             offset = parts[i].out + sample * own.sample_step + top * own.row_step
             rows = min(n_rows, own.n_H - top)
-            if is_abreast(own, <real>0):
+            kernel = planar_kernel(own, rows, <real>0)
+            if kernel == FEW_CHANNELS_IN:
                 multiply_vectors(
                     own, values + start, planes.line, steps + depth, rows, filters + parts[i].panels, bias,
                     out + offset, scratch,
                 )
-            elif is_stacked(own, rows, <real>0):
+            elif kernel == ONE_CHANNEL_OUT:
                 multiply_rows(
                     own, values + start, planes.plane, planes.line, rows, filters + parts[i].panels, bias, out + offset,
                 )
@@ -169,8 +133,8 @@ cdef inline int narrow_share(
     return -1 if task < plan.samples * blocks else 0
 
 
-cdef inline int correlate_narrow(
-    Part* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
+cdef inline int correlate_planar(
+    ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
     """As ``correlate`` for all `parts`; 1, and nothing done, where a filter is infinite or NaN."""
     cdef Py_ssize_t i, size = 0
@@ -180,21 +144,21 @@ cdef inline int correlate_narrow(
     cdef real* filters
     for i in range(count):
         parts[i].panels = size
-        size += narrow_size(&parts[i].plan)
+        size += planar_size(&parts[i].plan)
         work += multiplications(&parts[i].plan)
     filters = <real*>allocate(size, sizeof(real))
     if filters == NULL:
         return -1
     for i in range(count):
-        narrow_filters(&parts[i].plan, &parts[i].place, matrix + parts[i].matrix, filters + parts[i].panels)
+        planar_filters(&parts[i].plan, &parts[i].place, matrix + parts[i].matrix, filters + parts[i].panels)
     if not all_finite(filters, size):
         free(filters)
         return 1
     team = team_size(work)
     if team == 1:
-        failed = -narrow_share(parts, count, images, filters, bias, out, 0, 1, watched)
+        failed = -planar_share(parts, count, images, filters, bias, out, 0, 1, watched)
     else:
         for member in prange(team, num_threads=team, schedule="static", chunksize=1):
-            failed += -narrow_share(parts, count, images, filters, bias, out, member, team, watched)
+            failed += -planar_share(parts, count, images, filters, bias, out, member, team, watched)
     free(filters)
     return -1 if failed else 0

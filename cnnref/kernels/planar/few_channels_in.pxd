@@ -9,19 +9,6 @@ from cnnref.kernels.conv.problem cimport Correlation, taps_of
 from cnnref.kernels.planar.macro_kernel cimport last_terms, put
 from cnnref.kernels.planar.micro_kernel_few_channels_in cimport ABREAST, MOST_VECTORS, abreast_tile, most_vectors
 
-cdef enum:
-    FEWEST_COLUMNS = 4
-    FEW_CHANNELS = 3
-    SHORTEST_LINE = 8
-
-
-cdef inline bint is_abreast(const Correlation* plan, real kind) noexcept nogil:
-    """Whether these tiles are the ones for `plan` where ``driver.pxd`` is: float32, few channels, no short lines."""
-    return (
-        real is float and FEWEST_COLUMNS <= plan.columns <= ABREAST and plan.channels <= FEW_CHANNELS
-        and plan.n_W >= SHORTEST_LINE
-    )
-
 
 cdef inline void abreast_steps(
     const Correlation* plan, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t* steps

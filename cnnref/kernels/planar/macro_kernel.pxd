@@ -14,8 +14,7 @@ from cnnref.kernels.planar.micro_kernel cimport (
 )
 
 cdef enum:
-    # Columns of a pixel (24 are tiles of pairs of them: see ``gemm/micro_kernel_half_vector.pxd``), and those of whole tiles.
-    MOST_NARROW = 23
+    # Columns of whole tiles, for as many of a pixel as `is_planar` lets in.
     MOST_LAST = 24
 
 

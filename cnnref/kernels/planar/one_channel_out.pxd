@@ -3,21 +3,12 @@
 The last tile of a row ends with the row and the last rows' tiles with the last row, so that some pixels are computed twice.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
 from cnnref.kernels.planar.macro_kernel cimport last_terms
 from cnnref.kernels.planar.micro_kernel cimport Steps
 from cnnref.kernels.planar.micro_kernel_one_channel_out cimport BESIDE, STACKED, stacked_tile
-
-
-cdef inline bint is_stacked(const Correlation* plan, Py_ssize_t n_rows, real kind) noexcept nogil:
-    """Whether these tiles are the ones for `n_rows` output rows of `plan` where ``driver.pxd`` is."""
-    return (
-        CNNREF_VECTOR_BYTES == 64 and plan.columns == plan.pixel_step == plan.dilation_h == 1
-        and plan.window_h in (3, 5) and n_rows >= STACKED and plan.n_W >= lanes(kind)
-    )
 
 
 cdef inline void multiply_rows(

@@ -11,7 +11,15 @@ from cnnref.kernels.base.register_block cimport MOST_COLUMNS, widest
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.vmath.exp2_table cimport entries, power
 from cnnref.kernels.vmath.scalar cimport (
-    expm1_reduced, half_exponent, least_exponent, other_half, power_of_two, reduced, shifter, sixteenths, within_exp,
+    expm1_reduced,
+    half_exponent,
+    least_exponent,
+    other_half,
+    power_of_two,
+    reduced,
+    shifter,
+    sixteenths,
+    within_exp,
 )
 
 cdef extern from *:

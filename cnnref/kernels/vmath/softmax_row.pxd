@@ -14,7 +14,14 @@ from libc.string cimport memset
 from cnnref.kernels.base.isa cimport apart, inlined, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
 from cnnref.kernels.vmath.exp cimport (
-    MOST_LANES, any_above, any_far, ask_ahead, exp_lanes, exp_minus, exp_times_lanes, lanes,
+    MOST_LANES,
+    any_above,
+    any_far,
+    ask_ahead,
+    exp_lanes,
+    exp_minus,
+    exp_times_lanes,
+    lanes,
 )
 
 cdef enum:

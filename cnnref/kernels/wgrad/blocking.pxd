@@ -7,8 +7,7 @@ Taps are the rows of a tile and the gradient's values its columns. Where windows
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
 from cnnref.kernels.base.register_block cimport lanes, panel_width, tile_rows
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, contiguous, in_place, taps_of
-from cnnref.kernels.gemm.micro_kernel_strided cimport SPACED
+from cnnref.kernels.conv.problem cimport Correlation
 
 cdef enum:
     # Tiles of the taps read a panel so often that it had better be packed where there are more.
@@ -43,48 +42,6 @@ cdef inline bint in_threes(Py_ssize_t rows, Py_ssize_t columns, real kind) noexc
     if rows <= MOST_UNPACKED and columns % (3 * lanes(kind)) == 0:
         return three <= four
     return 20 * three < 19 * four
-
-
-cdef inline bint tap_by_tap(const Correlation* plan) noexcept nogil:
-    """Whether tiles keep to one (row, column) of the window, so that pixels where it is padding can be left out.
-
-    With few channels tiles run across taps instead, over padded copies.
-    """
-    return plan.channels >= 32 and not in_place(plan)
-
-
-cdef inline Py_ssize_t tile_taps(const Correlation* plan) noexcept nogil:
-    """Taps that tiles run across."""
-    return plan.channels if tap_by_tap(plan) else taps_of(plan)
-
-
-cdef inline Py_ssize_t neighbours(const Correlation* plan) noexcept nogil:
-    """Taps side by side in the image."""
-    return plan.channels * (plan.window_w if contiguous(plan) else 1)
-
-
-cdef inline Py_ssize_t sum_width(const Correlation* plan, Py_ssize_t taps, Py_ssize_t columns, real kind) noexcept nogil:
-    """Columns of the next tile when `columns` of the plan's are still to do."""
-    return narrowed(columns, in_threes(min(taps, tile_taps(plan)), plan.columns, kind), kind)
-
-
-cdef inline bint unpacked(const Correlation* plan, Py_ssize_t taps, real kind) noexcept nogil:
-    """Whether tiles read the gradient where it lies: for so few taps that a copy would not pay, in full tiles of 3 vectors."""
-    return (
-        (plan.window_h * plan.window_w == 1 or (neighbours(plan) % SPACED == 0 and not tap_by_tap(plan)))
-        and taps <= MOST_UNPACKED and taps % 8 == 0
-        and plan.columns % (3 * lanes(kind)) == 0 and in_threes(taps, plan.columns, kind)
-    )
-
-
-cdef inline bint turned(const Correlation* plan, Py_ssize_t taps, real kind) noexcept nogil:
-    """Whether the gradient's values are rows and the taps columns."""
-    return (
-        CNNREF_VECTOR_BYTES == 64 and plan.window_h == 1 and plan.window_w == 1
-        and plan.stride_h == 1 and plan.stride_w == 1 and plan.top == 0 and plan.left == 0
-        and plan.n_H == plan.height and plan.n_W == plan.width
-        and least(plan.columns, taps, kind) * 20 < least(taps, plan.columns, kind) * 19
-    )
 
 
 cdef inline Py_ssize_t least(Py_ssize_t rows, Py_ssize_t columns, real kind) noexcept nogil:

@@ -17,8 +17,9 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, in_place, span_h, span_w, taps_of
+from cnnref.kernels.conv.select cimport exchanged, sum_width, tap_by_tap, unpacked
 from cnnref.kernels.gemm.pack cimport padded_columns
-from cnnref.kernels.wgrad.blocking cimport sum_width, tap_by_tap, turn_plan, turned, unpacked
+from cnnref.kernels.wgrad.blocking cimport turn_plan
 from cnnref.kernels.wgrad.macro_kernel cimport multiply_chunk, store_sums
 from cnnref.kernels.wgrad.padded_copy cimport copy_padded
 from cnnref.threads cimport stopped
@@ -117,7 +118,7 @@ cdef inline int outer_sums(
     -1 where working memory could not be allocated or the call is stopped.
     """
     cdef Correlation other
-    if turned(plan, to_tap - from_tap, <real>0):
+    if exchanged(plan, to_tap - from_tap, <real>0):
         other = turn_plan(plan, to_tap - from_tap)
         return chunks_sums(
             &other, cut, dZ, images + from_tap, group, 0, plan.columns, dW + from_tap * dW_step, 1, dW_step,

@@ -10,15 +10,16 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, in_place, mixed, taps_of
+from cnnref.kernels.conv.select cimport in_sample_pairs, tap_by_tap
 from cnnref.kernels.depthwise.wgrad_driver cimport lane_sums
-from cnnref.kernels.gemm.blocking cimport divides, share, some_columns
-from cnnref.kernels.wgrad.blocking cimport tap_by_tap
+from cnnref.kernels.gemm.blocking cimport divides, some_columns
 from cnnref.kernels.wgrad.chunks cimport Cut, cut_batch, outer_sums
 from cnnref.kernels.wgrad.macro_kernel cimport put_sums
-from cnnref.kernels.wgrad.sample_pairs cimport are_twins, twin_sums
+from cnnref.kernels.wgrad.sample_pairs cimport twin_sums
 from cnnref.threads cimport watch
 
 
@@ -66,7 +67,7 @@ cdef inline int sum_some(
     Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """One group's sums by the kernel for `plan`; taps are not divided where channels do not mix."""
-    if mixed(plan) and to_tap - from_tap == taps_of(plan) and are_twins(plan, <real>0):
+    if mixed(plan) and to_tap - from_tap == taps_of(plan) and in_sample_pairs(plan, <real>0):
         return twin_sums(plan, cut, images, dZ, group, dW, dW_step, db, watched)
     if mixed(plan):
         return outer_sums(plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, db, watched)

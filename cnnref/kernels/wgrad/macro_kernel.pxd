@@ -2,14 +2,22 @@
 
 from libc.string cimport memcpy
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
-from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, tile_rows, widest
+from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, tile_rows
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
+from cnnref.kernels.conv.select cimport (
+    PREFETCHED,
+    UNPACKED,
+    Kernel,
+    prefetches,
+    sum_width,
+    tap_by_tap,
+    unpacked,
+    wgrad_kernel,
+)
 from cnnref.kernels.gemm.micro_kernel cimport tile
 from cnnref.kernels.gemm.micro_kernel_strided cimport lying_8_by_3_vectors
 from cnnref.kernels.gemm.pack cimport copy_panel
-from cnnref.kernels.wgrad.blocking cimport sum_width, tap_by_tap, unpacked
 from cnnref.kernels.wgrad.micro_kernel_prefetch cimport SIDE, ahead_6_by_4_vectors
 from cnnref.threads cimport stopped
 
@@ -74,15 +82,14 @@ cdef inline void multiply_chunk(
     cdef const real* start
     cdef const Py_ssize_t* starts
     cdef real* sums = scratch + MOST_COLUMNS
-    cdef bint apart = tap_by_tap(plan)
+    cdef bint by_taps = tap_by_tap(plan)
     cdef Py_ssize_t depth = pieces * n_rows * plan.n_W
     cdef Py_ssize_t step = plan.stride_w * image_step
     cdef Py_ssize_t first = 0, width, valid, tap, row, column, piece
     cdef Py_ssize_t top = chunk_top, bottom = chunk_top + n_rows, left = 0, right = plan.n_W
     cdef Py_ssize_t base, runs, length, skip, panel_step
-    cdef bint lying = unpacked(plan, to_tap - from_tap, <real>0)
-    # Rows that are neighbours in the image: a tap's channels.
-    cdef bint widest_side = CNNREF_VECTOR_BYTES == 64 and (apart or plan.window_h * plan.window_w == 1)
+    cdef bint lying = unpacked(plan, to_tap - from_tap, <real>0), ahead = prefetches(plan)
+    cdef Kernel kernel
     cdef Py_ssize_t line_ahead
     cdef const real* following
     cdef const real* here
@@ -112,7 +119,7 @@ cdef inline void multiply_chunk(
         while tap < to_tap:
             count = <int>min(<Py_ssize_t>rows, to_tap - tap)
             base = 0
-            if apart:
+            if by_taps:
                 count = <int>min(<Py_ssize_t>count, plan.channels - tap % plan.channels)
                 row = tap // plan.channels // plan.window_w
                 column = tap // plan.channels % plan.window_w
@@ -121,6 +128,7 @@ cdef inline void multiply_chunk(
                 bottom = min(bottom, chunk_top + n_rows)
                 reach(column * plan.dilation_w, plan.left, plan.width, plan.stride_w, plan.n_W, &left, &right)
                 base = row * plan.dilation_h * line + column * plan.dilation_w * image_step
+            kernel = wgrad_kernel(lying, ahead, width, count, <real>0)
             taken = 0
             for piece in range(pieces if top < bottom and left < right else 0):
                 # The first row of `scratch` holds zeros.
@@ -138,23 +146,23 @@ cdef inline void multiply_chunk(
                 here = bases[piece] + (base + (top - chunk_top) * plan.stride_h * line + left * step)
                 skip = plan.stride_h * line - (right - left) * step
                 values = panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * panel_step
-                if lying:
+                if kernel == UNPACKED:
                     lying_8_by_3_vectors(
                         here, places + tap, step, skip, values, panel_step,
                         (plan.n_W - right + left) * panel_step, runs, length, start, starts, sums, own,
                     )
-                elif widest_side and width == widest(<real>0) and count == SIDE:
+                elif kernel == PREFETCHED:
                     line_ahead = (tap - from_tap) // SIDE
                     # Each of the first tiles asks for one line of every pixel's part of the next panel.
                     ahead_6_by_4_vectors(
-                        here + places[tap % plan.channels if apart else tap], step, skip, values,
+                        here + places[tap % plan.channels if by_taps else tap], step, skip, values,
                         (plan.n_W - right + left) * width, runs, length, start, starts, sums, own,
                         following + line_ahead * (64 // <Py_ssize_t>sizeof(real)) if line_ahead < LINES else values,
                         plan.pixel_step if line_ahead < LINES else 0,
                     )
                 else:
                     tile(
-                        <int>width, count, here, places + (tap % plan.channels if apart else tap), step, skip, values,
+                        <int>width, count, here, places + (tap % plan.channels if by_taps else tap), step, skip, values,
                         (plan.n_W - right + left) * width, runs, length, start, starts, NULL, sums, own,
                     )
                 taken += 1

@@ -8,13 +8,13 @@ as often as there are filters, is multiplied with a vector of pairs of the gradi
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
+from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w, taps_of
-from cnnref.kernels.gemm.blocking cimport share
+from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w
+from cnnref.kernels.conv.select cimport pair_taps
 from cnnref.kernels.wgrad.chunks cimport Cut
-from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport PAIR, TWIN, TWO, pairs_of_9, pairs_of_25
+from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport PAIR, TWIN, TWO, pairs_of_25, pairs_of_9
 from cnnref.threads cimport stopped
 
 cdef enum:
@@ -34,24 +34,10 @@ cdef struct Twins:
     Py_ssize_t tile
 
 
-cdef inline Py_ssize_t twin_taps(const Correlation* plan, Py_ssize_t side) noexcept nogil:
-    """Taps of the tiles that cover a window."""
-    return share(plan.window_h, side) * share(plan.window_w * plan.channels, side) * side * side
-
-
-cdef inline bint are_twins(const Correlation* plan, real kind) noexcept nogil:
-    """Whether this module's kernel is the one for all taps of `plan`."""
-    cdef Py_ssize_t taps = taps_of(plan)
-    return (
-        CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and plan.columns <= TWIN and 0 < plan.channels < 32
-        and plan.dilation_w == 1 and 2 * min(twin_taps(plan, 3), twin_taps(plan, 5)) <= 3 * taps
-    )
-
-
 cdef inline Twins twins_of(const Correlation* plan, const Cut* cut) noexcept nogil:
     cdef Twins twins
     # A tile of 9 taps waits for its loads.
-    twins.side = 3 if 11 * twin_taps(plan, 3) <= 10 * twin_taps(plan, 5) else 5
+    twins.side = 3 if 11 * pair_taps(plan, 3) <= 10 * pair_taps(plan, 5) else 5
     twins.down = share(plan.window_h, twins.side)
     twins.across = share(plan.window_w * plan.channels, twins.side)
     twins.rows = min(max(PIXELS_AT_ONCE // plan.n_W, <Py_ssize_t>1), cut.rows)
