@@ -2,66 +2,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cnnref import blog as blog
 from cnnref.checks.probability import ProbabilityWarning as ProbabilityWarning
-
-__all__ = [
-    "AffineActivationCache",
-    "AffineCache",
-    "BatchNormCache",
-    "ConvCache",
-    "ConvTransposeCache",
-    "CrossEntropyCache",
-    "PoolCache",
-    "ProbabilityWarning",
-    "__version__",
-    "affine_activation_backward",
-    "affine_activation_forward",
-    "affine_backward",
-    "affine_forward",
-    "arr2col",
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "blog",
-    "col2arr",
-    "conv_backward",
-    "conv_forward",
-    "conv_single_step",
-    "conv_transpose_backward",
-    "conv_transpose_forward",
-    "create_mask_from_window",
-    "cross_entropy_backward",
-    "cross_entropy_cost",
-    "distribute_value",
-    "gelu",
-    "gelu_backward",
-    "get_num_threads",
-    "global_average_pool_backward",
-    "global_average_pool_forward",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "log_softmax",
-    "log_softmax_backward",
-    "pad3d",
-    "pad3d_backward",
-    "pool_backward",
-    "pool_forward",
-    "relu",
-    "relu_backward",
-    "set_num_threads",
-    "show_config",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
-    "softmax",
-    "softmax_backward",
-    "softmax_cross_entropy_backward",
-    "tanh",
-    "tanh_backward",
-]
 
 #: float16 of NumPy, or bfloat16 of ml_dtypes, which says nothing to a type checker.
 Half = np.float16 | Any
@@ -183,6 +127,15 @@ def cross_entropy_backward(
 def softmax_cross_entropy_backward(
     cache: Cache, label_smoothing: float = 0.0, ignore_index: SupportsIndex | None = None
 ) -> Array: ...
+def kernel_for(
+    function: str,
+    A_shape: Sequence[SupportsIndex],
+    W_shape: Sequence[SupportsIndex] | None = None,
+    hparameters: Mapping[str, Any] | None = None,
+    dtype: DTypeLike = "float32",
+    *,
+    mode: Mode = "max",
+) -> dict[str, str]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...
 @overload

@@ -15,7 +15,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from cnnref.checks.elements cimport check_activation, check_activation_backward
-from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport noinline, always_inline, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
 from cnnref.kernels.vmath.elementwise cimport run
 from cnnref.kernels.vmath.exp cimport MOST_LANES, any_far, ask_ahead, exp_minus, lanes, last_lanes
@@ -34,7 +34,7 @@ cdef enum Function:
 cdef double EXP_WORK = 8  # operations for each element, as `team_size` counts them
 
 
-cdef inline inlined of_lanes(
+cdef inline always_inline of_lanes(
     const int function, const bint far, const real* z, const real* da, real* out
 ) noexcept nogil:
     """`apply` to `lanes` elements of a function that takes exp; `far` as for `exp_minus`, False to find out."""
@@ -66,7 +66,7 @@ cdef inline inlined of_lanes(
         out[i] = s[i]
 
 
-cdef apart far_lanes(int function, const real* z, const real* da, real* out) noexcept nogil:
+cdef noinline far_lanes(int function, const real* z, const real* da, real* out) noexcept nogil:
     if function == SIGMOID:
         of_lanes(SIGMOID, True, z, da, out)
     elif function == SIGMOID_GRADIENT:

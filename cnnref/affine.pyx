@@ -17,8 +17,8 @@ from cnnref.checks.pool_affine cimport check_affine_backward, check_affine_forwa
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.correlations cimport product_plan
 from cnnref.kernels.conv.problem cimport Correlation, Matrix, multiplications
-from cnnref.kernels.gemm.driver cimport correlate
-from cnnref.kernels.wgrad.driver cimport batch_sums
+from cnnref.kernels.gemm.driver cimport implicit_gemm
+from cnnref.kernels.wgrad.driver cimport wgrad
 from cnnref.threads cimport brief, fail, team_size
 
 from cnnref.caches import AffineCache
@@ -36,7 +36,7 @@ cdef int product(
     place.row_step = place.pixel_step = inner * columns
     place.channel_step = 1 if transposed else columns
     place.column_step = inner if transposed else 1
-    return correlate(&plan, rows, &place, weights, bias, out)
+    return implicit_gemm(&plan, rows, &place, weights, bias, out)
 
 
 cdef int backward(
@@ -46,7 +46,7 @@ cdef int backward(
     cdef Correlation plan = product_plan(m, n_prev, n)
     if product(m, n, n_prev, dZ, W, True, <real*>NULL, dA_prev) < 0:
         return -1
-    return batch_sums(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
+    return wgrad(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
 
 
 cdef int product_of(

@@ -14,8 +14,10 @@ FORWARD = "affine_activation_forward"
 BACKWARD = "affine_activation_backward"
 
 
-def compose(affine_forward, affine_backward, activations):
-    """Make the two functions from an affine layer and ``{name: (forward, backward)}``."""
+def compose(functions):
+    """The two functions, by name, made from those of the affine layer and the activations in `functions`."""
+    affine_forward, affine_backward = functions["affine_forward"], functions["affine_backward"]
+    activations = {name: (functions[name], functions[f"{name}_backward"]) for name in ("relu", "sigmoid")}
 
     def affine_activation_forward(A_prev, W, b, activation="relu"):
         """Affine layer and activation: ``activation(A_prev W + b)``.
@@ -112,4 +114,4 @@ def compose(affine_forward, affine_backward, activations):
             dA = activations[name][1](dA, Z)
         return affine_backward(dA, affine_cache)
 
-    return affine_activation_forward, affine_activation_backward
+    return {FORWARD: affine_activation_forward, BACKWARD: affine_activation_backward}

@@ -19,67 +19,28 @@ Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scrat
 
 import numpy as np
 
+from cnnref import _OPERATIONS
 from cnnref._dispatch import load
 from cnnref.affine_activation import compose
-from cnnref.checks import conv as _check_conv
-from cnnref.checks import elements, pool_affine
-from cnnref.checks import loss as _check_loss
+from cnnref.checks import conv, elements, loss, pool_affine
 from cnnref.checks.half import in_single
 
-_activation = load("activation")
-_affine = load("affine")
-_batch_norm = load("batch_norm")
-_conv = load("conv")
-_conv_transpose = load("conv_transpose")
-_global_average_pool = load("global_average_pool")
-_linear_units = load("linear_units")
-_log_softmax = load("log_softmax")
-_loss = load("loss")
-_mask = load("mask")
-_pool = load("pool")
-_reorder = load("reorder")
-_softmax = load("softmax")
-_tanh = load("tanh")
 
-pad3d = _reorder.pad3d
-pad3d_backward = _reorder.pad3d_backward
-conv_forward = _conv.post_conv_forward
-conv_backward = _conv.conv_backward
-conv_transpose_forward = _conv_transpose.conv_transpose_forward
-conv_transpose_backward = _conv_transpose.conv_transpose_backward
-pool_forward = _pool.pool_forward
-create_mask_from_window = _mask.post_create_mask_from_window
-distribute_value = _mask.distribute_value
-pool_backward = _pool.post_pool_backward
-affine_forward = _affine.affine_forward
-relu = _activation.relu
-relu_backward = _activation.post_relu_backward
-sigmoid = _activation.sigmoid
-sigmoid_backward = _activation.post_sigmoid_backward
-softmax = _softmax.post_softmax
-softmax_backward = _softmax.post_softmax_backward
-cross_entropy_backward = _loss.cross_entropy_backward
-softmax_cross_entropy_backward = _loss.softmax_cross_entropy_backward
-leaky_relu = _linear_units.leaky_relu
-leaky_relu_backward = _linear_units.leaky_relu_backward
-silu = _linear_units.silu
-silu_backward = _linear_units.silu_backward
-gelu = _linear_units.gelu
-gelu_backward = _linear_units.gelu_backward
-tanh = _tanh.tanh
-tanh_backward = _tanh.tanh_backward
-log_softmax = _log_softmax.log_softmax
-log_softmax_backward = _log_softmax.log_softmax_backward
-global_average_pool_forward = _global_average_pool.global_average_pool_forward
-global_average_pool_backward = _global_average_pool.global_average_pool_backward
-batch_norm_forward = _batch_norm.batch_norm_forward
-batch_norm_backward = _batch_norm.batch_norm_backward
+def _compiled(module, name):
+    """A function of a compiled module: that of the post where there is one."""
+    loaded = load(module)
+    return getattr(loaded, f"post_{name}", None) or getattr(loaded, name)
+
+
+_functions = {name: _compiled(module, name) for module, names in _OPERATIONS.items() for name in names}
+_conv_single_step, _affine_backward = _functions["conv_single_step"], _functions["affine_backward"]
+_cross_entropy_cost = _functions["cross_entropy_cost"]
 
 
 def conv_single_step(a_slice_prev, W, b):
     """`cnnref.conv_single_step` with the bias added at each of the ``f_h * f_w * n_C_prev`` products."""
-    a_slice_prev, W, b = _check_conv.check_conv_single_step(a_slice_prev, W, b)
-    return _conv.conv_single_step(a_slice_prev, W, b * W.size)
+    a_slice_prev, W, b = conv.check_conv_single_step(a_slice_prev, W, b)
+    return _conv_single_step(a_slice_prev, W, b * W.size)
 
 
 def affine_backward(dZ, cache):
@@ -87,15 +48,10 @@ def affine_backward(dZ, cache):
     dZ, *fields = pool_affine.check_affine_backward(dZ, cache)
     if dZ.itemsize == 2:
         return in_single(affine_backward, (dZ, tuple(fields)), dZ)
-    dA_prev, dW, db = _affine.affine_backward(dZ, tuple(fields))
+    dA_prev, dW, db = _affine_backward(dZ, tuple(fields))
     rows = dW.dtype.type(dA_prev.shape[0])
     with np.errstate(all="ignore"):  # no rows: 0 / 0 is NaN, as in R
         return dA_prev, dW / rows, db / rows
-
-
-affine_activation_forward, affine_activation_backward = compose(
-    affine_forward, affine_backward, {"relu": (relu, relu_backward), "sigmoid": (sigmoid, sigmoid_backward)}
-)
 
 
 def arr2col(X):
@@ -116,8 +72,8 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     `Y` may therefore hold any integers; there may be no more distinct ones than columns. Ignored labels have
     no rank, and `ignore_index` must be none.
     """
-    AL, ranks, ignore_index = _check_loss.check_ranks(AL, Y, ignore_index)
-    return _loss.cross_entropy_cost(AL, ranks, batch_size, label_smoothing, ignore_index)
+    AL, ranks, ignore_index = loss.check_ranks(AL, Y, ignore_index)
+    return _cross_entropy_cost(AL, ranks, batch_size, label_smoothing, ignore_index)
 
 
 #: As `cnnref.options`.
@@ -126,52 +82,15 @@ options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
 #: As `cnnref.dtypes`.
 dtypes = ("f32", "f64", "f16", "bf16")
 
-__all__ = [
-    "affine_activation_backward",
-    "affine_activation_forward",
-    "affine_backward",
-    "affine_forward",
-    "arr2col",
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "col2arr",
-    "conv_backward",
-    "conv_forward",
-    "conv_single_step",
-    "conv_transpose_backward",
-    "conv_transpose_forward",
-    "create_mask_from_window",
-    "cross_entropy_backward",
-    "cross_entropy_cost",
-    "distribute_value",
-    "gelu",
-    "gelu_backward",
-    "global_average_pool_backward",
-    "global_average_pool_forward",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "log_softmax",
-    "log_softmax_backward",
-    "pad3d",
-    "pad3d_backward",
-    "pool_backward",
-    "pool_forward",
-    "relu",
-    "relu_backward",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
-    "softmax",
-    "softmax_backward",
-    "softmax_cross_entropy_backward",
-    "tanh",
-    "tanh_backward",
-]
+_own = (conv_single_step, affine_backward, arr2col, col2arr, cross_entropy_cost)
+_functions |= {function.__name__: function for function in _own}
+_functions |= compose(_functions)
+globals().update(_functions)
+
+__all__ = sorted(_functions)
 
 # What stands here and not in `cnnref` says so, under its public name.
-_OWN = {_name: _function for _name, _function in globals().items() if _name in __all__}
-for _name, _function in _OWN.items():
+for _name, _function in _functions.items():
     if _function.__name__.startswith("post_") or _function.__module__ in (
         __name__,
         "cnnref.affine_activation",

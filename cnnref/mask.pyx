@@ -149,7 +149,7 @@ def distribute_value(dz, shape):
     TypeError
         If `dz` is no real number or `shape` holds no integers.
     ValueError
-        If `dz` has not one element, or `shape` is negative or too large.
+        If `dz` does not have one element, or `shape` is negative or too large.
     MemoryError
         If the result cannot be allocated.
 

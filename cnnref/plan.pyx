@@ -11,7 +11,7 @@ from cnnref.checks.hyper cimport Window, outputs
 from cnnref.checks.pool_affine cimport check_affine_forward, check_pool_forward
 from cnnref.checks.transpose cimport check_conv_transpose_forward
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
-from cnnref.kernels.base.register_block cimport lanes, panel_width, tile_rows, widest
+from cnnref.kernels.base.register_block cimport lanes, panel_width, block_rows, widest
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.correlations cimport (
     Shape,
@@ -52,9 +52,9 @@ from cnnref.kernels.conv.select cimport (
 from cnnref.kernels.conv.stride_phase cimport phase, phases
 from cnnref.kernels.gemm.border cimport by_samples
 from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED
-from cnnref.kernels.gemm.micro_kernel_strided cimport SPACED
+from cnnref.kernels.gemm.micro_kernel_strided cimport ROWS_OF_POINTER
 from cnnref.kernels.planar.deinterleave cimport planes_of
-from cnnref.kernels.wgrad.blocking cimport turn_plan
+from cnnref.kernels.wgrad.blocking cimport exchange_plan
 
 from collections.abc import Mapping
 
@@ -65,14 +65,16 @@ cnp.import_array()
 cdef enum:
     MOST_PARTS = 16
 
+cdef double _nothing = 0
+
 
 cdef str tile_kernel(int width, Py_ssize_t rows, bint even, real kind):
-    """The micro-kernel that `tile` runs for so many rows, evenly spaced or not, of a panel of that width."""
+    """The micro-kernel that `micro_kernel` runs for so many rows, evenly spaced or not, of a panel of that width."""
     cdef int vector = lanes(kind)
     cdef bint wide = CNNREF_VECTOR_BYTES == 64
     if width == widest(kind) and 1 < rows <= 3 or wide and width == 4 * vector and rows == 4:
         return "gemm/micro_kernel_tail"
-    if wide and width < widest(kind) and rows == tile_rows(width, kind) and even:
+    if wide and width < widest(kind) and rows == block_rows(width, kind) and even:
         return "gemm/micro_kernel_strided"
     if wide and width == 2 * vector and 1 <= rows <= 4:
         return "gemm/micro_kernel_tail"
@@ -80,12 +82,12 @@ cdef str tile_kernel(int width, Py_ssize_t rows, bint even, real kind):
 
 
 cdef Py_ssize_t longest(
-    Py_ssize_t outputs, Py_ssize_t before, Py_ssize_t extent, Py_ssize_t window, Py_ssize_t stride, Py_ssize_t dilation
+    Py_ssize_t count, Py_ssize_t before, Py_ssize_t extent, Py_ssize_t window, Py_ssize_t stride, Py_ssize_t dilation
 ) noexcept:
     """The longest run of outputs on an axis whose windows the border cuts off alike."""
     cdef Py_ssize_t place = 0, end, most = 0, first, last
-    while place < outputs:
-        end = alike(place, outputs, before, extent, window, stride, dilation, &first, &last)
+    while place < count:
+        end = alike(place, count, before, extent, window, stride, dilation, &first, &last)
         most = max(most, end - place)
         place = end
     return most
@@ -103,12 +105,12 @@ cdef str gemm_kernel(const Correlation* plan, real kind):
     cdef Py_ssize_t pixels = plan.samples * down * across
     # Fours of pixels are neighbours in a line, or lines follow one another without a gap.
     cdef bint even = (
-        across % SPACED == 0 or plan.samples * down == 1 or by_samples(plan, plan.samples, across)
+        across % ROWS_OF_POINTER == 0 or plan.samples * down == 1 or by_samples(plan, plan.samples, across)
         or plan.samples == 1 and plan.stride_h * plan.width == across * plan.stride_w
     )
     if has_half_vector(width, plan.columns, kind) and pixels >= PAIRED:
         return "gemm/micro_kernel_half_vector"
-    return tile_kernel(width, min(pixels, <Py_ssize_t>tile_rows(width, kind)), even, kind)
+    return tile_kernel(width, min(pixels, <Py_ssize_t>block_rows(width, kind)), even, kind)
 
 
 cdef str parts_kernel(const ConvPart* parts, Py_ssize_t count, bint whole, real kind):
@@ -166,7 +168,7 @@ cdef str input_kernel(const Shape* s, bint biased, real kind):
 
 
 cdef str sums_kernel(Correlation plan, bint gathered, real kind):
-    """The kernel of `batch_sums` on one thread, for the images of one group that are `gathered` or not."""
+    """The kernel of `wgrad` on one thread, for the images of one group that are `gathered` or not."""
     cdef Py_ssize_t taps = taps_of(&plan), width, rows
     cdef Kernel kernel
     if not mixed(&plan):
@@ -181,10 +183,10 @@ cdef str sums_kernel(Correlation plan, bint gathered, real kind):
         return "wgrad/micro_kernel_sample_pairs"
     if exchanged(&plan, taps, kind):
         rows = plan.columns
-        plan = turn_plan(&plan, taps)
+        plan = exchange_plan(&plan, taps)
         taps = rows
     width = sum_width(&plan, taps, plan.columns, kind)
-    rows = min(min(taps, <Py_ssize_t>tile_rows(<int>width, kind)), block_taps(&plan))
+    rows = min(min(taps, <Py_ssize_t>block_rows(<int>width, kind)), block_taps(&plan))
     kernel = wgrad_kernel(unpacked(&plan, taps, kind), prefetches(&plan), width, rows, kind)
     if kernel == UNPACKED:
         return "gemm/micro_kernel_strided"
@@ -199,24 +201,30 @@ cdef str filters_kernel(const Shape* s, real kind):
     return sums_kernel(forward_plan(s, whole), s.groups > 1 and s.h.f * s.w.f > 1, kind)
 
 
-cdef object empty_of(str name, object shape, tuple axes, object dtype):
-    """An array of that shape, whose values nobody reads."""
-    if not isinstance(shape, (tuple, list)) or len(shape) != len(axes):
-        raise TypeError(
-            f"kernel_for: {name} must be a tuple of {len(axes)} integers ({', '.join(axes)}), got {shape!r}"
-        )
-    return np.empty([integer("kernel_for", f"{name}[{i}]", n, 0) for i, n in enumerate(shape)], dtype)
+cdef object array_of(str name, object shape, tuple axes, bint is_single):
+    """An array of that shape for the checks of arguments, which read no values: there is no memory behind it."""
+    cdef cnp.npy_intp extents[4]
+    cdef int axis
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"kernel_for: {name} must be a tuple of integers, got {type(shape).__name__}")
+    if len(shape) != len(axes):
+        raise ValueError(f"kernel_for: {name} must have {len(axes)} axes ({', '.join(axes)}), got {shape!r}")
+    for axis in range(len(axes)):
+        extents[axis] = integer("kernel_for", f"{name}[{axis}]", shape[axis], 0)
+    return cnp.PyArray_SimpleNewFromData(
+        len(axes), extents, cnp.NPY_FLOAT if is_single else cnp.NPY_DOUBLE, &_nothing
+    )
 
 
-cdef object in_effect(object dtype):
-    """The dtype in which arrays of `dtype` are computed."""
+cdef bint in_single(object dtype) except -1:
+    """Whether arrays of `dtype` are computed in float32."""
     try:
         given = np.dtype(dtype)
     except TypeError:
         given = None
     if given is None or given.kind not in "biuf" and given.name != "bfloat16":
         raise TypeError(f"kernel_for: dtype must be one of real numbers, got {dtype!r}")
-    return np.dtype(np.float32 if given.name in ("float32", "float16", "bfloat16") else np.float64)
+    return given.name in ("float32", "float16", "bfloat16")
 
 
 cdef dict conv_kernels(str function, object a, object w, object hparameters, real kind):
@@ -299,29 +307,27 @@ def kernel_for(function, A_shape, W_shape=None, hparameters=None, dtype="float32
     >>> sorted(cnnref.kernel_for("pool_backward", (8, 28, 28, 16), hparameters={"f": 2, "stride": 2}).items())
     [('dA_prev', 'pool/backward')]
     """
-    cdef bint is_single
     if not isinstance(function, str):
         raise TypeError(f"kernel_for: function must be a string, got {type(function).__name__}")
     if function not in _FUNCTIONS:
         raise ValueError(f"kernel_for: function must be one of {', '.join(_FUNCTIONS)}, got {function!r}")
-    kind = in_effect(dtype)
-    is_single = kind == np.float32
+    cdef bint is_single = in_single(dtype)
     layer = function.rpartition("_")[0]
     if layer == "affine":
         if hparameters is not None:
             raise ValueError(f"kernel_for: hparameters must be None for {function}, got {hparameters!r}")
-        a = empty_of("A_shape", A_shape, ("m", "n_prev"), kind)
-        w = empty_of("W_shape", W_shape, ("n_prev", "n"), kind)
+        a = array_of("A_shape", A_shape, ("m", "n_prev"), is_single)
+        w = array_of("W_shape", W_shape, ("n_prev", "n"), is_single)
         return affine_kernels(function, a, w, <float>0) if is_single else affine_kernels(function, a, w, <double>0)
-    a = empty_of("A_shape", A_shape, ("m", "n_H_prev", "n_W_prev", "n_C_prev"), kind)
+    a = array_of("A_shape", A_shape, ("m", "n_H_prev", "n_W_prev", "n_C_prev"), is_single)
     if layer == "pool":
         if W_shape is not None:
             raise ValueError(f"kernel_for: W_shape must be None for {function}, got {W_shape!r}")
-        dense = check_pool_forward(a, hparameters, mode)[-1] is None
+        _, _, _, _, _, _, window = check_pool_forward(a, hparameters, mode)
         if function == "pool_forward":
-            return {"A": "pool/forward" if dense else "pool/general"}
-        return {"dA_prev": "pool/backward" if dense else "pool/general"}
-    w = empty_of("W_shape", W_shape, ("f_h", "f_w", "channels of a group", "filters"), kind)
+            return {"A": "pool/forward" if window is None else "pool/general"}
+        return {"dA_prev": "pool/backward" if window is None else "pool/general"}
+    w = array_of("W_shape", W_shape, ("f_h", "f_w", "channels of a group", "filters"), is_single)
     if is_single:
         return conv_kernels(function, a, w, hparameters, <float>0)
     return conv_kernels(function, a, w, hparameters, <double>0)

@@ -203,7 +203,7 @@ def pool_backward(dA, cache, mode="max"):
     TypeError
         If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or `mode` has a wrong type.
     ValueError
-        If `dA` has not the shape of the output, or the cache's fields or `mode` a wrong value.
+        If `dA` does not have the shape of the output, or the cache's fields or `mode` a wrong value.
     MemoryError
         If the result cannot be allocated.
 

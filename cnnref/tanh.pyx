@@ -16,7 +16,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from numpy cimport ndarray
 
 from cnnref.checks.elements cimport check_activation, check_activation_backward
-from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport noinline, always_inline, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
 from cnnref.kernels.vmath.elementwise cimport run
 from cnnref.kernels.vmath.exp cimport (
@@ -47,7 +47,7 @@ cdef inline real with_sign(real size, real z) noexcept nogil:
         return copysign(size, z)
 
 
-cdef inline inlined near_zero(const real* z, real* p) noexcept nogil:
+cdef inline always_inline near_zero(const real* z, real* p) noexcept nogil:
     """tanh(z) for z from 0 to 5/8."""
     cdef real[MOST_LANES] s
     cdef real[MOST_LANES] s2
@@ -93,7 +93,7 @@ cdef inline real quadruple(real t) noexcept nogil:
         return cnnref_float_d(cnnref_bits_d(t) + (<uint64_t>2 << 52))
 
 
-cdef inline inlined slopes(real* size, real* slope, const bint far) noexcept nogil:
+cdef inline always_inline slopes(real* size, real* slope, const bint far) noexcept nogil:
     """The derivative; where it may be subnormal (`far`), t is scaled until the last product."""
     cdef real[MOST_LANES] t
     cdef real most, tiny, four_tiny
@@ -121,7 +121,7 @@ cdef inline inlined slopes(real* size, real* slope, const bint far) noexcept nog
         slope[i] = slope[i] / multiply_add(t[i], t[i] + <real>2, <real>1) * four_tiny
 
 
-cdef inline inlined of_lanes(
+cdef inline always_inline of_lanes(
     const int function, const bint far, const real* z, const real* da, real* out
 ) noexcept nogil:
     """`apply` to `lanes` elements; `far` as for `exp_minus`, False to find out."""
@@ -154,7 +154,7 @@ cdef inline inlined of_lanes(
         out[i] = t[i]
 
 
-cdef apart far_lanes(int function, const real* z, const real* da, real* out) noexcept nogil:
+cdef noinline far_lanes(int function, const real* z, const real* da, real* out) noexcept nogil:
     if function == TANH:
         of_lanes(TANH, True, z, da, out)
     else:

@@ -1,4 +1,4 @@
-"""Pooling with the options that the post has not: `pool` hands over what is no dense square window without padding.
+"""Pooling with the options that the post does not have: `pool` hands over what is no dense square window without padding.
 
     max:      A[i, y, x, c] = max over (r, q) of A_prev[i, y*s_h - top + r*d_h, x*s_w - left + q*d_w, c]
     average:  A[i, y, x, c] = 1/D[y, x] sum over (r, q) of the same, with d_h = d_w = 1

@@ -89,7 +89,7 @@ def window() -> Any:
 
 
 def tile() -> Any:
-    """A register tile: rows of scalars against one vector, a step at a time."""
+    """A register block: rows of scalars against one vector, a step at a time."""
     figure, axes = plt.subplots(figsize=(6, 3))
     rows, columns = 4, 8
     for r in range(rows):

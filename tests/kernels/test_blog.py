@@ -124,7 +124,7 @@ def test_where_r_stops(case):
 def test_names_and_signatures_are_those_of_cnnref():
     import inspect
 
-    caches_and_threads = ("Cache", "Warning", "_threads", "_config")
+    caches_and_threads = ("Cache", "Warning", "_threads", "_config", "kernel_for")
     public = [name for name in cnnref.__all__ if callable(getattr(cnnref, name))]
     functions = [name for name in public if not name.endswith(caches_and_threads)]
     assert blog.__all__ == sorted(functions)

@@ -21,12 +21,14 @@ def test_functions_of_the_package():
             continue
         seen.add(node.name)
         parameters = inspect.signature(getattr(cnnref, node.name)).parameters
-        assert [argument.arg for argument in node.args.args] == list(parameters), node.name
+        named = [*node.args.args, *node.args.kwonlyargs]
+        assert [argument.arg for argument in named] == list(parameters), node.name
         if not node.decorator_list:  # an overload has the defaults of one way to call
-            defaults = [ast.literal_eval(value) for value in node.args.defaults]
+            values = [*node.args.defaults, *(value for value in node.args.kw_defaults if value)]
+            defaults = [ast.literal_eval(value) for value in values]
             assert defaults == [p.default for p in parameters.values() if p.default is not p.empty], node.name
     public = {name for name in cnnref.__all__ if inspect.isroutine(getattr(cnnref, name))}
-    assert len(public) == len(blog.__all__) + 3  # and those of threads and configuration
+    assert len(public) == len(blog.__all__) + 4  # and those of threads, configuration and the plan
     assert seen == public
 
 

@@ -14,12 +14,12 @@
    tile needs every register for itself, so it may not share a frame with the loops around it. */
 #if defined(__GNUC__)
 #define CNNREF_PREFETCH(address) __builtin_prefetch(address)
-#define CNNREF_INLINED __attribute__((always_inline)) void
-#define CNNREF_APART __attribute__((noinline)) void
+#define CNNREF_ALWAYS_INLINE __attribute__((always_inline)) void
+#define CNNREF_NOINLINE __attribute__((noinline)) void
 #else
 #define CNNREF_PREFETCH(address) ((void)(address))
-#define CNNREF_INLINED void
-#define CNNREF_APART void
+#define CNNREF_ALWAYS_INLINE void
+#define CNNREF_NOINLINE void
 #endif
 
 #endif

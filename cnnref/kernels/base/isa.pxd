@@ -2,8 +2,8 @@
 
 cdef extern from "kernels/base/isa.h" nogil:
     const int CNNREF_VECTOR_BYTES
-    ctypedef void inlined "CNNREF_INLINED"  # the return type of what must stand in its caller
-    ctypedef void apart "CNNREF_APART"  # and of what must not, for the registers' sake
+    ctypedef void always_inline "CNNREF_ALWAYS_INLINE"  # the return type of what must stand in its caller
+    ctypedef void noinline "CNNREF_NOINLINE"  # and of what must not, for the registers' sake
     void prefetch "CNNREF_PREFETCH"(const void* address)
 
 cdef extern from *:

@@ -1,4 +1,4 @@
-"""How many rows and columns a register tile has, and how columns are cut into panels of them.
+"""The register block, MR x NR: how many rows and columns it has, and how columns are cut into panels as wide.
 
 They depend on the instruction set only: at most 24 vector registers of sums where there are 32, 12 of 16, which leaves
 room for a vector and a scalar, and at most 8 rows, whose addresses stay in registers too (16 where they are evenly
@@ -15,18 +15,18 @@ cdef enum:
 
 
 cdef inline int lanes(real kind) noexcept nogil:
-    """Values in a vector register, at least 8 (narrower loops would not be vectorised as tiles)."""
+    """Values in a vector register, at least 8 (narrower loops would not be vectorised as register blocks)."""
     cdef int count = CNNREF_VECTOR_BYTES // <int>sizeof(kind)
     return count if count > 8 else 8
 
 
 cdef inline int widest(real kind) noexcept nogil:
-    """Columns of the widest tile: 4 vectors of 32 registers, 2 of 16."""
+    """Columns of the widest register block: 4 vectors of 32 registers, 2 of 16."""
     return 4 * lanes(kind) if CNNREF_VECTOR_BYTES == 64 else (16 if real is float else 8)
 
 
 cdef inline int panel_width(Py_ssize_t columns, real kind) noexcept nogil:
-    """Columns of the next tile when `columns` of them are still to do."""
+    """NR: columns of the next register block when `columns` of them are still to do."""
     cdef int lane = lanes(kind)
     if columns <= 8:
         return 8
@@ -35,8 +35,8 @@ cdef inline int panel_width(Py_ssize_t columns, real kind) noexcept nogil:
     return lane * <int>((columns + lane - 1) // lane)
 
 
-cdef inline int tile_rows(int columns, real kind) noexcept nogil:
-    """Rows of a full tile of `columns` columns: 8 chains hide a multiply-add's latency, 8 pointers fit in registers."""
+cdef inline int block_rows(int columns, real kind) noexcept nogil:
+    """MR: rows of a full block of `columns` columns. 8 chains hide a multiply-add's latency, 8 pointers fit in registers."""
     if CNNREF_VECTOR_BYTES == 64:
         return 6 if columns == 4 * lanes(kind) else 8 if columns > lanes(kind) else 16
     return 6 if real is double or columns == 16 else 7

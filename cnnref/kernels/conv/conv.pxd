@@ -24,7 +24,7 @@ from cnnref.kernels.conv.small_groups cimport correlate_groups
 from cnnref.kernels.conv.stride_phase cimport covers, phase, phases
 from cnnref.kernels.gemm.patch_scatter cimport correlate_patches
 from cnnref.kernels.planar.driver cimport all_finite
-from cnnref.kernels.wgrad.driver cimport batch_sums
+from cnnref.kernels.wgrad.driver cimport wgrad
 from cnnref.threads cimport team_size
 
 
@@ -95,7 +95,7 @@ cdef inline int backward_filters(
     cdef bint whole = small_groups(s.groups, s.n_C // s.groups, s.n_C_prev // s.groups, <real>0)
     cdef Correlation plan = forward_plan(s, whole)
     if whole:
-        return batch_sums(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
+        return wgrad(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
     return sum_each(&plan, s.groups, A_prev, dZ, dW, db)
 
 

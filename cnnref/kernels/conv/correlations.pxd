@@ -18,7 +18,7 @@ cdef struct Shape:
 
 
 cdef inline void join_samples(Correlation* plan) noexcept nogil:
-    """Take 1x1 windows over whole images as one tall image: tiles then run across samples."""
+    """Take 1x1 windows over whole images as one tall image: register blocks then run across samples."""
     if (
         plan.window_h == 1 and plan.window_w == 1 and plan.stride_h == 1 and plan.stride_w == 1
         and plan.top == 0 and plan.left == 0 and plan.n_H == plan.height and plan.n_W == plan.width

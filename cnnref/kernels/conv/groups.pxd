@@ -1,4 +1,4 @@
-"""Groups of a convolution that are convolutions by themselves: large enough to fill register tiles, one after the other.
+"""Groups of a convolution that are convolutions by themselves: large enough to fill register blocks, one after the other.
 
 Threads share the groups, where there are enough of them for each to have as many: every one packs and reads what it needs
 alone. The values of a group's pixels lie as far apart as those of all groups together: each a cache line of its own, that the
@@ -13,10 +13,10 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, Correlation, multiplications, taps_of
 from cnnref.kernels.conv.select cimport is_planar
-from cnnref.kernels.gemm.driver cimport bias_from, correlate
+from cnnref.kernels.gemm.driver cimport bias_from, implicit_gemm
 from cnnref.kernels.gemm.pack cimport copy_values
 from cnnref.kernels.planar.driver cimport correlate_planar
-from cnnref.kernels.wgrad.driver cimport batch_sums
+from cnnref.kernels.wgrad.driver cimport wgrad
 from cnnref.threads cimport stopped, team_size, watch
 
 cdef enum:
@@ -92,7 +92,7 @@ cdef inline int correlate_part(
     if is_planar(part, 1, <real>0):
         status = correlate_planar(part, 1, images, matrix, bias, out)
     if status > 0:
-        status = correlate(&part.plan, images, &part.place, matrix + part.matrix, bias, out + part.out)
+        status = implicit_gemm(&part.plan, images, &part.place, matrix + part.matrix, bias, out + part.out)
     return status
 
 
@@ -217,7 +217,7 @@ cdef inline int sum_gathered(
     gather(images, pixels, plan.image_step, groups, plan.channels, memory)
     gather(dZ, outputs, plan.pixel_step, groups, plan.columns, gradients)
     for group in range(groups):
-        if batch_sums(
+        if wgrad(
             &own, memory + group * pixels * plan.channels, gradients + group * outputs * plan.columns,
             sums + group * taps * plan.columns, db + group * plan.columns, team_size(multiplications(plan)),
         ) < 0:
@@ -252,7 +252,7 @@ cdef inline int sum_some_groups(
                 db + group * plan.columns, memory,
             )
         else:
-            status = batch_sums(
+            status = wgrad(
                 plan, images + group * plan.channels, dZ + group * plan.columns, dW + group * plan.columns,
                 db + group * plan.columns, team_size(multiplications(plan)),
             )

@@ -14,7 +14,7 @@ drivers ask:
                             exchanged or not ........... wgrad/       unpacked, prefetches, or any other; tap_by_tap or not
 
 Which of the GEMM's micro-kernels a register block is, full or the tail of others, with rows evenly spaced or not, is found
-block by block (`tile` in ``gemm/micro_kernel.pxd``). `cnnref.kernel_for` says what comes of all this for a shape.
+block by block (`micro_kernel` in ``gemm/micro_kernel.pxd``). `cnnref.kernel_for` says what comes of all this for a shape.
 """
 
 from cnnref.kernels.base.integers cimport multiple, share
@@ -25,13 +25,13 @@ from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Frame, contiguou
 from cnnref.kernels.depthwise.micro_kernel_sliding cimport SLIDING_PIXELS
 from cnnref.kernels.depthwise.wgrad_micro_kernel cimport taps_width
 from cnnref.kernels.gemm.micro_kernel_half_vector cimport HALF, LANE
-from cnnref.kernels.gemm.micro_kernel_strided cimport SPACED
+from cnnref.kernels.gemm.micro_kernel_strided cimport ROWS_OF_POINTER
 from cnnref.kernels.planar.micro_kernel cimport MOST_PLANE_ROWS
-from cnnref.kernels.planar.micro_kernel_few_channels_in cimport ABREAST
-from cnnref.kernels.planar.micro_kernel_one_channel_out cimport STACKED
+from cnnref.kernels.planar.micro_kernel_few_channels_in cimport COLUMNS_ABREAST
+from cnnref.kernels.planar.micro_kernel_one_channel_out cimport JAMMED_ROWS
 from cnnref.kernels.wgrad.blocking cimport MOST_UNPACKED, in_threes, least, narrowed
 from cnnref.kernels.wgrad.micro_kernel_prefetch cimport SIDE
-from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport TWIN
+from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport PAIRED_COLUMNS
 
 cdef enum:
     # Groups are taken at once where there are at least so many, with at most so many outputs and terms a tap each.
@@ -123,7 +123,7 @@ cdef inline Kernel planar_kernel(const Correlation* plan, Py_ssize_t n_rows, rea
 cdef inline bint few_channels_in(const Correlation* plan, real kind) noexcept nogil:
     """Speed: float32, few channels, 4 to 8 columns, no short lines."""
     return (
-        real is float and FEWEST_COLUMNS <= plan.columns <= ABREAST and plan.channels <= FEW_CHANNELS
+        real is float and FEWEST_COLUMNS <= plan.columns <= COLUMNS_ABREAST and plan.channels <= FEW_CHANNELS
         and plan.n_W >= SHORTEST_LINE
     )
 
@@ -132,7 +132,7 @@ cdef inline bint one_channel_out(const Correlation* plan, Py_ssize_t n_rows, rea
     """Speed: one column, windows of 3 or 5 rows that follow one another, enough output rows for a block."""
     return (
         CNNREF_VECTOR_BYTES == 64 and plan.columns == plan.pixel_step == plan.dilation_h == 1
-        and plan.window_h in (3, 5) and n_rows >= STACKED and plan.n_W >= lanes(kind)
+        and plan.window_h in (3, 5) and n_rows >= JAMMED_ROWS and plan.n_W >= lanes(kind)
     )
 
 
@@ -222,7 +222,7 @@ cdef inline bint in_sample_pairs(const Correlation* plan, real kind) noexcept no
     """Speed: whether two chunks of the batch are summed side by side: filters that fill half a vector."""
     cdef Py_ssize_t taps = taps_of(plan)
     return (
-        CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and plan.columns <= TWIN and 0 < plan.channels < MANY_CHANNELS
+        CNNREF_VECTOR_BYTES == 64 and sizeof(kind) == 4 and plan.columns <= PAIRED_COLUMNS and 0 < plan.channels < MANY_CHANNELS
         and plan.dilation_w == 1 and 2 * min(pair_taps(plan, 3), pair_taps(plan, 5)) <= 3 * taps
     )
 
@@ -263,7 +263,7 @@ cdef inline Py_ssize_t neighbours(const Correlation* plan) noexcept nogil:
 cdef inline bint unpacked(const Correlation* plan, Py_ssize_t taps, real kind) noexcept nogil:
     """Speed: whether the gradient is read where it lies: for so few taps that packing would not pay, in full blocks."""
     return (
-        (plan.window_h * plan.window_w == 1 or (neighbours(plan) % SPACED == 0 and not tap_by_tap(plan)))
+        (plan.window_h * plan.window_w == 1 or (neighbours(plan) % ROWS_OF_POINTER == 0 and not tap_by_tap(plan)))
         and taps <= MOST_UNPACKED and taps % 8 == 0
         and plan.columns % (3 * lanes(kind)) == 0 and in_threes(taps, plan.columns, kind)
     )

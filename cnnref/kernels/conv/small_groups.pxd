@@ -7,11 +7,11 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport panel_width
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Matrix, multiplications, taps_of
-from cnnref.kernels.depthwise.driver cimport correlate_apart
+from cnnref.kernels.depthwise.driver cimport correlate_depthwise
 from cnnref.kernels.gemm.pack cimport padded_columns
 from cnnref.threads cimport team_size
 
-cdef inline void pack_apart(
+cdef inline void pack_depthwise(
     const Correlation* plan, const Matrix* place, Py_ssize_t group_step, const real* matrix, real* panels
 ) noexcept nogil:
     """Pack the filters into panels: row (window row, column, term) holds each column's value in its own group."""
@@ -46,7 +46,7 @@ cdef inline int correlate_groups(
     ConvPart* parts, Py_ssize_t count, const real* images, Py_ssize_t group_step, const real* matrix, const real* bias,
     real* out,
 ) noexcept nogil:
-    """As ``correlate`` for all groups, whose filters start `group_step` values apart; -1 where it failed."""
+    """As ``implicit_gemm`` for all groups, whose filters start `group_step` values apart; -1 where it failed."""
     cdef Py_ssize_t padded = padded_columns(parts[0].plan.columns, <real>0)
     cdef Py_ssize_t i, size = 0
     cdef double work = 0
@@ -65,7 +65,7 @@ cdef inline int correlate_groups(
         memset(last, 0, padded * sizeof(real))
         memcpy(last, bias, parts[0].plan.columns * sizeof(real))
     for i in range(count):
-        pack_apart(&parts[i].plan, &parts[i].place, group_step, matrix + parts[i].matrix, panels + parts[i].panels)
-    status = correlate_apart(parts, count, images, panels, last, out, team_size(work))
+        pack_depthwise(&parts[i].plan, &parts[i].place, group_step, matrix + parts[i].matrix, panels + parts[i].panels)
+    status = correlate_depthwise(parts, count, images, panels, last, out, team_size(work))
     free(panels)
     return status

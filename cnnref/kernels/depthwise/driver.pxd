@@ -1,4 +1,4 @@
-"""Correlations whose channels do not mix, vectorised over the columns: see ``micro_kernel.pxd`` for the tile.
+"""Correlations whose channels do not mix, vectorised over the columns: see ``micro_kernel.pxd`` for the register block.
 
 Each output is the chain of ``gemm/driver.pxd``, but for the padding left and right of the image, which counts as zeros here;
 what lies above and below is left out. Work is split into blocks of output rows. Several correlations of the same images, the
@@ -22,9 +22,9 @@ from cnnref.kernels.conv.select cimport (
     side_by_side,
     sliding_columns,
 )
-from cnnref.kernels.depthwise.grouped_rows cimport spread_rows
-from cnnref.kernels.depthwise.indirection cimport copy_lanes, fill_table, order_of_lanes
-from cnnref.kernels.depthwise.micro_kernel cimport LANE_ROWS, correlate_lanes, pixels_of_tile
+from cnnref.kernels.depthwise.grouped_rows cimport grouped_rows
+from cnnref.kernels.depthwise.indirection cimport copy_in_order, fill_indirection, order_of_terms
+from cnnref.kernels.depthwise.micro_kernel cimport MOST_DEPTHWISE_ROWS, depthwise_micro_kernel, pixels_of_block
 from cnnref.kernels.depthwise.micro_kernel_sliding cimport SLIDING_PIXELS, slide_rows
 from cnnref.kernels.depthwise.read_ahead cimport far, read_ahead, read_rows
 from cnnref.kernels.gemm.pack cimport padded_columns
@@ -32,11 +32,11 @@ from cnnref.threads cimport stopped, watch
 
 cdef enum:
     # Bytes of image and outputs that a block may span, for the second-level cache.
-    LANE_BLOCK_BYTES = 524288
+    DEPTHWISE_BLOCK_BYTES = 524288
     # Bytes of pixels that are read as a whole where images come from memory.
     SHORT_PIXEL = 512
     # Pixels of a row that all panels are done with before the next ones: memory is then read in one go.
-    LANE_PIXELS = 28
+    DEPTHWISE_PIXELS = 28
 
 
 cdef inline Py_ssize_t rows_of_block(
@@ -46,14 +46,14 @@ cdef inline Py_ssize_t rows_of_block(
     cdef Py_ssize_t row_bytes = (
         plan.stride_h * plan.width * plan.image_step + count * frame.n_W * plan.columns
     ) * <Py_ssize_t>sizeof(kind)
-    cdef Py_ssize_t rows = max(LANE_BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1), <Py_ssize_t>1)
+    cdef Py_ssize_t rows = max(DEPTHWISE_BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1), <Py_ssize_t>1)
     cdef Py_ssize_t shared = max((frame.n_H * plan.samples + team - 1) // team, <Py_ssize_t>1)
     rows = min(min(rows, shared), frame.n_H)
     # Blocks of equal size, rather than a small one at the end.
     return (frame.n_H + (frame.n_H + rows - 1) // rows - 1) // ((frame.n_H + rows - 1) // rows)
 
 
-cdef inline void lane_rows(
+cdef inline void depthwise_rows(
     const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t at,
     Py_ssize_t from_x, Py_ssize_t to_x, const real* panel, int width, int valid, const real* last, real* out,
     real* scratch,
@@ -72,18 +72,18 @@ cdef inline void lane_rows(
         x = from_x
         while x < to_x:
             left = to_x - x
-            pixels = pixels_of_tile(left, width, <real>0)
-            # A tile works in `scratch` where it is larger than what is left of the output.
+            pixels = pixels_of_block(left, width, <real>0)
+            # A register block works in `scratch` where it is larger than what is left of the output.
             fits = pixels <= left and valid == width
             tiles = 1
-            while fits and left > tiles * pixels and pixels_of_tile(left - tiles * pixels, width, <real>0) == pixels:
+            while fits and left > tiles * pixels and pixels_of_block(left - tiles * pixels, width, <real>0) == pixels:
                 tiles += 1
             if left < tiles * pixels:
                 tiles -= 1
                 fits = tiles > 0
                 tiles = max(tiles, <Py_ssize_t>1)
             target = out + y * plan.row_step + x * plan.pixel_step
-            correlate_lanes(
+            depthwise_micro_kernel(
                 pixels, width, tiles,
                 table + ((y - top) * plan.stride_h + row * plan.dilation_h) * line + x * plan.stride_w,
                 plan.stride_w, plan.dilation_w, plan.dilation_h * line, at,
@@ -96,7 +96,7 @@ cdef inline void lane_rows(
             x += tiles * pixels
 
 
-cdef inline int lane_share(
+cdef inline int depthwise_share(
     const ConvPart* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int member,
     int team, const int* watched,
 ) noexcept nogil:
@@ -109,15 +109,15 @@ cdef inline int lane_share(
     cdef Py_ssize_t most = rows_of_block(&plan, &frame, count, team, <real>0)
     cdef Py_ssize_t blocks = (frame.n_H + most - 1) // most
     cdef Py_ssize_t tasks = plan.samples * blocks
-    # A tile may look up entries for pixels beyond the last.
-    cdef Py_ssize_t line = (frame.n_W - 1 + LANE_ROWS) * plan.stride_w + frame.span_w
+    # A register block may look up entries for pixels beyond the last.
+    cdef Py_ssize_t line = (frame.n_W - 1 + MOST_DEPTHWISE_ROWS) * plan.stride_w + frame.span_w
     cdef Py_ssize_t table_rows = (most - 1) * plan.stride_h + frame.span_h
     cdef Py_ssize_t size = plan.channels * widest(<real>0)
     cdef Py_ssize_t zeros = max(padded_columns(plan.columns, <real>0), size)
     cdef bint copies = not side_by_side(&plan, plan.columns, padded_columns(plan.columns, <real>0), <real>0)
     cdef Py_ssize_t copied = table_rows * plan.width * size if copies else 0
     cdef Py_ssize_t values = plan.samples * plan.height * plan.width * plan.image_step
-    # Whether tiles take whole pixels: a panel's part of one is too short a piece of memory to be read on its own.
+    # Whether register blocks take whole pixels: a panel's part of one is too short a piece of memory to be read on its own.
     cdef bint whole = far(values, <real>0) and plan.image_step <= SHORT_PIXEL // <Py_ssize_t>sizeof(real)
     # Of the images that one thread reads: several threads wait for memory at the same time as it is.
     cdef bint distant = far(values // team, <real>0)
@@ -130,14 +130,14 @@ cdef inline int lane_share(
     cdef const real** entry
     cdef const real** table = <const real**>allocate(table_rows * line, sizeof(void*))
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size, sizeof(Py_ssize_t))
-    cdef real* scratch = <real*>allocate(LANE_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
+    cdef real* scratch = <real*>allocate(MOST_DEPTHWISE_ROWS * MOST_COLUMNS + zeros + copied, sizeof(real))
     cdef real* copy
     cdef int status = -1
     plan.left = frame.left
     if table != NULL and order != NULL and scratch != NULL:
         status = 0
-        memset(scratch, 0, (LANE_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
-        copy = scratch + LANE_ROWS * MOST_COLUMNS + zeros
+        memset(scratch, 0, (MOST_DEPTHWISE_ROWS * MOST_COLUMNS + zeros) * sizeof(real))
+        copy = scratch + MOST_DEPTHWISE_ROWS * MOST_COLUMNS + zeros
         for task in range(member * tasks // team, (member + 1) * tasks // team):
             sample = task // blocks
             top = task % blocks * most
@@ -158,9 +158,9 @@ cdef inline int lane_share(
                     out + written, min((bottom - top) * plan.row_step, plan.samples * plan.sample_step - written), scratch
                 )
             if direct:
-                fill_table(
+                fill_indirection(
                     &plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows, line,
-                    scratch + LANE_ROWS * MOST_COLUMNS, table,
+                    scratch + MOST_DEPTHWISE_ROWS * MOST_COLUMNS, table,
                 )
             first = 0
             from_x = 0
@@ -168,13 +168,13 @@ cdef inline int lane_share(
                 width = panel_width(plan.columns - first, <real>0)
                 valid = min(width, plan.columns - first)
                 plain = side_by_side(&plan, valid, width, <real>0)
-                to_x = frame.n_W if copies or distant or whole else min(from_x + LANE_PIXELS, frame.n_W)
+                to_x = frame.n_W if copies or distant or whole else min(from_x + DEPTHWISE_PIXELS, frame.n_W)
                 if not plain:
-                    order_of_lanes(&plan, first, valid, width, order)
-                    copy_lanes(&plan, image, from_row, table_rows, order, plan.channels * width, copy)
-                    fill_table(
+                    order_of_terms(&plan, first, valid, width, order)
+                    copy_in_order(&plan, image, from_row, table_rows, order, plan.channels * width, copy)
+                    fill_indirection(
                         &plan, copy, plan.channels * width, from_row, table_rows, line,
-                        scratch + LANE_ROWS * MOST_COLUMNS, table,
+                        scratch + MOST_DEPTHWISE_ROWS * MOST_COLUMNS, table,
                     )
                 for i in range(count):
                     own = &parts[i].plan
@@ -183,7 +183,7 @@ cdef inline int lane_share(
                     end_x = min(to_x, own.n_W)
                     kernel = depthwise_kernel(own, first, valid, width, end_x - x, <real>0)
                     if kernel == SHUFFLED:
-                        spread_rows(
+                        grouped_rows(
                             own, top, min(bottom, own.n_H), entry, line, first, x, end_x,
                             panels + parts[i].panels + first * taps_of(own), <int>width,
                             last + first if last != NULL else NULL,
@@ -200,7 +200,7 @@ cdef inline int lane_share(
                             )
                         x += tiles * SLIDING_PIXELS
                     if x < end_x:
-                        lane_rows(
+                        depthwise_rows(
                             own, top, min(bottom, own.n_H), entry, line, first if plain else 0, x, end_x,
                             panels + parts[i].panels + first * taps_of(own), <int>width,
                             <int>valid, last + first if last != NULL else NULL,
@@ -219,12 +219,12 @@ cdef inline int lane_share(
     return status
 
 
-cdef inline int correlate_apart(
+cdef inline int correlate_depthwise(
     const ConvPart* parts, Py_ssize_t count, const real* images, const real* panels, const real* last, real* out, int team
 ) noexcept nogil:
     """All outputs, with up to `team` threads; -1 where memory ran out or the call is stopped.
 
-    `panels` are those of ``correlate``; `last` is added to each column's sums, for all columns of the panels; NULL where
+    `panels` are those of ``implicit_gemm``; `last` is added to each column's sums, for all columns of the panels; NULL where
     there is nothing to add.
     """
     cdef int member, failed = 0
@@ -233,7 +233,7 @@ cdef inline int correlate_apart(
     if parts[0].plan.samples == 0 or frame.n_H == 0 or frame.n_W == 0 or parts[0].plan.columns == 0:
         return 0
     if team == 1:
-        return lane_share(parts, count, images, panels, last, out, 0, 1, watched)
+        return depthwise_share(parts, count, images, panels, last, out, 0, 1, watched)
     for member in prange(team, num_threads=team, schedule="static", chunksize=1):
-        failed += -lane_share(parts, count, images, panels, last, out, member, team, watched)
+        failed += -depthwise_share(parts, count, images, panels, last, out, member, team, watched)
     return -1 if failed else 0

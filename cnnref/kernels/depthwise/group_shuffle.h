@@ -16,7 +16,7 @@
     ((term) == 0 ? shuffle(values, 0x00) : (term) == 1 ? shuffle(values, 0x55) \
      : (term) == 2 ? shuffle(values, 0xAA) : shuffle(values, 0xFF))
 
-static inline CNNREF_INLINED cnnref_spread_floats(int terms, int term, const float *values, float *spread) {
+static inline CNNREF_ALWAYS_INLINE cnnref_spread_floats(int terms, int term, const float *values, float *spread) {
 #if defined(__AVX512F__)
     __m512 all = _mm512_loadu_ps(values);
     if (terms == 8) {
@@ -46,7 +46,7 @@ static inline CNNREF_INLINED cnnref_spread_floats(int terms, int term, const flo
 #endif
 }
 
-static inline CNNREF_INLINED cnnref_spread_doubles(int terms, int term, const double *values, double *spread) {
+static inline CNNREF_ALWAYS_INLINE cnnref_spread_doubles(int terms, int term, const double *values, double *spread) {
 #if defined(__AVX512F__)
     __m512d all = _mm512_loadu_pd(values);
     if (terms == 2) {

@@ -1,4 +1,4 @@
-"""Tables of pointers to pixels, for the tiles of ``micro_kernel.pxd``: the padding around an image without a padded copy.
+"""The indirection buffer of ``micro_kernel.pxd``, a table of pointers to pixels: padding without a padded copy.
 
 Entry (row, column) stands for pixel ``(from_row + row, column - plan.left)``: an address, or that of zeros outside the image.
 Where the values that a vector of columns reads do not lie side by side in the image, or would run over its end, the rows are
@@ -9,7 +9,7 @@ from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
 
 
-cdef inline void fill_table(
+cdef inline void fill_indirection(
     const Correlation* plan, const real* pixels, Py_ssize_t pixel_step, Py_ssize_t from_row, Py_ssize_t rows,
     Py_ssize_t columns, const real* zeros, const real** table,
 ) noexcept nogil:
@@ -33,7 +33,7 @@ cdef inline void fill_table(
         table += columns
 
 
-cdef inline void order_of_lanes(
+cdef inline void order_of_terms(
     const Correlation* plan, Py_ssize_t first, Py_ssize_t valid, Py_ssize_t width, Py_ssize_t* order
 ) noexcept nogil:
     """Which of a pixel's values stand at (term, column) for the columns from `first` on; for those over, the first."""
@@ -43,7 +43,7 @@ cdef inline void order_of_lanes(
             order[i * width + j] = (first + j) // plan.sharing * plan.channels + i if j < valid else 0
 
 
-cdef inline void copy_lanes(
+cdef inline void copy_in_order(
     const Correlation* plan, const real* image, Py_ssize_t from_row, Py_ssize_t rows, const Py_ssize_t* order,
     Py_ssize_t size, real* copy,
 ) noexcept nogil:

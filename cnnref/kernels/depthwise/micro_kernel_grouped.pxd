@@ -1,31 +1,31 @@
-"""Register tiles of correlations in small groups: neighbouring columns share a few neighbouring channels.
+"""Micro-kernels of correlations in small groups: neighbouring columns share a few neighbouring channels.
 
 Where a group has as many columns as channels, 2, 4 or 8, a vector of columns reads one vector of the image. For each of its
-terms the tiles of ``micro_kernel.pxd`` would read a copy in which that term stands once for every column of its group; here the
-vector is loaded once and the term is spread over its group by a shuffle. Tables, tiles and chains are those of
-``micro_kernel.pxd`` and ``wgrad_micro_kernel.pxd``, but a tile is one vector wide.
+terms the register blocks of ``micro_kernel.pxd`` would read a copy in which that term stands once for every column of its
+group; here the vector is loaded once and the term is spread over its group by a shuffle. Tables, register blocks and chains
+are those of ``micro_kernel.pxd`` and ``wgrad_micro_kernel.pxd``, but a register block is one vector wide.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
 
 cdef extern from "kernels/depthwise/group_shuffle.h" nogil:
-    inlined spread_floats "cnnref_spread_floats"(int terms, int term, const float* values, float* spread)
-    inlined spread_doubles "cnnref_spread_doubles"(int terms, int term, const double* values, double* spread)
+    always_inline spread_floats "cnnref_spread_floats"(int terms, int term, const float* values, float* spread)
+    always_inline spread_doubles "cnnref_spread_doubles"(int terms, int term, const double* values, double* spread)
 
 cdef enum:
-    # Pixels of the larger and of the smaller tile: images are often multiples of 7 wide. The larger one has no registers
-    # left for the shuffles of 8 terms, nor where there are 16 of them.
-    SPREAD_PIXELS = 14
-    FEW_SPREAD_PIXELS = 7
-    # Taps of a tile of sums: a row of the usual window.
-    SPREAD_TAPS = 3
-    MOST_SPREAD = 16
-    MOST_SPREAD_SUMS = 384
+    # Pixels of the larger and of the smaller register block: images are often multiples of 7 wide. The larger one has no
+    # registers left for the shuffles of 8 terms, nor where there are 16 of them.
+    GROUPED_PIXELS = 14
+    FEW_GROUPED_PIXELS = 7
+    # Taps of a register block of sums: a row of the usual window.
+    GROUPED_TAPS = 3
+    MOST_GROUPED = 16
+    MOST_GROUPED_SUMS = 384
 
 
-cdef inline inlined spread_term(const int terms, const int term, const real* values, real* spread) noexcept nogil:
+cdef inline always_inline spread_term(const int terms, const int term, const real* values, real* spread) noexcept nogil:
     """Spread one term of each group of a vector over its group."""
     if real is float:
         spread_floats(terms, term, values, spread)
@@ -33,12 +33,12 @@ cdef inline inlined spread_term(const int terms, const int term, const real* val
         spread_doubles(terms, term, values, spread)
 
 
-cdef inline inlined take_term(
+cdef inline always_inline take_term(
     const int terms, const int term, const int groups, const int rows, const int columns, const real* values,
     const real* weights, real* sums,
 ) noexcept nogil:
     """Multiply one term of every pixel into its sums."""
-    cdef real spread[MOST_SPREAD]
+    cdef real spread[MOST_GROUPED]
     cdef int group, row, j
     if term < terms:
         for group in range(groups):
@@ -50,15 +50,15 @@ cdef inline inlined take_term(
                     )
 
 
-cdef inline inlined correlate_spread(
+cdef inline always_inline multiply_grouped(
     const int terms, const int groups, const int rows, const int columns, Py_ssize_t tiles, const real** table,
     Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
     const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """``correlate_tiles`` of a vector; the rows of `w` are `w_step` values apart."""
-    cdef real sums[MOST_SPREAD_SUMS]
-    cdef real values[MOST_SPREAD_SUMS]
-    cdef real own[MOST_SPREAD]
+    """``multiply_depthwise`` of a vector; the rows of `w` are `w_step` values apart."""
+    cdef real sums[MOST_GROUPED_SUMS]
+    cdef real values[MOST_GROUPED_SUMS]
+    cdef real own[MOST_GROUPED]
     cdef const real* source
     cdef const real* weights
     cdef const real** entry
@@ -109,75 +109,75 @@ cdef inline inlined correlate_spread(
         out += groups * rows * out_step
 
 
-cdef inline apart spread_14_pixels(
+cdef inline noinline grouped_14_pixels(
     Py_ssize_t terms, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
     Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w, const real* w, Py_ssize_t w_step, const real* last,
     real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     if terms == 2:
-        correlate_spread(
+        multiply_grouped(
             2, 2, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
     else:
-        correlate_spread(
+        multiply_grouped(
             4, 2, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
 
 
-cdef inline apart spread_7_pixels(
+cdef inline noinline grouped_7_pixels(
     Py_ssize_t terms, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
     Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w, const real* w, Py_ssize_t w_step, const real* last,
     real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     if terms == 2:
-        correlate_spread(
+        multiply_grouped(
             2, 1, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
     elif terms == 4:
-        correlate_spread(
+        multiply_grouped(
             4, 1, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
     elif real is float:
-        correlate_spread(
+        multiply_grouped(
             8, 1, 7, lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, w, w_step, last, out, out_step
         )
 
 
-cdef inline int pixels_of_spread(Py_ssize_t left, Py_ssize_t terms) noexcept nogil:
-    """How many pixels the next tile has when `left` of a row are still to do."""
-    return SPREAD_PIXELS if CNNREF_VECTOR_BYTES == 64 and terms < 8 and left >= SPREAD_PIXELS else FEW_SPREAD_PIXELS
+cdef inline int grouped_pixels(Py_ssize_t left, Py_ssize_t terms) noexcept nogil:
+    """How many pixels the next register block has when `left` of a row are still to do."""
+    return GROUPED_PIXELS if CNNREF_VECTOR_BYTES == 64 and terms < 8 and left >= GROUPED_PIXELS else FEW_GROUPED_PIXELS
 
 
-cdef inline void spread_pixels(
+cdef inline void grouped_micro_kernel(
     Py_ssize_t terms, int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap,
     Py_ssize_t line, Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w, const real* w, const real* last, real* out,
     Py_ssize_t out_step,
 ) noexcept nogil:
-    """Run `correlate_spread` for all `columns`, whole vectors, of a panel on `tiles` times `pixels` pixels."""
+    """Run `multiply_grouped` for all `columns`, whole vectors, of a panel on `tiles` times `pixels` pixels."""
     cdef int vector = lanes(w[0]), first = 0
     cdef const real* some = last
     while first < columns:
         if last != NULL:
             some = last + first
-        if pixels == SPREAD_PIXELS:
-            spread_14_pixels(
+        if pixels == GROUPED_PIXELS:
+            grouped_14_pixels(
                 terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns, some,
                 out + first, out_step,
             )
         else:
-            spread_7_pixels(
+            grouped_7_pixels(
                 terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns, some,
                 out + first, out_step,
             )
         first += vector
 
 
-cdef inline inlined add_term(
+cdef inline always_inline add_term(
     const int terms, const int term, const int rows, const int columns, const real* values, const real* gradient,
     real* sums,
 ) noexcept nogil:
     """Multiply one term of every tap's pixel into its sums."""
-    cdef real spread[MOST_SPREAD]
+    cdef real spread[MOST_GROUPED]
     cdef int row, j
     if term < terms:
         for row in range(rows):
@@ -188,17 +188,17 @@ cdef inline inlined add_term(
                 )
 
 
-cdef inline inlined sum_spread(
+cdef inline always_inline sum_grouped(
     const int terms, const int rows, const int columns, Py_ssize_t tiles, const real** table, const Py_ssize_t* taps,
     Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at, Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step,
     Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
-    """``sum_tiles`` of a vector, for all terms of each tap, one after the other."""
-    cdef real sums[MOST_SPREAD_SUMS]
-    cdef real values[SPREAD_TAPS * MOST_SPREAD]
+    """``sum_taps`` of a vector, for all terms of each tap, one after the other."""
+    cdef real sums[MOST_GROUPED_SUMS]
+    cdef real values[GROUPED_TAPS * MOST_GROUPED]
     cdef const real* source
     cdef const real* gradient
-    cdef const real** entries[SPREAD_TAPS]
+    cdef const real** entries[GROUPED_TAPS]
     cdef Py_ssize_t _tile, piece, _y, _x, place
     cdef int row, j
     for _tile in range(tiles):
@@ -234,24 +234,24 @@ cdef inline inlined sum_spread(
         out += rows * terms * columns
 
 
-cdef inline apart spread_sums(
+cdef inline noinline grouped_wgrad_micro_kernel(
     Py_ssize_t terms, Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip,
     Py_ssize_t at, Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
-    """Run `sum_spread` for `SPREAD_TAPS` taps a tile."""
+    """Run `sum_grouped` for `GROUPED_TAPS` taps a register block."""
     if terms == 2:
-        sum_spread(
-            2, SPREAD_TAPS, lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces,
+        sum_grouped(
+            2, GROUPED_TAPS, lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces,
             n_rows, n_columns, out,
         )
     elif terms == 4:
-        sum_spread(
-            4, SPREAD_TAPS, lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces,
+        sum_grouped(
+            4, GROUPED_TAPS, lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces,
             n_rows, n_columns, out,
         )
     elif real is float:
-        sum_spread(
-            8, SPREAD_TAPS, lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces,
+        sum_grouped(
+            8, GROUPED_TAPS, lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces,
             n_rows, n_columns, out,
         )

@@ -1,27 +1,27 @@
-"""Register tile of a sliding window: each value of the image is loaded once for all taps of a window row.
+"""Micro-kernel of a sliding window: each value of the image is loaded once for all taps of a window row.
 
-The tile of ``micro_kernel.pxd`` loads a vector of the image for each multiplication. Where neighbouring windows are one or two
-pixels apart and 3, 5 or 7 pixels wide, the pixel that is the last tap of one output is an earlier one of the next: here it
-is loaded once and multiplied with every tap. Each output is the same chain in the same order. Columns are taken tile by
-tile, all of them before the next pixels: those of a panel, or of a whole pixel.
+The register block of ``micro_kernel.pxd`` loads a vector of the image for each multiplication. Where neighbouring windows
+are one or two pixels apart and 3, 5 or 7 pixels wide, the pixel that is the last tap of one output is an earlier one of the
+next: here it is loaded once and multiplied with every tap. Each output is the same chain in the same order. Columns are
+taken register block by register block, all of them before the next pixels: those of a panel, or of a whole pixel.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline
 from cnnref.kernels.base.register_block cimport lanes, widest
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.conv.problem cimport Correlation, alike, taps_of
 
 cdef enum:
-    # Output pixels of a tile: images are often multiples of 7 wide, and 7 chains a vector keep the multipliers busy.
+    # Output pixels of a register block: images are often multiples of 7 wide, and 7 chains a vector keep the multipliers busy.
     SLIDING_PIXELS = 7
     MOST_SLIDING_SUMS = 224
 
 
-cdef inline inlined take_pixel(
+cdef inline always_inline take_pixel(
     const int stride, const int taps, const int columns, const int place, const real** entry, Py_ssize_t at,
     const real* weights, Py_ssize_t w_step, real* sums,
 ) noexcept nogil:
-    """Multiply the pixel at `place` of a tile's window row into every output that it is a tap of."""
+    """Multiply the pixel at `place` of a register block's window row into every output that it is a tap of."""
     cdef const real* source
     cdef int tap, j
     if place < (SLIDING_PIXELS - 1) * stride + taps:
@@ -43,12 +43,12 @@ cdef inline const real* weights_of(
     return panels + panel * all_taps + tap * width[0] + column - panel
 
 
-cdef inline inlined slide_tiles(
+cdef inline always_inline multiply_sliding(
     const int stride, const int taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
     Py_ssize_t window_h, const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns,
     Py_ssize_t from_column, Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """`tiles` tiles of 7 pixels, `columns` of the columns [from_column, end_column) at a time.
+    """`tiles` register blocks of 7 pixels, `columns` of the columns [from_column, end_column) at a time.
 
     The table is that of ``micro_kernel.pxd``, its rows `line` entries apart. The panels are of `all_columns` columns and
     `all_taps` taps, of which the first `skipped` are left out.
@@ -62,7 +62,7 @@ cdef inline inlined slide_tiles(
     cdef const real* w = weights_of(panels, first, all_columns, all_taps, skipped, &w_step)
     cdef bint several = end_column - from_column > columns
     cdef int pixel, j
-    # One loop over tiles and columns: nested ones would cost the sums their registers.
+    # One loop over register blocks and columns: nested ones would cost the sums their registers.
     for _step in range((end_column - from_column) // columns * tiles):
         for pixel in range(SLIDING_PIXELS):
             for j in range(columns):
@@ -107,51 +107,51 @@ cdef inline inlined slide_tiles(
             first = from_column
             table += SLIDING_PIXELS * stride
             out += SLIDING_PIXELS * out_step
-        # Here, not where they are used: the next tile's first loads would wait for them.
+        # Here, not where they are used: the next block's first loads would wait for them.
         if several:
             w = weights_of(panels, first, all_columns, all_taps, skipped, &w_step)
 
 
-cdef inline inlined slide_windows(
+cdef inline always_inline slide_windows(
     Py_ssize_t stride, Py_ssize_t taps, const int columns, Py_ssize_t tiles, const real** table, Py_ssize_t line,
     Py_ssize_t window_h, const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns,
     Py_ssize_t from_column, Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """Run the tile of this stride and these taps."""
+    """Run the register block of this stride and these taps."""
     if stride == 1:
         if taps == 3:
-            slide_tiles(
+            multiply_sliding(
                 1, 3, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
                 last, out, out_step,
             )
         elif taps == 5:
-            slide_tiles(
+            multiply_sliding(
                 1, 5, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
                 last, out, out_step,
             )
         else:
-            slide_tiles(
+            multiply_sliding(
                 1, 7, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
                 last, out, out_step,
             )
     elif taps == 3:
-        slide_tiles(
+        multiply_sliding(
             2, 3, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
             last, out, out_step,
         )
     elif taps == 5:
-        slide_tiles(
+        multiply_sliding(
             2, 5, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
             last, out, out_step,
         )
     else:
-        slide_tiles(
+        multiply_sliding(
             2, 7, columns, tiles, table, line, window_h, panels, all_taps, skipped, all_columns, from_column, end_column,
             last, out, out_step,
         )
 
 
-cdef inline apart slide_2_vectors(
+cdef inline noinline slide_2_vectors(
     Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t window_h,
     const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns, Py_ssize_t from_column,
     Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
@@ -162,7 +162,7 @@ cdef inline apart slide_2_vectors(
     )
 
 
-cdef inline apart slide_1_vector(
+cdef inline noinline slide_1_vector(
     Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t tiles, const real** table, Py_ssize_t line, Py_ssize_t window_h,
     const real* panels, Py_ssize_t all_taps, Py_ssize_t skipped, Py_ssize_t all_columns, Py_ssize_t from_column,
     Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
@@ -177,9 +177,9 @@ cdef inline void slide_rows(
     const Correlation* plan, Py_ssize_t top, Py_ssize_t bottom, const real** table, Py_ssize_t line, Py_ssize_t tiles,
     Py_ssize_t from_column, Py_ssize_t end_column, const real* panels, const real* last, real* out,
 ) noexcept nogil:
-    """`tiles` tiles of the columns [from_column, end_column) of output rows [top, bottom), all columns of a tile at a time.
+    """`tiles` blocks of the columns [from_column, end_column) of output rows [top, bottom), all columns of a block at a time.
 
-    The table starts at the window of the first tile's first pixel, `out` at that pixel of row 0.
+    The table starts at the window of the first block's first pixel, `out` at that pixel of row 0.
     """
     cdef Py_ssize_t skip = plan.dilation_h * line, pairs = 0, taps = taps_of(plan), y, row, end_row, rows, skipped
     cdef const real** entry

@@ -5,7 +5,7 @@ a time: where the images come from memory, it waits for most of them. So rows ar
 brings them into the second-level cache, before windows read them; and so are outputs that are written piece by piece.
 """
 
-from cnnref.kernels.base.isa cimport apart
+from cnnref.kernels.base.isa cimport noinline
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
 
@@ -16,7 +16,7 @@ cdef enum:
     HELD = 12000000
 
 
-cdef inline apart read_ahead(const real* values, Py_ssize_t count, real* spare) noexcept nogil:
+cdef inline noinline read_ahead(const real* values, Py_ssize_t count, real* spare) noexcept nogil:
     """Read `count` values from `values` on; `spare` takes ``AT_ONCE`` values, so that the reads are not left out."""
     cdef real largest[AT_ONCE]
     cdef Py_ssize_t _step

@@ -1,4 +1,4 @@
-"""The gradient of filters and biases where channels do not mix: see ``wgrad_micro_kernel.pxd`` for the tile.
+"""The gradient of filters and biases where channels do not mix: see ``wgrad_micro_kernel.pxd`` for the register block.
 
 The batch is cut, and the sums of chunks and of groups of chunks are added, as in ``wgrad/chunks.pxd``. Within a chunk each
 element of `dW` is one chain over its pixels in the order (sample, row, column), the padding taken as zeros.
@@ -13,23 +13,23 @@ from cnnref.kernels.base.register_block cimport MOST_COLUMNS, lanes
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w, taps_of
 from cnnref.kernels.conv.select cimport SHUFFLED, SLIDING, depthwise_wgrad_kernel, panel_of_sums, shuffles, side_by_side
-from cnnref.kernels.depthwise.indirection cimport copy_lanes, fill_table, order_of_lanes
-from cnnref.kernels.depthwise.micro_kernel cimport LANE_ROWS
-from cnnref.kernels.depthwise.micro_kernel_grouped cimport SPREAD_TAPS, spread_sums
+from cnnref.kernels.depthwise.indirection cimport copy_in_order, fill_indirection, order_of_terms
+from cnnref.kernels.depthwise.micro_kernel cimport MOST_DEPTHWISE_ROWS
+from cnnref.kernels.depthwise.micro_kernel_grouped cimport GROUPED_TAPS, grouped_wgrad_micro_kernel
 from cnnref.kernels.depthwise.read_ahead cimport far, read_rows
-from cnnref.kernels.depthwise.wgrad_micro_kernel cimport sum_lanes, taps_of_tile
+from cnnref.kernels.depthwise.wgrad_micro_kernel cimport depthwise_wgrad_micro_kernel, taps_of_block
 from cnnref.kernels.depthwise.wgrad_micro_kernel_sliding cimport (
     slide_taps,
     sliding_rows,
     sliding_vectors,
     sums_gradients,
 )
-from cnnref.kernels.wgrad.chunks cimport Cut, add_columns
+from cnnref.kernels.wgrad.chunks cimport BatchCut, add_columns
 from cnnref.kernels.wgrad.macro_kernel cimport put_sums
 from cnnref.threads cimport stopped
 
 
-cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept nogil:
+cdef inline Py_ssize_t wgrad_panels(const Correlation* plan, real kind) noexcept nogil:
     """Panels of columns."""
     return share(plan.columns, panel_of_sums(plan, plan.columns, kind))
 
@@ -37,7 +37,7 @@ cdef inline Py_ssize_t lane_panels(const Correlation* plan, real kind) noexcept 
 cdef inline Py_ssize_t fill_offsets(
     const Correlation* plan, Py_ssize_t line, Py_ssize_t rows, Py_ssize_t* offsets
 ) noexcept nogil:
-    """Each tap's place in the table; how many tiles of `rows` taps they are, the last one filled up with the first tap."""
+    """Each tap's place in the table; how many blocks of `rows` taps they are, the last one filled up with the first tap."""
     cdef Py_ssize_t taps = plan.window_h * plan.window_w
     cdef Py_ssize_t tiles = (taps + rows - 1) // rows
     cdef Py_ssize_t tap
@@ -48,7 +48,7 @@ cdef inline Py_ssize_t fill_offsets(
     return tiles
 
 
-cdef inline void lane_chunk(
+cdef inline void depthwise_chunk(
     const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t* offsets,
     Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
     bint fresh, real* dW, Py_ssize_t dW_step, real* db, real* scratch,
@@ -63,9 +63,9 @@ cdef inline void lane_chunk(
             plan, table, table_rows, line, pieces, n_rows, at, dZ, dZ_step, width, valid, fresh, dW, dW_step, db, scratch
         )
         return
-    tiles = fill_offsets(plan, line, taps_of_tile(width, dZ[0]), offsets)
+    tiles = fill_offsets(plan, line, taps_of_block(width, dZ[0]), offsets)
     for i in range(plan.channels):
-        sum_lanes(
+        depthwise_wgrad_micro_kernel(
             width, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
             at + i * width, table_rows * line, dZ, dZ_step, pieces, n_rows, plan.n_W, scratch,
         )
@@ -79,7 +79,7 @@ cdef inline void slide_chunk(
     Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width, Py_ssize_t valid,
     bint fresh, real* dW, Py_ssize_t dW_step, real* db, real* scratch,
 ) noexcept nogil:
-    """As `lane_chunk`, for windows that overlap; to `db` as well where tiles sum that."""
+    """As `depthwise_chunk`, for windows that overlap; to `db` as well where register blocks sum that."""
     cdef int vector = lanes(dZ[0]), first = 0, columns, rows
     cdef Py_ssize_t row, taps = plan.window_w
     while first < valid:
@@ -104,16 +104,16 @@ cdef inline void slide_chunk(
         first += columns
 
 
-cdef inline void spread_chunk(
+cdef inline void grouped_chunk(
     const Correlation* plan, const real** table, Py_ssize_t table_rows, Py_ssize_t line, Py_ssize_t* offsets,
     Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, int width,
     bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
 ) noexcept nogil:
-    """As `lane_chunk`, for whole vectors of small groups."""
-    cdef Py_ssize_t tiles = fill_offsets(plan, line, SPREAD_TAPS, offsets)
+    """As `depthwise_chunk`, for whole vectors of small groups."""
+    cdef Py_ssize_t tiles = fill_offsets(plan, line, GROUPED_TAPS, offsets)
     cdef int vector = lanes(dZ[0]), first = 0
     while first < width:
-        spread_sums(
+        grouped_wgrad_micro_kernel(
             plan.channels, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,
             at + first, table_rows * line, dZ + first, dZ_step, pieces, n_rows, plan.n_W, scratch,
         )
@@ -121,14 +121,14 @@ cdef inline void spread_chunk(
         first += vector
 
 
-cdef inline int lane_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, real* dW,
+cdef inline int depthwise_wgrad(
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ, Py_ssize_t group, real* dW,
     Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """The sums of one group of chunks; -1 where working memory could not be allocated or the call is stopped."""
     cdef bint direct = shuffles(plan.channels, plan.sharing, <real>0) or plan.channels == plan.sharing == 1
     cdef bint plain
-    cdef Py_ssize_t panels = lane_panels(plan, <real>0)
+    cdef Py_ssize_t panels = wgrad_panels(plan, <real>0)
     cdef int most = panel_of_sums(plan, plan.columns, <real>0)
     cdef Py_ssize_t line = (plan.n_W - 1) * plan.stride_w + span_w(plan)
     cdef Py_ssize_t table_rows = (cut.rows - 1) * plan.stride_h + span_h(plan)
@@ -142,8 +142,8 @@ cdef inline int lane_sums(
     cdef const real* image
     cdef const real* chunk_dZ
     cdef const real** table = <const real**>allocate(pieces * table_rows * line, sizeof(void*))
-    # At most so many taps are summed at once, the last tile's filled up.
-    cdef Py_ssize_t taps = plan.window_h * plan.window_w + LANE_ROWS
+    # At most so many taps are summed at once, the last block's filled up.
+    cdef Py_ssize_t taps = plan.window_h * plan.window_w + MOST_DEPTHWISE_ROWS
     cdef Py_ssize_t* order = <Py_ssize_t*>allocate(size + taps, sizeof(Py_ssize_t))
     cdef Py_ssize_t* offsets = order + size
     # Their sums: of all columns of a panel, or of all terms of a vector.
@@ -183,27 +183,27 @@ cdef inline int lane_sums(
                 valid = min(width, plan.columns - first)
                 plain = side_by_side(plan, valid, width, <real>0)
                 if not plain:
-                    order_of_lanes(plan, first, valid, width, order)
+                    order_of_terms(plan, first, valid, width, order)
                     size = plan.channels * width
                     for piece in range(pieces):
                         image = images + (sample + piece) * image_size
-                        copy_lanes(
+                        copy_in_order(
                             plan, image, from_row, table_rows, order, size, copy + piece * table_rows * plan.width * size
                         )
-                        fill_table(
+                        fill_indirection(
                             plan, copy + piece * table_rows * plan.width * size, size, from_row, table_rows, line,
                             memory + most_sums, table + piece * table_rows * line,
                         )
                 elif not filled:
                     for piece in range(pieces):
                         image = images + (sample + piece) * image_size
-                        fill_table(
+                        fill_indirection(
                             plan, image + from_row * plan.width * plan.image_step, plan.image_step, from_row, table_rows,
                             line, memory + most_sums, table + piece * table_rows * line,
                         )
                     filled = True
                 if depthwise_wgrad_kernel(plan, valid, width, <real>0) == SHUFFLED:
-                    spread_chunk(
+                    grouped_chunk(
                         plan, table, table_rows, line, offsets, pieces, n_rows, first, chunk_dZ + first,
                         plan.pixel_step, <int>width, fresh, dW + first, dW_step, memory,
                     )
@@ -211,12 +211,12 @@ cdef inline int lane_sums(
                     for j in range(pieces * n_rows * plan.n_W):
                         memcpy(packed + j * width, chunk_dZ + j * plan.pixel_step + first, valid * sizeof(real))
                         memset(packed + j * width + valid, 0, (width - valid) * sizeof(real))
-                    lane_chunk(
+                    depthwise_chunk(
                         plan, table, table_rows, line, offsets, pieces, n_rows, 0, packed, width, <int>width, valid, fresh,
                         dW + first, dW_step, db + first, memory,
                     )
                 else:
-                    lane_chunk(
+                    depthwise_chunk(
                         plan, table, table_rows, line, offsets, pieces, n_rows, first if plain else 0, chunk_dZ + first,
                         plan.pixel_step, <int>width, valid, fresh, dW + first, dW_step, db + first, memory,
                     )

@@ -1,16 +1,16 @@
-"""Register tiles of the gradient of filters whose channels do not mix: some taps, summed over the pixels.
+"""Micro-kernels of the gradient of filters whose channels do not mix: some taps, summed over the pixels.
 
 ``out[t][j] = sum over pixels of x[j] * dZ[j]``: values and table are those of ``micro_kernel.pxd``, each element one chain of
 fused multiply-adds in the order of the pixels.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
-from cnnref.kernels.depthwise.micro_kernel cimport LANE_ROWS, LANE_SUMS
+from cnnref.kernels.depthwise.micro_kernel cimport MOST_DEPTHWISE_ROWS, MOST_DEPTHWISE_SUMS
 
 
-cdef inline inlined sum_tiles(
+cdef inline always_inline sum_taps(
     const int groups, const int rows, const int columns, Py_ssize_t tiles,
     const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at, Py_ssize_t table_step,
     const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, Py_ssize_t n_columns, real* out,
@@ -20,10 +20,10 @@ cdef inline inlined sum_tiles(
     The pixels are `stride` entries apart; after each row the table skips on, the next piece's is `table_step` entries on.
     `dZ` has the pixels one after the other.
     """
-    cdef real sums[LANE_SUMS]
+    cdef real sums[MOST_DEPTHWISE_SUMS]
     cdef const real* source
     cdef const real* gradient
-    cdef const real** entries[LANE_ROWS]
+    cdef const real** entries[MOST_DEPTHWISE_ROWS]
     cdef Py_ssize_t _tile, piece, _y, _x, place
     cdef int group, row, j
     for _tile in range(tiles):
@@ -56,7 +56,7 @@ cdef inline inlined sum_tiles(
 
 
 cdef inline int taps_width(Py_ssize_t columns, real kind) noexcept nogil:
-    """Columns of the next tile of `sum_lanes`: 3 vectors of 32 registers, which leave room for 9 taps."""
+    """Columns of the next block of `depthwise_wgrad_micro_kernel`: 3 vectors of 32 registers leave room for 9 taps."""
     cdef int lane = lanes(kind)
     cdef int most = 3 * lane if CNNREF_VECTOR_BYTES == 64 else (16 if real is float else 8)
     if columns <= 8:
@@ -64,89 +64,89 @@ cdef inline int taps_width(Py_ssize_t columns, real kind) noexcept nogil:
     return most if columns >= most else lane * <int>((columns + lane - 1) // lane)
 
 
-cdef inline apart sums_of_3_vectors(
+cdef inline noinline taps_of_3_vectors(
     Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
     Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 3 vectors of 64 bytes."""
-    sum_tiles(
+    sum_taps(
         3, 3, 3 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
         n_columns, out,
     )
 
 
-cdef inline apart sums_of_2_vectors(
+cdef inline noinline taps_of_2_vectors(
     Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
     Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 2 vectors of 64 bytes."""
-    sum_tiles(
+    sum_taps(
         3, 3, 2 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
         n_columns, out,
     )
 
 
-cdef inline apart sums_of_16(
+cdef inline noinline taps_of_16_columns(
     Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
     Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 16 columns, or 6 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES == 64:
-        sum_tiles(
+        sum_taps(
             3, 3, 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
     else:
-        sum_tiles(
+        sum_taps(
             1, 6, 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
 
 
-cdef inline apart sums_of_8(
+cdef inline noinline taps_of_8_columns(
     Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
     Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
     """9 taps of 8 columns, or 6 where those are two of 16 registers."""
     if real is float or CNNREF_VECTOR_BYTES == 64:
-        sum_tiles(
+        sum_taps(
             3, 3, 8, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
     else:
-        sum_tiles(
+        sum_taps(
             1, 6, 8, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
 
 
-cdef inline int taps_of_tile(int columns, real kind) noexcept nogil:
-    """Taps of a tile of `sum_lanes`."""
+cdef inline int taps_of_block(int columns, real kind) noexcept nogil:
+    """Taps of a register block of `depthwise_wgrad_micro_kernel`."""
     if CNNREF_VECTOR_BYTES == 64 or (columns == 8 and real is float):
         return 9
     return 6
 
 
-cdef inline void sum_lanes(
+cdef inline void depthwise_wgrad_micro_kernel(
     int columns, Py_ssize_t tiles, const real** table, const Py_ssize_t* taps, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t at,
     Py_ssize_t table_step, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows,
     Py_ssize_t n_columns, real* out,
 ) noexcept nogil:
-    """Run `sum_tiles` for `taps_of_tile` taps of `taps_width` columns."""
+    """Run `sum_taps` for `taps_of_block` taps of `taps_width` columns."""
     cdef int lane = lanes(dZ[0])
     if CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        sums_of_3_vectors(
+        taps_of_3_vectors(
             tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        sums_of_2_vectors(
+        taps_of_2_vectors(
             tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
     elif columns == 16:
-        sums_of_16(
+        taps_of_16_columns(
             tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )
     else:
-        sums_of_8(
+        taps_of_8_columns(
             tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
         )

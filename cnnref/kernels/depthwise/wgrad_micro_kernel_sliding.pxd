@@ -1,13 +1,13 @@
-"""Register tile of the gradient of filters whose channels do not mix, where windows overlap: all taps of some window rows.
+"""Micro-kernel of the gradient of filters whose channels do not mix, where windows overlap: all taps of some window rows.
 
-The tile of ``wgrad_micro_kernel.pxd`` loads a vector of the image, and looks up where, for each multiplication. Where
+The register block of ``wgrad_micro_kernel.pxd`` loads a vector of the image, and looks up where, for each multiplication. Where
 neighbouring windows are one or two pixels apart and 3, 5 or 7 pixels wide, a pixel is a tap of several of them: here it is
 loaded once and multiplied with the gradients of all their outputs, which stay in registers while the windows have pixels in
 common. Each element is the same chain of fused multiply-adds in the same order of the outputs, and that of a bias the same
 chain of additions: with few taps, reading the gradients for it once more would take a tenth of the time.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.conv.problem cimport Correlation
@@ -18,7 +18,7 @@ cdef enum:
     MOST_TOTALS = 32
 
 
-cdef inline inlined add_pixels(
+cdef inline always_inline add_pixels(
     const int stride, const int rows, const int taps, const int columns, const int place, const int first,
     const int end, const real** entry, Py_ssize_t line, Py_ssize_t at, const real* gradients, real* sums,
 ) noexcept nogil:
@@ -40,11 +40,11 @@ cdef inline inlined add_pixels(
                         )
 
 
-cdef inline inlined add_windows(
+cdef inline always_inline add_windows(
     const int stride, const int rows, const int taps, const int columns, const int first, const int end,
     const real** entry, Py_ssize_t line, Py_ssize_t at, const real* dZ, real* gradients, real* totals, real* sums,
 ) noexcept nogil:
-    """Take the pixels that the window of one output has and that of the one before has not: a stride of them.
+    """Take the pixels that the window of one output has and that of the one before does not have: a stride of them.
 
     Where windows are 3 pixels wide, there is a register for the sum of all outputs' gradients too.
     """
@@ -62,7 +62,7 @@ cdef inline inlined add_windows(
     add_pixels(stride, rows, taps, columns, 1, first, end, entry, line, at, gradients, sums)
 
 
-cdef inline inlined first_windows(
+cdef inline always_inline first_windows(
     const int stride, const int rows, const int taps, const int columns, const int x,
     const real** entry, Py_ssize_t line, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, real* gradients,
     real* totals, real* sums,
@@ -75,7 +75,7 @@ cdef inline inlined first_windows(
         )
 
 
-cdef inline inlined last_windows(
+cdef inline always_inline last_windows(
     const int stride, const int rows, const int taps, const int columns, const int beyond,
     const real** entry, Py_ssize_t line, Py_ssize_t at, real* gradients, real* totals, real* sums,
 ) noexcept nogil:
@@ -87,7 +87,7 @@ cdef inline inlined last_windows(
         )
 
 
-cdef inline inlined slide_sums(
+cdef inline always_inline slide_sums(
     const int stride, const int rows, const int taps, const int columns, const Correlation* plan, const real** table,
     Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces,
     Py_ssize_t n_rows, real* out,
@@ -147,7 +147,7 @@ cdef inline inlined slide_sums(
             out[rows * taps * columns + j] = totals[j]
 
 
-cdef inline inlined slide_either(
+cdef inline always_inline slide_either(
     const int rows, const int taps, const int columns, const Correlation* plan, const real** table,
     Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces,
     Py_ssize_t n_rows, real* out,
@@ -159,7 +159,7 @@ cdef inline inlined slide_either(
         slide_sums(2, rows, taps, columns, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
 
 
-cdef inline apart slide_3_taps(
+cdef inline noinline slide_3_taps(
     int vectors, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at,
     const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
 ) noexcept nogil:
@@ -170,7 +170,7 @@ cdef inline apart slide_3_taps(
         slide_either(3, 3, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
 
 
-cdef inline apart slide_5_taps(
+cdef inline noinline slide_5_taps(
     int rows, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at,
     const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
 ) noexcept nogil:
@@ -183,7 +183,7 @@ cdef inline apart slide_5_taps(
         slide_either(1, 5, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
 
 
-cdef inline apart slide_7_taps(
+cdef inline noinline slide_7_taps(
     int rows, const Correlation* plan, const real** table, Py_ssize_t line, Py_ssize_t table_step, Py_ssize_t at,
     const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
 ) noexcept nogil:
@@ -197,17 +197,17 @@ cdef inline apart slide_7_taps(
 
 
 cdef inline bint sums_gradients(const Correlation* plan) noexcept nogil:
-    """Whether the plan's tiles sum the outputs' gradients too, for the biases."""
+    """Whether the plan's register blocks sum the outputs' gradients too, for the biases."""
     return plan.window_w == 3
 
 
 cdef inline int sliding_vectors(Py_ssize_t taps, Py_ssize_t vectors) noexcept nogil:
-    """How many of the `vectors` that are still to do the next tile has."""
+    """How many of the `vectors` that are still to do the next register block has."""
     return <int>min(vectors, <Py_ssize_t>2) if CNNREF_VECTOR_BYTES == 64 and taps == 3 else 1
 
 
 cdef inline int sliding_rows(Py_ssize_t taps, Py_ssize_t left) noexcept nogil:
-    """How many of the `left` window rows that are still to do the next tile has."""
+    """How many of the `left` window rows that are still to do the next register block has."""
     if taps == 3:
         return 3
     if CNNREF_VECTOR_BYTES == 64:

@@ -1,7 +1,7 @@
 """Boxes: the output pixels of a correlation in groups whose windows are cut off alike by the image's border.
 
 What of a window lies outside the image is left out of its sum. Inside the image there is one large box, along the
-border there are narrow ones; a box spans all samples of its block, so that tiles run across rows and samples.
+border there are narrow ones; a box spans all samples of its block, so that register blocks run across rows and samples.
 """
 
 from libc.stdlib cimport free
@@ -9,10 +9,10 @@ from libc.stdlib cimport free
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_ROWS
 from cnnref.kernels.conv.problem cimport Correlation, alike, taps_of
-from cnnref.kernels.gemm.micro_kernel_strided cimport SPACED
+from cnnref.kernels.gemm.micro_kernel_strided cimport ROWS_OF_POINTER
 
 cdef enum:
-    # Columns of tiles whose rows are better evenly spaced.
+    # Columns of register blocks whose rows are better evenly spaced.
     FEW_COLUMNS = 48
     # Values of a window of which the first-level cache holds those of several samples.
     FEW_TAPS = 512
@@ -102,10 +102,10 @@ cdef inline void place_boxes(
 cdef inline bint by_samples(const Correlation* plan, Py_ssize_t samples, Py_ssize_t across) noexcept nogil:
     """Whether a box is gone through sample by sample at each place, rather than place by place in each sample.
 
-    Tiles of few columns want rows in evenly spaced fours: those of a line that is no multiple of four are not.
+    Register blocks of few columns want rows in evenly spaced fours: those of a line that is no multiple of four are not.
     """
     return (
-        plan.columns <= FEW_COLUMNS and samples % SPACED == 0 and across % SPACED
+        plan.columns <= FEW_COLUMNS and samples % ROWS_OF_POINTER == 0 and across % ROWS_OF_POINTER
         and taps_of(plan) <= FEW_TAPS
     )
 
@@ -122,7 +122,7 @@ cdef inline void place_pixels(
     const Correlation* plan, Py_ssize_t samples, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left, Py_ssize_t right,
     Boxes* block, Py_ssize_t entry,
 ) noexcept nogil:
-    """Fill the tables for one box; the last pixel is repeated for tiles that reach beyond it."""
+    """Fill the tables for one box; the last pixel is repeated for register blocks that reach beyond it."""
     cdef Py_ssize_t sample, y, x, place, out, repeat
     cdef Py_ssize_t next_pixel = 1, next_row = right - left, next_sample = (bottom - top) * (right - left)
     cdef Py_ssize_t* places = block.places + entry

@@ -7,8 +7,8 @@ Every output pixel is a window of `window_h` rows of `window_w` taps of `channel
 with fused multiply-adds from 0 and the bias added last: a bias that came first would make every partial sum, and so the
 rounding errors, larger. What of a window lies outside the image is left out of the chain, so the image is read in place,
 without a padded copy (see ``border.pxd``). Work is split into blocks of output pixels and, where those are few, into
-single panels of the matrix. Within a block the sum is cut into stretches whose panels stay in the cache. Where all
-pixels are one block each panel is needed once: it is packed stretch by stretch, just before its use, and threads share
+single panels of the matrix. Within a block the sum is cut into depth blocks whose panels stay in the cache. Where all
+pixels are one block each panel is needed once: it is packed depth block by depth block, just before its use, and threads share
 the columns.
 """
 
@@ -22,17 +22,17 @@ from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, panel_w
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, Matrix, multiplications, taps_of
 from cnnref.kernels.gemm.blocking cimport (
-    STRETCH,
-    Cut,
-    Stretch,
+    KC,
+    BlockCut,
+    DepthBlock,
     by_columns,
-    count_stretches,
+    count_depth_blocks,
     cut_work,
     some_columns,
-    stretch,
+    depth_block,
 )
 from cnnref.kernels.gemm.border cimport Box, Boxes, allocate_boxes, free_boxes, place_boxes
-from cnnref.kernels.gemm.macro_kernel cimport fill_box, multiply_box
+from cnnref.kernels.gemm.macro_kernel cimport fill_box, macro_kernel
 from cnnref.kernels.gemm.pack cimport pack, padded_columns
 from cnnref.threads cimport ready, stopped, team_size, watch
 
@@ -45,22 +45,22 @@ cdef inline const real* bias_from(const real* bias, Py_ssize_t first) noexcept n
 
 
 cdef inline void multiply_panel(
-    const Correlation* plan, const Boxes* block, const Stretch* part, const real* images, const real* panel,
+    const Correlation* plan, const Boxes* block, const DepthBlock* part, const real* images, const real* panel,
     int width, Py_ssize_t valid, const real* bias, real* out, real* scratch,
 ) noexcept nogil:
-    """Take one stretch (NULL: the whole of an empty sum) into one panel's outputs of a block."""
+    """Take one depth block (NULL: the whole of an empty sum) into one panel's outputs of a block."""
     cdef real* own_bias = scratch + (MOST_ROWS + 1) * MOST_COLUMNS
     cdef Py_ssize_t number
     cdef Box box
     if bias != NULL and valid < width:
-        # The tile reads it as wide as it is itself.
+        # The register block reads it as wide as it is itself.
         memset(own_bias, 0, width * sizeof(real))
         memcpy(own_bias, bias, valid * sizeof(real))
         bias = own_bias
     for number in range(block.count):
         box = block.boxes[number]
         if part != NULL and box.row < box.end_row and box.column < box.end_column:
-            multiply_box(plan, block, &box, part, images, panel, width, valid, bias, out, scratch)
+            macro_kernel(plan, block, &box, part, images, panel, width, valid, bias, out, scratch)
         elif part == NULL or (part.row == 0 and part.at == 0):
             fill_box(block, &box, valid, bias, out)
 
@@ -73,13 +73,13 @@ cdef inline void multiply_block(
     """The outputs of some panels for all pixels of a block, unless `stopped`."""
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t depth = plan.window_h * run
-    cdef Py_ssize_t stretches = count_stretches(plan)
+    cdef Py_ssize_t depth_blocks = count_depth_blocks(plan)
     cdef Py_ssize_t number, index, first, width, valid
     cdef const real* panel
-    cdef Stretch part
-    for number in range(max(stretches, <Py_ssize_t>1)):
-        if stretches:
-            part = stretch(plan, number)
+    cdef DepthBlock part
+    for number in range(max(depth_blocks, <Py_ssize_t>1)):
+        if depth_blocks:
+            part = depth_block(plan, number)
         for index in range(first_panel, end_panel):
             if stopped(watched):
                 return
@@ -87,22 +87,22 @@ cdef inline void multiply_block(
             width = panel_width(plan.columns - first, <real>0)
             valid = min(width, plan.columns - first)
             panel = packed
-            if stretches and packed == NULL:
+            if depth_blocks and packed == NULL:
                 panel = scratch + (MOST_ROWS + 2) * MOST_COLUMNS
                 pack(
                     place, matrix + first * place.column_step, plan.channels, part.row, part.end_row,
                     part.at, part.end, valid, width, <real*>panel,
                 )
-            elif stretches:
+            elif depth_blocks:
                 panel = packed + first * depth + (part.row * run + part.at) * width
             multiply_panel(
-                plan, block, &part if stretches else NULL, images, panel, <int>width, valid,
+                plan, block, &part if depth_blocks else NULL, images, panel, <int>width, valid,
                 bias_from(bias, first), out + first, scratch,
             )
 
 
 cdef inline int correlate_share(
-    const Correlation* plan, const Cut* cut, const real* images, const Matrix* place, const real* matrix,
+    const Correlation* plan, const BlockCut* cut, const real* images, const Matrix* place, const real* matrix,
     const real* packed, const real* bias, real* out, int member, int team, const int* watched,
 ) noexcept nogil:
     """The pieces of work of thread `member` of `team`; -1 where it had no memory or the call is stopped."""
@@ -111,7 +111,7 @@ cdef inline int correlate_share(
     cdef Py_ssize_t size = (MOST_ROWS + 2) * MOST_COLUMNS
     cdef real* scratch
     if packed == NULL:
-        size += panel_width(plan.columns, <real>0) * min(<Py_ssize_t>STRETCH, taps_of(plan))
+        size += panel_width(plan.columns, <real>0) * min(<Py_ssize_t>KC, taps_of(plan))
     scratch = <real*>allocate(size, sizeof(real))
     if scratch == NULL:
         return -1
@@ -146,24 +146,24 @@ cdef inline void pack_all(
 ) noexcept nogil:
     """Pack the whole matrix, unless `stopped`."""
     cdef Py_ssize_t run = plan.window_w * plan.channels
-    cdef Py_ssize_t stretches = count_stretches(plan)
+    cdef Py_ssize_t depth_blocks = count_depth_blocks(plan)
     cdef Py_ssize_t panels = share(plan.columns, widest(<real>0))
     cdef Py_ssize_t task
     cdef int team = team_size(<double>plan.window_h * run * plan.columns)
     if team == 1:
-        for task in range(panels * stretches):
+        for task in range(panels * depth_blocks):
             if not stopped(watched):
-                pack_one(plan, place, matrix, task // stretches * widest(<real>0), task % stretches, packed)
+                pack_one(plan, place, matrix, task // depth_blocks * widest(<real>0), task % depth_blocks, packed)
         return
-    for task in prange(panels * stretches, num_threads=team, schedule="static"):
+    for task in prange(panels * depth_blocks, num_threads=team, schedule="static"):
         if not stopped(watched):
-            pack_one(plan, place, matrix, task // stretches * widest(<real>0), task % stretches, packed)
+            pack_one(plan, place, matrix, task // depth_blocks * widest(<real>0), task % depth_blocks, packed)
 
 
 cdef inline void pack_one(
     const Correlation* plan, const Matrix* place, const real* matrix, Py_ssize_t first, Py_ssize_t number, real* packed
 ) noexcept nogil:
-    cdef Stretch part = stretch(plan, number)
+    cdef DepthBlock part = depth_block(plan, number)
     cdef Py_ssize_t run = plan.window_w * plan.channels
     cdef Py_ssize_t width = panel_width(plan.columns - first, <real>0)
     pack(
@@ -180,7 +180,7 @@ cdef inline int columns_share(
     """The columns of thread `member` of `team`, of all pixels; -1 where it had no memory or the call is stopped."""
     cdef Py_ssize_t first
     cdef Correlation own = some_columns(plan, member, team, <real>0, &first)
-    cdef Cut cut = cut_work(&own, 1, <real>0)
+    cdef BlockCut cut = cut_work(&own, 1, <real>0)
     return correlate_share(
         &own, &cut, images, place, matrix + first * place.column_step, <real*>NULL, bias_from(bias, first),
         out + first, 0, 1, watched,
@@ -188,7 +188,7 @@ cdef inline int columns_share(
 
 
 cdef inline int work_share(
-    const Correlation* plan, const Cut* cut, const real* images, const Matrix* place, const real* matrix,
+    const Correlation* plan, const BlockCut* cut, const real* images, const Matrix* place, const real* matrix,
     const real* packed, const real* bias, real* out, int member, int team, const int* watched,
 ) noexcept nogil:
     """The part of thread `member` of `team`."""
@@ -197,7 +197,7 @@ cdef inline int work_share(
     return correlate_share(plan, cut, images, place, matrix, packed, bias, out, member, team, watched)
 
 
-cdef inline int correlate(
+cdef inline int implicit_gemm(
     const Correlation* plan, const real* images, const Matrix* place, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
     """All outputs; -1 where memory ran out or the call is stopped.
@@ -208,7 +208,7 @@ cdef inline int correlate(
     cdef int member, failed = 0
     cdef const int* watched = watch()
     cdef Py_ssize_t depth = taps_of(plan)
-    cdef Cut cut
+    cdef BlockCut cut
     cdef real* memory = NULL
     cdef const real* packed = NULL
     if plan.samples == 0 or plan.n_H == 0 or plan.n_W == 0 or plan.columns == 0:

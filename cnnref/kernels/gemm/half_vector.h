@@ -12,7 +12,7 @@
 #endif
 
 /* Two numbers, each 8 times. */
-static inline CNNREF_INLINED cnnref_pair_numbers(float one, float other, float *both) {
+static inline CNNREF_ALWAYS_INLINE cnnref_pair_numbers(float one, float other, float *both) {
 #if defined(__AVX512F__)
     _mm512_storeu_ps(both, _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(one), _mm512_set1_ps(other)));
 #else
@@ -24,7 +24,7 @@ static inline CNNREF_INLINED cnnref_pair_numbers(float one, float other, float *
 }
 
 /* The 8 values of each of two places. */
-static inline CNNREF_INLINED cnnref_join_halves(const float *one, const float *other, float *both) {
+static inline CNNREF_ALWAYS_INLINE cnnref_join_halves(const float *one, const float *other, float *both) {
 #if defined(__AVX512F__)
     _mm512_storeu_ps(
         both, _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(one)), _mm256_loadu_ps(other), 1)
@@ -38,7 +38,7 @@ static inline CNNREF_INLINED cnnref_join_halves(const float *one, const float *o
 }
 
 /* The reverse. */
-static inline CNNREF_INLINED cnnref_part_halves(const float *both, float *one, float *other) {
+static inline CNNREF_ALWAYS_INLINE cnnref_part_halves(const float *both, float *one, float *other) {
 #if defined(__AVX512F__)
     __m512 values = _mm512_loadu_ps(both);
     _mm256_storeu_ps(one, _mm512_castps512_ps256(values));

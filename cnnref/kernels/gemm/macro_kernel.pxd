@@ -1,36 +1,36 @@
-"""The tiles of a box of pixels (``border.pxd``) and a panel of the matrix, for one stretch of the sum."""
+"""The register blocks of a box of pixels (``border.pxd``) and a panel of the matrix, for one depth block of the sum."""
 
 from cnnref.kernels.base.isa cimport prefetch
-from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, tile_rows, widest
+from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, block_rows, widest
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, contiguous
 from cnnref.kernels.conv.select cimport has_half_vector
-from cnnref.kernels.gemm.blocking cimport Stretch
+from cnnref.kernels.gemm.blocking cimport DepthBlock
 from cnnref.kernels.gemm.border cimport Box, Boxes
-from cnnref.kernels.gemm.micro_kernel cimport tile
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED, paired_tile
+from cnnref.kernels.gemm.micro_kernel cimport micro_kernel
+from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED, micro_kernel_half_vector
 from cnnref.kernels.gemm.pack cimport copy_values
 
 cdef enum:
-    # Fewer steps are done before what is foreseen has come; narrower tiles have fewer multiply-adds for each line.
-    FORESEEN = 64
+    # Fewer steps are done before what is foreseen has come; narrower register blocks have fewer multiply-adds for each line.
+    LEAST_PREFETCHED = 64
 
 
-cdef inline void foresee(const real* values, const Py_ssize_t* places, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
-    """Have `count` rows of `width` values brought into the cache: a tile's outputs, or the next tile's pixels."""
+cdef inline void prefetch_rows(const real* values, const Py_ssize_t* places, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
+    """Have `count` rows of `width` values brought into the cache: a register block's outputs, or the next block's pixels."""
     cdef Py_ssize_t r, j
     for r in range(count):
         for j in range(0, width, 16):
             prefetch(values + places[r] + j)
 
 
-cdef inline void multiply_box(
-    const Correlation* plan, const Boxes* block, const Box* box, const Stretch* part, const real* images,
+cdef inline void macro_kernel(
+    const Correlation* plan, const Boxes* block, const Box* box, const DepthBlock* part, const real* images,
     const real* panel, int width, Py_ssize_t valid, const real* bias, real* out, real* scratch,
 ) noexcept nogil:
-    """Take one stretch of the sum into one panel's outputs of all pixels of a box.
+    """Take one depth block of the sum into one panel's outputs of all pixels of a box.
 
-    `bias` is NULL where there is none; `scratch` has a tile's sums, then a row of zeros.
+    `bias` is NULL where there is none; `scratch` has a register block's sums, then a row of zeros.
     """
     cdef Py_ssize_t own[MOST_ROWS]
     cdef Py_ssize_t same[MOST_ROWS]
@@ -49,7 +49,7 @@ cdef inline void multiply_box(
     cdef const Py_ssize_t* starts
     cdef const real* start
     cdef real* target
-    cdef int r, tile_height = tile_rows(width, <real>0)
+    cdef int r, most_rows = block_rows(width, <real>0)
     cdef bint halved = has_half_vector(width, valid, <real>0), pairs
     cdef bint fresh = row == box.row and at == box.column * plan.channels
     cdef bint complete = row + rows == box.end_row and at + length == box.end_column * plan.channels
@@ -67,18 +67,18 @@ cdef inline void multiply_box(
         own[r] = r * MOST_COLUMNS
         same[r] = 0
     while pixel < box.pixels:
-        count = min(<Py_ssize_t>tile_height, box.pixels - pixel)
+        count = min(<Py_ssize_t>most_rows, box.pixels - pixel)
         pairs = halved and count == PAIRED
-        if fresh and width == widest(<real>0) and length >= FORESEEN:
-            foresee(out, outs + pixel, count, valid)
+        if fresh and width == widest(<real>0) and length >= LEAST_PREFETCHED:
+            prefetch_rows(out, outs + pixel, count, valid)
             if plan.window_h == 1 and plan.window_w == 1:
-                foresee(
-                    images, places + pixel + count, min(<Py_ssize_t>tile_height, box.pixels - pixel - count), length
+                prefetch_rows(
+                    images, places + pixel + count, min(<Py_ssize_t>most_rows, box.pixels - pixel - count), length
                 )
         target = out
         targets = outs + pixel
         if valid < width and not pairs:
-            # The tile is wider than what is left of the outputs, so it works in `scratch`.
+            # The register block is wider than what is left of the outputs, so it works in `scratch`.
             target = scratch
             targets = own
             if not fresh:
@@ -91,12 +91,12 @@ cdef inline void multiply_box(
                 start = scratch + MOST_ROWS * MOST_COLUMNS
                 starts = same
             if pairs:
-                paired_tile(
+                micro_kernel_half_vector(
                     width, images + piece * line, places + pixel, 1, a_skip, panel + piece * run * width, b_skip,
                     runs, side, start, starts, bias if complete and piece == pieces - 1 else NULL, target, targets,
                 )
                 continue
-            tile(
+            micro_kernel(
                 width, <int>count, images + piece * line, places + pixel, 1, a_skip, panel + piece * run * width, b_skip,
                 runs, side, start, starts, bias if complete and piece == pieces - 1 else NULL, target, targets,
             )

@@ -1,6 +1,6 @@
-"""Panels: a matrix cut into strips as wide as a tile, each strip contiguous, the last one padded.
+"""Panels: a matrix cut into strips as wide as a register block, each strip contiguous, the last one padded.
 
-A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after strip, so that a tile reads its
+A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after strip, so that a register block reads its
 vectors one after another.
 """
 
@@ -39,7 +39,7 @@ cdef inline void pack(
             if place.column_step == 1:
                 copy_panel(source, count, place.channel_step, valid, width, target)
             else:
-                turn_panel(source, count, place.column_step, valid, width, target)
+                transpose_panel(source, count, place.column_step, valid, width, target)
             target += count * width
             done += count
 
@@ -91,7 +91,7 @@ cdef inline void copy_4(const real* source, real* target) noexcept nogil:
 
 
 cdef inline void copy_values(const real* source, Py_ssize_t count, real* target) noexcept nogil:
-    """Copy at most a tile's row, in place of a call of memcpy: pieces of one size, the last of which may overlap."""
+    """Copy at most a register block's row, in place of a call of memcpy: pieces of one size, the last of which may overlap."""
     cdef Py_ssize_t j
     if count >= 16:
         for j in range(0, count - 15, 16):
@@ -109,7 +109,7 @@ cdef inline void copy_values(const real* source, Py_ssize_t count, real* target)
             target[j] = source[j]
 
 
-cdef inline void turn(const real* source, Py_ssize_t column_step, real* target, Py_ssize_t width) noexcept nogil:
+cdef inline void transpose_16_by_4(const real* source, Py_ssize_t column_step, real* target, Py_ssize_t width) noexcept nogil:
     """Transpose 16 rows of 4 values into 4 rows of 16, through a block that the compiler turns by shuffles."""
     cdef real block[64]
     cdef int j, k
@@ -121,7 +121,7 @@ cdef inline void turn(const real* source, Py_ssize_t column_step, real* target, 
             target[k * width + j] = block[4 * j + k]
 
 
-cdef inline void turn_panel(
+cdef inline void transpose_panel(
     const real* matrix, Py_ssize_t depth, Py_ssize_t column_step, Py_ssize_t valid, Py_ssize_t width, real* target
 ) noexcept nogil:
     """Fill `depth` rows of a panel with ``matrix[j, k]``, the panel's columns `column_step` apart."""
@@ -132,7 +132,7 @@ cdef inline void turn_panel(
             for k in range(j, j + 16):
                 prefetch(matrix + k * column_step + block + 16)
             for k in range(block, block + 16, 4):
-                turn(matrix + j * column_step + k, column_step, target + k * width + j, width)
+                transpose_16_by_4(matrix + j * column_step + k, column_step, target + k * width + j, width)
         for j in range(valid - valid % 16, valid):
             for k in range(block, block + 16):
                 target[k * width + j] = matrix[j * column_step + k]

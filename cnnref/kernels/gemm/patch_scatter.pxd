@@ -1,8 +1,8 @@
 """Gradients with respect to an input whose windows lie side by side: each pixel of `dZ` times the filters is a patch of it.
 
 A stem that cuts an image into patches has few channels, so that one row of a window is a part of a vector, but a whole
-window is several vectors: its rows are taken as the columns of one product, whose tiles are stored row by row. Each value
-has one window, so its sum is the chain of ``driver.pxd``.
+window is several vectors: its rows are taken as the columns of one product, whose register blocks are stored row by row.
+Each value has one window, so its sum is the chain of ``driver.pxd``.
 """
 
 from cython.parallel cimport prange
@@ -11,10 +11,10 @@ from libc.string cimport memset
 
 from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
-from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, panel_width, tile_rows
+from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, block_rows, panel_width
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, multiplications
-from cnnref.kernels.gemm.micro_kernel cimport tile
+from cnnref.kernels.gemm.micro_kernel cimport micro_kernel
 from cnnref.kernels.gemm.pack cimport copy_values, pack, padded_columns
 from cnnref.threads cimport stopped, team_size, watch
 
@@ -56,11 +56,11 @@ cdef inline void store_patches(
                 target += (patches.rows - 1) * patches.line
 
 
-cdef inline void multiply_pixels(
+cdef inline void multiply_patches(
     const Patches* patches, const real* dZ, Py_ssize_t pixel, Py_ssize_t end, const real* packed, real* out,
     real* scratch,
 ) noexcept nogil:
-    """The patches of pixels [pixel, end); `scratch` has a tile's sums, then a row of zeros."""
+    """The patches of pixels [pixel, end); `scratch` has a register block's sums, then a row of zeros."""
     cdef Py_ssize_t places[MOST_ROWS]
     cdef Py_ssize_t own[MOST_ROWS]
     cdef Py_ssize_t same[MOST_ROWS]
@@ -68,7 +68,7 @@ cdef inline void multiply_pixels(
     cdef int width, height
     while first < columns:
         width = panel_width(columns - first, <real>0)
-        height = tile_rows(width, <real>0)
+        height = block_rows(width, <real>0)
         for r in range(MOST_ROWS):
             places[r] = r * patches.depth
             own[r] = r * MOST_COLUMNS
@@ -79,7 +79,7 @@ cdef inline void multiply_pixels(
             if count < height:
                 for r in range(count, MOST_ROWS):
                     places[r] = places[count - 1]
-            tile(
+            micro_kernel(
                 width, <int>count, dZ + place * patches.depth, places, 1, 0, packed + first * patches.depth, 0,
                 1, patches.depth, scratch + MOST_ROWS * MOST_COLUMNS, same, NULL, scratch, own,
             )
@@ -99,7 +99,7 @@ cdef inline int patches_share(
         return -1
     memset(scratch, 0, size * sizeof(real))
     while pixel < end and not stopped(watched):
-        multiply_pixels(patches, dZ, pixel, min(pixel + PATCHES, end), packed, out, scratch)
+        multiply_patches(patches, dZ, pixel, min(pixel + PATCHES, end), packed, out, scratch)
         pixel += PATCHES
     free(scratch)
     return -1 if pixel < end else 0

@@ -5,13 +5,13 @@ A row of a plane is a line of pixels from the first column that a window reaches
 
 from libc.string cimport memcpy, memset
 
-from cnnref.kernels.base.isa cimport apart, prefetch
+from cnnref.kernels.base.isa cimport noinline, prefetch
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, Frame
 
 cdef enum:
     # Pixels that are turned at a time.
-    TURNED = 16
+    TRANSPOSED = 16
     # Bytes of planes that a block of rows may fill, for the second-level cache.
     PLANES_BYTES = 393216
 
@@ -32,20 +32,20 @@ cdef inline Planes planes_of(const Correlation* plan, const Frame* frame, real k
     planes.rows = min(max(fitting - frame.span_h + 1, <Py_ssize_t>4), frame.n_H)
     blocks = (frame.n_H + planes.rows - 1) // planes.rows
     planes.rows = (frame.n_H + blocks - 1) // blocks
-    planes.plane = (planes.rows + frame.span_h - 1) * planes.line + 2 * TURNED
+    planes.plane = (planes.rows + frame.span_h - 1) * planes.line + 2 * TRANSPOSED
     # An odd number of cache lines: planes an even one apart would share few sets of the first-level cache.
     planes.plane = (planes.plane + 15) // 16 * 16 + (planes.plane + 15) // 16 % 2 * 16 + 16
     return planes
 
 
-cdef inline apart turn_pixels(
+cdef inline noinline transpose_pixels(
     const real* source, Py_ssize_t step, Py_ssize_t channels, real* target, Py_ssize_t plane
 ) noexcept nogil:
-    """Lay `TURNED` pixels, `step` apart, out in planes."""
+    """Lay `TRANSPOSED` pixels, `step` apart, out in planes."""
     cdef real block[64]
     cdef real turned[64]
     cdef Py_ssize_t channel
-    cdef const real* ahead = source + TURNED * step
+    cdef const real* ahead = source + TRANSPOSED * step
     cdef int j, k
     for channel in range(0, channels - 3, 4):
         # A quarter of the lines that hold these channels of the pixels to come.
@@ -53,50 +53,50 @@ cdef inline apart turn_pixels(
             prefetch(ahead + j * step)
         ahead += 4 * step if (channel + 4) % 16 else 16 - 12 * step
         # By shuffles, from one block to the other.
-        for j in range(TURNED):
+        for j in range(TRANSPOSED):
             for k in range(4):
                 block[4 * j + k] = source[j * step + channel + k]
-        for j in range(TURNED):
+        for j in range(TRANSPOSED):
             for k in range(4):
                 turned[16 * k + j] = block[4 * j + k]
         for k in range(4):
-            for j in range(TURNED):
+            for j in range(TRANSPOSED):
                 target[k * plane + j] = turned[16 * k + j]
         target += 4 * plane
     for channel in range(channels // 4 * 4, channels):
-        for j in range(TURNED):
+        for j in range(TRANSPOSED):
             target[j] = source[j * step + channel]
         target += plane
 
 
-cdef inline void turn_row(
+cdef inline void transpose_row(
     const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, bint beyond, real* target,
     Py_ssize_t plane,
 ) noexcept nogil:
     """Lay the channels of `count` pixels, `step` apart, out in planes, with zeros after them where they are few.
 
-    `beyond`: `TURNED` pixels can be read in any case.
+    `beyond`: `TRANSPOSED` pixels can be read in any case.
     """
     cdef Py_ssize_t column = 0, channel, j
     if step == 1:  # a row of a grey image is a line as it is
         memcpy(target, source, count * sizeof(real))
         return
-    if count < TURNED and not beyond:
+    if count < TRANSPOSED and not beyond:
         for j in range(count):
             for channel in range(channels):
                 target[channel * plane + j] = source[j * step + channel]
         return
     while column < count:
         # The last ones once more rather than one by one.
-        column = max(min(column, count - TURNED), <Py_ssize_t>0)
-        turn_pixels(source + column * step, step, channels, target + column, plane)
-        column += TURNED
-    for channel in range(channels if count < TURNED else 0):
-        for j in range(count, count + TURNED):
+        column = max(min(column, count - TRANSPOSED), <Py_ssize_t>0)
+        transpose_pixels(source + column * step, step, channels, target + column, plane)
+        column += TRANSPOSED
+    for channel in range(channels if count < TRANSPOSED else 0):
+        for j in range(count, count + TRANSPOSED):
             target[channel * plane + j] = 0
 
 
-cdef inline void take_apart(
+cdef inline void deinterleave(
     const Correlation* plan, const Frame* frame, const Planes* planes, const real* image, Py_ssize_t top,
     Py_ssize_t rows, real* target,
 ) noexcept nogil:
@@ -114,8 +114,8 @@ cdef inline void take_apart(
                 memset(target + channel * planes.plane, 0, line * sizeof(real))
         else:
             place = row * plan.width + first - frame.left
-            turn_row(
+            transpose_row(
                 image + place * plan.image_step, plan.image_step, plan.channels, last - first,
-                place + TURNED <= plan.height * plan.width, target + first, planes.plane,
+                place + TRANSPOSED <= plan.height * plan.width, target + first, planes.plane,
             )
         target += line

@@ -1,11 +1,11 @@
 """Correlations with few outputs a pixel: vectors run along the image instead of along the channels.
 
-With one or three columns (the gradient of a grey or colour image) a tile as wide as a vector would be mostly padding; with
-8 or 20 of float32 it would be a half or a quarter of it. So the image is taken apart into planes, one a channel
-(``deinterleave.pxd``), and a tile holds some columns of neighbouring pixels (``macro_kernel.pxd``; of few channels
-``few_channels_in.pxd``, of one column ``one_channel_out.pxd``). Several correlations of the same images, the phases of a
-gradient, share their planes. Each output is the same chain in the same order as in ``gemm/driver.pxd``, but what lies
-outside the image counts as zeros.
+With one or three columns (the gradient of a grey or colour image) a register block as wide as a vector would be mostly
+padding; with 8 or 20 of float32 it would be a half or a quarter of it. So the image is taken apart into planes, one a
+channel (``deinterleave.pxd``), and a register block holds some columns of neighbouring pixels (``macro_kernel.pxd``; of few
+channels ``few_channels_in.pxd``, of one column ``one_channel_out.pxd``). Several correlations of the same images, the
+phases of a gradient, share their planes. Each output is the same chain in the same order as in ``gemm/driver.pxd``, but
+what lies outside the image counts as zeros.
 """
 
 from cython.parallel cimport prange
@@ -17,11 +17,11 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Frame, Matrix, frame_of, multiplications, taps_of
 from cnnref.kernels.conv.select cimport FEW_CHANNELS_IN, ONE_CHANNEL_OUT, Kernel, few_channels_in, planar_kernel
-from cnnref.kernels.planar.deinterleave cimport Planes, planes_of, take_apart
-from cnnref.kernels.planar.few_channels_in cimport abreast_steps, multiply_vectors
-from cnnref.kernels.planar.macro_kernel cimport multiply_planes
+from cnnref.kernels.planar.deinterleave cimport Planes, deinterleave, planes_of
+from cnnref.kernels.planar.few_channels_in cimport few_channels_macro_kernel, tap_offsets
+from cnnref.kernels.planar.macro_kernel cimport planar_macro_kernel
 from cnnref.kernels.planar.micro_kernel cimport MOST_PLANE_PIXELS, MOST_PLANE_SUMS, plane_rows
-from cnnref.kernels.planar.one_channel_out cimport multiply_rows
+from cnnref.kernels.planar.one_channel_out cimport one_channel_macro_kernel
 from cnnref.threads cimport stopped, team_size, watch
 
 
@@ -37,14 +37,14 @@ cdef inline bint all_finite(const real* values, Py_ssize_t count) noexcept nogil
 
 
 cdef inline Py_ssize_t planar_size(const Correlation* plan) noexcept nogil:
-    """Values of a part's filters: those of the last columns are repeated until they fill a tile."""
+    """Values of a part's filters: those of the last columns are repeated until they fill a register block."""
     return taps_of(plan) * multiple(plan.columns, plane_rows(plan.columns))
 
 
 cdef inline void planar_filters(
     const Correlation* plan, const Matrix* place, const real* matrix, real* filters
 ) noexcept nogil:
-    """Lay the matrix out for tiles: some columns side by side, in the order of their sums."""
+    """Lay the matrix out for register blocks: some columns side by side, in the order of their sums."""
     cdef Py_ssize_t group, row, pixel, channel, r, column
     cdef Py_ssize_t rows = plane_rows(plan.columns)
     cdef const real* source
@@ -78,7 +78,7 @@ cdef inline int planar_share(
         return 0
     planes = planes_of(plan, &frame, <real>0)
     blocks = (frame.n_H + planes.rows - 1) // planes.rows
-    # A tile reads beyond the last window: on to the next plane, and beyond the last one a line more.
+    # A register block reads beyond the last window: on to the next plane, and beyond the last one a line more.
     size = plan.channels * planes.plane + planes.line * plan.dilation_h + MOST_PLANE_PIXELS
     for i in range(count):
         depth += taps_of(&parts[i].plan)
@@ -91,7 +91,7 @@ cdef inline int planar_share(
     depth = 0
     for i in range(count):
         if few_channels_in(&parts[i].plan, <real>0):
-            abreast_steps(&parts[i].plan, planes.plane, planes.line, steps + depth)
+            tap_offsets(&parts[i].plan, planes.plane, planes.line, steps + depth)
         depth += taps_of(&parts[i].plan)
     values = scratch + 2 * MOST_PLANE_SUMS
     memset(values, 0, plan.channels * planes.plane * sizeof(real))
@@ -99,7 +99,7 @@ cdef inline int planar_share(
         sample = task // blocks
         top = (task % blocks) * planes.rows
         n_rows = min(planes.rows, frame.n_H - top)
-        take_apart(
+        deinterleave(
             plan, &frame, &planes, images + sample * plan.height * plan.width * plan.image_step, top - frame.top,
             n_rows + frame.span_h - 1, values,
         )
@@ -111,16 +111,16 @@ cdef inline int planar_share(
             rows = min(n_rows, own.n_H - top)
             kernel = planar_kernel(own, rows, <real>0)
             if kernel == FEW_CHANNELS_IN:
-                multiply_vectors(
+                few_channels_macro_kernel(
                     own, values + start, planes.line, steps + depth, rows, filters + parts[i].panels, bias,
                     out + offset, scratch,
                 )
             elif kernel == ONE_CHANNEL_OUT:
-                multiply_rows(
+                one_channel_macro_kernel(
                     own, values + start, planes.plane, planes.line, rows, filters + parts[i].panels, bias, out + offset,
                 )
             else:
-                multiply_planes(
+                planar_macro_kernel(
                     own, values + start, planes.plane, planes.line, rows, filters + parts[i].panels, bias,
                     out + offset, scratch,
                 )
@@ -136,7 +136,7 @@ cdef inline int planar_share(
 cdef inline int correlate_planar(
     ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
-    """As ``correlate`` for all `parts`; 1, and nothing done, where a filter is infinite or NaN."""
+    """As ``implicit_gemm`` for all `parts`; 1, and nothing done, where a filter is infinite or NaN."""
     cdef Py_ssize_t i, size = 0
     cdef double work = 0
     cdef int member, team, failed = 0

@@ -1,6 +1,6 @@
-"""All outputs of some rows from planes (``deinterleave.pxd``): tiles of ``micro_kernel.pxd``, merged into pixels and stored."""
+"""All outputs of some rows from planes (``deinterleave.pxd``): blocks of ``micro_kernel.pxd``, merged into pixels and stored."""
 
-from cnnref.kernels.base.isa cimport apart, inlined
+from cnnref.kernels.base.isa cimport always_inline, noinline
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, taps_of
 from cnnref.kernels.gemm.pack cimport copy_8, copy_values
@@ -10,15 +10,15 @@ from cnnref.kernels.planar.micro_kernel cimport (
     Steps,
     plane_pixels,
     plane_rows,
-    plane_tile,
+    planar_micro_kernel,
 )
 
 cdef enum:
-    # Columns of whole tiles, for as many of a pixel as `is_planar` lets in.
+    # Columns of whole register blocks, for as many of a pixel as `is_planar` lets in.
     MOST_LAST = 24
 
 
-cdef inline inlined interleave(
+cdef inline always_inline interleave(
     const int rows, const int pixels, const real* sums, const real* last, real* merged
 ) noexcept nogil:
     """The columns of each pixel side by side, each with its last term added."""
@@ -32,10 +32,10 @@ cdef inline inlined interleave(
             merged[pixel * rows + c] = sums[c * pixels + pixel] + own[c]
 
 
-cdef inline apart interleave_tile(
+cdef inline noinline interleave_block(
     int rows, int pixels, const real* sums, const real* last, real* merged
 ) noexcept nogil:
-    """`interleave` for a tile's shape."""
+    """`interleave` for a register block's shape."""
     if rows == 8:
         if pixels == 48:
             interleave(8, 48, sums, last, merged)
@@ -92,11 +92,11 @@ cdef inline void last_terms(const real* bias, Py_ssize_t columns, int count, rea
         last[j] = bias[j] if bias != NULL and j < columns else <real>-0.0
 
 
-cdef inline void multiply_planes(
+cdef inline void planar_macro_kernel(
     const Correlation* plan, const real* planes, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t n_rows,
     const real* filters, const real* bias, real* out, real* scratch,
 ) noexcept nogil:
-    """All outputs of `n_rows` output rows, whose first window starts at `planes`; `scratch` has two tiles of values."""
+    """All outputs of `n_rows` output rows, whose first window starts at `planes`; `scratch` has two register blocks of values."""
     cdef Steps steps
     cdef int rows = plane_rows(plan.columns), width
     cdef Py_ssize_t depth = taps_of(plan)
@@ -112,8 +112,8 @@ cdef inline void multiply_planes(
         end_row, end_column = row, column
         for group in range((plan.columns + rows - 1) // rows):
             first = group * rows
-            plane_tile(rows, width, filters + first * depth, planes + place, &steps, scratch)
-            interleave_tile(rows, width, scratch, last + first, merged)
+            planar_micro_kernel(rows, width, filters + first * depth, planes + place, &steps, scratch)
+            interleave_block(rows, width, scratch, last + first, merged)
             # The ends of lines, where a window would run on into the next line, are no outputs.
             end_row, end_column = row, column
             j = 0

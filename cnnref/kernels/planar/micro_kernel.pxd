@@ -1,15 +1,15 @@
-"""Register tiles of planes (``deinterleave.pxd``): some columns of neighbouring pixels.
+"""Micro-kernels of planes (``deinterleave.pxd``): some columns of neighbouring pixels.
 
 The filters are the scalars, the same ones for all pixels, and the planes the vectors. Each output is the chain of
 ``gemm/driver.pxd`` over all of a window, from 0.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
 from cnnref.kernels.base.register_block cimport lanes, widest
 from cnnref.kernels.base.types cimport multiply_add, real
 
 cdef enum:
-    # Pixels, columns and sums of the largest tiles.
+    # Pixels, columns and sums of the largest register blocks.
     MOST_PLANE_PIXELS = 96
     MOST_PLANE_ROWS = 8
     MOST_PLANE_SUMS = 384
@@ -25,7 +25,7 @@ cdef struct Steps:
     Py_ssize_t row
 
 
-cdef inline inlined multiply_pixels(
+cdef inline always_inline multiply_planes_block(
     const int groups, const int rows, const int pixels, const real* filters, const real* planes, const Steps* steps,
     real* out,
 ) noexcept nogil:
@@ -39,7 +39,7 @@ cdef inline inlined multiply_pixels(
     cdef Py_ssize_t next_row = steps.row - steps.window_w * steps.tap
     cdef Py_ssize_t count = steps.window_h * steps.window_w * steps.channels
     cdef int group, row, j
-    if count <= 0:  # as in ``multiply_tile``
+    if count <= 0:  # as in ``multiply_register_block``
         return
     for group in range(groups):
         for row in range(rows):
@@ -75,12 +75,12 @@ cdef inline inlined multiply_pixels(
 
 
 cdef inline int plane_rows(Py_ssize_t columns) noexcept nogil:
-    """Columns of the tiles for so many."""
+    """Columns of the register blocks for so many."""
     return 1 if columns == 1 else 3 if columns <= 3 else 8
 
 
 cdef inline int plane_pixels(int rows, Py_ssize_t left, real kind) noexcept nogil:
-    """Pixels of the next tile of `rows` columns when `left` are still to do."""
+    """Pixels of the next register block of `rows` columns when `left` are still to do."""
     cdef int lane = lanes(kind)
     if CNNREF_VECTOR_BYTES < 64:
         # 8 sums of a vector of 32 bytes stay in its 16 registers.
@@ -92,38 +92,42 @@ cdef inline int plane_pixels(int rows, Py_ssize_t left, real kind) noexcept nogi
     return 6 * lane if rows == 1 or left > 4 * lane else 2 * lane
 
 
-cdef inline apart plane_of_8(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+cdef inline noinline plane_of_8(
+    int pixels, const real* filters, const real* planes, const Steps* steps, real* out
+) noexcept nogil:
     """8 columns of 3 vectors of 64 bytes, or of one; of 8 values where there are 16 registers."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_pixels(2, 4, 8, filters, planes, steps, out)
+        multiply_planes_block(2, 4, 8, filters, planes, steps, out)
     elif pixels == 3 * lanes(<real>0):
-        multiply_pixels(2, 4, 3 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(2, 4, 3 * lanes(<real>0), filters, planes, steps, out)
     else:
-        multiply_pixels(2, 4, lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(2, 4, lanes(<real>0), filters, planes, steps, out)
 
 
-cdef inline apart plane_of_3(int pixels, const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+cdef inline noinline plane_of_3(
+    int pixels, const real* filters, const real* planes, const Steps* steps, real* out
+) noexcept nogil:
     """3 columns of 6 vectors of 64 bytes or 2; of 2 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_pixels(1, 3, widest(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 3, widest(<real>0), filters, planes, steps, out)
     elif pixels == 6 * lanes(<real>0):
-        multiply_pixels(1, 3, 6 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 3, 6 * lanes(<real>0), filters, planes, steps, out)
     else:
-        multiply_pixels(1, 3, 2 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 3, 2 * lanes(<real>0), filters, planes, steps, out)
 
 
-cdef inline apart plane_of_1(const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
+cdef inline noinline plane_of_1(const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
     """One column of 6 vectors."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_pixels(1, 1, 3 * widest(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 1, 3 * widest(<real>0), filters, planes, steps, out)
     else:
-        multiply_pixels(1, 1, 6 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 1, 6 * lanes(<real>0), filters, planes, steps, out)
 
 
-cdef inline void plane_tile(
+cdef inline void planar_micro_kernel(
     int rows, int pixels, const real* filters, const real* planes, const Steps* steps, real* out
 ) noexcept nogil:
-    """Run the tile of `plane_rows` columns and `plane_pixels` pixels."""
+    """Run the register block of `plane_rows` columns and `plane_pixels` pixels."""
     if rows == 8:
         plane_of_8(pixels, filters, planes, steps, out)
     elif rows == 3:

@@ -1,6 +1,7 @@
-"""Planes with one output a pixel, as the gradient of a grey image: the tiles of ``micro_kernel_one_channel_out.pxd``.
+"""Planes with one output a pixel, as the gradient of a grey image: the register blocks of ``micro_kernel_one_channel_out.pxd``.
 
-The last tile of a row ends with the row and the last rows' tiles with the last row, so that some pixels are computed twice.
+The last register block of a row ends with the row and the last rows' register blocks with the last row, so that some pixels
+are computed twice.
 """
 
 from cnnref.kernels.base.register_block cimport lanes
@@ -8,10 +9,10 @@ from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
 from cnnref.kernels.planar.macro_kernel cimport last_terms
 from cnnref.kernels.planar.micro_kernel cimport Steps
-from cnnref.kernels.planar.micro_kernel_one_channel_out cimport BESIDE, STACKED, stacked_tile
+from cnnref.kernels.planar.micro_kernel_one_channel_out cimport JAMMED_ROWS, VECTORS_OF_ROW, one_channel_micro_kernel
 
 
-cdef inline void multiply_rows(
+cdef inline void one_channel_macro_kernel(
     const Correlation* plan, const real* planes, Py_ssize_t plane, Py_ssize_t line, Py_ssize_t n_rows,
     const real* filters, const real* bias, real* out,
 ) noexcept nogil:
@@ -23,14 +24,14 @@ cdef inline void multiply_rows(
     steps.plane, steps.tap, steps.row = plane, plan.dilation_w, line
     last_terms(bias, 1, 1, last)
     while pixel < plan.n_W:
-        first = max(min(pixel, plan.n_W - BESIDE * lane), <Py_ssize_t>0)
+        first = max(min(pixel, plan.n_W - VECTORS_OF_ROW * lane), <Py_ssize_t>0)
         beside = min(lane, plan.n_W - lane - first)
         row = 0
         while row < n_rows:
-            top = min(row, n_rows - STACKED)
-            stacked_tile(
+            top = min(row, n_rows - JAMMED_ROWS)
+            one_channel_micro_kernel(
                 plan.window_h, planes + top * line + first, beside, &steps, filters, last[0],
                 out + top * plan.row_step + first, plan.row_step,
             )
-            row += STACKED
-        pixel += BESIDE * lane
+            row += JAMMED_ROWS
+        pixel += VECTORS_OF_ROW * lane

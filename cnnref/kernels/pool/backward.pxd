@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref.kernels.base.isa cimport inlined
+from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.axis cimport end_window, first_window
@@ -25,7 +25,7 @@ cdef enum:
     OFTEN = 16  # with windows larger than that, each row of them takes so long that `stopped` is asked before it
 
 
-cdef inline inlined spread_lanes(
+cdef inline always_inline spread_lanes(
     const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t f, Py_ssize_t begin,
     Py_ssize_t end, Py_ssize_t length, Py_ssize_t c, int lanes, bint alone, real* out,
 ) noexcept nogil:
@@ -57,7 +57,7 @@ cdef inline inlined spread_lanes(
                 pixel[lane] = <real>0 + share if alone else pixel[lane] + share
 
 
-cdef inline inlined spread_channels(
+cdef inline always_inline spread_channels(
     const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t f, Py_ssize_t begin,
     Py_ssize_t end, Py_ssize_t length, Py_ssize_t c, bint alone, real* out,
 ) noexcept nogil:
@@ -74,7 +74,7 @@ cdef inline inlined spread_channels(
         i += 1
 
 
-cdef inline inlined spread_windows(
+cdef inline always_inline spread_windows(
     const Pooling* p, const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t begin,
     Py_ssize_t end, real* out,
 ) noexcept nogil:
@@ -165,7 +165,7 @@ cdef inline void add_row(
             sums[i] += shares[i] if where[i] == <real>position else <real>0
 
 
-cdef inline inlined join_pixels(
+cdef inline always_inline join_pixels(
     const real* phase, Py_ssize_t count, Py_ssize_t step, Py_ssize_t channels, real* out
 ) noexcept nogil:
     """Pixels side by side to every `step`-th pixel from `out` on; inlined with constants."""

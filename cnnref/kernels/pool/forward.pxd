@@ -18,7 +18,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from cnnref.kernels.base.isa cimport inlined
+from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.prefetch cimport ask
 from cnnref.kernels.base.types cimport real
@@ -51,7 +51,7 @@ cdef inline bint by_phase(const Pooling* p) noexcept nogil:
     return p.channels < 8
 
 
-cdef inline inlined max_lanes(
+cdef inline always_inline max_lanes(
     const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out, real* where,
     tap* argmax,
 ) noexcept nogil:
@@ -87,7 +87,7 @@ cdef inline inlined max_lanes(
             where[lane] = at[lane]
 
 
-cdef inline inlined mean_lanes(
+cdef inline always_inline mean_lanes(
     const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, real* out
 ) noexcept nogil:
     """`lanes` (a constant, at most LANES) outputs of a run; see `pool_runs`."""
@@ -147,7 +147,7 @@ cdef inline void finite_line(const Pooling* p, const real* x, real* out) noexcep
             )
 
 
-cdef inline inlined lanes_of_run(
+cdef inline always_inline lanes_of_run(
     const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, int lanes, bint is_max, real* out,
     real* where, tap* argmax,
 ) noexcept nogil:
@@ -157,7 +157,7 @@ cdef inline inlined lanes_of_run(
         mean_lanes(x, pitch, columns, f, lanes, out)
 
 
-cdef inline inlined pool_runs(
+cdef inline always_inline pool_runs(
     const real* x, Py_ssize_t pitch, const Py_ssize_t* columns, Py_ssize_t f, Py_ssize_t runs, Py_ssize_t step,
     Py_ssize_t n, bint is_max, Py_ssize_t ahead, real* out, real* where, tap* argmax,
 ) noexcept nogil:
@@ -189,7 +189,7 @@ cdef inline inlined pool_runs(
         argmax += n
 
 
-cdef inline inlined split_pixels(
+cdef inline always_inline split_pixels(
     const real* row, Py_ssize_t count, Py_ssize_t step, Py_ssize_t channels, real* out
 ) noexcept nogil:
     """Every `step`-th of the pixels from `row` on, side by side; inlined with constants."""

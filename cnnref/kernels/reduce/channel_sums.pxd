@@ -7,7 +7,7 @@ accumulator for each. Sums of chunks are added in the order of the chunks.
 
 from libc.string cimport memcpy, memset
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, inlined
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline
 from cnnref.kernels.base.prefetch cimport ask
 from cnnref.kernels.base.types cimport multiply_add, real
 
@@ -37,7 +37,7 @@ cdef inline void foresee(const real* x, Py_ssize_t n) noexcept nogil:
         ask(<const char*>x + AHEAD, n * <Py_ssize_t>sizeof(real))
 
 
-cdef inline inlined add_together(
+cdef inline always_inline add_together(
     Term term, int count, const real* x, const real* g, const double* center, Py_ssize_t step, double* sums,
     double* others
 ) noexcept nogil:
@@ -62,7 +62,7 @@ cdef inline inlined add_together(
             others[c] = other
 
 
-cdef inline inlined add_half(
+cdef inline always_inline add_half(
     Term term, const real* x, const real* g, const double* center, double* sums, double* others
 ) noexcept nogil:
     """Add one row of HALF columns."""
@@ -79,7 +79,7 @@ cdef inline inlined add_half(
             others[lane] += g[lane]
 
 
-cdef inline inlined add_block(
+cdef inline always_inline add_block(
     Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t step, double* sums,
     double* others
 ) noexcept nogil:
@@ -116,7 +116,7 @@ cdef inline inlined add_block(
             others[HALF + lane] = other_high[lane]
 
 
-cdef inline inlined add_rows(
+cdef inline always_inline add_rows(
     Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t step, double* sums,
     double* others
 ) noexcept nogil:
@@ -145,7 +145,7 @@ cdef inline inlined add_rows(
         row += 1
 
 
-cdef inline inlined fold(double* sums, Py_ssize_t width) noexcept nogil:
+cdef inline always_inline fold(double* sums, Py_ssize_t width) noexcept nogil:
     """`add_up`; inlined with constants."""
     cdef Py_ssize_t c
     for c in range(4 * width):
@@ -194,7 +194,7 @@ cdef inline void narrow_sums(
         memcpy(other, others, width * sizeof(double))
 
 
-cdef inline inlined wide_sums(
+cdef inline always_inline wide_sums(
     Term term, const real* x, const real* g, const double* center, Py_ssize_t rows, Py_ssize_t channels,
     double* out, double* other
 ) noexcept nogil:

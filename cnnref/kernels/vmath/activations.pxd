@@ -2,7 +2,7 @@
 
 from libc.math cimport fabs, fabsf
 
-from cnnref.kernels.base.isa cimport inlined
+from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.vmath.exp cimport MOST_LANES, ask_ahead, lanes, last_lanes
 from cnnref.kernels.vmath.gates cimport (
@@ -67,7 +67,7 @@ cdef inline real cubic_exponent(real a, real* lost) noexcept nogil:
     return -exponent
 
 
-cdef inline inlined cubic_powers(const real* a, real* power) noexcept nogil:
+cdef inline always_inline cubic_powers(const real* a, real* power) noexcept nogil:
     """`exp_scaled` of `cubic_exponent`; what rounding leaves out of the exponent is made good."""
     cdef real[MOST_LANES] exponent
     cdef real[MOST_LANES] lost
@@ -79,7 +79,7 @@ cdef inline inlined cubic_powers(const real* a, real* power) noexcept nogil:
         power[i] = multiply_add(-power[i], lost[i], power[i])
 
 
-cdef inline inlined of_lanes(const int function, const real* z, const real* da, real* out) noexcept nogil:
+cdef inline always_inline of_lanes(const int function, const real* z, const real* da, real* out) noexcept nogil:
     """`apply` to `lanes` elements of a function that takes exp."""
     cdef real[MOST_LANES] a
     cdef real[MOST_LANES] power

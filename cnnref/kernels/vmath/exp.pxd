@@ -6,7 +6,7 @@ extents, so that the compiler keeps the values in registers.
 
 from libc.string cimport memcpy, memset
 
-from cnnref.kernels.base.isa cimport apart, inlined, prefetch
+from cnnref.kernels.base.isa cimport always_inline, noinline, prefetch
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, widest
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.vmath.exp2_table cimport entries, power
@@ -86,14 +86,14 @@ cdef inline int lanes(real like) noexcept nogil:
     return widest(like)
 
 
-cdef inline inlined ask_ahead(const real* x) noexcept nogil:
+cdef inline always_inline ask_ahead(const real* x) noexcept nogil:
     """Have `lanes` values brought into the cache that are to be read soon; there need be no memory at all."""
     cdef int line
     for line in range(lanes(<real>0) * <int>sizeof(real) // LINE):
         prefetch(<const char*>x + AHEAD + line * LINE)
 
 
-cdef inline inlined exp_times_lanes(const real* x, real* out, const int exponent) noexcept nogil:
+cdef inline always_inline exp_times_lanes(const real* x, real* out, const int exponent) noexcept nogil:
     """``e^x 2^exponent``, where that is neither subnormal nor too large; in place if need be."""
     cdef real[MOST_LANES] number
     cdef real[MOST_LANES] factor
@@ -129,7 +129,7 @@ cdef inline bint any_far(const real* size) noexcept nogil:
         return any_above(size, <real>708, lanes(<real>0))
 
 
-cdef inline inlined exp_minus(const real* size, real* out, const bint far) noexcept nogil:
+cdef inline always_inline exp_minus(const real* size, real* out, const bint far) noexcept nogil:
     """e^-x for ``x >= 0`` or NaN; in place if need be. `far` where a result may be subnormal; no bit depends on it."""
     cdef real[MOST_LANES] x
     cdef real most = -least_exponent(<real>0)
@@ -150,7 +150,7 @@ cdef inline inlined exp_minus(const real* size, real* out, const bint far) noexc
             out[i] = out[i] * <real>7.458340731200207e-155  # 2^-512
 
 
-cdef inline apart exp_lanes(const real* x, real* out) noexcept nogil:
+cdef inline noinline exp_lanes(const real* x, real* out) noexcept nogil:
     """e^x; inf above the largest, 0 below the smallest number, NaN for NaN."""
     cdef real[MOST_LANES] bounded
     cdef real[MOST_LANES] number
@@ -176,7 +176,7 @@ cdef inline apart exp_lanes(const real* x, real* out) noexcept nogil:
         out[i] = out[i] * power_of_two(half[i])
 
 
-cdef inline inlined horner(real* p, const real* t, const real coefficient) noexcept nogil:
+cdef inline always_inline horner(real* p, const real* t, const real coefficient) noexcept nogil:
     """A step of Horner's rule."""
     cdef int i
     for i in range(lanes(<real>0)):

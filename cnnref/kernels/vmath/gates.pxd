@@ -10,12 +10,12 @@ a <= 16) and 2^-60 (float64, K = 5, a <= 40). The substitution is that of Shephe
 approximation of (1 + 2x) exp(x^2) erfc x".
 """
 
-from cnnref.kernels.base.isa cimport inlined
+from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.vmath.exp cimport MOST_LANES, exp_times_lanes, horner, lanes
 
 
-cdef inline inlined exp_scaled(const real* x, real* out) noexcept nogil:
+cdef inline always_inline exp_scaled(const real* x, real* out) noexcept nogil:
     """``e^x 2^96`` (float32, x from -150 to 0) or ``e^x 2^512`` (float64, x from -1000 to 0), never subnormal."""
     if real is float:
         exp_times_lanes(x, out, 96)
@@ -47,7 +47,7 @@ cdef inline real tail_end(real like) noexcept nogil:
         return 40
 
 
-cdef inline inlined densities(const real* a, real* p) noexcept nogil:
+cdef inline always_inline densities(const real* a, real* p) noexcept nogil:
     """``exp(-a^2/2)``, scaled as by `exp_scaled`, for `a` from 0 to `tail_end`."""
     cdef real[MOST_LANES] exponent
     cdef int i
@@ -58,7 +58,7 @@ cdef inline inlined densities(const real* a, real* p) noexcept nogil:
         p[i] = multiply_add(-p[i], multiply_add(<real>0.5 * a[i], a[i], exponent[i]), p[i])
 
 
-cdef inline inlined ratios(const real* a, real* p) noexcept nogil:
+cdef inline always_inline ratios(const real* a, real* p) noexcept nogil:
     """The tail beyond `a` deviations divided by ``exp(-a^2/2)``, for `a` from 0 to `tail_end`."""
     cdef real[MOST_LANES] inverse
     cdef real[MOST_LANES] lost
@@ -140,7 +140,7 @@ cdef inline real gated(real z, real size, real power, real scale) noexcept nogil
     return quotient * scale if z < 0 else quotient
 
 
-cdef inline inlined silus(const real* z, real* out) noexcept nogil:
+cdef inline always_inline silus(const real* z, real* out) noexcept nogil:
     """``z sigmoid(z)`` as ``z 2^-n / (2^-n + e^-z 2^-n)``, whose divisor neither overflows nor loses its digits."""
     cdef real[MOST_LANES] bounded
     cdef real[MOST_LANES] power

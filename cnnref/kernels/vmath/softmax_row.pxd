@@ -11,7 +11,7 @@ float32, four that go to one accumulator, of each 64 from the first on, are summ
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
-from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport always_inline, noinline, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
 from cnnref.kernels.vmath.exp cimport (
     MOST_LANES,
@@ -82,7 +82,7 @@ cdef inline real largest(const real* x, Py_ssize_t n) noexcept nogil:
     return most
 
 
-cdef inline inlined add_block(const real* p, double* sums) noexcept nogil:
+cdef inline always_inline add_block(const real* p, double* sums) noexcept nogil:
     """Add WIDE values to the accumulators, those of float32 by fours."""
     cdef real[LANES] part
     cdef int k, lane
@@ -97,7 +97,7 @@ cdef inline inlined add_block(const real* p, double* sums) noexcept nogil:
                 sums[lane] += p[k * LANES + lane]
 
 
-cdef inline inlined add_products(const real* p, const real* y, double* sums) noexcept nogil:
+cdef inline always_inline add_products(const real* p, const real* y, double* sums) noexcept nogil:
     """As `add_block`, of products, by fused multiply-adds."""
     cdef real[LANES] part
     cdef int k, lane
@@ -115,7 +115,7 @@ cdef inline inlined add_products(const real* p, const real* y, double* sums) noe
                 sums[lane] = multiply_add(p[k * LANES + lane], y[k * LANES + lane], sums[lane])
 
 
-cdef inline inlined below_top(const real* x, real top, real* p, const bint far) noexcept nogil:
+cdef inline always_inline below_top(const real* x, real top, real* p, const bint far) noexcept nogil:
     """``exp(x - top)`` of `lanes` values; `far` as for `exp_minus`, False to find out."""
     cdef real[MOST_LANES] size
     cdef int i
@@ -127,11 +127,11 @@ cdef inline inlined below_top(const real* x, real top, real* p, const bint far) 
         exp_minus(size, p, far)
 
 
-cdef inline apart far_below_top(const real* x, real top, real* p) noexcept nogil:
+cdef inline noinline far_below_top(const real* x, real top, real* p) noexcept nogil:
     below_top(x, top, p, True)
 
 
-cdef inline inlined exp_block(const real* x, real top, real* p, const Shift shift) noexcept nogil:
+cdef inline always_inline exp_block(const real* x, real top, real* p, const Shift shift) noexcept nogil:
     """``exp(x - top)`` of WIDE values; with ALWAYS none is above `top`, with IF_FAR they are near 0."""
     cdef int i, step = lanes(<real>0)
     for i in range(WIDE // step):
@@ -152,7 +152,7 @@ cdef inline bint block_above(const real* x, const real limit) noexcept nogil:
     return any_above(size, limit, WIDE)
 
 
-cdef inline inlined add_all(
+cdef inline always_inline add_all(
     const real* p, const real* y, const Beside beside, double* sums, double* others, bint* huge
 ) noexcept nogil:
     """Add a block and what is beside it."""
@@ -165,7 +165,7 @@ cdef inline inlined add_all(
         add_block(y, others)
 
 
-cdef inline inlined all_blocks(
+cdef inline always_inline all_blocks(
     const real* x, const real* y, real* p, Py_ssize_t n, real top, const Shift shift, const Beside beside, Sums* found
 ) noexcept nogil:
     """See `exp_row`; nothing is found but that a value is `far` where `shift` is IF_FAR."""
@@ -210,7 +210,7 @@ cdef inline inlined all_blocks(
     found.top, found.exps, found.beside, found.huge = top, total(sums), total(others), huge
 
 
-cdef inline inlined exp_row(
+cdef inline always_inline exp_row(
     const real* x, const real* y, real* p, Py_ssize_t n, Shift shift, const Beside beside, Sums* found
 ) noexcept nogil:
     """``p = exp(x - max x)`` or exp(x), as `shift` says, and the row's sums: of p, and of y or the products with it."""

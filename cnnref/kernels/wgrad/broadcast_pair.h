@@ -9,7 +9,7 @@
 #endif
 #include <string.h>
 
-static inline CNNREF_INLINED cnnref_repeat_pair(const float *pair, float *vector) {
+static inline CNNREF_ALWAYS_INLINE cnnref_repeat_pair(const float *pair, float *vector) {
 #if defined(__AVX512F__)
     double both;
     memcpy(&both, pair, sizeof both);

@@ -12,15 +12,15 @@ grouped convolution with more than 4 filters a group, on those of one group).
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from cnnref.kernels.base.isa cimport inlined
+from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, in_place, span_h, span_w, taps_of
 from cnnref.kernels.conv.select cimport exchanged, sum_width, tap_by_tap, unpacked
 from cnnref.kernels.gemm.pack cimport padded_columns
-from cnnref.kernels.wgrad.blocking cimport turn_plan
-from cnnref.kernels.wgrad.macro_kernel cimport multiply_chunk, store_sums
+from cnnref.kernels.wgrad.blocking cimport exchange_plan
+from cnnref.kernels.wgrad.macro_kernel cimport store_sums, wgrad_macro_kernel
 from cnnref.kernels.wgrad.padded_copy cimport copy_padded
 from cnnref.threads cimport stopped
 
@@ -33,7 +33,7 @@ cdef enum:
     MOST_GROUPS = 8
 
 
-cdef struct Cut:
+cdef struct BatchCut:
     # How the pixels of a batch are cut: chunks of `samples` whole samples, or of `rows` rows of one sample.
     Py_ssize_t samples
     Py_ssize_t rows
@@ -42,9 +42,9 @@ cdef struct Cut:
     Py_ssize_t groups
 
 
-cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
+cdef inline BatchCut cut_batch(const Correlation* plan) noexcept nogil:
     """Cut the batch; a function of the shapes alone."""
-    cdef Cut cut
+    cdef BatchCut cut
     cdef Py_ssize_t pixels = max(plan.n_H * plan.n_W, <Py_ssize_t>1)
     cdef Py_ssize_t columns = plan.sharing if plan.sharing > FEW_SHARING else plan.columns
     cdef Py_ssize_t elements = taps_of(plan) * columns
@@ -62,7 +62,7 @@ cdef inline Cut cut_batch(const Correlation* plan) noexcept nogil:
     return cut
 
 
-cdef inline inlined sum_columns(
+cdef inline always_inline sum_columns(
     const int columns, const real* dZ, Py_ssize_t pixels, Py_ssize_t pixel_step, real* sums
 ) noexcept nogil:
     """Sum `columns` columns, which stay in registers, over the pixels."""
@@ -108,8 +108,8 @@ cdef inline void add_columns(
     store_sums(partial, columns, fresh, 1, db)
 
 
-cdef inline int outer_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
+cdef inline int sum_group(
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ,
     Py_ssize_t group, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* db,
     const int* watched,
 ) noexcept nogil:
@@ -119,22 +119,22 @@ cdef inline int outer_sums(
     """
     cdef Correlation other
     if exchanged(plan, to_tap - from_tap, <real>0):
-        other = turn_plan(plan, to_tap - from_tap)
-        return chunks_sums(
+        other = exchange_plan(plan, to_tap - from_tap)
+        return sum_chunks(
             &other, cut, dZ, images + from_tap, group, 0, plan.columns, dW + from_tap * dW_step, 1, dW_step,
             dZ, plan.columns, plan.pixel_step, db, watched,
         )
-    return chunks_sums(
+    return sum_chunks(
         plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, 1, dZ, plan.columns, plan.pixel_step, db, watched
     )
 
 
-cdef inline int chunks_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ,
+cdef inline int sum_chunks(
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ,
     Py_ssize_t group, Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t tap_step, Py_ssize_t column_step,
     const real* added, Py_ssize_t added_columns, Py_ssize_t added_step, real* db, const int* watched,
 ) noexcept nogil:
-    """As `outer_sums`, for a plan that may be turned; `db` sums `added_columns` of the pixels of `added`."""
+    """As `sum_group`, for a plan that may be turned; `db` sums `added_columns` of the pixels of `added`."""
     cdef bint direct = in_place(plan) or tap_by_tap(plan)
     cdef Py_ssize_t buffer_w = (plan.n_W - 1) * plan.stride_w + span_w(plan)
     cdef Py_ssize_t buffer_h = (cut.rows - 1) * plan.stride_h + span_h(plan)
@@ -150,8 +150,8 @@ cdef inline int chunks_sums(
     cdef Py_ssize_t width = sum_width(plan, to_tap - from_tap, plan.columns, <real>0)
     cdef bint packed = plan.pixel_step == plan.columns == width or unpacked(plan, to_tap - from_tap, <real>0)
     cdef Py_ssize_t panel_size = 0 if packed else most * cut.rows * plan.n_W * width
-    # Where the tiles' rows start: the channels of one tap, or all taps. The last one is repeated for tiles that
-    # reach beyond.
+    # Where the register blocks' rows start: the channels of one tap, or all taps. The last one is repeated for register
+    # blocks that reach beyond.
     cdef Py_ssize_t tap_count = plan.channels * (1 if tap_by_tap(plan) else plan.window_h * plan.window_w)
     cdef Py_ssize_t tap, place, pixel
     cdef int status = -1
@@ -194,7 +194,7 @@ cdef inline int chunks_sums(
                     bases[piece] = buffer + piece * buffer_size
             pixels = pieces * n_rows * plan.n_W
             before = (sample * plan.n_H + top) * plan.n_W
-            multiply_chunk(
+            wgrad_macro_kernel(
                 plan, bases, places, pieces, image_step, line, top, n_rows, dZ + before * plan.pixel_step,
                 <real*>NULL if packed else panel, fresh, from_tap, to_tap, dW, tap_step, column_step, memory, watched,
             )

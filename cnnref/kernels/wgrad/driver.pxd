@@ -15,25 +15,25 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, in_place, mixed, taps_of
 from cnnref.kernels.conv.select cimport in_sample_pairs, tap_by_tap
-from cnnref.kernels.depthwise.wgrad_driver cimport lane_sums
+from cnnref.kernels.depthwise.wgrad_driver cimport depthwise_wgrad
 from cnnref.kernels.gemm.blocking cimport divides, some_columns
-from cnnref.kernels.wgrad.chunks cimport Cut, cut_batch, outer_sums
+from cnnref.kernels.wgrad.chunks cimport BatchCut, cut_batch, sum_group
 from cnnref.kernels.wgrad.macro_kernel cimport put_sums
-from cnnref.kernels.wgrad.sample_pairs cimport twin_sums
+from cnnref.kernels.wgrad.sample_pairs cimport sum_sample_pairs
 from cnnref.threads cimport watch
 
 
 cdef enum:
-    # Taps whose products take so long that packing dZ for each thread does not matter: tiles had better be wide.
+    # Taps whose products take so long that packing dZ for each thread does not matter: register blocks had better be wide.
     MANY_TAPS = 512
     # Taps so few that reading and copying the gradient takes as long as multiplying.
     FEW_TAPS = 64
-    # Taps that are not divided: they fill tiles of 6, 8 or, but for the last, 16 rows.
+    # Taps that are not divided: they fill register blocks of 6, 8 or, but for the last, 16 rows.
     UNIT = 24
 
 
 cdef inline int columns_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t part, Py_ssize_t parts,
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ, Py_ssize_t part, Py_ssize_t parts,
     real* dW, real* db, const int* watched,
 ) noexcept nogil:
     """The sums of one of `parts` of the columns over the whole batch; -1 where memory ran out or the call is stopped."""
@@ -49,9 +49,9 @@ cdef inline int columns_sums(
             return -1
     for group in range(cut.groups):
         if group == 0:
-            status = sum_some(&own, cut, images, dZ + first, 0, 0, taps, dW + first, plan.pixel_step, db + first, watched)
+            status = sum_some_taps(&own, cut, images, dZ + first, 0, 0, taps, dW + first, plan.pixel_step, db + first, watched)
         else:
-            status = sum_some(
+            status = sum_some_taps(
                 &own, cut, images, dZ + first, group, 0, taps, sums, own.columns, sums + taps * own.columns, watched
             )
             put_sums(taps, sums, own.columns, own.columns, False, dW + first, plan.pixel_step)
@@ -62,20 +62,20 @@ cdef inline int columns_sums(
     return status
 
 
-cdef inline int sum_some(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t from_tap,
+cdef inline int sum_some_taps(
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t from_tap,
     Py_ssize_t to_tap, real* dW, Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
     """One group's sums by the kernel for `plan`; taps are not divided where channels do not mix."""
     if mixed(plan) and to_tap - from_tap == taps_of(plan) and in_sample_pairs(plan, <real>0):
-        return twin_sums(plan, cut, images, dZ, group, dW, dW_step, db, watched)
+        return sum_sample_pairs(plan, cut, images, dZ, group, dW, dW_step, db, watched)
     if mixed(plan):
-        return outer_sums(plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, db, watched)
-    return lane_sums(plan, cut, images, dZ, group, dW, dW_step, db, watched)
+        return sum_group(plan, cut, images, dZ, group, from_tap, to_tap, dW, dW_step, db, watched)
+    return depthwise_wgrad(plan, cut, images, dZ, group, dW, dW_step, db, watched)
 
 
 cdef inline int taps_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t part,
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ, Py_ssize_t group, Py_ssize_t part,
     Py_ssize_t parts, real* dW, real* db, real* sums, const int* watched,
 ) noexcept nogil:
     """One of the `parts` of one group's taps. Group 0 is summed in the outputs, another one in `sums`."""
@@ -86,14 +86,14 @@ cdef inline int taps_sums(
         dW = sums
         db = sums + taps * plan.columns
         step = plan.columns
-    return sum_some(
+    return sum_some_taps(
         plan, cut, images, dZ, group, min(part * units // parts * UNIT, taps),
         min((part + 1) * units // parts * UNIT, taps), dW, step, NULL if part > 0 else db, watched,
     )
 
 
 cdef inline int groups_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, real* dW, real* db, int team,
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ, real* dW, real* db, int team,
     const int* watched,
 ) noexcept nogil:
     """The sums of the whole batch, as many groups at a time as there are threads; -1 as `columns_sums`."""
@@ -127,7 +127,7 @@ cdef inline int groups_sums(
     return -1 if failed else 0
 
 
-cdef inline bint by_groups(const Correlation* plan, const Cut* cut, int team) noexcept nogil:
+cdef inline bint by_groups(const Correlation* plan, const BatchCut* cut, int team) noexcept nogil:
     """Whether threads share groups and taps though columns could be shared.
 
     Where its columns would cost each thread a padded copy, a walk through all pixels for few taps, or one through images much
@@ -140,7 +140,7 @@ cdef inline bint by_groups(const Correlation* plan, const Cut* cut, int team) no
     return cut.groups >= 3 * team and (taps_of(plan) < FEW_TAPS or not (in_place(plan) or tap_by_tap(plan)))
 
 
-cdef inline int batch_sums(
+cdef inline int wgrad(
     const Correlation* plan, const real* images, const real* dZ, real* dW, real* db, int team
 ) noexcept nogil:
     """`dW` and `db` of the whole batch with up to `team` threads; -1 where memory ran out or the call is stopped.
@@ -148,7 +148,7 @@ cdef inline int batch_sums(
     The pixels of `dZ`, and so the taps of `dW`, are `pixel_step` values apart: the columns of a grouped convolution
     are a part of all.
     """
-    cdef Cut cut = cut_batch(plan)
+    cdef BatchCut cut = cut_batch(plan)
     cdef Py_ssize_t task
     cdef int failed = 0
     cdef const int* watched = watch()

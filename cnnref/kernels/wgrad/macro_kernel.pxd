@@ -1,8 +1,8 @@
-"""One chunk of a sum over a batch: tiles of taps by columns, summed over the chunk's pixels."""
+"""One chunk of a sum over a batch: register blocks of taps by columns, summed over the chunk's pixels."""
 
 from libc.string cimport memcpy
 
-from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, tile_rows
+from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, block_rows
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
 from cnnref.kernels.conv.select cimport (
@@ -15,10 +15,10 @@ from cnnref.kernels.conv.select cimport (
     unpacked,
     wgrad_kernel,
 )
-from cnnref.kernels.gemm.micro_kernel cimport tile
-from cnnref.kernels.gemm.micro_kernel_strided cimport lying_8_by_3_vectors
+from cnnref.kernels.gemm.micro_kernel cimport micro_kernel
+from cnnref.kernels.gemm.micro_kernel_strided cimport unpacked_8_by_3_vectors
 from cnnref.kernels.gemm.pack cimport copy_panel
-from cnnref.kernels.wgrad.micro_kernel_prefetch cimport SIDE, ahead_6_by_4_vectors
+from cnnref.kernels.wgrad.micro_kernel_prefetch cimport SIDE, prefetching_6_by_4_vectors
 from cnnref.threads cimport stopped
 
 
@@ -65,7 +65,7 @@ cdef inline void put_sums(
         dW += dW_step
 
 
-cdef inline void multiply_chunk(
+cdef inline void wgrad_macro_kernel(
     const Correlation* plan, const real** bases, const Py_ssize_t* places, Py_ssize_t pieces, Py_ssize_t image_step,
     Py_ssize_t line, Py_ssize_t chunk_top, Py_ssize_t n_rows, const real* dZ, real* memory, bint fresh,
     Py_ssize_t from_tap, Py_ssize_t to_tap, real* dW, Py_ssize_t tap_step, Py_ssize_t column_step, real* scratch,
@@ -106,7 +106,7 @@ cdef inline void multiply_chunk(
             return
         width = sum_width(plan, to_tap - from_tap, plan.columns - first, <real>0)
         valid = min(width, plan.columns - first)
-        rows = tile_rows(<int>width, <real>0)
+        rows = block_rows(<int>width, <real>0)
         panel_step = width
         following = dZ + (first + width if first + width < plan.columns else depth * plan.pixel_step)
         if lying:
@@ -147,21 +147,21 @@ cdef inline void multiply_chunk(
                 skip = plan.stride_h * line - (right - left) * step
                 values = panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * panel_step
                 if kernel == UNPACKED:
-                    lying_8_by_3_vectors(
+                    unpacked_8_by_3_vectors(
                         here, places + tap, step, skip, values, panel_step,
                         (plan.n_W - right + left) * panel_step, runs, length, start, starts, sums, own,
                     )
                 elif kernel == PREFETCHED:
                     line_ahead = (tap - from_tap) // SIDE
-                    # Each of the first tiles asks for one line of every pixel's part of the next panel.
-                    ahead_6_by_4_vectors(
+                    # Each of the first register blocks asks for one line of every pixel's part of the next panel.
+                    prefetching_6_by_4_vectors(
                         here + places[tap % plan.channels if by_taps else tap], step, skip, values,
                         (plan.n_W - right + left) * width, runs, length, start, starts, sums, own,
                         following + line_ahead * (64 // <Py_ssize_t>sizeof(real)) if line_ahead < LINES else values,
                         plan.pixel_step if line_ahead < LINES else 0,
                     )
                 else:
-                    tile(
+                    micro_kernel(
                         <int>width, count, here, places + (tap % plan.channels if by_taps else tap), step, skip, values,
                         (plan.n_W - right + left) * width, runs, length, start, starts, NULL, sums, own,
                     )

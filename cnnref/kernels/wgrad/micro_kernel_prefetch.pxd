@@ -1,11 +1,12 @@
-"""The widest register tile, for sums over a batch: 6 taps side by side, and what comes next is asked for in advance.
+"""The widest register block, for sums over a batch: 6 taps side by side, and what comes next is asked for in advance.
 
 In an image of many channels neighbouring pixels lie so far apart that the processor does not foresee them; nor does it the
-next panel of the gradient, which is copied between two tiles while nothing is multiplied. So in each step the tile asks for a
-pixel to come, and for one line of the next panel. Each output is the chain of ``gemm/micro_kernel.pxd``.
+next panel of the gradient, which is copied between two register blocks while nothing is multiplied. So in each step the
+register block asks for a pixel to come, and for one line of the next panel. Each output is the chain of
+``gemm/micro_kernel.pxd``.
 """
 
-from cnnref.kernels.base.isa cimport apart, inlined, prefetch, unlikely
+from cnnref.kernels.base.isa cimport always_inline, noinline, prefetch, unlikely
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport multiply_add, real
 
@@ -18,12 +19,12 @@ cdef enum:
     ALIASED = 4096
 
 
-cdef inline inlined multiply_ahead(
+cdef inline always_inline multiply_prefetching(
     const int columns, const real* a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real* start, const Py_ssize_t* start_places,
     real* out, const Py_ssize_t* out_places, const real* next_line, Py_ssize_t next_step,
 ) noexcept nogil:
-    """``multiply_tile`` of 6 rows that are neighbours in `a`; lines from `next_line` on are asked for."""
+    """``multiply_register_block`` of 6 rows that are neighbours in `a`; lines from `next_line` on are asked for."""
     cdef real sums[384]
     cdef real left
     cdef Py_ssize_t _step, rest = length
@@ -54,13 +55,13 @@ cdef inline inlined multiply_ahead(
             (out + out_places[row])[j] = sums[row * columns + j]
 
 
-cdef inline apart ahead_6_by_4_vectors(
+cdef inline noinline prefetching_6_by_4_vectors(
     const real* a, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t b_skip,
     Py_ssize_t runs, Py_ssize_t length, const real* start, const Py_ssize_t* start_places,
     real* out, const Py_ssize_t* out_places, const real* next_line, Py_ssize_t next_step,
 ) noexcept nogil:
     """6 rows of 4 vectors of 64 bytes."""
-    multiply_ahead(
+    multiply_prefetching(
         4 * lanes(<real>0), a, a_step, a_skip, b, b_skip, runs, length, start, start_places, out, out_places, next_line,
         next_step,
     )

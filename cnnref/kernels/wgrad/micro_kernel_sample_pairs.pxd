@@ -1,20 +1,20 @@
-"""Register tiles of two sums over a batch side by side in a vector: see ``sample_pairs.pxd``."""
+"""Micro-kernels of two sums over a batch side by side in a vector: see ``sample_pairs.pxd``."""
 
-from cnnref.kernels.base.isa cimport apart, inlined, unlikely
+from cnnref.kernels.base.isa cimport always_inline, noinline, unlikely
 from cnnref.kernels.base.types cimport multiply_add, real
 
 cdef extern from "kernels/wgrad/broadcast_pair.h" nogil:
-    inlined repeat_pair "cnnref_repeat_pair"(const float* pair, float* vector)
+    always_inline repeat_pair "cnnref_repeat_pair"(const float* pair, float* vector)
 
 cdef enum:
     # Columns of each of the two sums, and values of a vector: column j of one, then of the other.
-    TWIN = 8
+    PAIRED_COLUMNS = 8
     PAIR = 16
     TWO = 2
-    MOST_TWIN_SUMS = 400
+    MOST_PAIRED_SUMS = 400
 
 
-cdef inline inlined sum_pairs(
+cdef inline always_inline sum_pairs(
     const int groups, const int rows, const real* a, Py_ssize_t line, Py_ssize_t a_step, Py_ssize_t a_skip,
     const real* b, Py_ssize_t runs, Py_ssize_t length, real* out,
 ) noexcept nogil:
@@ -22,13 +22,13 @@ cdef inline inlined sum_pairs(
 
     `a` has pairs of values, `b` vectors of pairs. The taps of a group stand side by side, the groups `line` values apart.
     """
-    cdef real sums[MOST_TWIN_SUMS]
+    cdef real sums[MOST_PAIRED_SUMS]
     cdef real added[PAIR]
     cdef real left[PAIR]
     cdef const real* source
     cdef Py_ssize_t _step, rest = length
     cdef int group, row, j
-    if runs * length <= 0:  # as in ``multiply_tile``
+    if runs * length <= 0:  # as in ``multiply_register_block``
         return
     for group in range(groups):
         for row in range(rows):
@@ -61,7 +61,7 @@ cdef inline inlined sum_pairs(
         out[groups * rows * PAIR + j] = added[j]
 
 
-cdef inline apart pairs_of_9(
+cdef inline noinline pairs_of_9(
     const real* a, Py_ssize_t line, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t runs,
     Py_ssize_t length, real* out,
 ) noexcept nogil:
@@ -69,7 +69,7 @@ cdef inline apart pairs_of_9(
     sum_pairs(3, 3, a, line, a_step, a_skip, b, runs, length, out)
 
 
-cdef inline apart pairs_of_25(
+cdef inline noinline pairs_of_25(
     const real* a, Py_ssize_t line, Py_ssize_t a_step, Py_ssize_t a_skip, const real* b, Py_ssize_t runs,
     Py_ssize_t length, real* out,
 ) noexcept nogil:

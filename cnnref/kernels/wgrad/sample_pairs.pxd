@@ -13,8 +13,8 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w
 from cnnref.kernels.conv.select cimport pair_taps
-from cnnref.kernels.wgrad.chunks cimport Cut
-from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport PAIR, TWIN, TWO, pairs_of_25, pairs_of_9
+from cnnref.kernels.wgrad.chunks cimport BatchCut
+from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport PAIR, PAIRED_COLUMNS, TWO, pairs_of_25, pairs_of_9
 from cnnref.threads cimport stopped
 
 cdef enum:
@@ -22,30 +22,30 @@ cdef enum:
     PIXELS_AT_ONCE = 256
 
 
-cdef struct Twins:
-    # Tiles of `side` rows of `side` taps, so many of them side by side and on top of each other.
+cdef struct PairBlocks:
+    # Register blocks of `side` rows of `side` taps, so many of them side by side and on top of each other.
     Py_ssize_t side
     Py_ssize_t across
     Py_ssize_t down
-    # Output rows at once; pairs of a row of the copy, its rows, a tile's sums.
+    # Output rows at once; pairs of a row of the copy, its rows, a register block's sums.
     Py_ssize_t rows
     Py_ssize_t line
     Py_ssize_t height
     Py_ssize_t tile
 
 
-cdef inline Twins twins_of(const Correlation* plan, const Cut* cut) noexcept nogil:
-    cdef Twins twins
-    # A tile of 9 taps waits for its loads.
-    twins.side = 3 if 11 * pair_taps(plan, 3) <= 10 * pair_taps(plan, 5) else 5
-    twins.down = share(plan.window_h, twins.side)
-    twins.across = share(plan.window_w * plan.channels, twins.side)
-    twins.rows = min(max(PIXELS_AT_ONCE // plan.n_W, <Py_ssize_t>1), cut.rows)
-    twins.line = ((plan.n_W - 1) * plan.stride_w + span_w(plan)) * plan.channels
-    # Tiles may reach beyond the window.
-    twins.height = (twins.rows - 1) * plan.stride_h + (twins.down * twins.side - 1) * plan.dilation_h + 2
-    twins.tile = twins.side * twins.side + 1
-    return twins
+cdef inline PairBlocks pair_blocks_of(const Correlation* plan, const BatchCut* cut) noexcept nogil:
+    cdef PairBlocks blocks
+    # A register block of 9 taps waits for its loads.
+    blocks.side = 3 if 11 * pair_taps(plan, 3) <= 10 * pair_taps(plan, 5) else 5
+    blocks.down = share(plan.window_h, blocks.side)
+    blocks.across = share(plan.window_w * plan.channels, blocks.side)
+    blocks.rows = min(max(PIXELS_AT_ONCE // plan.n_W, <Py_ssize_t>1), cut.rows)
+    blocks.line = ((plan.n_W - 1) * plan.stride_w + span_w(plan)) * plan.channels
+    # Register blocks may reach beyond the window.
+    blocks.height = (blocks.rows - 1) * plan.stride_h + (blocks.down * blocks.side - 1) * plan.dilation_h + 2
+    blocks.tile = blocks.side * blocks.side + 1
+    return blocks
 
 
 cdef inline void pair(const real* one, const real* other, Py_ssize_t count, real* pairs) noexcept nogil:
@@ -91,8 +91,8 @@ cdef inline void pair_gradients(
     """Copy the gradients of two samples into pairs, whose lanes beyond the columns stay as they are."""
     cdef Py_ssize_t _pixel
     for _pixel in range(pixels):
-        if plan.columns == TWIN:
-            pair(one, other, TWIN, pairs)
+        if plan.columns == PAIRED_COLUMNS:
+            pair(one, other, PAIRED_COLUMNS, pairs)
         else:
             pair(one, other, plan.columns, pairs)
         one += plan.pixel_step
@@ -101,41 +101,41 @@ cdef inline void pair_gradients(
 
 
 cdef inline void sum_chunks(
-    const Correlation* plan, const Twins* twins, const real* one, const real* other, Py_ssize_t distance, const real* dZ,
+    const Correlation* plan, const PairBlocks* blocks, const real* one, const real* other, Py_ssize_t distance, const real* dZ,
     const real* other_dZ, Py_ssize_t pieces, Py_ssize_t top, Py_ssize_t n_rows, real* sums, real* gradients, real* pixels,
 ) noexcept nogil:
     """Both chunks' sums, each of rows [top, top + n_rows) of `pieces` samples that are `distance` values apart."""
     cdef Py_ssize_t tile_row, tile, piece, y, rows
-    cdef Py_ssize_t line = twins.line * TWO, step = plan.stride_w * plan.channels * TWO
+    cdef Py_ssize_t line = blocks.line * TWO, step = plan.stride_w * plan.channels * TWO
     cdef Py_ssize_t skip = plan.stride_h * line - plan.n_W * step
     cdef const real* window
     cdef real* out
-    memset(sums, 0, twins.across * twins.down * twins.tile * PAIR * sizeof(real))
+    memset(sums, 0, blocks.across * blocks.down * blocks.tile * PAIR * sizeof(real))
     for piece in range(pieces):
         y = 0
         while y < n_rows:
-            rows = min(twins.rows, n_rows - y)
+            rows = min(blocks.rows, n_rows - y)
             pair_pixels(
                 plan, one + piece * distance, other + piece * distance, (top + y) * plan.stride_h - plan.top,
-                (rows - 1) * plan.stride_h + span_h(plan), twins.line, pixels,
+                (rows - 1) * plan.stride_h + span_h(plan), blocks.line, pixels,
             )
             pair_gradients(plan, dZ, other_dZ, rows * plan.n_W, gradients)
             dZ += rows * plan.n_W * plan.pixel_step
             other_dZ += rows * plan.n_W * plan.pixel_step
             y += rows
             out = sums
-            for tile_row in range(twins.down):
-                for tile in range(twins.across):
-                    window = pixels + tile_row * twins.side * plan.dilation_h * line + tile * twins.side * TWO
-                    if twins.side == 3:
+            for tile_row in range(blocks.down):
+                for tile in range(blocks.across):
+                    window = pixels + tile_row * blocks.side * plan.dilation_h * line + tile * blocks.side * TWO
+                    if blocks.side == 3:
                         pairs_of_9(window, plan.dilation_h * line, step, skip, gradients, rows, plan.n_W, out)
                     else:
                         pairs_of_25(window, plan.dilation_h * line, step, skip, gradients, rows, plan.n_W, out)
-                    out += twins.tile * PAIR
+                    out += blocks.tile * PAIR
 
 
 cdef inline void add_chunk(
-    const Correlation* plan, const Twins* twins, const real* sums, bint fresh, real* dW, Py_ssize_t dW_step, real* db
+    const Correlation* plan, const PairBlocks* blocks, const real* sums, bint fresh, real* dW, Py_ssize_t dW_step, real* db
 ) noexcept nogil:
     """Add one chunk's sums, the first of each pair from `sums` on, to the gradients, or set these where `fresh`.
 
@@ -144,28 +144,28 @@ cdef inline void add_chunk(
     cdef Py_ssize_t row, tap, j, run = plan.window_w * plan.channels, place
     for row in range(plan.window_h):
         for tap in range(run):
-            place = (row // twins.side * twins.across + tap // twins.side) * twins.tile
-            place = (place + row % twins.side * twins.side + tap % twins.side) * PAIR
+            place = (row // blocks.side * blocks.across + tap // blocks.side) * blocks.tile
+            place = (place + row % blocks.side * blocks.side + tap % blocks.side) * PAIR
             for j in range(plan.columns):
                 dW[j] = sums[place + TWO * j] if fresh else dW[j] + sums[place + TWO * j]
             dW += dW_step
     if db != NULL:
-        place = (twins.tile - 1) * PAIR
+        place = (blocks.tile - 1) * PAIR
         for j in range(plan.columns):
             db[j] = sums[place + TWO * j] if fresh else db[j] + sums[place + TWO * j]
 
 
-cdef inline int twin_sums(
-    const Correlation* plan, const Cut* cut, const real* images, const real* dZ, Py_ssize_t group, real* dW,
+cdef inline int sum_sample_pairs(
+    const Correlation* plan, const BatchCut* cut, const real* images, const real* dZ, Py_ssize_t group, real* dW,
     Py_ssize_t dW_step, real* db, const int* watched,
 ) noexcept nogil:
-    """As ``outer_sums`` for all taps."""
-    cdef Twins twins = twins_of(plan, cut)
+    """As ``sum_group`` for all taps."""
+    cdef PairBlocks blocks = pair_blocks_of(plan, cut)
     cdef Py_ssize_t distance = plan.height * plan.width * plan.image_step
-    cdef Py_ssize_t size = twins.across * twins.down * twins.tile * PAIR
-    cdef Py_ssize_t gradients = twins.rows * plan.n_W * PAIR
-    # Tiles may reach beyond the last tap of the last pixel.
-    cdef Py_ssize_t pixels = (twins.height * twins.line + twins.side) * TWO
+    cdef Py_ssize_t size = blocks.across * blocks.down * blocks.tile * PAIR
+    cdef Py_ssize_t gradients = blocks.rows * plan.n_W * PAIR
+    # Register blocks may reach beyond the last tap of the last pixel.
+    cdef Py_ssize_t pixels = (blocks.height * blocks.line + blocks.side) * TWO
     cdef Py_ssize_t chunk = group * cut.chunks // cut.groups, last = (group + 1) * cut.chunks // cut.groups
     cdef Py_ssize_t end, number, other, sample, other_sample, top, n_rows, pieces
     cdef bint fresh = True
@@ -188,18 +188,18 @@ cdef inline int twin_sums(
             if other >= last or other_sample + pieces > plan.samples:
                 other_sample = sample
             sum_chunks(
-                plan, &twins, images + sample * distance, images + other_sample * distance, distance,
+                plan, &blocks, images + sample * distance, images + other_sample * distance, distance,
                 dZ + (sample * plan.n_H + top) * plan.n_W * plan.pixel_step,
                 dZ + (other_sample * plan.n_H + top) * plan.n_W * plan.pixel_step, pieces, top, n_rows, sums,
                 memory + cut.per_sample * size, memory + cut.per_sample * size + gradients,
             )
-            add_chunk(plan, &twins, sums, fresh, dW, dW_step, db)
+            add_chunk(plan, &blocks, sums, fresh, dW, dW_step, db)
             fresh = False
         chunk = end
         for number in range(chunk, min(chunk + cut.per_sample, last)):
             if (number // cut.per_sample + 1) * cut.samples > plan.samples:
                 break
-            add_chunk(plan, &twins, memory + (number - chunk) * size + 1, False, dW, dW_step, db)
+            add_chunk(plan, &blocks, memory + (number - chunk) * size + 1, False, dW, dW_step, db)
             end = number + 1
         chunk = end
     free(memory)
