@@ -26,11 +26,12 @@ OPERATIONS = {
     "elementary": "",  # shows the functions of kernels/vmath/scalar.pxd to their tests
     "reorder": "pad3d* arr2col col2arr",
     "mask": "create_mask_* distribute_value",
+    "plan": "",  # says which kernel, and computes nothing
     "checks.hyper": "conv_* pool_*",
 }
 #: The tests of its kernels, beside the cases of `tests/bits_table.py`.
 TESTS = {
-    "conv": "test_conv_windows test_conv_tiles test_conv_threads",
+    "conv": "test_conv_windows test_conv_tiles test_conv_threads kernels/test_kernel_for",
     "conv_transpose": "test_conv_transpose",
     "pool": "test_pool test_pool_options",
     "window_pool": "test_pool_options",
@@ -44,6 +45,7 @@ TESTS = {
     "elementary": "test_elementary",
     "reorder": "test_reorder",
     "mask": "test_reorder",
+    "plan": "kernels/test_kernel_for",
     "checks.hyper": "test_hyper",
 }
 
