@@ -41,17 +41,17 @@ SHARED = (
 KERNELS = tuple(sorted({path.stem for path in PACKAGE.glob("*.pyx")} - {*SHARED}))
 #: Modules of the suite: what it does for each element of each array and each output.
 SUITE = (
-    "stream",
-    "axis",
-    "window",
-    "memory",
-    "elements",
+    "cases.axis",
+    "cases.window",
+    "generation.random",
+    "bounds.elements",
     "bounds.passes",
     "bounds.picked",
     "bounds.curves",
     "bounds.rows",
     "bounds.targets",
     "bounds.channels",
+    "implementations.memory",
 )
 
 #: The one table of Cython directives.
@@ -140,7 +140,8 @@ def extensions() -> list[Extension]:
         "libraries": ["m"],
         "depends": depends,
     }
-    suite = {**common, "depends": [str(path) for path in Path("conformance").glob("_*.[hp]*")]}
+    suite_depends = [str(path) for kind in ("*.pxd", "*.h") for path in Path("conformance").rglob(kind)]
+    suite = {**common, "depends": suite_depends}
     once = [f"cnnref.{name}" for name in SHARED] + [f"conformance.{name}" for name in SUITE]
     kernels = [f"cnnref.{name}" for name in KERNELS]
     translated = {

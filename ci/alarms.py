@@ -1,8 +1,8 @@
 """Judge the peers that are right until so many outputs are compared, and name every alarm that is false.
 
 A comparison is one output of one case held against the oracle; an absent one is none. What fails as the
-peer's adapter declares (`conformance.implementations.declared`) is a difference found, not an alarm; cases that it
-declares to kill the process are left to `conformance matrix`. Each part, one peer and one seed, is a
+peer's adapter declares (`conformance.implementations.declared`) is a difference found, not an alarm; cases
+that it declares to kill the process are left to `conformance matrix`. Each part, one peer and one seed, is a
 process of its own and a line of the log, so that a run goes on where it was stopped.
 """
 
@@ -30,9 +30,9 @@ def part(spec: str, seed: int, cases: int, connection: Any) -> None:
     """In a child: judge the cases of one seed; sends what came of them."""
     warnings.simplefilter("ignore")
     from conformance.generation.generate import generate
-    from conformance.implementations.declared import marked, sentence_of
     from conformance.implementations.implementation import load
     from conformance.operations import OPERATIONS
+    from conformance.verdict.declared import marked, sentence_of
     from conformance.verdict.judge import Judge
     from conformance.verdict.record import blank
 

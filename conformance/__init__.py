@@ -1,24 +1,20 @@
 """Does an implementation of the post's CNN functions give the right answers, and if not, why.
 
-Imports run one way, top to bottom:
+Imports run one way: a room uses those named before it (README.md has the map).
 
-``operations``, ``case``      the functions judged; a case is one line of text
-``formats``                   its dtypes: what arrays are stored in, what sums are computed in
-``stream``, ``fills``         integers that are the same everywhere; values made of them
-``family``, ``families``      what a kind of values is; the named kinds
-``data``                      the arrays of a case
-``corners``, ``generate``     the shapes that broke real kernels; the cases of a run
+``cases``, ``operations``     a case is one line of text; the functions judged
+``generation``                the cases of a run and their arrays, the same bits everywhere
 ``oracle``                    the right answer: PyTorch autograd in float64
-``bounds``, ``compare``       how far from it rounding may lead; the verdict on an output (``elements``)
-``implementation``            the module under test
-``diagnose``, ``slips``       which known mistake explains a failure
-``findings``, ``power``       where it is wrong, in the smallest case; what a run would have caught
-``runner``, ``record``        case by case to one line per output
-``schema``, ``document``      the door for every file that is read back
-``report``, ``gate``          what a person opens, what CI compares
-``usage``, ``terminal``       exit statuses and errors; colour and completion
-``ending``, ``feasible``      what a command says where it cannot do what was asked; cases that cannot be
-``run_command``, ..., ``cli``  the commands, each with its options, and the command line
+``bounds``                    how far from it rounding may lead
+``conventions``               the choices that frameworks make differently
+``faults``                    which known mistake explains a failure
+``implementations``           the module under test, and how it is called
+``verdict``                   an output compared, and the record of it
+``diagnosis``                 where it is wrong, in the smallest case
+``report``                    what a person opens
+``runs``                      case by case, in several processes; what CI compares
+``commands``                  the command line
+``adapters``                  other implementations, loaded by name
 """
 
 __version__ = "0.1.0"

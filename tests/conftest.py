@@ -1,19 +1,16 @@
 """Which tests there are without the source tree: ci/wheel has tests, examples and the installed package."""
 
 import signal
+import sys
 from pathlib import Path
 
-#: Tests of what is not installed: the benchmark, the commands in ci/, the documents.
-OF_THE_TREE = [
-    "test_bench.py",
-    "test_bench_rounds.py",
-    "test_bench_table.py",
-    "test_contributing.py",
-    "test_mutants.py",
-    "test_readme.py",
-]
+ROOT = Path(__file__).parents[1]
 
-collect_ignore = [] if (Path(__file__).parents[1] / "setup.py").exists() else OF_THE_TREE
+# `tests.planted`, also where pytest is not started as `python -m pytest` from here.
+sys.path.append(str(ROOT))
+
+# What is not installed is tested in tools/: the benchmark, the commands in ci/, the documents, the sources.
+collect_ignore = [] if (ROOT / "setup.py").exists() else ["tools"]
 
 # A shell that starts a command in the background lets it ignore Ctrl-C, and so would the programs that
 # tests start.

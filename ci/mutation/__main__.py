@@ -21,11 +21,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import mutant_switch
-from mutant_judge import ERRORS, MutantJudge
-from mutant_score import report, stale
-from mutation import Mutant, mutants
-from scratch_build import ROOT, BuildError, Tree, sanitized
+from ci.mutation import switch
+from ci.mutation.build import ROOT, BuildError, Tree, sanitized
+from ci.mutation.judge import ERRORS, MutantJudge
+from ci.mutation.mutants import Mutant, mutants
+from ci.mutation.score import report, stale
 
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
@@ -56,11 +56,11 @@ def build(tree: Tree, numbered: dict[int, Mutant]) -> set[int]:
     """
     refused: set[int] = set()
     while True:
-        sources = {"_mutant.pxd": mutant_switch.DECLARATION, "mutant.h": mutant_switch.HEADER}
+        sources = {"_mutant.pxd": switch.DECLARATION, "mutant.h": switch.HEADER}
         alone = set(refused)
         for name in {mutant.file for mutant in numbered.values()}:
             own = {n: m for n, m in numbered.items() if m.file == name and n not in refused}
-            sources[name], more = mutant_switch.switched((ROOT / "cnnref" / name).read_text(), own)
+            sources[name], more = switch.switched((ROOT / "cnnref" / name).read_text(), own)
             alone |= more
         try:
             tree.prepare(sources)
@@ -164,5 +164,9 @@ def _best_isa() -> str:
 
 if __name__ == "__main__":
     if "LD_PRELOAD" not in os.environ:  # the sanitizer has to be there when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **sanitized(ERRORS)})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "ci.mutation", *sys.argv[1:]],
+            {**os.environ, **sanitized(ERRORS)},
+        )
     sys.exit(main())

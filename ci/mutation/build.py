@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cnnref"
 #: Needed by whatever loads the modules: see `sanitized`.
 _SANITIZER = "-fsanitize=address"

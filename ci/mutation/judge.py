@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mutant_switch
-from mutant_reach import operations_of, tests_of
-from scratch_build import ROOT, Tree
+from ci.mutation import switch
+from ci.mutation.build import ROOT, Tree
+from ci.mutation.reach import operations_of, tests_of
 
 #: Seconds of the processor that it may take: so many times what it takes without a change, and a few more.
 #: Other work on the machine does not count; a process that sleeps is ended after the last number.
@@ -136,7 +136,7 @@ class MutantJudge:
         resource.setrlimit(resource.RLIMIT_CPU, (end, end))
         sys.path.insert(0, str(self._tree.folder))
         os.environ.update(
-            {"CNNREF_ISA": self._tree.isa, mutant_switch.NAME: str(number), "OMP_WAIT_POLICY": "passive"}
+            {"CNNREF_ISA": self._tree.isa, switch.NAME: str(number), "OMP_WAIT_POLICY": "passive"}
         )
         os.environ.setdefault("OMP_NUM_THREADS", "2")
         took: Counter[str] = Counter()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from scratch_build import ROOT
+from ci.mutation.build import ROOT
 
 #: The operations that a module computes, by shell pattern; one that is not here reaches all of them.
 OPERATIONS = {
@@ -61,4 +61,4 @@ def operations_of(modules: Iterable[str]) -> list[str]:
 def tests_of(modules: Iterable[str]) -> list[Path]:
     """The files with tests of any of the modules."""
     names = dict.fromkeys(name for module in modules for name in TESTS.get(module, "").split())
-    return [ROOT / "tests" / f"{name}.py" for name in names]
+    return [ROOT / "tests" / "kernels" / f"{name}.py" for name in names]

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mutation import Mutant
-from scratch_build import ROOT
+from ci.mutation.build import ROOT
+from ci.mutation.mutants import Mutant
 
-EQUIVALENT = ROOT / "ci" / "mutants-equivalent.txt"
+EQUIVALENT = ROOT / "ci" / "mutation" / "equivalent.txt"
 
 
 def equivalents() -> dict[str, str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
-from mutation import Mutant
+from ci.mutation.mutants import Mutant
 
 #: The environment variable, and the name of the number in the sources.
 NAME = "CNNREF_MUTANT"

@@ -2,8 +2,8 @@
 
 ``conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:17`` reads: float32, 2 samples of 9x7 with 3 channels,
 4 filters of 3x3, stride 2, padding 1, data family ``normal``, seed 17. What goes beyond the contract's plain
-call follows as `conformance.cases.options` says. ``Case.parse(str(case)) == case``, and ``str(Case.parse(text))``
-is the text.
+call follows as `conformance.cases.options` says. ``Case.parse(str(case)) == case``, and
+``str(Case.parse(text))`` is the text.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Case:
     dtype : {"f32", "f64", "f16", "bf16"}
         The dtype of every floating array handed to the implementation.
     params : tuple of (str, Value)
-        The parameters of the operation, in the order of its grammar, then the options that have not their
-        default, in the order of the operation's options.
+        The parameters of the operation, in the order of its grammar, then the options that do not have
+        their default, in the order of the operation's options.
     family : str
         The data family (`conformance.generation.families`).
     seed : int

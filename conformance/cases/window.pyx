@@ -182,7 +182,7 @@ def possible(case):
 
     A transposed convolution leaves some output, and its output padding is below the stride or the dilation.
     Pools hold to PyTorch's limits: no side is padded by more than half of the window's taps, except by a rule
-    that PyTorch has not; every window has a tap inside the image; and averages are dense.
+    that PyTorch does not have; every window has a tap inside the image; and averages are dense.
     """
     cdef Window window = window_of(case)
     cdef Axis rows = window.rows, columns = window.columns, axis

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from conformance import adapters
 from conformance.commands.usage import AGREES, examples
 from conformance.conventions import CONVENTIONS
 from conformance.faults.diagnose import catalogue
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
+from conformance.implementations.implementation import adapters
 from conformance.operations import OPERATIONS, PARAMETERS
 
 _EXAMPLES = examples(
@@ -57,7 +57,7 @@ def _lines() -> Iterator[str]:
     for (op, name), source in sources.items():
         yield f"  {op}: {name}" + (f" ({source})" if source else "")
     yield "\nAdapters (--impl)"
-    for name in adapters.names():
+    for name in adapters():
         yield f"  {name}"
     yield f"\nConventions ({len(CONVENTIONS)}), expected value first (--convention NAME=VALUE)"
     for convention in CONVENTIONS.values():

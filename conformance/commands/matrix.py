@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from conformance import adapters
 from conformance.commands import settings_options
 from conformance.commands.usage import (
     AGREES,
@@ -18,6 +17,7 @@ from conformance.commands.usage import (
     examples,
     split,
 )
+from conformance.implementations.implementation import adapters
 from conformance.operations import select
 
 _EXAMPLES = examples(
@@ -64,7 +64,7 @@ def command(asked: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"--ops: {error}") from error
     asked.out.mkdir(parents=True, exist_ok=True)  # said now, and not after all is judged
-    specs = asked.impl or [DEFAULT_IMPLEMENTATION, *adapters.names()]
+    specs = asked.impl or [DEFAULT_IMPLEMENTATION, *adapters()]
     settings = settings_options.settings(asked)
     columns = []
     for spec in specs:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from conformance import adapters
 from conformance.cases.dtypes import KNOWN
 from conformance.conventions import CONVENTIONS
+from conformance.implementations.implementation import adapters
 from conformance.operations import OPERATIONS
 
 GOOD, BAD, DOUBTFUL = "green", "red", "yellow"
@@ -40,7 +40,7 @@ def _conventions() -> list[str]:
 
 #: What the shell offers for an option, whichever command has it.
 _WORDS: dict[str, Callable[[], Iterable[str]]] = {
-    "impl": lambda: ["cnnref", "cnnref.blog", *adapters.names()],
+    "impl": lambda: ["cnnref", "cnnref.blog", *adapters()],
     "ops": lambda: OPERATIONS,
     "dtype": lambda: KNOWN,
     "convention": _conventions,

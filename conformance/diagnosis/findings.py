@@ -27,6 +27,7 @@ from conformance.diagnosis.shrink import Same, shrink
 from conformance.implementations.channel import Answering, BrokenChannelError, Channel
 from conformance.implementations.implementation import Implementation, load
 from conformance.implementations.processes import bind_to_parent, context, end, start
+from conformance.verdict.compare import failing
 from conformance.verdict.judge import Trial
 from conformance.verdict.record import Record
 
@@ -109,7 +110,7 @@ def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:
     got, expected = trial.outcome.outputs.get(record.output), trial.expected[record.output]
     if not isinstance(got, np.ndarray) or got.shape != expected.shape or not expected.ndim:
         return "", []
-    mask = where.failing(got, expected, trial.limits[record.output].limit)
+    mask = failing(got, expected, trial.limits[record.output].limit)
     if not mask.any():  # it fails for its dtype, or against the statistical limit
         return "", []
     names = where.axes(trial.case, record.output, mask.ndim)

@@ -16,7 +16,7 @@ from conformance.generation.arrays import array_shapes
 from conformance.generation.random import Stream
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
-from conformance.verdict.judge import fitted
+from conformance.verdict.compare import fitted
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]

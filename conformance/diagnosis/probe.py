@@ -1,4 +1,4 @@
-"""``conformance probe``: what an implementation does where frameworks legitimately differ, by experiment.
+"""What an implementation does where frameworks legitimately differ, by experiment.
 
 For each convention a small input on which every value gives another answer; what comes back is held
 against each of them. Nothing is read from the implementation's documentation or name.
@@ -6,18 +6,15 @@ against each of them. Nothing is read from the implementation's documentation or
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.commands import run_options
-from conformance.commands.usage import AGREES, DEFAULT_IMPLEMENTATION, examples
 from conformance.conventions import CONVENTIONS, Convention, Settings, adjusted, read
-from conformance.implementations.implementation import Implementation, load
+from conformance.implementations.implementation import Implementation
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -216,30 +213,3 @@ def lines(implementation: Implementation) -> list[str]:
     if other:
         shown.append(f"To judge it by its own choices (*): conformance run --convention {' '.join(other)}")
     return shown
-
-
-_EXAMPLES = examples(
-    "conformance probe --impl mykernels.py",
-    "conformance probe --impl jax",
-)
-
-
-def add_command(commands: Any) -> None:
-    """Add ``probe`` to the command line."""
-    parser = commands.add_parser(
-        "probe", help="what it does where frameworks legitimately differ", epilog=_EXAMPLES
-    )
-    parser.description = (
-        "Find by experiment what an implementation does where frameworks legitimately differ."
-    )
-    run_options.add_implementation(parser)
-    parser.set_defaults(action=command)
-
-
-def command(asked: argparse.Namespace) -> int:
-    """Run ``conformance probe``."""
-    # The module's own declaration is not asked: the experiments say what it does.
-    implementation = load(asked.impl or DEFAULT_IMPLEMENTATION)
-    plain = replace(implementation, settings=Settings(), differs={})
-    print("\n".join(lines(plain)))
-    return AGREES

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance import adapters
 from conformance.bounds.storage import rounded
 from conformance.conventions import offered
 from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.implementations import call_text
+from conformance.implementations.implementation import adapters
 from conformance.implementations.layout import answered, inward
 from conformance.verdict.judge import Trial, output_dtype
 from conformance.verdict.record import Record
@@ -156,7 +156,7 @@ def _loading(spec: str) -> str:
             "spec.loader.exec_module(impl)",
         ]
     else:
-        name = f"conformance.adapters.{place}" if place in adapters.names() else place
+        name = f"conformance.adapters.{place}" if place in adapters() else place
         lines = [f"impl = importlib.import_module({name!r})"]
     lines += [f"impl = impl.{attribute}"] if attribute else []
     return "\n".join(lines) + "\n\n"

@@ -7,7 +7,6 @@ holds them all is given with the number of its elements that fail.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +35,6 @@ def axes(case: Case, output: str, ndim: int) -> tuple[str, ...]:
     if ndim == 2 and output in _NAMES:
         return _NAMES[output]
     return ("m", "n") if ndim == 2 else tuple(f"axis {i}" for i in range(ndim))
-
-
-def failing(got: NDArray[Any], expected: NDArray[Any], limit: NDArray[Any]) -> Mask:
-    """Which elements are further from the expected ones than their limit, or NaN or infinite on one side."""
-    with np.errstate(all="ignore"):
-        error = np.abs(np.asarray(got, np.float64) - expected)
-        same = (np.asarray(got, np.float64) == expected) | (np.isnan(got) & np.isnan(expected))
-        wrong = ~(error <= np.broadcast_to(limit, expected.shape)) & ~same
-    return np.asarray(wrong, np.bool_)
 
 
 def rule(mask: Mask, names: tuple[str, ...]) -> str:

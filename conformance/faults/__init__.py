@@ -21,6 +21,6 @@ from conformance.faults import (  # noqa: F401
     units,
     window_options,
 )
-from conformance.faults.catalogue import CATALOGUE, Slip
+from conformance.faults.catalogue import CATALOGUE, RAISED, Slip, is_diagnosis
 
-__all__ = ["CATALOGUE", "Slip"]
+__all__ = ["CATALOGUE", "RAISED", "Slip", "is_diagnosis"]

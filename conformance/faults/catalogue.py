@@ -100,6 +100,14 @@ class Slip:
 
 CATALOGUE: dict[str, Slip] = {}
 
+#: Before the name of an exception, in the diagnosis of a call that raised it.
+RAISED = "raised-"
+
+
+def is_diagnosis(word: str) -> bool:
+    """Whether a failure can have this diagnosis."""
+    return word in CATALOGUE or word.startswith(RAISED)
+
 
 def slip(
     id: str,

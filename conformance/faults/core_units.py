@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.implementations.calls_units import EPSILON, MOMENTUM
+from conformance.operations.norm import EPSILON, MOMENTUM
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

@@ -22,7 +22,7 @@ from itertools import combinations
 import numpy as np
 
 from conformance.cases.case import Case
-from conformance.faults import CATALOGUE, Slip
+from conformance.faults import CATALOGUE, RAISED, Slip
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
 from conformance.faults.further import further
@@ -34,8 +34,6 @@ UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
 BETWEEN_CALLS = "accumulator-kept-between-calls"
 DTYPE_NOT_KEPT = "dtype-not-kept"
-#: Before the name of an exception.
-RAISED = "raised-"
 
 #: Fruitless searches of the whole catalogue for one output, after which only established slips are tried.
 SEARCHES = 12

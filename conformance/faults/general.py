@@ -111,7 +111,7 @@ def _accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
     outputs_of(),
 )
 def _seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:
-    """These leave no trace in the numbers of one result; `conformance.faults.diagnose` finds them otherwise."""
+    """These leave no trace in the numbers of one result; `faults.diagnose` finds them otherwise."""
     return {}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Arrays, Base, Outputs
-from conformance.implementations.calls_units import EPSILON, MOMENTUM
+from conformance.operations.norm import EPSILON, MOMENTUM
 
 _BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma"}
 _KEPT = {"batch_norm_forward": "running_mean running_var"}

@@ -16,7 +16,7 @@ from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
 from conformance.cases.window import window_of
 from conformance.faults.core import Array, Arrays, reference
-from conformance.implementations.calls_units import EPSILON
+from conformance.operations.norm import EPSILON
 
 #: How many times the rounding error a slip has to differ from the right result to be told from it.
 APART = 4.0

@@ -79,7 +79,7 @@ def may_show(row: Mapping[str, str]) -> bool:
 
 
 def all_show(case: Case) -> bool:
-    """Whether each option that has not its default makes a difference to where the windows read."""
+    """Whether each option that does not have its default makes a difference to where the windows read."""
     if "s" not in case.operation.parameters:
         return True
     right = window_of(case)

@@ -68,8 +68,8 @@ class Family:
         As ``conformance list`` shows them.
     kind : {"exact", "bound", "statistical"}
         exact: every partial sum is exact in the dtype, whatever the order; bound: judged by the a-priori
-        bound; statistical: zero-mean values, judged by the statistical bound too. `conformance.bounds.tier` says
-        what holds for one case.
+        bound; statistical: zero-mean values, judged by the statistical bound too. `bounds.tier` says what
+        holds for one case.
     operations : tuple of str
         The functions it goes with.
     fills : mapping of str to Fill

@@ -1,10 +1,10 @@
 """The cases of a run: every corner, every pair of options, then data families in turn on drawn shapes.
 
-A drawn shape is kept only if a fault in one parameter would show in it (`conformance.generation.acceptable`).
+A drawn shape is kept only if a fault in one parameter would show in it (`acceptable`).
 
-What goes beyond the contract's plain calls (`conformance.cases.options`) is covered by the fewest cases that hold
-every pair of kinds of options (`conformance.generation.covering`), and then by one drawn case in `OPTIONS`: the plain
-calls keep the rest.
+What goes beyond the contract's plain calls (`conformance.cases.options`) is covered by the fewest cases that
+hold every pair of kinds of options (`covering`), and then by one drawn case in `OPTIONS`: the plain calls
+keep the rest.
 """
 
 from __future__ import annotations

@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
+from conformance.operations.norm import EPSILON, MOMENTUM
 
 Arrays = dict[str, NDArray[Any]]
-
-#: Of every batch normalization: so large that it shows in float32 where it stands.
-EPSILON = 0.01
-MOMENTUM = 0.2
 
 
 class BatchNorm(NamedTuple):

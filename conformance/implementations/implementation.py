@@ -18,21 +18,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance import adapters
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.cases.dtypes import DTYPES, NAMES
 from conformance.conventions import Settings, offered, parse
-from conformance.implementations import declared as differences
+from conformance.faults import is_diagnosis
+from conformance.implementations import UNDECLARED, declared
 from conformance.implementations.calls import CALLS, named
 from conformance.implementations.declared import Declared
 from conformance.implementations.layout import LAYOUTS, inward, outward
 from conformance.implementations.memory import same_bytes
 from conformance.implementations.program import TIME_LIMIT, Program, ProgramError
 from conformance.operations import OPERATIONS
-
-#: How the reason begins of what was not called because the implementation does not declare it.
-UNDECLARED = "not implemented: declares "
 
 
 class LoadError(ValueError):
@@ -226,9 +223,9 @@ def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_L
             raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
         options = _options(getattr(target, "options", ()))
         dtypes = _dtypes(getattr(target, "dtypes", tuple(DTYPES)))
-        differs = differences.read(getattr(target, "differs", {}))
-        declared = getattr(target, "conventions", {})
-        conventions = {**parse(f"{n}={v}" for n, v in declared.items()), **settings.conventions}
+        differs = declared.read(getattr(target, "differs", {}), is_diagnosis)
+        chosen = getattr(target, "conventions", {})
+        conventions = {**parse(f"{n}={v}" for n, v in chosen.items()), **settings.conventions}
         arithmetic = Arithmetic.declared(
             getattr(target, "precision", None), getattr(target, "algorithm", None)
         )
@@ -252,8 +249,14 @@ def _found(spec: str) -> Any:
     return target
 
 
+def adapters() -> list[str]:
+    """The short names of the adapters that come with the suite."""
+    folder = Path(__file__).parents[1] / "adapters"
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
 def _from_name(name: str) -> ModuleType:
-    if name in adapters.names():
+    if name in adapters():
         name = f"conformance.adapters.{name}"
     if os.getcwd() not in sys.path:  # a console script does not look in the current directory by itself
         sys.path.insert(0, os.getcwd())

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from conformance.cases.case import Case
-from conformance.implementations.calls_units import EPSILON, MOMENTUM
+from conformance.operations.norm import EPSILON, MOMENTUM
 
 Tensors = dict[str, Tensor]
 

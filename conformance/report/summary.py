@@ -9,7 +9,7 @@ from typing import Any
 
 from conformance.cases.case import Case
 from conformance.cases.window import window_of
-from conformance.implementations.implementation import UNDECLARED
+from conformance.implementations import UNDECLARED
 from conformance.operations import OPERATIONS, WORDS
 from conformance.report.coverage import Coverage
 from conformance.runs.schema import SCHEMA

@@ -23,13 +23,13 @@ from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.generation.generate import generate
-from conformance.implementations.declared import DECLARED, marked, sentence_of
 from conformance.implementations.implementation import LoadError, load
 from conformance.implementations.processes import Question, cause
 from conformance.operations import OPERATIONS, Operation
 from conformance.runs.pool import in_order
 from conformance.runs.worker import belong
 from conformance.runs.workers import Workers, batches, cores
+from conformance.verdict.declared import DECLARED, marked, sentence_of
 from conformance.verdict.record import Record, case_status, plain
 
 Json = dict[str, Any]

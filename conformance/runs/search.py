@@ -1,4 +1,4 @@
-"""``conformance search``: climb over shapes and data for the largest error, as a share of its bound.
+"""Climb over shapes and data for the largest error, as a share of its bound.
 
 Each implementation starts from the same cases; the worst of them are changed a little again and again (an
 extent, the data, the seed), and a change that makes the error larger is kept. What one was found to be worst
@@ -8,7 +8,6 @@ for it. Implementations are ranked by whether they are right first, then by how 
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 import warnings
@@ -18,11 +17,8 @@ from random import Random
 from typing import Any
 
 from conformance.cases.case import Case
-from conformance.cases.dtypes import DTYPES, KNOWN
 from conformance.cases.options import Value
-from conformance.commands.usage import AGREES, DEFAULT_IMPLEMENTATION, DISAGREES, UsageError, examples, split
 from conformance.generation.families import FAMILIES
-from conformance.operations import select
 
 #: Cases of an operation and dtype that the climb starts from, and how many of the worst are climbed from.
 STARTS, BEST = 12, 3
@@ -223,49 +219,3 @@ def table(found: Sequence[Found]) -> list[str]:
         for (op, output, dtype), (share, case) in sorted(one.worst.items(), key=lambda item: -item[1][0]):
             lines.append(f"  {op}.{output} {dtype}: {share:.3f} at {case}")
     return lines
-
-
-_EXAMPLES = examples(
-    "conformance search --impl mykernels.py --ops conv_forward --seconds 60",
-    "conformance search --impl cnnref numpy_loops       ranked by their worst error",
-)
-
-
-def add_command(commands: Any) -> None:
-    """Add ``search`` to the command line."""
-    parser = commands.add_parser(
-        "search", help="look for the largest error, rank implementations by it", epilog=_EXAMPLES
-    )
-    parser.description = (
-        "Climb over shapes and data for the largest error as a share of its bound, and rank the "
-        "implementations: right ones first, then by accuracy."
-    )
-    many: dict[str, Any] = {"action": "extend", "nargs": "+"}
-    parser.add_argument("--impl", **many, metavar="M", help="one implementation or more (default cnnref)")
-    parser.add_argument("--ops", **many, metavar="OP", help="operations or shell patterns (default all)")
-    parser.add_argument("--dtype", choices=[*KNOWN], action="append", help="default f32 and f64")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each implementation (default 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seeds the climb (default 0)")
-    parser.set_defaults(action=command)
-
-
-def command(asked: argparse.Namespace) -> int:
-    """Run ``conformance search``; 1 if an implementation is wrong somewhere, or nothing was compared."""
-    try:
-        operations = select(split(asked.ops))
-    except ValueError as error:
-        raise UsageError(f"--ops: {error}") from error
-    if not 0 <= asked.seed < 10**9:
-        raise UsageError(f"--seed: {asked.seed}, expected 0 to 999999999")
-    if not asked.seconds > 0:
-        raise UsageError(f"--seconds: {asked.seconds:g}, expected more than 0")
-    found = [
-        climb(spec, operations, asked.dtype or list(DTYPES), asked.seconds, asked.seed)
-        for spec in asked.impl or [DEFAULT_IMPLEMENTATION]
-    ]
-    exchange(found)
-    print("\n".join(table(found)))
-    for one in found:
-        if not one.failed and not one.worst:
-            print(f"{one.spec}: nothing was compared")
-    return DISAGREES if any(one.failed or not one.worst for one in found) else AGREES

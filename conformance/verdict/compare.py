@@ -88,6 +88,15 @@ def compare(
     return _values(got, expected, bound, stored or dtype or _FLOAT64)
 
 
+def failing(got: NDArray[Any], expected: NDArray[Any], limit: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which elements are further from the expected ones than their limit, or NaN or infinite on one side."""
+    with np.errstate(all="ignore"):
+        error = np.abs(np.asarray(got, np.float64) - expected)
+        same = (np.asarray(got, np.float64) == expected) | (np.isnan(got) & np.isnan(expected))
+        wrong = ~(error <= np.broadcast_to(limit, expected.shape)) & ~same
+    return np.asarray(wrong, np.bool_)
+
+
 def _form(got: Any, expected: NDArray[np.float64], dtype: np.dtype[Any] | None) -> str:
     """What is wrong with the type, shape or dtype; empty if nothing is."""
     if dtype is None:
@@ -148,3 +157,16 @@ def _too_far(bound: Bound, share: str, ulps: float, fraction: float) -> str:
         return f"{share} differ, and every partial sum of these data is exact (largest {ulps:.3g} ulp)"
     times = "" if math.isinf(fraction) else f", at worst {fraction:.3g} times"
     return f"{share} exceed the bound{times} (largest {ulps:.3g} ulp)"
+
+
+def fitted(got: Any, shape: tuple[int, ...]) -> Any:
+    """`got` in `shape`, if only leading ones are missing or too many; else as it is."""
+    if not isinstance(got, np.ndarray) or got.shape == shape:
+        return got
+    return got.reshape(shape) if _bare(got.shape) == _bare(shape) else got
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its leading ones."""
+    first = next((i for i, extent in enumerate(shape) if extent != 1), len(shape))
+    return shape[first:]

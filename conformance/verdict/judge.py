@@ -20,12 +20,12 @@ from conformance.conventions import adjusted, read
 from conformance.faults import diagnose
 from conformance.generation.arrays import draw
 from conformance.generation.corners import corner_of
-from conformance.implementations.declared import marked
 from conformance.implementations.implementation import Implementation, Outcome
 from conformance.implementations.memory import dirty
 from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
-from conformance.verdict.compare import Verdict, compare
+from conformance.verdict.compare import Verdict, compare, fitted
+from conformance.verdict.declared import marked
 from conformance.verdict.record import REMARK, Record, blank, from_verdict
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -189,19 +189,6 @@ class Trial:
             )
         except (TypeError, ValueError, OverflowError):  # what came back is not an array of numbers
             return diagnose.UNEXPLAINED
-
-
-def fitted(got: Any, shape: tuple[int, ...]) -> Any:
-    """`got` in `shape`, if only leading ones are missing or too many; else as it is."""
-    if not isinstance(got, np.ndarray) or got.shape == shape:
-        return got
-    return got.reshape(shape) if _bare(got.shape) == _bare(shape) else got
-
-
-def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without its leading ones."""
-    first = next((i for i, extent in enumerate(shape) if extent != 1), len(shape))
-    return shape[first:]
 
 
 def _bits(value: Any) -> bytes:

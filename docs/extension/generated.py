@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnref
-from conformance import cli
+from conformance.commands import cli
 from conformance.faults.diagnose import catalogue
 from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS

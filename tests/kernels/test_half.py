@@ -4,12 +4,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from calls import NAMES, arguments, outputs
+from half_support import HALF, NOT_HALF, bits, either, widened
 from torch.nn import functional
 
 import cnnref
 from cnnref.checks import half
-from tests.calls import NAMES, arguments, outputs
-from tests.half_support import HALF, NOT_HALF, bits, either, widened
 
 TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 #: What rounds nothing on these data.

@@ -7,10 +7,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from calls import ARRAYS, NAMES, arguments, outputs
+from half_support import HALF, NOT_HALF, bits, either, widened
 
 import cnnref
-from tests.calls import ARRAYS, NAMES, arguments, outputs
-from tests.half_support import HALF, NOT_HALF, bits, either, widened
 
 MIXED = [
     ("float32", np.float32), ("float64", np.float64), ("int32", np.float64), ("bool", np.float64),

@@ -5,11 +5,10 @@ import importlib.util
 import numpy as np
 import pytest
 
-from conformance import adapters
 from conformance.generation.generate import generate
-from conformance.implementations.declared import sentence_of
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import adapters, load
 from conformance.operations import OPERATIONS, select
+from conformance.verdict.declared import sentence_of
 from conformance.verdict.judge import Judge
 
 PEERS = {
@@ -24,7 +23,7 @@ SOME = {"jax": ("relu", "affine_forward", "softmax_backward")}
 
 
 def test_every_adapter_is_tested():
-    assert set(adapters.names()) == set(PEERS)
+    assert set(adapters()) == set(PEERS)
 
 
 @pytest.mark.filterwarnings("ignore")

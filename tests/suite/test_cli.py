@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from conformance import cli
-from conformance.commands import run_options
+from conformance.commands import cli, run_options
 from conformance.faults import CATALOGUE
 from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS

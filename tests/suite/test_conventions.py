@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.test_probe import CHOICES, options_of
+from test_probe import CHOICES, options_of
 
-from conformance import cli
 from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
+from conformance.commands import cli
 from conformance.conventions import CONVENTIONS, ConventionError, Settings, offered, parse, read
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation

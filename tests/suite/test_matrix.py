@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
-from conformance import cli
 from conformance.cases.case import Case
+from conformance.commands import cli
 from conformance.conventions import Settings
 from conformance.operations import select
 from conformance.runs import matrix

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from conformance import cli
 from conformance.adapters import numpy_loops as n
 from conformance.bounds import Arithmetic
+from conformance.commands import cli
 from conformance.conventions import CONVENTIONS
 from conformance.diagnosis.probe import EXPERIMENTS, probe
 from conformance.implementations.implementation import Implementation

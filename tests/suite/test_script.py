@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from conformance import cli
 from conformance.cases.case import Case
+from conformance.commands import cli
 from conformance.diagnosis import script
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import load

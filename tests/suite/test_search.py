@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conformance import cli
 from conformance.cases.case import Case
+from conformance.commands import cli
 from conformance.generation.generate import generate
 from conformance.operations import OPERATIONS, select
 from conformance.runs import after_run as aftermath

@@ -11,7 +11,7 @@ import pytest
 import cnnref
 import conformance
 from cnnref import __main__ as cnnref_main
-from conformance import cli
+from conformance.commands import cli
 from conformance.conventions import CONVENTIONS
 from conformance.operations import OPERATIONS
 

@@ -12,8 +12,9 @@ from conformance.cases.case import Case
 from conformance.diagnosis.findings import Finding, find, find_all
 from conformance.diagnosis.jacobian import entry
 from conformance.diagnosis.picture import Picture, plane, taps
-from conformance.diagnosis.where import axes, failing, rule
+from conformance.diagnosis.where import axes, rule
 from conformance.implementations.implementation import Implementation
+from conformance.verdict.compare import failing
 from conformance.verdict.judge import Judge
 from tests.planted import FAULTS, implementation
 

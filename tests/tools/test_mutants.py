@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
 
+from ci.mutation import mutants, reach, score, switch
+from ci.mutation.__main__ import every
 from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,28 +31,8 @@ cdef inline void step(const real* x, Py_ssize_t n, real* out) noexcept nogil:
 '''
 
 
-@pytest.fixture(scope="module")
-def modules():
-    sys.path.insert(0, str(ROOT / "ci"))
-    try:
-        yield importlib.import_module("mutation"), importlib.import_module("mutants")
-    finally:
-        sys.path.remove(str(ROOT / "ci"))
-
-
-@pytest.fixture(scope="module")
-def score(modules):
-    return importlib.import_module("mutant_score")
-
-
-@pytest.fixture(scope="module")
-def switch(modules):
-    return importlib.import_module("mutant_switch")
-
-
-def test_operators_bounds_offsets_and_constants_are_mutated(modules):
-    mutation, _ = modules
-    found = {m.after.strip() for m in mutation.mutants("x.pyx", SOURCE)}
+def test_operators_bounds_offsets_and_constants_are_mutated():
+    found = {m.after.strip() for m in mutants.mutants("x.pyx", SOURCE)}
     assert {
         "LANES = 15",
         "LANES = 17",
@@ -68,15 +49,13 @@ def test_operators_bounds_offsets_and_constants_are_mutated(modules):
     } == found
 
 
-def test_only_code_is_mutated(modules):
-    mutation, _ = modules
-    lines = {m.line for m in mutation.mutants("x.pyx", SOURCE)}
+def test_only_code_is_mutated():
+    lines = {m.line for m in mutants.mutants("x.pyx", SOURCE)}
     assert lines == {5, 11, 12, 13, 14}
 
 
-def test_a_mutant_changes_one_line_and_refuses_another_source(modules):
-    mutation, _ = modules
-    for mutant in mutation.mutants("x.pyx", SOURCE):
+def test_a_mutant_changes_one_line_and_refuses_another_source():
+    for mutant in mutants.mutants("x.pyx", SOURCE):
         after = mutant.applied(SOURCE).split("\n")
         changed = [(a, b) for a, b in zip(SOURCE.split("\n"), after, strict=True) if a != b]
         assert changed == [(mutant.before, mutant.after)]
@@ -107,9 +86,8 @@ cdef int f(const real* x) noexcept nogil:
 """
 
 
-def test_a_switched_source_does_what_the_chosen_mutant_does(modules, switch):
-    mutation, _ = modules
-    numbered = dict(enumerate(mutation.mutants("x.pyx", EXPRESSIONS), 1))
+def test_a_switched_source_does_what_the_chosen_mutant_does():
+    numbered = dict(enumerate(mutants.mutants("x.pyx", EXPRESSIONS), 1))
     text, alone = switch.switched(EXPRESSIONS, numbered)
     assert not alone
     assert len(text.split("\n")) == len(EXPRESSIONS.split("\n"))
@@ -135,9 +113,8 @@ def test_a_switched_source_does_what_the_chosen_mutant_does(modules, switch):
     assert different > 30
 
 
-def test_what_is_no_expression_is_built_alone(modules, switch):
-    mutation, _ = modules
-    numbered = dict(enumerate(mutation.mutants("x.pyx", OTHERS), 1))
+def test_what_is_no_expression_is_built_alone():
+    numbered = dict(enumerate(mutants.mutants("x.pyx", OTHERS), 1))
     text, alone = switch.switched(OTHERS, numbered)
     assert {numbered[n].after.strip() for n in numbered.keys() - alone} == {
         "sums[3] *= x[3]", "sums[1] *= x[3]", "sums[2] *= x[4]", "sums[2] *= x[2]",
@@ -147,10 +124,8 @@ def test_what_is_no_expression_is_built_alone(modules, switch):
     assert "] *= x[" in text
 
 
-def test_the_sources_have_mutants_enough_and_every_module_its_operations(modules):
-    _, mutants = modules
-    reach = importlib.import_module("mutant_reach")
-    assert len(mutants.every([])) >= 150
+def test_the_sources_have_mutants_enough_and_every_module_its_operations():
+    assert len(every([])) >= 150
     assert reach.operations_of(["pool"]) == ["pool_forward", "pool_backward"]
     assert set(reach.operations_of(["_arrays"])) == set(OPERATIONS)
     kernels = {path.stem for path in (ROOT / "cnnref").glob("*.pyx") if not path.stem.startswith("_")}
@@ -159,9 +134,8 @@ def test_the_sources_have_mutants_enough_and_every_module_its_operations(modules
     assert all(path.exists() for path in reach.tests_of(reach.TESTS))
 
 
-def test_survivors_fail_unless_they_are_explained(modules, score, monkeypatch, capsys):
-    _, mutants = modules
-    some = mutants.every(["pool.pyx"])[:3]
+def test_survivors_fail_unless_they_are_explained(monkeypatch, capsys):
+    some = every(["pool.pyx"])[:3]
     done = {m.key: {"status": "killed"} for m in some}
     assert score.report(some, done, 3) == 0
     done[some[0].key] = {"status": "survived"}
@@ -172,7 +146,7 @@ def test_survivors_fail_unless_they_are_explained(modules, score, monkeypatch, c
     assert "2 of 3 killed, 1 equivalent, 0 survived" in capsys.readouterr().out
 
 
-def test_an_equivalent_needs_a_reason(score, monkeypatch, tmp_path):
+def test_an_equivalent_needs_a_reason(monkeypatch, tmp_path):
     assert all(score.equivalents().values())
     path = tmp_path / "equivalent.txt"
     path.write_text("x.pyx: a => b\n")
@@ -181,9 +155,8 @@ def test_an_equivalent_needs_a_reason(score, monkeypatch, tmp_path):
         score.equivalents()
 
 
-def test_what_is_listed_and_is_no_mutant_any_more_is_said(modules, score, monkeypatch, capsys):
-    _, mutants = modules
-    some = mutants.every(["pool.pyx"])[:3]
+def test_what_is_listed_and_is_no_mutant_any_more_is_said(monkeypatch, capsys):
+    some = every(["pool.pyx"])[:3]
     monkeypatch.setattr(score, "equivalents", lambda: {some[0].key: "speed", "pool.pyx: a => b": "speed"})
     assert score.stale(some) == 1
     assert capsys.readouterr().out.endswith("no such mutant any more: pool.pyx: a => b\n")
@@ -192,15 +165,19 @@ def test_what_is_listed_and_is_no_mutant_any_more_is_said(modules, score, monkey
     assert score.stale(some) == 0
 
 
-def test_no_mutant_of_lines_that_are_gone_is_listed(modules, score):
-    assert score.stale(modules[1].every(["*"])) == 0
+def test_no_mutant_of_lines_that_are_gone_is_listed():
+    assert score.stale(every(["*"])) == 0
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "ci").glob("*.py")))
-def test_what_a_command_imports_of_the_project_is_there(modules, script):
+@pytest.mark.parametrize(
+    "script", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "ci").rglob("*.py"))
+)
+def test_what_a_command_imports_of_the_project_is_there(script):
     """Commands that run for minutes import the suite where they need it: no test comes so far."""
-    for node in ast.walk(ast.parse((ROOT / "ci" / script).read_text())):
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(("cnnref.", "conformance.")):
+    for node in ast.walk(ast.parse((ROOT / script).read_text())):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(
+            ("ci.", "cnnref.", "conformance.")
+        ):
             module = importlib.import_module(node.module)
             for alias in node.names:
                 if not hasattr(module, alias.name):

@@ -54,7 +54,7 @@ def test_the_python_runs():
 
 @pytest.mark.parametrize("line", commands("conformance"), ids=" ".join)
 def test_every_command_parses(line):
-    from conformance import cli
+    from conformance.commands import cli
 
     cli.parser().parse_args(line[1:])
 

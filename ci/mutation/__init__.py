@@ -1,0 +1,1 @@
+"""Mutants of the Cython sources: made, built together, judged and counted."""

@@ -1,0 +1,1 @@
+"""Many cases: processes and shards, gates, matrices, searches, and what a run would have caught."""
