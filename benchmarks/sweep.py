@@ -19,7 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are loaded
 
 from conformance.bounds import affine_activation, sums
 from conformance.generation import generate
-from conformance.implementations import calls
+from conformance.implementations import implementation
 from conformance.implementations.implementation import Implementation, load
 from conformance.operations import OPERATIONS
 from conformance.runs.workers import settle
@@ -36,6 +36,7 @@ _PARTS: tuple[tuple[str, Any, str], ...] = (
     ("comparing", judge, "compare"),
     ("recording", judge, "from_verdict"),
     ("recording", Record, "line"),
+    ("implementation", implementation, "ask"),
     ("calling", Implementation, "call"),
     ("calling", judge, "dirty"),
 )
@@ -94,7 +95,6 @@ def main(count: int = 100) -> None:
     settle()
     for name, place, attribute in _PARTS:
         setattr(place, attribute, clock.timed(name, getattr(place, attribute)))
-    calls.CALLS.update({op: clock.timed("implementation", call) for op, call in calls.CALLS.items()})
 
     def listed() -> Iterator[Any]:
         cases = generate.generate(OPERATIONS.values(), ("f32", "f64"), count, 0)

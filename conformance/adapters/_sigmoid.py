@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.faults.core import sigmoid
 from conformance.implementations.declared import Seen
+from conformance.operations.sigmoid import sigmoid
 
 
 def lost(seen: Seen, least: float) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from conformance.bounds import functions, sums
 from conformance.bounds.arithmetic import FORMATS, U64, Arithmetic, Limit
 from conformance.bounds.sums import Terms
 from conformance.cases.case import Case
-from conformance.oracle import evaluate
+from conformance.oracle.torch_oracle import evaluate
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from conformance.bounds import channels, curves
 from conformance.bounds.arithmetic import Format, Limit
 from conformance.cases.case import Case
-from conformance.operations.norm import EPSILON, MOMENTUM
+from conformance.operations.batch_norm import EPSILON, MOMENTUM
 
 Arrays = Mapping[str, NDArray[Any]]
 

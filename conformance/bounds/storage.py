@@ -22,18 +22,10 @@ from conformance.cases.dtypes import HALF, finfo
 
 _EXPONENT = np.int64(0x7FF0 << 48)
 
-#: What is no array in half, or none that a caller is handed to compute with: it stays float32 or wider.
-UNROUNDED = {
-    ("cross_entropy_cost", "loss"),
-    ("distribute_value", "a"),
-    ("batch_norm_forward", "running_mean"),
-    ("batch_norm_forward", "running_var"),
-}
-
 
 def rounded(case: Case, output: str) -> bool:
-    """Whether the output is stored in half."""
-    return case.dtype in HALF and (case.op, output) not in UNROUNDED
+    """Whether the output is stored in half; what is no array in half stays float32 or wider."""
+    return case.dtype in HALF and case.operation.rounds(output)
 
 
 def stored(case: Case, output: str, limit: Limit, expected: Limit) -> Limit:

@@ -35,7 +35,7 @@ from conformance.bounds.passes import MEAN as MEAN
 from conformance.bounds.passes import PRODUCTS as PRODUCTS
 from conformance.bounds.passes import unit as unit
 from conformance.cases.case import Case
-from conformance.oracle import evaluate
+from conformance.oracle.torch_oracle import evaluate
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from conformance.cases.case import Case
-from conformance.cases.window import divisors_of
-from conformance.generation import fills, groups
-from conformance.generation.families import FAMILIES
+from conformance.generation import fills
+from conformance.generation.families import FAMILIES, squashed
 
 #: The case asked about last, and the answer: it is asked for again and again while one case is judged.
 _last: tuple[Case | None, str] = (None, "")
@@ -36,24 +35,16 @@ def _found(case: Case) -> str:
 
 
 def _exact(case: Case) -> bool:
-    if case.op in (*groups.SIGMOID, *groups.UNITS, *groups.NORM, *groups.SOFTMAX, *groups.LOSS):
+    if "inexact" in case.operation.traits or squashed(case):
         return False
     if fills.longest_sum(case) > fills.LONGEST_EXACT:
         return False
-    if case.op in groups.ACTIVATED:
-        return case.word("activation") != "sigmoid"
-    divisors = {1}
-    if case.op in groups.POOL and case.word("mode") == "average":
-        divisors = divisors_of(case)
-    elif case.op in (groups.SHARE, *groups.GLOBAL):
-        divisors = {case["h"] * case["w"]}
     # The units of `subnormal_integers` leave four bits, every other exact family more.
-    return all(divisor & (divisor - 1) == 0 and divisor <= 16 for divisor in divisors)
+    return all(divisor & (divisor - 1) == 0 and divisor <= 16 for divisor in case.operation.divisors(case))
 
 
 def _sums(case: Case) -> bool:
-    if case.op in groups.ACTIVATED:
-        return case.word("activation") != "sigmoid"
-    if case.op == "global_average_pool_forward":
-        return True
-    return case.op in groups.SUMS or (case.op in groups.POOL and case.word("mode") == "average")
+    traits = case.operation.traits
+    if "pool" in traits:
+        return case.word("mode") == "average"
+    return "mean" in traits or ("products" in traits and not squashed(case))

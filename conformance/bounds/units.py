@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from conformance.bounds import curves, rows
 from conformance.bounds.arithmetic import Format, Limit
-from conformance.oracle.units import erf
+from conformance.oracle.torch_oracle import erf
 
 Array = NDArray[Any]
 

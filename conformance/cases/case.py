@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from conformance.cases.dtypes import KNOWN, working
+from conformance.cases.operation import WORDS, Operation
 from conformance.cases.options import Value, shortest, written
-from conformance.operations import OPERATIONS, WORDS, Operation
+from conformance.operations import OPERATIONS
+from conformance.operations.entry import Entry
 
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]*\Z")
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,8})\Z")
@@ -117,7 +119,7 @@ class Case:
         return tuple(option.key for option in options if not option.is_plain(self._values)) if options else ()
 
     @property
-    def operation(self) -> Operation:
+    def operation(self) -> Entry:
         """The function this is a case of."""
         return OPERATIONS[self.op]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from conformance.cases.options import Option, Params, Value
 
 
@@ -157,6 +154,24 @@ IGNORED = Option(
     kind=_ignore_kind,
 )
 
-#: The options by name, for the parameters that have no meaning of their own in `operations.PARAMETERS`.
 _OTHERS = (DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, LABEL_SMOOTHING, IGNORED)
-MEANINGS: Mapping[str, str] = MappingProxyType({option.name: option.text for option in _OTHERS})
+
+#: What each parameter letter means, for ``conformance list`` and error messages.
+PARAMETERS: dict[str, str] = {
+    "m": "samples (batch)",
+    "h": "height",
+    "w": "width",
+    "c": "input channels (n_C_prev)",
+    "f": "filter or window size",
+    "k": "filters, output channels (n_C)",
+    "s": "stride",
+    "p": "zero padding on each side",
+    "i": "affine inputs (n_prev)",
+    "o": "affine outputs (n)",
+    "n": "classes",
+    "mode": "pooling mode: max or average",
+    "activation": "relu, sigmoid or NULL",
+    "approximate": "form of gelu: none or tanh",
+    "statistics": "of the batch (training) or running (inference)",
+    **{option.name: option.text for option in _OTHERS},
+}

@@ -124,7 +124,7 @@ cdef int pad(Axis axis, value, int side) except -1:
 
 def transposed(case):
     """Whether windows are written, as by a transposed convolution, and not read."""
-    return case.op.startswith("conv_transpose")
+    return "transposed" in case.operation.traits
 
 
 @lru_cache(maxsize=8)  # asked for again and again while one case is judged
@@ -189,7 +189,7 @@ def possible(case):
     cdef int64_t rest
     if min(rows.outputs, columns.outputs) < 1:
         return False
-    if case.op.startswith("pool"):
+    if "pool" in case.operation.traits:
         if not isinstance(case.get("p", 0), str):
             for axis in (rows, columns):
                 if 2 * max(axis.before, axis.after) > axis.f:

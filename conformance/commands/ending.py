@@ -79,7 +79,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     from conformance.implementations.implementation import LoadError
     from conformance.runs.document import SchemaError
     from conformance.runs.gate import BaselineError
-    from conformance.runs.shards import SweepError
+    from conformance.runs.options import SweepError
 
     return UsageError, LoadError, ConventionError, BaselineError, SweepError, SchemaError
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from conformance.commands import run_options
-from conformance.commands.run import progress, tell
+from conformance.commands.tell import progress, tell
 from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint
 from conformance.commands.usage import AGREES, DISAGREES, UsageError, examples
 from conformance.runs import gate
-from conformance.runs import run as runner
+from conformance.runs.run import run
 
 _EXAMPLES = examples(
     "conformance gate --baseline baseline.json --impl mykernels.py --update      writes the baseline",
@@ -48,7 +48,7 @@ def command(asked: argparse.Namespace) -> int:
     if asked.update:
         asked.baseline.parent.mkdir(parents=True, exist_ok=True)  # said now, and not after the run
     observed = gate.Observed()
-    result = runner.run(chosen, asked.out, progress, observed.add)
+    result = run(chosen, asked.out, progress, observed.add)
     tell(result, asked.out)
     if asked.update:
         if result.problems:

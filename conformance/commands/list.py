@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.cases.option_table import PARAMETERS
 from conformance.commands.usage import AGREES, examples
 from conformance.conventions import CONVENTIONS
 from conformance.faults.diagnose import catalogue
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
 from conformance.implementations.implementation import adapters
-from conformance.operations import OPERATIONS, PARAMETERS
+from conformance.operations import OPERATIONS
 
 _EXAMPLES = examples(
     "conformance list",

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from conformance import report
-from conformance.commands.run import tell
+from conformance.commands.tell import tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
 from conformance.report.summary import Summary, problems
 from conformance.runs import document, schema
-from conformance.runs import run as runner
 from conformance.runs.document import SchemaError
 from conformance.runs.lock import reading, writing
-from conformance.runs.shards import SweepError, merged, shards
+from conformance.runs.options import Options, Result, SweepError
+from conformance.runs.shards import merged, shards
 from conformance.verdict.record import STATUSES
 
 #: What all shards of a run must agree on, or their records do not belong together.
@@ -48,7 +48,7 @@ def command(asked: argparse.Namespace) -> int:
     return AGREES if result.agrees else DISAGREES
 
 
-def merge(directories: list[Path], out: Path) -> runner.Result:
+def merge(directories: list[Path], out: Path) -> Result:
     """Write the whole run of `directories` into `out`.
 
     Raises
@@ -63,7 +63,7 @@ def merge(directories: list[Path], out: Path) -> runner.Result:
         return _merge(directories, out)
 
 
-def _merge(directories: list[Path], out: Path) -> runner.Result:
+def _merge(directories: list[Path], out: Path) -> Result:
     ordered, asked = shards(directories)
     facts = [_facts(directory / "summary.json") for directory in ordered]
     for directory, found in zip(ordered, facts, strict=True):
@@ -73,7 +73,7 @@ def _merge(directories: list[Path], out: Path) -> runner.Result:
         for key in _SAME:
             if found[key] != facts[0][key]:
                 raise SweepError(f"{directory / 'summary.json'}: {key} is not that of {ordered[0]}")
-    options = runner.Options(
+    options = Options(
         asked["implementation"],
         tuple(asked["operations"]),
         tuple(asked["dtypes"]),
@@ -95,7 +95,7 @@ def _merge(directories: list[Path], out: Path) -> runner.Result:
         about["shape_remarks"] = sum(found.get("shape_remarks", 0) for found in facts)
     seconds = round(sum(found["seconds"] for found in facts), 3)
     found_problems = problems(summary)
-    result = runner.Result(
+    result = Result(
         summary.to_dict(listed=total, seconds=seconds, problems=found_problems, **about), found_problems
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
@@ -104,7 +104,7 @@ def _merge(directories: list[Path], out: Path) -> runner.Result:
     return result
 
 
-def _joined(ordered: list[Path], options: runner.Options, path: Path) -> Summary:
+def _joined(ordered: list[Path], options: Options, path: Path) -> Summary:
     """Write the records of all shards into `path`; returns what they come to."""
     summary = Summary()
     with open(path, "w", encoding="utf-8", newline="\n") as results:

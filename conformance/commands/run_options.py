@@ -11,7 +11,7 @@ from conformance.cases.dtypes import DTYPES, KNOWN, NAMES
 from conformance.commands import settings_options
 from conformance.commands.usage import DEFAULT_DIRECTORY, DEFAULT_IMPLEMENTATION, UsageError, split
 from conformance.operations import OPERATIONS, select
-from conformance.runs import run as runner
+from conformance.runs.options import Options
 
 DEFAULT_CASES = 200
 
@@ -47,7 +47,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None) -> runner.Options:
+def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None) -> Options:
     """What a run was asked for; what was not said comes from the baseline, if there is one.
 
     Raises
@@ -77,4 +77,4 @@ def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None
         raise UsageError(f"--seed: {seed}, expected 0 to 999999999")
     implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
     dtypes = tuple(d for d in KNOWN if d in chosen)
-    return runner.Options(implementation, operations, dtypes, cases, seed, settings_options.settings(asked))
+    return Options(implementation, operations, dtypes, cases, seed, settings_options.settings(asked))

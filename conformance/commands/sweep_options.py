@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from conformance.implementations.program import TIME_LIMIT
-from conformance.runs.run import Sweep
-from conformance.runs.shards import Shard
+from conformance.runs.options import Shard, Sweep
 
 
 def add(command: argparse.ArgumentParser) -> None:

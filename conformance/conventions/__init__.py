@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from conformance.bounds import Bound
 from conformance.cases.case import Case
 from conformance.conventions.models import MODELS
+from conformance.operations import OPERATIONS
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -178,7 +179,11 @@ _TABLE = (
 )
 
 #: The conventions by name.
-CONVENTIONS: dict[str, Convention] = {convention.name: convention for convention in _TABLE}
+CONVENTIONS: dict[str, Convention] = {
+    convention.name: convention
+    for convention in _TABLE
+    if not OPERATIONS.keys().isdisjoint(convention.operations)
+}
 
 
 @dataclass(frozen=True)

@@ -7,44 +7,51 @@ their values and error limits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
 from conformance.bounds import Bound
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
-from conformance.conventions.pooling import mask, pool_backward, pool_forward
+from conformance.conventions.pooling import mask as mask
+from conformance.conventions.pooling import pool_backward as pool_backward
+from conformance.conventions.pooling import pool_forward as pool_forward
 from conformance.conventions.terms import Arrays, Changed, Chosen, Model, Values, exact, kept, smallest, unit
+from conformance.operations import OPERATIONS
 
 # Relu and the affine layer
 
 
-def _relu(
+def relu(
     case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
 ) -> Changed:
     """Relu and, behind an affine layer, relu of what is NaN there; else the oracle's values."""
-    if case.op != "relu" and case.word("activation") != "relu":
+    if case.get("activation", "relu") != "relu":
         return {}
     values = expected["A"]
     value = np.where(np.isnan(values), float(chosen["relu-nan"]), values)
     return {"A": (value, kept(value, np.zeros_like(value), values, limits["A"]))}
 
 
-def _relu_backward(
+def relu_backward(
     case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
 ) -> Changed:
+    """The gradient of relu where Z is 0, and where it is NaN."""
     Z, dA = arrays["Z"].astype(np.float64), arrays["dA"].astype(np.float64)
     dZ = np.where(Z == 0, dA * float(chosen["relu-zero"]), expected["dZ"])
     dZ = np.where(np.isnan(Z), dA * float(chosen["relu-nan-gradient"]), dZ)
     return {"dZ": (dZ, np.where(Z == 0, smallest(case), 0.0))}
 
 
-def _affine_gradient(
+def affine_gradient(
     case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
 ) -> Changed:
+    """Means for sums, and relu's gradient at 0 and NaN, through the affine layer."""
     found: Changed = {name: (expected[name], np.asarray(limits[name].limit)) for name in expected}
-    if case.op == "affine_activation_backward" and case.word("activation") == "relu":
+    if case.get("activation", "NULL") == "relu":
         A, W, b, dA = (arrays[name].astype(np.float64) for name in ("A_prev", "W", "b", "dA"))
         Z = A @ W + b
         dZ = np.where(Z == 0, dA * float(chosen["relu-zero"]), 0.0)
@@ -72,10 +79,22 @@ def _affine_gradient(
 # Softmax and the loss
 
 
-def _softmax(
-    case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
+def _less_the_label(X: Values, arrays: Arrays) -> Values:
+    """Of the gradient of a loss exp(x) / inf is zero, which leaves the label's share."""
+    shares = np.zeros_like(X)
+    shares[np.arange(len(X)), arrays["Y"].reshape(-1)] = -1 / len(X)
+    return shares
+
+
+def _unshifted(
+    case: Case,
+    arrays: Arrays,
+    expected: Mapping[str, Values],
+    limits: Mapping[str, Bound],
+    chosen: Chosen,
+    beside: Callable[[Values, Arrays], Values],
 ) -> Changed:
-    """Without the shift: NaN where exp overflows or every exp of a row is zero."""
+    """Without the shift: NaN where exp overflows or every exp of a row is zero, and what is beside."""
     (name,) = expected
     value, limit = expected[name], np.broadcast_to(limits[name].limit, expected[name].shape)
     X = arrays["X"].astype(np.float64)
@@ -83,11 +102,7 @@ def _softmax(
         info = finfo(case.numpy_dtype)
         largest = X.max(1, keepdims=True)
         top, bottom = float(np.log(float(info.max))), float(np.log(float(info.smallest_subnormal)))
-        # exp(x) / inf is zero where x itself does not overflow; softmax_backward sums NaN over its row.
-        zero = np.zeros_like(X)
-        if case.op == "softmax_cross_entropy_backward":
-            zero[np.arange(len(X)), arrays["Y"].reshape(-1)] = -1 / len(X)
-        lost = np.where((top < X) | (case.op == "softmax_backward"), np.nan, zero)
+        lost = np.where(top < X, np.nan, beside(X, arrays))
         oracle = value
         value = np.where(largest > top, lost, np.where(largest < bottom, np.nan, value))
         # Near the ends of the range it depends on the rounding of exp; elsewhere exp underflows by w.
@@ -99,6 +114,12 @@ def _softmax(
         limit = np.where(unknown, np.inf, 4 * (limit + underflow * scale))
         value = np.where(unknown, oracle, value)
     return _reduced(case, {name: (value, limit)}, chosen)
+
+
+#: exp(x) / inf is zero where x itself does not overflow; the gradient sums NaN over its row.
+softmax: Model = partial(_unshifted, beside=lambda X, arrays: np.zeros_like(X))
+softmax_backward: Model = partial(_unshifted, beside=lambda X, arrays: np.full_like(X, np.nan))
+softmax_cross_entropy_backward: Model = partial(_unshifted, beside=_less_the_label)
 
 
 def _reduced(case: Case, found: Changed, chosen: Chosen) -> Changed:
@@ -116,26 +137,17 @@ def _reduced(case: Case, found: Changed, chosen: Chosen) -> Changed:
     }
 
 
-def _entropy(
+def loss(
     case: Case, arrays: Arrays, expected: Mapping[str, Values], limits: Mapping[str, Bound], chosen: Chosen
 ) -> Changed:
+    """The sum of the losses for their mean."""
     (name,) = expected
     limit = np.broadcast_to(limits[name].limit, expected[name].shape)
     return _reduced(case, {name: (expected[name], limit)}, chosen)
 
 
 MODELS: dict[str, Model] = {
-    "pool_forward": pool_forward,
-    "pool_backward": pool_backward,
-    "create_mask_from_window": mask,
-    "relu": _relu,
-    "relu_backward": _relu_backward,
-    "affine_activation_forward": _relu,
-    "affine_backward": _affine_gradient,
-    "affine_activation_backward": _affine_gradient,
-    "softmax": _softmax,
-    "softmax_backward": _softmax,
-    "softmax_cross_entropy_backward": _softmax,
-    "cross_entropy_cost": _entropy,
-    "cross_entropy_backward": _entropy,
+    name: entry.convention(sys.modules[__name__])
+    for name, entry in OPERATIONS.items()
+    if entry.convention is not None
 }

@@ -12,6 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -90,8 +91,9 @@ def find(implementation: Implementation, record: Record) -> Finding:
     """Find out about one failure."""
     case = Case.parse(record.case)
     rule, pictures = _where(Trial(implementation, case), record)
-    same = Same(implementation, record)
-    small = shrink(implementation, record, SHRINK, same) if same(case) else case
+    attempt = partial(Trial, implementation)
+    same = Same(attempt, record)
+    small = shrink(attempt, record, SHRINK, same) if same(case) else case
     trial = Trial(implementation, small)
     wrong = None
     if trial.outcome.error is None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
-from conformance.cases.window import divisors_of
 from conformance.generation.arrays import array_shapes
 from conformance.generation.random import Stream
-from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
 from conformance.verdict.compare import fitted
+
+if TYPE_CHECKING:
+    from conformance.implementations.implementation import Implementation
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -31,7 +33,6 @@ class Layer:
     #: Gradients by the argument they belong to, of those in which the function is homogeneous.
     gradients: Mapping[str, str]
     upstream: str
-    linear: Callable[[Case], bool] = field(default=lambda case: True)
 
     @property
     def output(self) -> str:
@@ -39,20 +40,11 @@ class Layer:
         return OPERATIONS[self.forward].outputs[0]
 
 
-def _not_squashed(case: Case) -> bool:
-    return "activation" not in dict(case.params) or case.word("activation") != "sigmoid"
-
-
-_DENSE = {"A_prev": "dA_prev", "W": "dW"}
-_LAYERS = (
-    Layer("conv_forward", "conv_backward", _DENSE, "dZ"),
-    Layer("conv_transpose_forward", "conv_transpose_backward", _DENSE, "dZ"),
-    Layer("affine_forward", "affine_backward", _DENSE, "dZ"),
-    Layer("affine_activation_forward", "affine_activation_backward", _DENSE, "dA", _not_squashed),
-    Layer("pool_forward", "pool_backward", {"A_prev": "dA_prev"}, "dA"),
-    Layer("pad3d", "pad3d_backward", {"input": "dinput"}, "doutput"),
-    Layer("arr2col", "col2arr", {"X": "output"}, "X"),
-    Layer("relu", "relu_backward", {"Z": "dZ"}, "dA"),
+#: The layers in the contract's order.
+_LAYERS = tuple(
+    Layer(entry.forward, entry.name, entry.gradients, entry.upstream or entry.arrays[0])
+    for entry in OPERATIONS.values()
+    if entry.gradients and entry.forward in OPERATIONS
 )
 #: The layers by either of their functions.
 LAYERS = {op: layer for layer in _LAYERS for op in (layer.forward, layer.backward)}
@@ -66,8 +58,7 @@ class Asked:
         shapes = array_shapes(self._of(layer.forward, case))
         upstream = array_shapes(self._of(layer.backward, case))[layer.upstream]
         stream = Stream(f"identities:{case}:{draw}")
-        averages = layer.forward == "pool_forward" and case.word("mode") == "average"
-        self._divisors = divisors_of(case) if averages else {1}
+        self._divisors = set(OPERATIONS[layer.forward].divisors(case))
         self.arrays = {name: self._integers(stream, shape) for name, shape in shapes.items()}
         self.upstream = self._integers(stream, upstream)
         #: Outputs that came without the right shape, so that nothing can be asked of them.
@@ -97,11 +88,12 @@ class Asked:
     def backward(self, case: Case, arrays: Arrays, upstream: Array) -> dict[str, Array]:
         """The gradients of the right shape by their names."""
         given = {**arrays, self.layer.upstream: upstream}
-        if self.layer.backward == "col2arr":
-            given = {"X": upstream}
         found = self._call(self._of(self.layer.backward, case), given)
         # A documented mean over the batch is the gradient but for that factor.
-        if self.implementation.settings.value("affine-gradient") == "mean" and "affine" in case.op:
+        if (
+            self.implementation.settings.value("affine-gradient") == "mean"
+            and "affine" in case.operation.traits
+        ):
             found = {n: v if n == "dA_prev" else v * case["m"] for n, v in found.items()}
         return found
 

@@ -20,8 +20,8 @@ from conformance.cases.case import Case
 from conformance.cases.window import pair, window_of
 from conformance.diagnosis.picture import Picture, taps
 from conformance.generation.arrays import draw
+from conformance.generation.families import squashed
 from conformance.implementations.implementation import Implementation
-from conformance.operations import OPERATIONS
 from conformance.oracle import evaluate
 
 Arrays = dict[str, NDArray[Any]]
@@ -32,14 +32,6 @@ PLACES, PATIENCE = 400, 2.0
 
 #: Relative errors up to this size are rounding.
 _ROUNDING = 1e-4
-
-_PRODUCTS: dict[str, tuple[tuple[str, str | None], ...]] = {
-    "Z": (("A_prev", "W"), ("b", None)),
-    "A": (("A_prev", "W"), ("b", None)),
-    "dA_prev": (("dZ", "W"),),
-    "dW": (("dZ", "A_prev"),),
-    "db": (("dZ", None),),
-}
 
 
 @dataclass(frozen=True)
@@ -60,25 +52,12 @@ class Entry:
 
 def sources(case: Case, output: str) -> tuple[tuple[str, str | None], ...]:
     """The arguments in which an output is linear, each with the one it is multiplied with."""
-    op = case.op
-    if op == "conv_single_step":
-        return (("a_slice_prev", "W"), ("b", None))
-    if op.startswith(("conv_", "affine_")):
-        found = _PRODUCTS[output]
-        if op == "affine_activation_backward":
-            return tuple(("dA" if source == "dZ" else source, partner) for source, partner in found)
-        return found if "activation" not in case.operation.parameters or _linear(case) else ()
-    if op == "pool_forward":
-        return (("A_prev", None),)
-    if op in ("pad3d", "arr2col", "col2arr", "relu"):
-        return ((OPERATIONS[op].arrays[0], None),)
-    if op == "distribute_value":
-        return (("dz", None),)
-    return ((case.operation.upstream, None),) if case.operation.upstream else ()
-
-
-def _linear(case: Case) -> bool:
-    return case.word("activation") != "sigmoid"
+    operation = case.operation
+    if operation.upstream is None and squashed(case):
+        return ()
+    if output in operation.linear:
+        return operation.linear[output]
+    return ((operation.upstream, None),) if operation.upstream else ()
 
 
 def entry(implementation: Implementation, case: Case, output: str, seconds: float = PATIENCE) -> Entry | None:
@@ -156,7 +135,7 @@ def _number(arrays: Arrays, partner: str | None) -> None:
 
 def _open_relu(case: Case, arrays: Arrays) -> None:
     """A bias that lets everything through: the mask of relu is not what is looked at here."""
-    if case.op == "affine_activation_backward" and case.word("activation") == "relu":
+    if case.operation.upstream and case.get("activation", "NULL") == "relu":
         arrays["b"] = np.ones_like(arrays["b"])
 
 
@@ -224,9 +203,14 @@ def _by_value(values: NDArray[Any], value: float) -> Place | None:
     return tuple(int(i) for i in np.unravel_index(int(value) - 1, values.shape))
 
 
+def _reads_windows(case: Case) -> bool:
+    traits = case.operation.traits
+    return "windows" in traits and "transposed" not in traits
+
+
 def tap_of(case: Case, output: str, index: Place, source: str, place: Place) -> Place | None:
     """Row and column of the window that lead from `source` to the element; None without a window."""
-    if case.op not in ("conv_forward", "conv_backward", "pool_forward", "pool_backward"):
+    if not _reads_windows(case):
         return None
     if output == "dW":
         return index[0], index[1]
@@ -243,7 +227,7 @@ def _picture(
 ) -> Picture | None:
     """The wrong taps of one element of the output."""
     found = [tap_of(case, output, index, source, place) for place in wrong]
-    if case.op.startswith(("conv_f", "conv_b", "pool")) and any(found) and window_of(case).size > 1:
+    if _reads_windows(case) and any(found) and window_of(case).size > 1:
         mask = np.zeros(pair(case.value("f")), np.bool_)
         for tap in found:
             if tap:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from conformance.cases.case import Case
 from conformance.conventions import CONVENTIONS, Convention, Settings, adjusted, read
 from conformance.implementations.implementation import Implementation
+from conformance.operations import OPERATIONS
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -117,7 +118,7 @@ def _asked(implementation: Implementation, convention: Convention, known: dict[s
     left, notes, asked = set(convention.values), [], False
     lacking = "no such function"
     for op, (params, arrays) in EXPERIMENTS[convention.name].items():
-        if not implementation.has(op):
+        if op not in OPERATIONS or not implementation.has(op):
             continue
         for dtype in ("f64", "f32"):
             case = Case.parse(f"{op}:{dtype}:{params}:small:0")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +21,12 @@ from conformance.faults.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MOD
 from conformance.faults.evidence import Evidence
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
-from conformance.implementations.implementation import Implementation
-from conformance.verdict.judge import Trial
 from conformance.verdict.record import Record
+
+if TYPE_CHECKING:
+    from conformance.verdict.judge import Trial
+
+Attempt = Callable[[Case], "Trial"]
 
 #: Diagnoses of a call rather than of the values it gives.
 _CALLS = (BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED)
@@ -64,20 +68,21 @@ class Same:
 
     Parameters
     ----------
-    implementation : Implementation
+    attempt : callable
+        Tries a case on the implementation: ``partial(Trial, implementation)``.
     record : Record
         The failure.
     """
 
-    def __init__(self, implementation: Implementation, record: Record) -> None:
-        self._implementation, self._output = implementation, record.output
+    def __init__(self, attempt: Attempt, record: Record) -> None:
+        self._attempt, self._output = attempt, record.output
         self._manner, self._slip = manner(record), _slip(record.diagnosis)
         if self._slip is not None and not self(Case.parse(record.case)):
             self._slip = None  # the diagnosis rests on other cases: the manner has to do
 
     def __call__(self, case: Case) -> bool:
         """Whether the same output of `case` fails, in the same manner and by the same slip."""
-        trial = Trial(self._implementation, case)
+        trial = self._attempt(case)
         record = next(r for r in trial.records(None) if r.output == self._output)
         if record.status != "failed" or (self._slip is None and manner(record) != self._manner):
             return False
@@ -106,14 +111,13 @@ def _slip(diagnosis: str | None) -> Slip | None:
     return found
 
 
-def shrink(
-    implementation: Implementation, record: Record, seconds: float = PATIENCE, same: Same | None = None
-) -> Case:
+def shrink(attempt: Attempt, record: Record, seconds: float = PATIENCE, same: Same | None = None) -> Case:
     """The smallest case found that fails as `record` does.
 
     Parameters
     ----------
-    implementation : Implementation
+    attempt : callable
+        Tries a case on the implementation: ``partial(Trial, implementation)``.
         What is wrong.
     record : Record
         A failure of it.
@@ -128,7 +132,7 @@ def shrink(
         The record's own case if nothing smaller fails.
     """
     end = time.monotonic() + seconds
-    same = same or Same(implementation, record)
+    same = same or Same(attempt, record)
     best = Case.parse(record.case)
     tried = {best}
     progress = True

@@ -6,16 +6,15 @@ they change, `rounding` how far a kernel's rounding may take a result.
 
 from __future__ import annotations
 
+# In the order of the catalogue, which is that of the search for a diagnosis.
+from conformance.faults import activation, affine, conv, general, numeric  # noqa: F401
+
+# isort: split
 from conformance.faults import (  # noqa: F401
-    activation,
-    affine,
-    conv,
-    general,
     half,
     loss,
     loss_options,
     norm,
-    numeric,
     pool,
     reorder,
     units,

@@ -6,16 +6,10 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.window import window_of
-from conformance.faults.catalogue import slip
+from conformance.faults.catalogue import SUMMED, of_samples, slip
 from conformance.faults.core import Arrays, Base, Outputs
 
-_PARAMETERS = {
-    "conv_backward": "dW db",
-    "conv_transpose_backward": "dW db",
-    "affine_backward": "dW db",
-    "affine_activation_backward": "dW db",
-}
-_BIAS = {op: "db" for op in _PARAMETERS}
+_BIAS = {op: "db" for op in SUMMED}
 _ACTIVATION = {"affine_activation_forward": "A", "affine_activation_backward": "dA_prev dW db"}
 
 
@@ -26,7 +20,7 @@ def _parameters(out: Outputs) -> Outputs:
 @slip(
     "gradient-divided-by-m",
     "The gradient of weights and biases is the mean over the batch, not the sum.",
-    _PARAMETERS,
+    SUMMED,
     post=True,
 )
 def _gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
@@ -37,7 +31,7 @@ def _gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "gradient-times-m",
     "The gradient of weights and biases is multiplied by the batch size.",
-    _PARAMETERS,
+    SUMMED,
 )
 def _gradient_times_m(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: value * case["m"] for name, value in _parameters(base(case, a)).items()}
@@ -46,7 +40,7 @@ def _gradient_times_m(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "gradient-of-last-sample",
     "The gradient of weights and biases is overwritten by each sample: only the last one is left.",
-    _PARAMETERS,
+    SUMMED,
 )
 def _gradient_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     return _parameters(of_samples(case, a, base, slice(case["m"] - 1, None)))
@@ -55,16 +49,10 @@ def _gradient_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "gradient-of-first-sample",
     "The gradient of weights and biases is that of the first sample alone.",
-    _PARAMETERS,
+    SUMMED,
 )
 def _gradient_of_first_sample(case: Case, a: Arrays, base: Base) -> Outputs:
     return _parameters(of_samples(case, a, base, slice(0, 1)))
-
-
-def of_samples(case: Case, a: Arrays, base: Base, which: slice) -> Outputs:
-    """The outputs of the samples `which` alone."""
-    part = {name: v[which] if name not in ("W", "b") else v for name, v in a.items()}
-    return base(case.replace(m=len(range(case["m"])[which])), part)
 
 
 @slip(
@@ -115,7 +103,7 @@ def _bias_gradient_mean(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "weight-gradient-transposed",
     "The gradient of the weights is transposed: outputs first (the last two axes of a filter).",
-    {op: "dW" for op in _PARAMETERS},
+    {op: "dW" for op in SUMMED},
     variants=({"shape": False}, {"shape": True}),
 )
 def _weight_gradient_transposed(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:

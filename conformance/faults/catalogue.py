@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from conformance.cases.case import Case
 from conformance.faults.core import Array, Arrays, Base, Outputs, reference
-from conformance.operations import OPERATIONS
+from conformance.operations import OPERATIONS, having
 
 Targets = Mapping[str, tuple[str, ...]]
 
@@ -99,6 +101,8 @@ class Slip:
 
 
 CATALOGUE: dict[str, Slip] = {}
+#: The operations that slips name.
+NAMED: set[str] = set()
 
 #: Before the name of an exception, in the diagnosis of a call that raised it.
 RAISED = "raised-"
@@ -119,8 +123,12 @@ def slip(
     signature: Signature | None = None,
     unit: float = 0.0,
 ) -> Callable[[Wrong], Wrong]:
-    """Register the decorated function as a slip; `targets` maps operations to outputs, space between."""
-    split = {op: tuple(outputs.split()) for op, outputs in targets.items()}
+    """Register the decorated function as a slip; `targets` maps operations to outputs, space between.
+
+    Operations that the suite does not have are left out, and a slip that has no others.
+    """
+    split = {op: tuple(outputs.split()) for op, outputs in targets.items() if op in OPERATIONS}
+    NAMED.update(targets)
     for op, outputs in split.items():
         unknown = set(outputs) - set(OPERATIONS[op].outputs)
         if unknown:
@@ -129,7 +137,8 @@ def slip(
         raise ValueError(f"slip {id} is defined twice")
 
     def register(wrong: Wrong) -> Wrong:
-        CATALOGUE[id] = Slip(id, text, split, wrong, variants, post, signature, unit)
+        if split:
+            CATALOGUE[id] = Slip(id, text, split, wrong, variants, post, signature, unit)
         return wrong
 
     return register
@@ -137,4 +146,31 @@ def slip(
 
 def outputs_of(*names: str) -> dict[str, str]:
     """Targets: every output of the operations named (of all operations without names)."""
-    return {name: " ".join(OPERATIONS[name].outputs) for name in names or OPERATIONS}
+    return {name: " ".join(OPERATIONS[name].outputs) for name in names or OPERATIONS if name in OPERATIONS}
+
+
+def without(targets: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The targets but those operations."""
+    return {op: outputs for op, outputs in targets.items() if op not in names}
+
+
+#: What is rounded at all.
+ROUNDED = without(outputs_of(), *having("moves", "mask", "share"), "relu")
+
+
+#: The gradients of weights and biases.
+SUMMED = {op.name: "dW db" for op in OPERATIONS.values() if "dW" in op.outputs}
+
+
+def of_samples(case: Case, a: Arrays, base: Base, which: slice) -> Outputs:
+    """The outputs of the samples `which` alone."""
+    part = {name: v[which] if name not in ("W", "b") else v for name, v in a.items()}
+    return base(case.replace(m=len(range(case["m"])[which])), part)
+
+
+def significand(x: Array, bits: int, truncate: bool = False) -> Array:
+    """`x` with `bits` significant bits: rounded to nearest even, or truncated."""
+    fraction, exponent = np.frexp(x)
+    scaled = np.ldexp(fraction, bits)
+    whole = np.trunc(scaled) if truncate else np.rint(scaled)
+    return np.where(np.isfinite(x), np.ldexp(whole, exponent - bits), x)

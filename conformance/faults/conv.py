@@ -7,9 +7,9 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.patches import scatter
 from conformance.cases.window import Window, window_of
-from conformance.faults.catalogue import slip
+from conformance.faults.catalogue import slip, without
 from conformance.faults.core import Array, Arrays, Base, Outputs
-from conformance.faults.core_conv import blocks, whole_filters
+from conformance.operations.conv import blocks, whole_filters
 
 _TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
 _FILTER = {"conv_forward": "Z", "conv_backward": "dA_prev dW", **_TRANSPOSE}
@@ -22,9 +22,10 @@ _BIASED = {
 }
 
 
-def _taps(case: Case) -> int:
+def _taps(a: Arrays) -> int:
     """Positions of the window."""
-    return case["f"] ** 2 if case.op == "conv_single_step" else window_of(case).size
+    rows, columns = a["W"].shape[:2]
+    return int(rows * columns)
 
 
 def _channels(a: Arrays) -> int:
@@ -40,7 +41,7 @@ def _channels(a: Arrays) -> int:
     post=True,
 )
 def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=_taps(case) * _channels(a))
+    return base(case, a, bias_times=_taps(a) * _channels(a))
 
 
 @slip(
@@ -49,7 +50,7 @@ def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_single_step": "Z", "conv_forward": "Z"},
 )
 def _conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=_taps(case))
+    return base(case, a, bias_times=_taps(a))
 
 
 @slip(
@@ -79,7 +80,7 @@ def _bias_twice(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "bias-of-first-channel",
     "The bias of the first output channel is added to all of them.",
-    {op: outputs for op, outputs in _BIASED.items() if op != "conv_single_step"},
+    without(_BIASED, "conv_single_step"),
 )
 def _bias_of_first_channel(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "b": np.broadcast_to(a["b"][..., :1], a["b"].shape)})
@@ -169,7 +170,7 @@ def _filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_forward": "Z", "conv_single_step": "Z"},
 )
 def _input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = (np.arange(_channels(a)) == 0).reshape((-1, 1) if case.op == "conv_forward" else (-1,))
+    keep = (np.arange(_channels(a)) == 0).reshape((-1, 1) if a["W"].ndim == 4 else (-1,))
     return base(case, {**a, "W": a["W"] * keep})
 
 
@@ -188,10 +189,10 @@ def _stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     {**_FILTER, "pad3d": "output", "pad3d_backward": "dinput"},
 )
 def _padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.op == "pad3d":
+    if "input" in a:
         p = case["p"]
         return {"output": np.pad(a["input"], ((0, 0), (0, 2 * p), (0, 2 * p), (0, 0)))}
-    if case.op == "pad3d_backward":
+    if "doutput" in a:
         return {"dinput": a["doutput"][:, : case["h"], : case["w"]]}
     return base(case, a, window=_unshifted(case))
 
@@ -212,7 +213,7 @@ def _padding_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
     {"conv_forward": "Z", "pad3d": "output"},
 )
 def _padding_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.op == "pad3d":
+    if "input" in a:
         return {"output": a["input"]}
     return base(case, a, window=window_of(case.replace(p=0)))
 
@@ -223,7 +224,7 @@ def _padding_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
     {"conv_backward": "dA_prev", "pad3d_backward": "dinput"},
 )
 def _padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.op == "pad3d_backward":
+    if "doutput" in a:
         return {"dinput": a["doutput"]}
     return {"dA_prev": _padded_gradient(case, a)}
 
@@ -235,10 +236,10 @@ def _padding_kept(case: Case, a: Arrays, base: Base) -> Outputs:
     variants=({"shape": "empty"}, {"shape": "zero"}),
 )
 def _crop_empty_at_padding_zero(case: Case, a: Arrays, base: Base, shape: str) -> Outputs:
-    if case["p"] if case.op == "pad3d_backward" else window_of(case).padded:
+    if case["p"] if "doutput" in a else window_of(case).padded:
         return {}
     right = base(case, a)
-    name = "dinput" if case.op == "pad3d_backward" else "dA_prev"
+    name = case.operation.outputs[0]
     return {name: right[name][:, 0:-0, 0:-0] if shape == "empty" else np.zeros_like(right[name])}
 
 

@@ -26,9 +26,9 @@ from conformance.faults import CATALOGUE, RAISED, Slip
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
 from conformance.faults.further import further
-from conformance.faults.rounding import largest
 from conformance.generation.arrays import draw
 from conformance.implementations.processes import KILLED
+from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"

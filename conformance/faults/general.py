@@ -5,31 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.cases.case import Case
-from conformance.faults.affine import of_samples
-from conformance.faults.catalogue import outputs_of, slip
+from conformance.faults.catalogue import SUMMED, of_samples, outputs_of, slip, without
 from conformance.faults.core import Arrays, Base, Outputs
 from conformance.operations import OPERATIONS
 
 #: Outputs that are one for the whole batch.
 SHARED = ("dW", "db", "dgamma", "dbeta", "running_mean", "running_var")
-_NEGATIVE = {op: v for op, v in outputs_of().items() if op not in ("softmax", "create_mask_from_window")}
+_NEGATIVE = without(outputs_of(), "softmax", "create_mask_from_window")
 _UPSTREAM = {op.name: " ".join(op.outputs) for op in OPERATIONS.values() if op.upstream}
-_BATCH = {
-    op.name: " ".join(o for o in op.outputs if o not in SHARED)
-    for op in OPERATIONS.values()
-    if "m" in op.parameters and op.name != "cross_entropy_cost"
-}
-_IMAGE = {
-    op.name: " ".join(o for o in op.outputs if o not in SHARED)
-    for op in OPERATIONS.values()
-    if "c" in op.parameters and op.name not in ("arr2col", "conv_single_step", "global_average_pool_forward")
-}
-_SUMMED = {
-    "conv_backward": "dW db",
-    "conv_transpose_backward": "dW db",
-    "affine_backward": "dW db",
-    "affine_activation_backward": "dW db",
-}
+
+
+def _of_parameter(name: str) -> dict[str, str]:
+    """The outputs, but those that are one for the whole batch, of the operations with such a parameter."""
+    return {
+        op.name: " ".join(o for o in op.outputs if o not in SHARED)
+        for op in OPERATIONS.values()
+        if name in op.parameters
+    }
+
+
+_BATCH = without(_of_parameter("m"), "cross_entropy_cost")
+_IMAGE = without(_of_parameter("c"), "arr2col", "conv_single_step", "global_average_pool_forward")
 _FILLS = (0.0, float("nan"))
 
 
@@ -89,7 +85,7 @@ def _accumulator_kept_between_channels(case: Case, a: Arrays, base: Base) -> Out
 @slip(
     "accumulator-not-cleared",
     "The result is added to memory that held ones, not zeros.",
-    _BATCH | {op: f"dA_prev {v}" for op, v in _SUMMED.items()},
+    _BATCH | {op: f"dA_prev {v}" for op, v in SUMMED.items()},
 )
 def _accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: v + 1.0 for name, v in base(case, a).items()}
@@ -141,12 +137,12 @@ def _cut(case: Case, a: Arrays, base: Base, axis: int, last: int, fill: float) -
 @slip(
     "last-sample-missing",
     "The last sample is left out: not written, or not in the sum.",
-    {op: " ".join(v for v in (_BATCH.get(op), _SUMMED.get(op)) if v) for op in _BATCH},
+    {op: " ".join(v for v in (_BATCH.get(op), SUMMED.get(op)) if v) for op in _BATCH},
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
 def _last_sample_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     out = _cut(case, a, base, 0, 1, fill)
-    if case.op in _SUMMED and case["m"]:
+    if "dW" in case.operation.outputs and case["m"]:
         rest = of_samples(case, a, base, slice(0, case["m"] - 1))
         out |= {name: rest[name] for name in ("dW", "db")}
     return out
@@ -175,7 +171,7 @@ def _last_column_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outp
 @slip(
     "last-channels-missing",
     "The last channel, or the channels after the last full block of 4, 8 or 16, are not written.",
-    {op: v for op, v in _BATCH.items() if op != "arr2col"},
+    without(_BATCH, "arr2col"),
     variants=tuple({"block": block, "fill": fill} for block in (1, 4, 8, 16) for fill in _FILLS),
 )
 def _last_channels_missing(case: Case, a: Arrays, base: Base, block: int, fill: float) -> Outputs:
@@ -235,7 +231,7 @@ def _without_last(case: Case, a: Arrays, base: Base, axis: int) -> Outputs:
     },
 )
 def _last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs:
-    name = "a_slice_prev" if case.op == "conv_single_step" else "A_prev"
+    name = case.operation.arrays[0]
     kept = np.array(a[name])
     kept[..., -1:] = 0.0
     return base(case, {**a, name: kept})
@@ -244,11 +240,13 @@ def _last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs
 @slip(
     "upstream-passed-through",
     "The upstream gradient itself is returned.",
-    {
-        op: v.split()[0]
-        for op, v in _UPSTREAM.items()
-        if op not in ("conv_backward", "conv_transpose_backward", "relu_backward", "pad3d_backward")
-    },
+    without(
+        {op: v.split()[0] for op, v in _UPSTREAM.items()},
+        "conv_backward",
+        "conv_transpose_backward",
+        "relu_backward",
+        "pad3d_backward",
+    ),
 )
 def _upstream_passed_through(case: Case, a: Arrays, base: Base) -> Outputs:
     upstream = a[str(case.operation.upstream)]

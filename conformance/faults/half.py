@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from conformance.bounds.storage import UNROUNDED, rounded
+from conformance.bounds.storage import rounded
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF, finfo
 from conformance.cases.patches import patches
 from conformance.cases.window import window_of
-from conformance.faults.catalogue import slip
+from conformance.faults.catalogue import ROUNDED, significand, slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
-from conformance.faults.numeric import ROUNDED, significand
-from conformance.generation import groups
+from conformance.operations import OPERATIONS, having
 
 _STORED = {
-    op: " ".join(name for name in outputs.split() if (op, name) not in UNROUNDED)
+    op: " ".join(name for name in outputs.split() if OPERATIONS[op].rounds(name))
     for op, outputs in ROUNDED.items()
-    if op in (*groups.SUMS, *groups.POOL)
+    if op in having("products", "pool")
 } | {"affine_backward": "dA_prev dW"}  # a sum over the samples alone is too short to need rounding
 _FORWARD = {
     "conv_single_step": "Z",
@@ -72,16 +71,16 @@ def _half_rounded_twice(case: Case, a: Arrays, base: Base) -> Outputs:
 def _sums_in_half(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.dtype not in HALF:
         return {}
-    if case.op == "conv_single_step":
+    if "a_slice_prev" in a:
         terms = (a["a_slice_prev"] * a["W"]).reshape(-1)
         return {"Z": _chain(case, terms, a["b"].reshape(()))}
-    if case.op == "conv_forward":
+    if "windows" in case.operation.traits:
         if case.beyond:
             return {}
         taken = patches(a["A_prev"], window_of(case))
         rows = taken.reshape(*taken.shape[:3], -1)
         return {"Z": _product(case, rows, a["W"].reshape(rows.shape[-1], -1), a["b"].reshape(-1))}
-    if case.op == "affine_forward":
+    if not case.operation.upstream:
         return {"Z": _product(case, a["A_prev"], a["W"], a["b"].reshape(-1))}
     zero = np.zeros(())
     return {

@@ -6,8 +6,8 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip
-from conformance.faults.core import Array, Arrays, Base, Outputs, picked
-from conformance.faults.core_loss import count, kept, smoothing, target
+from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.operations.cross_entropy import count, kept, picked, smoothing, target
 
 _SOFTMAX = {
     "softmax": "probs",
@@ -195,7 +195,7 @@ def _loss_of_last_sample(case: Case, a: Arrays, base: Base) -> Outputs:
 def _loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
     m = max(count(case, a), 1)
     others = kept(case, a)[:, None] - target(case, a)
-    if case.op == "cross_entropy_cost":
+    if "loss" in case.operation.outputs:
         return {"loss": base(case, a)["loss"] - (others * np.log1p(-a["AL"] * others)).sum() / m}
     return {"dAL": base(case, a)["dAL"] + others / (1.0 - a["AL"] * others) / m}
 

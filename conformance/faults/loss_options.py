@@ -7,7 +7,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
-from conformance.faults.core_loss import kept, onehot, smoothing, target
+from conformance.operations.cross_entropy import kept, onehot, smoothing, target
 
 _LABELS = {
     "cross_entropy_cost": "loss",

@@ -7,7 +7,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Arrays, Base, Outputs
-from conformance.operations.norm import EPSILON, MOMENTUM
+from conformance.operations.batch_norm import EPSILON, MOMENTUM
 
 _BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma"}
 _KEPT = {"batch_norm_forward": "running_mean running_var"}
@@ -98,7 +98,7 @@ def _norm_mean_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     mean = a["A_prev"].mean((0, 1, 2), keepdims=True) if _training(case) else a["running_mean"]
     variance = a["A_prev"].var((0, 1, 2), keepdims=True) if _training(case) else a["running_var"]
     more = mean / np.sqrt(variance + EPSILON)
-    if case.op == "batch_norm_forward":
+    if not case.operation.upstream:
         return {"A": base(case, a)["A"] + a["gamma"] * more}
     return {"dgamma": base(case, a)["dgamma"] + more * a["dA"].sum((0, 1, 2), keepdims=True)}
 

@@ -6,28 +6,20 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
-from conformance.faults.catalogue import outputs_of, slip
+from conformance.faults.catalogue import ROUNDED, outputs_of, significand, slip, without
 from conformance.faults.core import Array, Arrays, Base, Outputs
-
-_EXACT = ("pad3d", "pad3d_backward", "create_mask_from_window", "arr2col", "col2arr", "relu")
-ROUNDED = {op: outputs for op, outputs in outputs_of().items() if op not in (*_EXACT, "distribute_value")}
-
+from conformance.operations import having
 
 #: Where a subnormal input, or output, can occur at all: upstream gradients are not subnormal.
-_SUBNORMAL = {
-    op: outputs
-    for op, outputs in outputs_of().items()
-    if not op.startswith(("softmax", "log_softmax", "batch_norm", "global"))
-    and op not in ("pad3d_backward", "sigmoid_backward", "tanh_backward", "silu_backward", "gelu_backward")
-} | dict.fromkeys(("conv_backward", "conv_transpose_backward", "affine_backward"), "dW")
-
-
-def significand(x: Array, bits: int, truncate: bool = False) -> Array:
-    """`x` with `bits` significant bits: rounded to nearest even, or truncated."""
-    fraction, exponent = np.frexp(x)
-    scaled = np.ldexp(fraction, bits)
-    whole = np.trunc(scaled) if truncate else np.rint(scaled)
-    return np.where(np.isfinite(x), np.ldexp(whole, exponent - bits), x)
+_SUBNORMAL = without(
+    outputs_of(),
+    *having("logits", "norm", "global"),
+    "pad3d_backward",
+    "sigmoid_backward",
+    "tanh_backward",
+    "silu_backward",
+    "gelu_backward",
+) | dict.fromkeys(("conv_backward", "conv_transpose_backward", "affine_backward"), "dW")
 
 
 def _narrow(case: Case, a: Arrays, base: Base, bits: int, truncate: bool) -> Outputs:

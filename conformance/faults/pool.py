@@ -64,7 +64,7 @@ def _pool_max_starts_at_smallest_positive(case: Case, a: Arrays, base: Base) -> 
 def _pool_max_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.word("mode") != "max":
         return {}
-    if case.op == "pool_backward":
+    if case.operation.upstream:
         return base(case, {**a, "A_prev": np.abs(a["A_prev"])})
     taken = patches(a["A_prev"], window_of(case), 0.0)
     flat = taken.reshape(*taken.shape[:3], -1, taken.shape[-1])
@@ -140,11 +140,11 @@ def _average_divided_by_channels_too(case: Case, a: Arrays, base: Base) -> Outpu
 
 def _extents(case: Case) -> tuple[int, int]:
     """The extents of the window, or of the array over which a value is spread."""
-    return (case["h"], case["w"]) if case.op in _SPREAD else pair(case.value("f"))
+    return pair(case.value("f")) if "f" in case.operation.parameters else (case["h"], case["w"])
 
 
 def _average(case: Case, a: Arrays, base: Base, divisor: float) -> Outputs:
-    if case.op not in _SPREAD and case.word("mode") != "average":
+    if case.get("mode", "average") != "average":
         return {}
     return base(case, a, divisor=float(divisor))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from conformance.cases.case import Case
-from conformance.faults.catalogue import slip
+from conformance.faults.catalogue import slip, without
 from conformance.faults.core import Array, Arrays, Base, Outputs
 
 _FLATTEN = {"arr2col": "output", "col2arr": "output"}
@@ -127,7 +127,7 @@ def _written(image: Array, order: str) -> Array:
 @slip(
     "input-read-as-nchw",
     "The input's memory is taken for channels first (NCHW).",
-    {op: output for op, output in _READS.items() if op != "arr2col"},
+    without(_READS, "arr2col"),
 )
 def _input_read_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, _image(case): _reread(a[_image(case)], "chw")})
@@ -141,7 +141,7 @@ def _output_written_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip(
     "height-width-exchanged",
     "Height and width of the input are exchanged when its memory is addressed.",
-    {op: output for op, output in _READS.items() if op != "arr2col"},
+    without(_READS, "arr2col"),
 )
 def _height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, _image(case): _reread(a[_image(case)], "whc")})

@@ -7,16 +7,16 @@ where it moves the result several times further than that.
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
-from conformance.cases.window import window_of
-from conformance.faults.core import Array, Arrays, reference
-from conformance.operations.norm import EPSILON
+from conformance.faults.core import Array, Arrays, Outputs, reference
+from conformance.operations.entry import largest
 
 #: How many times the rounding error a slip has to differ from the right result to be told from it.
 APART = 4.0
@@ -50,109 +50,43 @@ class Rounding:
         return np.asarray(shared + self.relative * finite + self.smallest)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the limits are for: one output of a case, on float64 arrays, at a unit roundoff."""
+
+    case: Case
+    a: Arrays
+    output: str
+    unit: float
+
+    @property
+    def tiny(self) -> float:
+        """The smallest number of the case's dtype."""
+        return float(finfo(self.case.numpy_dtype).smallest_subnormal)
+
+    @property
+    def absolute(self) -> Outputs:
+        """The absolute values of the arrays, the labels as they are."""
+        return {name: v if name == "Y" else np.abs(v) for name, v in self.a.items()}
+
+    def reference(self, arrays: Arrays, **options: Any) -> Array:
+        """The output in float64 on other arrays."""
+        return reference(self.case, arrays, **options)[self.output]
+
+
 def rounding(case: Case, a: Arrays, output: str, unit: float) -> Rounding | None:
     """The limits for one output at unit roundoff `unit`; None where each result is rounded once."""
-    op = case.op
-    tiny = float(finfo(case.numpy_dtype).smallest_subnormal)
-    absolute = {name: v if name == "Y" else np.abs(v) for name, v in a.items()}
-    sum_of = _terms(case, output) * unit
-    if op == "affine_activation_forward" and case.word("activation") == "sigmoid":
-        # The error of Z is at most a relative error of the sigmoid.
-        size = largest(reference(case, absolute, activation="NULL")[output])
-        return Rounding(0.0, 0.0, 16 * unit + sum_of * size, 4 * tiny)
-    if op.startswith("affine_activation"):
-        size = largest(reference(case, absolute, activation="NULL")[output])
-        through = 0.0
-        if op == "affine_activation_backward" and case.word("activation") == "sigmoid":
-            # The error of Z is a relative error of the sigmoid's slope.
-            z = absolute["A_prev"] @ absolute["W"] + absolute["b"]
-            through = (case["i"] + 2) * unit * largest(z)
-        return Rounding(sum_of + 32 * unit + through, size, 32 * unit, 16 * tiny)
-    if op.startswith(("conv", "affine")):
-        return Rounding(sum_of, largest(reference(case, absolute)[output]), 4 * unit, 16 * tiny)
-    if op == "pool_forward":
-        return Rounding(sum_of, largest(a["A_prev"]), 4 * unit, 16 * tiny)
-    if op == "pool_backward":
-        size = largest(reference(case, {**a, "dA": np.abs(a["dA"])})[output])
-        return Rounding(sum_of, size, 4 * unit, 16 * tiny)
-    if op in ("tanh", "silu", "gelu") or op.startswith(
-        ("leaky", "tanh", "silu", "gelu", "global", "log_s", "batch")
-    ):
-        return _of_units(case, a, output, unit)
-    if op.startswith("softmax"):
-        # exp(x) has a relative error of |x| units, and x beyond the range of exp shows as an infinity.
-        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(finfo(case.working_dtype).max))))
-        if op == "softmax":
-            return Rounding(0.0, 0.0, spread, 16 * tiny)
-        size = largest(a["dprobs"]) if "dprobs" in a else 1.0 / max(case["m"], 1)
-        return Rounding(spread, size, spread, 16 * tiny)
-    if op.startswith("sigmoid"):
-        if op == "sigmoid":
-            return Rounding(0.0, 0.0, 16 * unit, tiny)
-        # Above 0, s*(1-s) loses what cancels in 1-s: an absolute error of one unit in the slope.
-        lost = 4 * unit * np.where(a["Z"] > 0, absolute["dA"], 0.0)
-        return Rounding(0.0, 0.0, 16 * unit, lost + 4 * tiny)
-    if op.startswith("cross_entropy"):
-        return Rounding(0.0, 0.0, 4 * unit + sum_of, tiny)
-    if op == "distribute_value":
-        return Rounding(0.0, 0.0, 2.0**-51, 0.0)  # float64 whatever the dtype of the case
-    return None
+    found = case.operation.rounding
+    limits: Rounding | None = (
+        None if found is None else found(sys.modules[__name__], Asked(case, a, output, unit))
+    )
+    return limits
 
 
-def _of_units(case: Case, a: Arrays, output: str, unit: float) -> Rounding:
-    """For the functions of `core_units`."""
-    op, tiny = case.op, float(finfo(case.numpy_dtype).smallest_subnormal)
-    if op in ("leaky_relu", "leaky_relu_backward", "global_average_pool_backward"):
-        return Rounding(0.0, 0.0, 4 * unit, 2 * tiny)
-    if op == "global_average_pool_forward":
-        return Rounding((case["h"] * case["w"] + 2) * unit, largest(a["A_prev"]), 4 * unit, 16 * tiny)
-    if op.startswith("log_softmax"):
-        spread = unit * 16 * (1 + min(largest(a["X"]), float(np.log(finfo(case.working_dtype).max))))
-        size = largest(a["dlogp"]) * case["n"] if "dlogp" in a else 1.0
-        return Rounding(spread, size, 4 * unit, 16 * tiny)
-    if op.startswith("batch_norm"):
-        values = case["m"] * case["h"] * case["w"] + 8
-        x = a["A_prev"]
-        if case.word("statistics") == "training" and x.size:
-            mean, deviation = np.abs(x.mean((0, 1, 2))), np.sqrt(x.var((0, 1, 2)) + EPSILON)
-        else:
-            mean, deviation = np.abs(a["running_mean"]), np.sqrt(a["running_var"] + EPSILON)
-        spread = (
-            values
-            * unit
-            * (1 + largest(mean / deviation) + largest(x) / max(float(deviation.min(initial=1)), 1e-3))
-        )
-        absolute = {name: np.abs(v) for name, v in a.items()} if "dA" in a else a
-        return Rounding(spread, largest(reference(case, absolute)[output]), 16 * unit, 16 * tiny)
-    # 1 + erf, 1 + tanh and 1 - tanh^2 cancel: an absolute error of a unit in the gate.
-    z = np.abs(np.where(np.isfinite(a["Z"]), a["Z"], 0.0))
-    lost = 8 * unit * (np.where(a["Z"] > -20, z, 0.0) if op == "gelu" else 0.0)
-    if op.endswith("backward"):
-        lost = 16 * unit * np.abs(a["dA"]) * np.maximum(1.0, np.minimum(z, 20.0) ** 2)
-    return Rounding(0.0, 0.0, 16 * unit, lost + (4 + z) * tiny)
-
-
-def _terms(case: Case, output: str) -> int:
-    """An upper bound for the number of terms of the sum behind one element of an output."""
-    op = case.op
-    if op.startswith("conv"):
-        if output in ("dW", "db"):
-            window = window_of(case)
-            pixels = math.prod(window.outputs)
-            return case["m"] * max(pixels, window.rows.n * window.columns.n) + 1
-        taps = case["f"] ** 2 if op == "conv_single_step" else window_of(case).size
-        return taps * case["k" if output == "dA_prev" else "c"] + 2
-    if op.startswith("pool"):
-        return window_of(case).size + 2
-    if op.startswith("affine"):
-        return case[{"dA_prev": "o", "dW": "m", "db": "m"}.get(output, "i")] + 2
-    return case["m"] * (case["n"] if case.value("smooth") else 1) if op == "cross_entropy_cost" else 0
-
-
-def largest(x: Array) -> float:
-    """The largest absolute value among the finite ones, 0 if there is none."""
-    finite = np.abs(x[np.isfinite(x)])
-    return float(finite.max()) if finite.size else 0.0
+def of_sum(asked: Asked, terms: int) -> Rounding:
+    """The limits of a sum of products of at most so many terms."""
+    size = largest(asked.reference(asked.absolute))
+    return Rounding(terms * asked.unit, size, 4 * asked.unit, 16 * asked.tiny)
 
 
 def agrees(case: Case, got: Array, wrong: Array, limit: Array | None) -> bool:

@@ -7,7 +7,9 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Arrays, Base, Outputs
-from conformance.faults.core_units import distribution, gelu_slope, logistic, silu_slope
+from conformance.operations.gelu import distribution, gelu_slope
+from conformance.operations.sigmoid import sigmoid
+from conformance.operations.silu import silu_slope
 
 _GELU = {"gelu": "A", "gelu_backward": "dZ"}
 _LEAKY = {"leaky_relu": "A", "leaky_relu_backward": "dZ"}
@@ -16,7 +18,7 @@ _LOG = {"log_softmax": "logp", "log_softmax_backward": "dX"}
 
 @slip("tanh-is-sigmoid", "The logistic function is computed instead of tanh.", {"tanh": "A"})
 def _tanh_is_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": logistic(a["Z"])}
+    return {"A": sigmoid(a["Z"])}
 
 
 @slip("tanh-argument-doubled", "tanh(2 Z) or tanh(Z/2): the factor of the exponent is wrong.", {"tanh": "A"},
@@ -46,14 +48,14 @@ def _tanh_derivative_at_activation(case: Case, a: Arrays, base: Base) -> Outputs
 
 @slip("silu-is-gelu", "gelu is computed, or its derivative.", {"silu": "A", "silu_backward": "dZ"})
 def _silu_is_gelu(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.op == "silu":
+    if not case.operation.upstream:
         return {"A": a["Z"] * distribution(a["Z"])}
     return base(case, a, slope=lambda z: gelu_slope(z, "none"))
 
 
 @slip("silu-is-sigmoid", "The factor Z is forgotten.", {"silu": "A"})
 def _silu_is_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": logistic(a["Z"])}
+    return {"A": sigmoid(a["Z"])}
 
 
 @slip(
@@ -62,9 +64,9 @@ def _silu_is_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
     {"silu_backward": "dZ", "gelu_backward": "dZ"},
 )
 def _gate_taken_for_constant(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.op == "gelu_backward" and case.word("approximate") == "tanh":
+    if case.get("approximate", "none") == "tanh":
         return {}
-    return base(case, a, slope=logistic if case.op == "silu_backward" else distribution)
+    return base(case, a, slope=distribution if "approximate" in case.operation.parameters else sigmoid)
 
 
 @slip(
@@ -73,7 +75,7 @@ def _gate_taken_for_constant(case: Case, a: Arrays, base: Base) -> Outputs:
     {"silu_backward": "dZ"},
 )
 def _silu_derivative_of_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, slope=lambda z: logistic(z) * logistic(-z))
+    return base(case, a, slope=lambda z: sigmoid(z) * sigmoid(-z))
 
 
 @slip("gelu-forms-exchanged", "The tanh form is computed for the exact one, or the exact for it.", _GELU)
@@ -84,8 +86,8 @@ def _gelu_forms_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
 @slip("gelu-by-sigmoid", "The approximation Z*sigmoid(1.702*Z) stands for gelu.", _GELU)
 def _gelu_by_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
     z = 1.702 * a["Z"]
-    if case.op == "gelu":
-        return {"A": a["Z"] * logistic(z)}
+    if not case.operation.upstream:
+        return {"A": a["Z"] * sigmoid(z)}
     return {"dZ": a["dA"] * silu_slope(z)}
 
 
@@ -100,7 +102,7 @@ def _gelu_argument_not_scaled(case: Case, a: Arrays, base: Base) -> Outputs:
 def _gelu_cube_missing(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.word("approximate") != "tanh":
         return {}
-    return {"A": a["Z"] * logistic(2 * np.sqrt(2 / np.pi) * a["Z"])}
+    return {"A": a["Z"] * sigmoid(2 * np.sqrt(2 / np.pi) * a["Z"])}
 
 
 @slip("gelu-half-missing", "The factor 1/2 is forgotten.", {"gelu_backward": "dZ"})

@@ -12,7 +12,7 @@ from conformance.cases.case import Case
 from conformance.cases.window import Window, counts_padding, pair, window_of
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
-from conformance.faults.core_conv import blocks
+from conformance.operations.conv import blocks
 
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
 _TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
@@ -133,7 +133,7 @@ def _groups_all_of_the_first(case: Case, a: Arrays, base: Base) -> Outputs:
 )
 def _output_padding_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     rows, columns = _without_output_padding(case)
-    if case.op == "conv_transpose_forward":
+    if not case.operation.upstream:
         return {"Z": base(case, a)["Z"][:, :rows, :columns]}
     dZ = np.array(a["dZ"])
     dZ[:, rows:] = dZ[:, :, columns:] = 0.0

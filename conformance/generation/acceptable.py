@@ -39,7 +39,7 @@ def fits(case: Case) -> bool:
         rows, columns = window.outputs
         if rows == columns or not all(axis.all_taps_read() for axis in axes):
             return False
-        if case.op.startswith("pool"):
+        if "pool" in case.operation.traits:
             if window.size == 1:  # the modes do not differ
                 return False
         elif case["m"] * rows * columns * math.prod(array_shapes(case)["W"]) > _PRODUCTS:

@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.cases.window import pair, transposed, window_of
-from conformance.generation import fills_classes
+from conformance.generation import fills
 from conformance.generation.families import FAMILIES
 from conformance.generation.fills import Fill
 from conformance.generation.random import Shape, Stream
 from conformance.operations import OPERATIONS
-
-#: The functions whose upstream gradient is of the shape of an output of windows.
-_WINDOWED = ("conv_backward", "conv_transpose_backward", "pool_backward")
+from conformance.operations.entry import Extents
 
 #: What part an argument plays; a family says how each part is filled.
 ROLES: dict[str, str] = {
@@ -45,7 +42,7 @@ def array_shapes(case: Case) -> Mapping[str, Shape]:
     """The shape of each array in ``case.operation.arrays``."""
     values: dict[str | int, Any] = dict(case.params)
     return {
-        name: _shape(case, name) if extents is None else tuple([values.get(n, n) for n in extents])
+        name: extents(case) if callable(extents) else tuple([values.get(n, n) for n in extents])
         for name, extents in _axes(case.op)
     }
 
@@ -76,7 +73,7 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
     ):
         values = fill(stream, shape, case, drawn)
         if role == "y":
-            values = fills_classes.with_ignored(stream, values, case)
+            values = fills.with_ignored(stream, values, case)
         dtype = np.dtype(np.int64) if role == "y" else case.numpy_dtype
         drawn[name] = values if _finished(values, dtype) else np.array(values, dtype=dtype, order="C")
         if role == "g":
@@ -109,48 +106,6 @@ def _vary(gradient: NDArray[Any]) -> None:
 
 
 @cache
-def _axes(op: str) -> tuple[tuple[str, tuple[str | int, ...] | None], ...]:
-    """The extents of each argument of `op`, by the parameters' names; None where they take more than that."""
-    return tuple((name, _extents(op, name)) for name in OPERATIONS[op].arrays)
-
-
-def _extents(op: str, name: str) -> tuple[str | int, ...] | None:
-    """The extents of one argument."""
-    if op in ("distribute_value", "create_mask_from_window"):
-        return () if name == "dz" else ("h", "w")
-    if op == "conv_single_step":
-        return () if name == "b" else ("f", "f", "c")
-    if name == "Y":
-        return ("m",)
-    if op.startswith("affine"):
-        affine: dict[str, tuple[str | int, ...]] = {"A_prev": ("m", "i"), "W": ("i", "o"), "b": (1, "o")}
-        return affine.get(name, ("m", "o"))
-    if op.startswith(("softmax", "log_softmax", "cross_entropy")):
-        return ("m", "n")
-    if name in ("gamma", "beta", "running_mean", "running_var"):
-        return (1, 1, 1, "c")
-    if op == "global_average_pool_backward" and name == "dA":
-        return ("m", 1, 1, "c")
-    if name == "b":
-        return (1, 1, 1, "k")
-    if op == "col2arr" or name in ("doutput", "W") or (name == OPERATIONS[op].upstream and op in _WINDOWED):
-        return None
-    return ("m", "h", "w", "c")
-
-
-def _shape(case: Case, name: str) -> Shape:
-    """The shape of an argument that takes more than parameters as they stand."""
-    op = case.op
-    if op == "col2arr":
-        return (case["m"], case["h"] * case["w"] * case["c"])
-    if name == "doutput":
-        return (case["m"], case["h"] + 2 * case["p"], case["w"] + 2 * case["p"], case["c"])
-    if name == "W":
-        groups = case["g"] if "g" in case.operation.option else 1
-        if transposed(case):
-            return (*pair(case.value("f")), case["k"] // groups, case["c"])
-        return (*pair(case.value("f")), case["c"] // groups, case["k"])
-    window = window_of(case)
-    if op == "conv_transpose_backward":
-        return (case["m"], window.rows.n, window.columns.n, case["k"])
-    return (case["m"], *window.outputs, case["k" if op == "conv_backward" else "c"])
+def _axes(op: str) -> tuple[tuple[str, Extents], ...]:
+    """The extents of each argument of `op`."""
+    return tuple((name, OPERATIONS[op].axes(name)) for name in OPERATIONS[op].arrays)

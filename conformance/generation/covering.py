@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import combinations
 
+from conformance.cases.operation import Level, Operation
 from conformance.generation.random import Stream
-from conformance.operations import OPERATIONS, Level, Operation
+from conformance.operations import OPERATIONS
 
 Pair = tuple[Level, Level]
 

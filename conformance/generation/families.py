@@ -8,15 +8,112 @@ implementations answer differently: NaN and infinities never meet padding or a z
 
 from __future__ import annotations
 
-from conformance.generation import fills, fills_classes, groups
-from conformance.generation.family import (
-    Family,
-    maximum,
-    no_zero_factor,
-    not_squashed,
-    several_classes,
-    squashed,
-)
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from conformance.cases.case import Case
+from conformance.cases.window import window_of
+from conformance.generation import fills
+from conformance.generation.fills import Fill
+from conformance.operations import having
+from conformance.operations.entry import TRAITS
+
+_DEFAULT: Mapping[str, Fill] = {
+    "x": fills.normal,
+    "w": fills.normal,
+    "b": fills.normal,
+    "v": fills.variances,
+    "g": fills.normal,
+    "al": fills.stochastic,
+    "y": fills.labels,
+}
+
+
+def always(case: Case) -> bool:
+    """Any parameters."""
+    return True
+
+
+def no_zero_factor(case: Case) -> bool:
+    """Nothing is multiplied by a zero: no padding, no gaps that fill up a strided gradient or a filter, no
+    groups that fill up a filter.
+    """
+    entry = case.operation
+    if "windows" not in entry.traits or "pool" in entry.traits:
+        return "pool" in entry.traits or dict(case.params).get("p", 0) == 0
+    window = window_of(case)
+    if window.padded or not window.dense or case["g"] > 1:
+        return False
+    return not entry.upstream or "transposed" in entry.traits or window.rows.s == window.columns.s == 1
+
+
+def maximum(case: Case) -> bool:
+    """Max pooling, or the mask of a maximum."""
+    return "mode" not in case.operation.parameters or case.word("mode") == "max"
+
+
+def squashed(case: Case) -> bool:
+    """A sigmoid stands behind the affine layer."""
+    return "activation" in case.operation.parameters and case.word("activation") == "sigmoid"
+
+
+def not_squashed(case: Case) -> bool:
+    """Integers are exact, and a sigmoid would turn wide ones into zeros and ones."""
+    return not squashed(case)
+
+
+def several_classes(case: Case) -> bool:
+    """A class is left to be missing, masked or impossible."""
+    return case["n"] >= 2
+
+
+@dataclass(frozen=True)
+class Family:
+    """A data family.
+
+    Attributes
+    ----------
+    name, description : str
+        As ``conformance list`` shows them.
+    kind : {"exact", "bound", "statistical"}
+        exact: every partial sum is exact in the dtype, whatever the order; bound: judged by the a-priori
+        bound; statistical: zero-mean values, judged by the statistical bound too. `conformance.bounds.tier`
+        says what holds for one case.
+    traits : tuple of str
+        Those of the operations it goes with, any one of them (`operations.entry.TRAITS`).
+    fills : mapping of str to Fill
+        How a part is filled, where that is not the default.
+    source : str
+        Where the idea or the fault comes from; empty if it is the definition of the function.
+    condition : callable
+        Which parameters it goes with.
+    """
+
+    name: str
+    kind: str
+    description: str
+    traits: tuple[str, ...]
+    fills: Mapping[str, Fill] = field(default_factory=dict)
+    source: str = ""
+    condition: Callable[[Case], bool] = always
+
+    @cached_property
+    def operations(self) -> frozenset[str]:
+        """The functions it goes with."""
+        return frozenset(having(*self.traits))
+
+    def suits(self, case: Case) -> bool:
+        """Whether the family goes with the operation and the parameters of `case`."""
+        return case.op in self.operations and self.condition(case)
+
+    def fill(self, role: str) -> Fill:
+        """How the part `role` is filled."""
+        return self.fills.get(role, _DEFAULT[role])
+
+
+#: All but those of probabilities.
+PLAIN = tuple(trait for trait in TRAITS if trait not in ("probabilities", "labels", "inexact"))
 
 _WIDE = "exact sums by oneDNN benchdnn (utils/cfg.hpp); wide integers also show bfloat16 and TF32 inputs"
 _SPECIAL = "torch's answer; tensorflow #125965, pytorch #40131"
@@ -26,7 +123,7 @@ _TABLE = (
         "small",
         "exact",
         "integers of +-1 to +-7, none of them zero",
-        (*groups.SUMS, *groups.POOL, *groups.GLOBAL, *groups.RELU, *groups.MOVES, groups.MASK),
+        ("products", "pool", "global", "kink", "moves", "mask"),
         dict.fromkeys("xwbg", fills.small_integers),
         "oneDNN benchdnn, utils/cfg.hpp",
         not_squashed,
@@ -35,7 +132,7 @@ _TABLE = (
         "wide-x",
         "exact",
         "input of odd 12-bit integers (40 for float64) against +-1",
-        (*groups.SUMS, *groups.POOL, groups.SHARE),
+        ("products", "pool", "share"),
         {"x": fills.wide_integers, "w": fills.signs, "b": fills.wide_integers, "g": fills.signs},
         _WIDE,
         not_squashed,
@@ -44,7 +141,7 @@ _TABLE = (
         "wide-w",
         "exact",
         "weights of odd 12-bit integers (40 for float64) against +-1",
-        groups.SUMS,
+        ("products",),
         {"x": fills.signs, "w": fills.wide_integers, "b": fills.wide_integers, "g": fills.signs},
         _WIDE,
         not_squashed,
@@ -53,7 +150,7 @@ _TABLE = (
         "wide-g",
         "exact",
         "upstream gradient of odd 12-bit integers (40 for float64) against +-1",
-        (*groups.BACKWARD_SUMS, "pool_backward"),
+        ("sums upstream",),
         {"x": fills.signs, "w": fills.signs, "b": fills.signs, "g": fills.wide_integers},
         _WIDE,
         not_squashed,
@@ -62,7 +159,7 @@ _TABLE = (
         "one-hot",
         "exact",
         "one weight per filter and one upstream entry that is not zero, input with full mantissa",
-        (*groups.SUMS, "pool_backward"),
+        ("products", "sums upstream"),
         {"w": fills.one_tap, "b": fills.zero, "g": fills.one_hot},
         "torch-mlir #655: a single tap says which one is wrong",
         not_squashed,
@@ -71,7 +168,7 @@ _TABLE = (
         "coordinates",
         "exact",
         "the input counts 1, 2, 3, ..., so a value says where it came from",
-        (*groups.CONV, *groups.AFFINE, *groups.POOL, *groups.MOVES, groups.MASK),
+        ("linear", "pool", "moves", "mask"),
         {"x": fills.coordinates, "w": fills.signs, "b": fills.signs, "g": fills.small_integers},
         "oneDNN benchdnn, fill by position",
     ),
@@ -79,7 +176,7 @@ _TABLE = (
         "ties",
         "exact",
         "-1, 0 and 1: several maxima in most windows",
-        (*groups.POOL, *groups.RELU, groups.MASK),
+        ("pool", "kink", "mask"),
         {"x": fills.few_values, "g": fills.small_integers},
         "Theano #4886: which maximum gets the gradient",
     ),
@@ -87,7 +184,7 @@ _TABLE = (
         "zeros",
         "bound",
         "what a relu leaves: half zeros, +0 and -0",
-        (*groups.SUMS, *groups.POOL, *groups.RELU, *groups.UNITS, groups.MASK),
+        ("products", "pool", "kink", "gate", "mask"),
         {"x": fills.rectified},
         "mxnet #11115, NNlib.jl #509",
     ),
@@ -95,23 +192,23 @@ _TABLE = (
         "negative",
         "bound",
         "all negative: no maximum may start from zero",
-        (*groups.POOL, *groups.RELU, groups.MASK),
+        ("pool", "kink", "mask"),
         {"x": fills.negative},
         "pytorch #33384, tensorflow #10216",
     ),
-    Family("normal", "statistical", "zero-mean, nearly normal, full mantissa", groups.PLAIN),
+    Family("normal", "statistical", "zero-mean, nearly normal, full mantissa", PLAIN),
     Family(
         "positive",
         "bound",
         "all positive, full mantissa: rounding errors add up",
-        (*groups.SUMS, *groups.POOL, *groups.GLOBAL, *groups.SIGMOID, *groups.UNITS),
+        ("products", "pool", "global", "sigmoid", "gate"),
         dict.fromkeys("xwbg", fills.positive),
     ),
     Family(
         "huge",
         "bound",
         "all positive, about 1e33 (1e150 for float64, 1e4 for float16): narrower sums overflow",
-        (*groups.POOL, *groups.GLOBAL),
+        ("pool", "global"),
         dict.fromkeys("xg", fills.huge),
         "candle #3719, MIOpen #2109",
     ),
@@ -119,14 +216,14 @@ _TABLE = (
         "magnitudes",
         "bound",
         "magnitudes of 10**-4 to 10**4, log-normal-like, random signs",
-        (*groups.PLAIN, *groups.LOSS),
-        {**dict.fromkeys("xwbg", fills.magnitudes), "al": fills_classes.uneven},
+        tuple(TRAITS),
+        {**dict.fromkeys("xwbg", fills.magnitudes), "al": fills.uneven},
     ),
     Family(
         "cancelling",
         "bound",
         "sums cancel to a thousandth of their terms",
-        groups.SUMS,
+        ("products",),
         {
             "x": fills.nearly_constant,
             "w": fills.alternating,
@@ -140,16 +237,15 @@ _TABLE = (
         "exact",
         "subnormal input and bias, small integers elsewhere: nothing may be flushed to zero",
         (
-            *groups.CONV,
-            *groups.AFFINE,
-            *groups.ACTIVATED,
-            *groups.POOL,
-            *groups.RELU,
-            *groups.SIGMOID,
-            *groups.UNITS,
-            *groups.MOVES,
-            groups.MASK,
-            groups.SHARE,
+            "linear",
+            "activated",
+            "pool",
+            "kink",
+            "sigmoid",
+            "gate",
+            "moves",
+            "mask",
+            "share",
         ),
         {
             "x": fills.subnormal_integers,
@@ -165,15 +261,14 @@ _TABLE = (
         "bound",
         "NaN at the corners of the input",
         (
-            *groups.CONV,
-            *groups.AFFINE,
-            *groups.ACTIVATED,
-            *groups.POOL,
-            *groups.RELU,
-            *groups.SIGMOID,
-            *groups.UNITS,
-            "arr2col",
-            groups.MASK,
+            "linear",
+            "activated",
+            "pool",
+            "kink",
+            "sigmoid",
+            "gate",
+            "moves anything",
+            "mask",
         ),
         {"x": fills.with_nan},
         _SPECIAL,
@@ -183,7 +278,7 @@ _TABLE = (
         "infinity",
         "bound",
         "infinities at the corners of the input",
-        (*groups.CONV, *groups.AFFINE, *groups.POOL, *groups.RELU, *groups.SIGMOID, "arr2col", groups.MASK),
+        ("linear", "pool", "kink", "sigmoid", "moves anything", "mask"),
         {"x": fills.with_infinities},
         _SPECIAL,
         no_zero_factor,
@@ -192,7 +287,7 @@ _TABLE = (
         "lowest",
         "bound",
         "-inf in a third of the input and in every entry of one channel",
-        (*groups.POOL, groups.MASK),
+        ("pool", "mask"),
         {"x": fills.with_lowest},
         "pytorch #40131, Caffe pooling_layer.cpp",
         maximum,
@@ -201,7 +296,7 @@ _TABLE = (
         "offset",
         "bound",
         "a mean of 1000 standard deviations: the difference of two means has no digits left",
-        groups.NORM,
+        ("norm",),
         {"x": fills.offset},
         "Chan, Golub & LeVeque 1983",
     ),
@@ -209,7 +304,7 @@ _TABLE = (
         "flat",
         "bound",
         "one value throughout each channel: no variance but epsilon",
-        groups.NORM,
+        ("norm",),
         {"x": fills.constant_channels},
         "a constant channel after a relu",
     ),
@@ -217,7 +312,7 @@ _TABLE = (
         "saturated",
         "bound",
         "arguments round 16, 88, 104, 709, 745 and 10000 of either sign",
-        (*groups.SIGMOID, *groups.UNITS),
+        ("sigmoid", "gate"),
         {"x": fills.saturating},
         "tt-metal #51543, Vc #273, dotnet/runtime #107838",
     ),
@@ -225,7 +320,7 @@ _TABLE = (
         "large",
         "bound",
         "inputs and weights of about 10: the sigmoid saturates",
-        groups.ACTIVATED,
+        ("activated",),
         {"x": fills.large, "w": fills.large},
         "",
         squashed,
@@ -234,7 +329,7 @@ _TABLE = (
         "overflow",
         "bound",
         "rows shifted by +-1000 or +-10000: a softmax without the shift overflows",
-        groups.SOFTMAX,
+        ("logits",),
         {"x": fills.shifted_rows},
         "tensorflow #11756, XNNPACK softmax-operator-tester.h",
     ),
@@ -242,7 +337,7 @@ _TABLE = (
         "constant",
         "bound",
         "rows of equal logits",
-        groups.SOFTMAX,
+        ("logits",),
         {"x": fills.constant_rows},
         "pytorch #25110",
     ),
@@ -250,18 +345,18 @@ _TABLE = (
         "masked",
         "bound",
         "one logit of each row is -inf",
-        groups.SOFTMAX,
+        ("logits",),
         {"x": fills.masked_logits},
         "pytorch #25110",
         several_classes,
     ),
-    Family("probabilities", "bound", "rows of probabilities, any label", groups.LOSS),
+    Family("probabilities", "bound", "rows of probabilities, any label", ("probabilities",)),
     Family(
         "missing",
         "bound",
         "labels leave out class 0 and every even class",
-        (*groups.LOSS, "softmax_cross_entropy_backward"),
-        {"y": fills_classes.few_labels},
+        ("labels",),
+        {"y": fills.few_labels},
         "the post takes the label's rank among those present",
         several_classes,
     ),
@@ -269,23 +364,23 @@ _TABLE = (
         "tiny",
         "bound",
         "probabilities down to the subnormal ones: a clipped logarithm shows",
-        groups.LOSS,
-        {"al": fills_classes.tiny},
+        ("probabilities",),
+        {"al": fills.tiny},
         "Keras clips probabilities at 1e-7",
     ),
     Family(
         "certain",
         "bound",
         "probability one for every label: the loss is zero",
-        groups.LOSS,
-        {"al": fills_classes.certain, "y": fills_classes.likeliest},
+        ("probabilities",),
+        {"al": fills.certain, "y": fills.likeliest},
     ),
     Family(
         "impossible",
         "bound",
         "probability zero for the first label: the loss is infinite",
-        groups.LOSS,
-        {"al": fills_classes.certain, "y": fills_classes.unlikeliest},
+        ("probabilities",),
+        {"al": fills.certain, "y": fills.unlikeliest},
         "torch's answer: log 0 is -inf",
         several_classes,
     ),

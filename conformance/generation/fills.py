@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo, working
-from conformance.cases.window import transposed, window_of
-from conformance.generation.random import Shape, Stream, full_mantissa
+from conformance.cases.window import transposed
+from conformance.generation.random import Shape, Stream, full_mantissa, normalised
 from conformance.generation.random import coordinates as counted
 
 Array = NDArray[Any]
@@ -43,32 +43,7 @@ LONGEST_EXACT = 2**18
 
 def longest_sum(case: Case) -> int:
     """The number of terms in the longest sum behind any output of `case`, the bias included."""
-    op = case.op
-    if op.startswith("conv"):
-        if op == "conv_single_step":
-            return case["f"] ** 2 * case["c"] + 1
-        window = window_of(case)
-        groups = case["g"] if "g" in case.operation.option else 1
-        if transposed(case):
-            products = window.size * max(case["c"], case["k"]) // groups + 1
-            pixels = case["m"] * window.rows.n * window.columns.n
-            return max(
-                products,
-                case["m"] * math.prod(window.outputs),
-                pixels if "dZ" in case.operation.arrays else 1,
-            )
-        forward = window.size * case["c"] // groups + 1
-        if op != "conv_backward":
-            return forward
-        rows, columns = window.outputs
-        return max(forward, window.size * case["k"] // groups, case["m"] * rows * columns)
-    if op.startswith("pool"):
-        return window_of(case).size
-    if op == "global_average_pool_forward":
-        return case["h"] * case["w"]
-    if op.startswith("affine"):
-        return max(case["i"] + 1, case["o"], case["m"])
-    return 1
+    return case.operation.longest(case)
 
 
 def wide_bits(case: Case) -> int:
@@ -154,7 +129,7 @@ def one_tap(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Filters with a single weight that is not zero, a power of two: each output copies one input."""
     if transposed(case):
         return _one_tap_of_each_output(stream, shape, case)
-    filters = 1 if case.op == "conv_single_step" else shape[-1]
+    filters = 1 if len(shape) == 3 else shape[-1]  # one window alone has no axis of filters
     weights = np.zeros((math.prod(shape) // filters if filters else 0, filters))
     if weights.size:
         taps = stream.integers(0, len(weights) - 1, (filters,))
@@ -228,7 +203,7 @@ def with_nan(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     if values.size:
         values.reshape(-1)[-1] = np.nan
         # A whole pixel: each SIMD lane has to treat NaN as its neighbours do.
-        values[(0,) * (values.ndim - 1) if case.op.startswith("pool") else (0,) * values.ndim] = np.nan
+        values[(0,) * (values.ndim - 1) if "pool" in case.operation.traits else (0,) * values.ndim] = np.nan
     return values
 
 
@@ -244,7 +219,7 @@ def with_lowest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array
     """-inf throughout the first channel of the first sample, and in a third of the rest."""
     values = normal(stream, shape, case, drawn)
     values[stream.integers(0, 2, shape) == 0] = -np.inf
-    if case.op.startswith("pool"):
+    if "pool" in case.operation.traits:
         values[:1, :, :, :1] = -np.inf
     return values
 
@@ -282,3 +257,59 @@ def masked_logits(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Arr
     values = normal(stream, shape, case, drawn)
     values[np.arange(shape[0]), stream.integers(0, shape[1] - 1, shape[:1])] = -np.inf
     return values
+
+
+def stochastic(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Rows of positive probabilities that sum to one as nearly as the dtype can."""
+    return normalised(stream.integers(1 << 20, 1 << 40, shape), case.numpy_dtype)
+
+
+def uneven(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Rows of probabilities between about 2**-26 and 1."""
+    return normalised(np.abs(stream.magnitudes(shape, _DOUBLE)), case.numpy_dtype)
+
+
+def tiny(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Probabilities far below 1, some subnormal: their logarithms are ordinary numbers."""
+    lowest = SMALLEST[case.dtype]
+    exponent = stream.integers(lowest + 4, -20, shape).astype(np.int32)
+    return np.array(np.ldexp(stream.uniform(shape, _DOUBLE, 1, 2), exponent), case.numpy_dtype)
+
+
+def certain(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Rows with a single one: the logarithm is zero."""
+    return np.eye(shape[1])[stream.integers(0, shape[1] - 1, shape[:1])]
+
+
+def labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Any class."""
+    return stream.integers(0, case["n"] - 1, shape)
+
+
+def few_labels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Class 0 and every other even class missing: a label's rank among those present is not the label."""
+    return 2 * stream.integers(0, case["n"] // 2 - 1, shape) + 1
+
+
+def likeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The class of the largest probability."""
+    return np.array(np.argmax(drawn["AL"], axis=1))
+
+
+def unlikeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The first row's label has probability zero, the others have theirs."""
+    return np.concatenate([np.argmin(drawn["AL"][:1], axis=1), np.argmax(drawn["AL"][1:], axis=1)])
+
+
+def with_ignored(stream: Stream, labels: Array, case: Case) -> Array:
+    """The labels with ignored ones among them, where the case has any; of several rows one counts."""
+    ignored = case.value("ignore") if "ignore" in case.operation.option else "none"
+    if not isinstance(ignored, int) or len(labels) < 2:
+        return labels
+    chosen = stream.integers(0, 2, labels.shape) == 0
+    chosen[-1] = True
+    chosen[0] = False
+    labels = np.where(chosen, ignored, labels)
+    if labels[0] == ignored:
+        labels[0] = (ignored + 1) % max(case["n"], 1)
+    return labels

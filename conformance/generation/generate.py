@@ -14,16 +14,17 @@ from functools import cache, lru_cache
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import KNOWN
+from conformance.cases.operation import WORDS
 from conformance.cases.options import Option, Value
 from conformance.generation import covering
 from conformance.generation.acceptable import EXTENTS, acceptable, all_show, apart, fits, may_show
-from conformance.generation.corner_shapes import WIDTHS
 from conformance.generation.corners import corner_of, corners
-from conformance.generation.families import FAMILIES
-from conformance.generation.family import Family
+from conformance.generation.families import FAMILIES, Family
 from conformance.generation.random import Stream
 from conformance.generation.sample import sample
-from conformance.operations import OPERATIONS, WORDS, Operation
+from conformance.operations import OPERATIONS
+from conformance.operations.corner_shapes import WIDTHS
+from conformance.operations.entry import Entry
 
 #: What each parameter is drawn from.
 _POOLS: Mapping[str, tuple[int, ...]] = {
@@ -38,18 +39,6 @@ _POOLS: Mapping[str, tuple[int, ...]] = {
     "i": (2, 4, 5, 6, *WIDTHS, 24, 40),
     "o": (1, 2, 4, 5, 6, *WIDTHS, 12, 23),
     "n": (2, 4, 5, 6, *WIDTHS[1:], 10, 100),
-}
-
-#: Where other extents than those of an image are needed.
-_OTHER_POOLS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
-    "conv_single_step": {"f": (1, 2, 3, 4, 5, 6, 7), "c": (*_POOLS["c"], 10, 11, 14, 20, 24, 40, 64)},
-    "create_mask_from_window": {"h": tuple(range(1, 15)), "w": tuple(range(1, 19))},
-    "distribute_value": {"h": tuple(range(1, 17)), "w": tuple(range(1, 19))},
-    **{
-        op: {"m": (1, 2, 3, 4, 5, 6, 7, 10, 19, 34)}
-        for op in OPERATIONS
-        if op.startswith(("affine", "soft", "cross"))
-    },
 }
 
 #: One drawn case in so many has options, of an operation that has any.
@@ -70,7 +59,7 @@ _SEEDS = 10**9
 
 
 def generate(
-    operations: Iterable[Operation],
+    operations: Iterable[Entry],
     dtypes: Iterable[str],
     count: int,
     seed: int,
@@ -83,7 +72,7 @@ def generate(
 
     Parameters
     ----------
-    operations : iterable of Operation
+    operations : iterable of Entry
         The functions, as `conformance.operations.select` gives them.
     dtypes : iterable of {"f32", "f64", "f16", "bf16"}
         The dtypes of the arrays.
@@ -122,7 +111,7 @@ def generate(
             first += count
 
 
-def _cases(operation: Operation, dtype: str, count: int, seed: int, start: int, stop: int) -> Iterator[Case]:
+def _cases(operation: Entry, dtype: str, count: int, seed: int, start: int, stop: int) -> Iterator[Case]:
     """Cases `start` to `stop` of the `count` different ones of one operation in one dtype."""
     known = len(corners(operation.name)) + len(covering.rows(operation.name))
     before = min(known, count - count // DRAWN)
@@ -153,7 +142,7 @@ class Drawing:
     No two are equal because no two have the same data seed.
     """
 
-    def __init__(self, operation: Operation, dtype: str, seed: int) -> None:
+    def __init__(self, operation: Entry, dtype: str, seed: int) -> None:
         self._operation, self._dtype, self._seed = operation, dtype, seed
         self._text = f"{operation.name}:{dtype}:{seed}"
         self._first = int(Stream(self._text).raw((1,))[0]) % _SEEDS
@@ -232,13 +221,13 @@ class Drawing:
         return case.seed == self._seed and corner_of(case) is not None
 
 
-def _pools(operation: Operation, words: Mapping[str, str]) -> tuple[tuple[Value, ...], ...]:
+def _pools(operation: Entry, words: Mapping[str, str]) -> tuple[tuple[Value, ...], ...]:
     """What each parameter of a plain case with these words is drawn from."""
-    pools = {**_POOLS, **_OTHER_POOLS.get(operation.name, {})}
+    pools = {**_POOLS, **operation.pools}
     return tuple((words[name],) if name in WORDS else pools[name] for name in operation.parameters)
 
 
-def _kept(operation: Operation, kinds: Iterable[tuple[Option, str]]) -> tuple[int, ...]:
+def _kept(operation: Entry, kinds: Iterable[tuple[Option, str]]) -> tuple[int, ...]:
     """The places of the extents that no option of these kinds draws anew."""
     probe: dict[str, Value] = dict.fromkeys(operation.parameters, 4)
     anew = {

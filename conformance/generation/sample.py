@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import MappingProxyType
 
 from conformance.cases.case import Case
 from conformance.generation.corners import corner_of
-from conformance.generation.family import squashed
+from conformance.generation.families import squashed
 from conformance.generation.random import Stream
 
-#: The data in whose flat tails, or among whose zeros and smallest numbers, a dropped term hardly shows, by
-#: operation; a family of which that is true everywhere stands in `_DIM_EVERYWHERE`.
-_DIM = MappingProxyType(
-    {
-        "leaky_relu": "subnormal",  # its slope leaves a few units, or none
-        "batch_norm_backward": "flat",  # each normalized value is zero, and so is dgamma
-        "cross_entropy_backward": "tiny",  # one gradient of the column may be all of it
-    }
-)
+#: The data in whose flat tails a dropped term hardly shows, whatever the operation; those of one operation
+#: stand in its entry (`Entry.dim`).
 _DIM_EVERYWHERE = ("saturated",)
 
 #: A sum of so many products takes a sigmoid into its flat tails.
@@ -26,7 +18,7 @@ _LONG = 15
 
 
 def _dim(case: Case) -> bool:
-    if case.family in _DIM_EVERYWHERE or _DIM.get(case.op) == case.family:
+    if case.family in _DIM_EVERYWHERE or case.family in case.operation.dim:
         return True
     if squashed(case) and case["i"] >= _LONG:
         return True

@@ -1,6 +1,6 @@
-"""The calls of a case as lines of Python: what `calls.CALLS` does, written down instead of done.
+"""The calls of a case as lines of Python: what `calls.ask` does, written down instead of done.
 
-`CALLS` is handed functions that note their arguments, so that there is one account of how a function is
+`ask` is handed functions that note their arguments, so that there is one account of how a function is
 called, its cache made and its hyperparameters handed over.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.implementations.calls import CACHED, CALLS, Functions
-from conformance.implementations.calls_units import BatchNorm
+from conformance.implementations.calls import Functions, ask
+from conformance.operations import OPERATIONS
+from conformance.operations.call import resolved
 
 #: What the lines use beside `impl` and the arrays by name.
 HELPERS = '''
@@ -56,7 +57,7 @@ class _Noted:
 
 
 class _Writer:
-    """The functions that `CALLS` is handed, and the text of each of their arguments."""
+    """The functions that `ask` is handed, and the text of each of their arguments."""
 
     def __init__(
         self,
@@ -124,14 +125,14 @@ def lines(
         If the signature has no place for what the case needs.
     """
     writer = _Writer(functions, arrays, literal)
-    CALLS[case.op](writer, case, dict(arrays))
+    request = resolved(OPERATIONS, case, functions.has, arrays)
+    ask(writer, request, arrays)
     *forward, (_, last) = writer.calls
     found = [f"{name}_output, {name}_cache = parts({text})" for name, text in forward]
-    names = case.operation.outputs
-    if case.op in CACHED:
+    names = request.outputs
+    if request.cached:
         found.append(f"{names[0]}, cache = parts({last})")
-        places = ((name, BatchNorm._fields.index(name)) for name in names[1:])
-        return found + [f"{name} = field(cache, {name!r}, {place})" for name, place in places]
+        return found + [f"{name} = field(cache, {name!r}, {at})" for name, at in request.places.items()]
     if len(names) == 1:
         return [*found, f"{names[0]} = {last}"]
     return [

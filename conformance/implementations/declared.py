@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.conventions import parse
 from conformance.operations import OPERATIONS
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -39,8 +38,8 @@ Explains = Callable[[Seen], Any]
 Declared = Mapping[str, Mapping[str | Explains, str]]
 
 
-def read(declared: Any, is_diagnosis: Callable[[str], bool]) -> Declared:
-    """Check what a module declares; `is_diagnosis` tells the diagnoses that there are.
+def read(declared: Any, is_explanation: Callable[[str], bool]) -> Declared:
+    """Check what a module declares; `is_explanation` knows the diagnoses and conventions.
 
     Raises
     ------
@@ -56,9 +55,7 @@ def read(declared: Any, is_diagnosis: Callable[[str], bool]) -> Declared:
         if not isinstance(entries, Mapping) or not all(isinstance(v, str) and v for v in entries.values()):
             raise ValueError(f"{form}; that of {op} is tied to nothing")
         for what in entries:
-            if isinstance(what, str) and "=" in what:
-                parse([what])
-            elif isinstance(what, str) and not is_diagnosis(what):
+            if isinstance(what, str) and not is_explanation(what):
                 raise ValueError(f"differs[{op!r}] names {what!r}, which is no diagnosis and no convention")
             elif not isinstance(what, str) and not callable(what):
                 raise ValueError(f"{form}, got {what!r} for {op}")

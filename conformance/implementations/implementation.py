@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.cases.dtypes import DTYPES, NAMES
+from conformance.cases.request import Request
 from conformance.conventions import Settings, offered, parse
 from conformance.faults import is_diagnosis
 from conformance.implementations import UNDECLARED, declared
-from conformance.implementations.calls import CALLS, named
+from conformance.implementations.calls import ask, named
 from conformance.implementations.declared import Declared
 from conformance.implementations.layout import LAYOUTS, inward, outward
 from conformance.implementations.memory import same_bytes
 from conformance.implementations.program import TIME_LIMIT, Program, ProgramError
 from conformance.operations import OPERATIONS
+from conformance.operations.call import resolved
 
 
 class LoadError(ValueError):
@@ -111,6 +113,10 @@ class Implementation:
         function: Callable[..., Any] = getattr(self.target, name)
         return function
 
+    def request(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Request:
+        """What it is asked for `case`: the function's calls, the forward function first for its cache."""
+        return resolved(OPERATIONS, case, self.has, offered(case, arrays, self.settings))
+
     def call(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Outcome:
         """Call the function of `case` on copies of `arrays`, the forward function first for its cache."""
         if case.dtype not in self.dtypes:
@@ -120,12 +126,13 @@ class Implementation:
             return Outcome(absent=f"{UNDECLARED}no option {lacking}")
         given = inward(case, offered(case, arrays, self.settings), self.layout)
         copies = {name: array.copy() for name, array in given.items()}
+        request = None if self._direct else self.request(case, arrays)
         try:
             with np.errstate(all="ignore"):
-                if self._direct is not None:
-                    result: Any = self._direct.answer(case, copies)
+                if request is not None:
+                    result: Any = ask(self, request, copies)
                 else:
-                    result = CALLS[case.op](self, case, copies)
+                    result = self._direct.answer(case, copies)  # type: ignore[union-attr]
         except (KeyboardInterrupt, MemoryError):
             raise
         except NotImplementedError as error:
@@ -134,10 +141,21 @@ class Implementation:
             return Outcome(error=f"raised {_one_line(error)}")
         changed = tuple([n for n, copy in copies.items() if not same_bytes(copy, given[n])])
         try:
-            outputs = dict(result) if self._direct is not None else named(case, result)
+            outputs = dict(result) if request is None else named(request, result)
             return Outcome(outward(case, outputs, self.layout), changed=changed)
         except ValueError as error:
             return Outcome(error=str(error), changed=changed)
+
+
+def is_explanation(word: str) -> bool:
+    """Whether a declared difference can be tied to it: a diagnosis, or a convention with one of its values.
+
+    Raises
+    ------
+    ConventionError
+        If it is ``NAME=VALUE``, and there is no such convention or value.
+    """
+    return bool(parse([word])) if "=" in word else is_diagnosis(word)
 
 
 def _options(declared: Any) -> tuple[str, ...]:
@@ -223,7 +241,7 @@ def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_L
             raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
         options = _options(getattr(target, "options", ()))
         dtypes = _dtypes(getattr(target, "dtypes", tuple(DTYPES)))
-        differs = declared.read(getattr(target, "differs", {}), is_diagnosis)
+        differs = declared.read(getattr(target, "differs", {}), is_explanation)
         chosen = getattr(target, "conventions", {})
         conventions = {**parse(f"{n}={v}" for n, v in chosen.items()), **settings.conventions}
         arithmetic = Arithmetic.declared(

@@ -34,33 +34,46 @@ def inward(case: Case, arrays: Mapping[str, NDArray[Any]], layout: str) -> dict[
     """`arrays` as the implementation wants them: contiguous, the same ones where nothing is to do."""
     if layout == "NHWC":
         return dict(arrays)
-    if case.op == "col2arr":
-        arrays = {"X": _flat(image(case, arrays["X"], layout))}
-    return {name: np.array(_permuted(name, array), order="C") for name, array in arrays.items()}
+    flat = case.operation.flat
+    return {
+        name: _flat(image(case, array, layout))
+        if name in flat
+        else np.array(_permuted(name, array), order="C")
+        for name, array in arrays.items()
+    }
 
 
 def outward(case: Case, outputs: Mapping[str, Any], layout: str) -> dict[str, Any]:
     """The outputs of the implementation in NHWC, as far as they have the axes for it."""
     if layout == "NHWC":
         return dict(outputs)
-    flat = outputs.get("output")
-    m, h, w, c = (case[n] for n in "mhwc") if case.op == "arr2col" else (0, 0, 0, 0)
-    if case.op == "arr2col" and isinstance(flat, np.ndarray) and flat.shape == (m, h * w * c):
-        return {"output": _flat(flat.reshape(m, c, h, w).transpose(0, 2, 3, 1))}
-    return {name: _permuted(name, value, back=True) for name, value in outputs.items()}
+    flat = case.operation.flat
+    return {
+        name: _rows(case, value) if name in flat else _permuted(name, value, back=True)
+        for name, value in outputs.items()
+    }
 
 
 def answered(case: Case, outputs: Mapping[str, NDArray[Any]], layout: str) -> dict[str, NDArray[Any]]:
     """Outputs in NHWC as an implementation of that layout gives them."""
-    if case.op == "arr2col":
-        return {"output": _flat(image(case, outputs["output"], layout))}
-    return dict(outputs) if layout == "NHWC" else {n: _permuted(n, x) for n, x in outputs.items()}
+    if layout == "NHWC":
+        return dict(outputs)
+    flat = case.operation.flat
+    return {n: _flat(image(case, x, layout)) if n in flat else _permuted(n, x) for n, x in outputs.items()}
 
 
 def image(case: Case, array: NDArray[Any], layout: str) -> NDArray[Any]:
     """``(m, H, W, C)``, or a matrix of such rows, as an image of the layout."""
     whole = array.reshape(case["m"], case["h"], case["w"], case["c"])
     return whole if layout == "NHWC" else np.array(whole.transpose(_IMAGE), order="C")
+
+
+def _rows(case: Case, flat: Any) -> Any:
+    """Rows over ``(c, h, w)`` as rows over ``(h, w, c)``, where they are such rows."""
+    m, h, w, c = (case[n] for n in "mhwc")
+    if not isinstance(flat, np.ndarray) or flat.shape != (m, h * w * c):
+        return _permuted("output", flat, back=True)
+    return _flat(flat.reshape(m, c, h, w).transpose(0, 2, 3, 1))
 
 
 def _flat(array: NDArray[Any]) -> NDArray[Any]:

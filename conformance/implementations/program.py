@@ -41,8 +41,6 @@ _PIECE = 1 << 20
 _LOOK = 0.5
 
 _DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "f64": np.dtype("<f8"), "i64": np.dtype("<i8")}
-#: Outputs that the contract has as Python floats.
-_FLOATS = frozenset({"conv_single_step", "cross_entropy_cost"})
 
 
 class ProgramError(RuntimeError):
@@ -107,9 +105,14 @@ class Program:
             outputs = self._ask(b"".join(request), case.operation.outputs)
         except KilledError:  # not its own doing, perhaps
             outputs = self._ask(b"".join(request), case.operation.outputs)
-        if case.op in _FLOATS:
-            return {n: float(value.reshape(())) if value.size == 1 else value for n, value in outputs.items()}
-        return outputs
+        forms = case.operation.forms
+        # What the contract has as a Python float comes as an array of one number.
+        return {
+            n: float(value.reshape(()))
+            if n in forms and forms[n].dtype is None and value.size == 1
+            else value
+            for n, value in outputs.items()
+        }
 
     def close(self) -> None:
         """End the program."""

@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Any
 
 from conformance.cases.case import Case
+from conformance.cases.operation import Level
+from conformance.cases.option_table import PARAMETERS
 from conformance.generation import covering
-from conformance.operations import OPERATIONS, PARAMETERS, Level
+from conformance.operations import OPERATIONS
 
 Counts = Counter[str]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.cases.case import Case
+from conformance.cases.operation import WORDS
 from conformance.cases.window import window_of
 from conformance.implementations import UNDECLARED
-from conformance.operations import OPERATIONS, WORDS
+from conformance.operations import OPERATIONS
 from conformance.report.coverage import Coverage
 from conformance.runs.schema import SCHEMA
 from conformance.verdict.record import STATUSES, Number, Record, case_status

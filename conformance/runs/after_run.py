@@ -16,7 +16,7 @@ from conformance.conventions import Settings
 from conformance.generation.generate import generate
 from conformance.implementations.processes import Question, context
 from conformance.operations import OPERATIONS
-from conformance.runs.shards import SweepError
+from conformance.runs.options import SweepError
 from conformance.verdict.record import Record
 
 #: Failures looked into; more kinds than these are one defect of the implementation, not so many.

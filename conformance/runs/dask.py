@@ -14,10 +14,10 @@ from typing import Any
 from conformance.conventions import Settings
 from conformance.implementations.implementation import LoadError
 from conformance.implementations.program import TIME_LIMIT
-from conformance.runs.shards import SweepError
+from conformance.runs.options import BATCH, SweepError
 from conformance.runs.share import Numbered
 from conformance.runs.worker import About, belong
-from conformance.runs.workers import BATCH, Batches, Judged, Workers
+from conformance.runs.workers import Batches, Judged, Workers
 from conformance.verdict.record import Record
 
 #: Batches in a task, once every worker has had one: starting a process is then a few hundredths of it.

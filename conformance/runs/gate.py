@@ -20,7 +20,7 @@ from typing import Any
 from conformance.operations import OPERATIONS
 from conformance.runs import document, schema
 from conformance.runs.document import SchemaError
-from conformance.runs.run import Options
+from conformance.runs.options import Options
 from conformance.verdict.record import Record, plain
 
 #: What ``--update`` writes where nobody has said why a failure is accepted.

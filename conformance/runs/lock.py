@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from conformance.runs.shards import SweepError
+from conformance.runs.options import SweepError
 
 #: The file that is locked. A lock ends with the process that holds it, whether the file is left or not.
 LOCK = "run.lock"

@@ -25,7 +25,8 @@ from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import LoadError, load
 from conformance.implementations.processes import Question, cause
-from conformance.operations import OPERATIONS, Operation
+from conformance.operations import OPERATIONS
+from conformance.operations.entry import Entry
 from conformance.runs.pool import in_order
 from conformance.runs.worker import belong
 from conformance.runs.workers import Workers, batches, cores
@@ -133,7 +134,7 @@ def _sentence(record: Record) -> str:
 
 
 def column(
-    spec: str, operations: Sequence[Operation], count: int, seed: int, settings: Settings,
+    spec: str, operations: Sequence[Entry], count: int, seed: int, settings: Settings,
     tell: Callable[[int], None] = lambda n: None,
 ) -> Json:  # fmt: skip
     """Judge one implementation; the column of ``matrix.json``."""

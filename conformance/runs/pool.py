@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Protocol
 
 from conformance.cases.case import Case
-from conformance.runs.shards import SweepError
+from conformance.runs.options import SweepError
 from conformance.runs.worker import About
 from conformance.runs.workers import Answer, Batches, Judged
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,79 +15,16 @@ from typing import Any
 import numpy as np
 
 from conformance import report
-from conformance.cases.case import Case
-from conformance.cases.dtypes import DTYPES
-from conformance.conventions import Settings
-from conformance.generation.generate import generate
-from conformance.implementations.program import TIME_LIMIT
-from conformance.operations import OPERATIONS, Operation
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
 from conformance.runs import after_run as aftermath
 from conformance.runs.lock import writing
+from conformance.runs.options import Options, Result, Sweep, SweepError
 from conformance.runs.pool import Pool, in_order
-from conformance.runs.shards import Shard, SweepError, begin, kept
+from conformance.runs.shards import begin, kept
 from conformance.runs.worker import About
 from conformance.runs.workers import Answer, Batches, Workers, cores
 from conformance.verdict.record import REMARK, Record
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run was asked for.
-
-    ``operations`` are names of the contract, ``dtypes`` ``"f32"`` and ``"f64"``, ``cases`` the number
-    for each operation and dtype, ``settings`` how strictly the implementation is read.
-    """
-
-    implementation: str = "cnnref"
-    operations: tuple[str, ...] = tuple(OPERATIONS)
-    dtypes: tuple[str, ...] = tuple(DTYPES)
-    cases: int = 200
-    seed: int = 0
-    settings: Settings = field(default_factory=Settings)
-
-    @property
-    def groups(self) -> int:
-        """How many times `cases` there are."""
-        return len(self.operations) * len(self.dtypes)
-
-    def generate(self, start: int = 0, stop: int | None = None) -> Iterator[Case]:
-        """The cases of the run, in the order of the records, or those of some numbers."""
-        chosen: list[Operation] = [OPERATIONS[name] for name in self.operations]
-        return generate(chosen, self.dtypes, self.cases, self.seed, start, stop)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """How a run is carried out; no record of a right answer depends on it.
-
-    ``workers`` is the number of processes (0: one for each processor), ``resume`` keeps the records that
-    are there, ``shard`` is the part of the run to do, ``isolate`` gives each case a process of its own,
-    ``time_limit`` is how many seconds a case may take, ``dask`` the address of a scheduler whose workers
-    judge instead of processes here.
-    """
-
-    workers: int = 0
-    resume: bool = False
-    shard: Shard = field(default_factory=Shard)
-    isolate: bool = False
-    time_limit: float = TIME_LIMIT
-    dask: str | None = None
-
-
-@dataclass
-class Result:
-    """What a run came to: ``summary.json`` as a dict, and why it proves nothing if it does not."""
-
-    summary: dict[str, Any]
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether nothing failed in a run that could have shown it."""
-        return not self.summary["failed"] and not self.problems
-
 
 Observe = Callable[[list[Record]], None]
 Progress = Callable[[Iterable[Answer], int], Iterable[Answer]]

@@ -9,8 +9,7 @@ the rest again, so that the file ends with the same bytes as that of a run that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,60 +18,14 @@ from conformance.cases.case import Case
 from conformance.generation.corners import corner_of
 from conformance.runs import document, schema
 from conformance.runs.document import SchemaError
+from conformance.runs.options import Shard, SweepError
 from conformance.runs.schema import LONGEST_LINE
-from conformance.runs.workers import BATCH, Answer, Batches, batches
+from conformance.runs.workers import Answer, Batches, batches
 from conformance.verdict.record import Record
 
 #: The file that says what a directory's records belong to.
 ASKED = "run.json"
 
-Between = Callable[[int, int], Iterable[Case]]
-
-
-class SweepError(ValueError):
-    """Records that do not belong to the run asked for, or are damaged; the message says where."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` (from 1) of `count`."""
-
-    index: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Read ``i/n``.
-
-        Raises
-        ------
-        ValueError
-            If it is not of that form with 1 <= i <= n.
-        """
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count) <= 10**6):
-            raise ValueError(f"{text!r} is not a shard; expected i/n with 1 <= i <= n, 2/8 say")
-        return cls(int(index), int(count))
-
-    def of(self, groups: int, cases: int, between: Between) -> Batches:
-        """The batches of this shard of `groups` operations and dtypes with `cases` each.
-
-        ``between(start, stop)`` are the cases of the run with those numbers.
-        """
-        each = -(-cases // BATCH)
-        for number in range(self.index - 1, groups * each, self.count):
-            group, part = divmod(number, each)
-            start = group * cases + part * BATCH
-            stop = min(start + BATCH, (group + 1) * cases)
-            yield list(enumerate(between(start, stop), start))
-
-    def size(self, groups: int, cases: int) -> int:
-        """How many cases that is."""
-        each = -(-cases // BATCH)
-        mine = range(self.index - 1, groups * each, self.count)
-        short = range(each - 1, groups * each, each)  # the last batch of each group
-        missing = sum(number in mine for number in short) if cases % BATCH else 0
-        return len(mine) * BATCH - missing * (BATCH - cases % BATCH)
 
 
 def read_record(line: bytes) -> Record:

@@ -26,13 +26,10 @@ from conformance.implementations.channel import BrokenChannelError, Channel
 from conformance.implementations.implementation import LoadError
 from conformance.implementations.processes import KILLED, LOST, OUTSIDE, cause, context, end, start
 from conformance.implementations.program import TIME_LIMIT
+from conformance.runs.options import BATCH
 from conformance.runs.share import KILLS, Numbered, Share
 from conformance.runs.worker import MESSAGE, About, Answered, Unusable, work
 from conformance.verdict.record import Record, blank
-
-#: Cases handed out at a time, all of one operation and dtype. Diagnoses start anew with each batch, so
-#: that they do not depend on which worker got which batch.
-BATCH = 50
 
 #: Seconds in which answers gather, so that not each wakes this process; cases a worker must have left then.
 _GATHER, _FAR = 0.002, 15

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import Bound
-from conformance.bounds.storage import UNROUNDED
 from conformance.bounds.table import bounds
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF, KNOWN, working
@@ -23,7 +22,7 @@ from conformance.generation.corners import corner_of
 from conformance.implementations.implementation import Implementation, Outcome
 from conformance.implementations.memory import dirty
 from conformance.operations import OPERATIONS
-from conformance.oracle import evaluate
+from conformance.oracle.torch_oracle import evaluate
 from conformance.verdict.compare import Verdict, compare, fitted
 from conformance.verdict.declared import marked
 from conformance.verdict.record import REMARK, Record, blank, from_verdict
@@ -32,10 +31,6 @@ Arrays = Mapping[str, NDArray[Any]]
 
 #: One case in so many is called twice, over memory filled with other values, and compared bit by bit.
 REPEATED = 8
-
-#: Outputs that are Python floats, and those that are float64 whatever the case's dtype.
-FLOATS = {("conv_single_step", "Z"), ("cross_entropy_cost", "loss")}
-FLOAT64 = {("distribute_value", "a")}
 
 
 def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
@@ -46,15 +41,14 @@ def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
 @cache
 def _forms(op: str, dtype: str) -> dict[str, tuple[np.dtype[Any] | None, np.dtype[Any] | None]]:
     """Of each output the dtype it must have, and the half dtype it is stored in."""
+    entry, stored = OPERATIONS[op], np.dtype(KNOWN[dtype])
     found: dict[str, tuple[np.dtype[Any] | None, np.dtype[Any] | None]] = {}
-    for output in OPERATIONS[op].outputs:
-        stored = np.dtype(KNOWN[dtype])
+    for output in entry.outputs:
         form: np.dtype[Any] | None = stored
-        if (op, output) in FLOATS:
-            form = None
-        elif (op, output) in UNROUNDED:
-            form = np.dtype(np.float64) if (op, output) in FLOAT64 else working(dtype)
-        found[output] = form, stored if dtype in HALF and (op, output) not in UNROUNDED else None
+        if output in entry.forms:
+            name = entry.forms[output].dtype
+            form = None if name is None else working(dtype) if name == "working" else np.dtype(name)
+        found[output] = form, stored if dtype in HALF and entry.rounds(output) else None
     return found
 
 

@@ -11,11 +11,13 @@ import cnnref
 from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
+from conformance.cases.operation import WORDS
 from conformance.cases.window import possible, window_of
 from conformance.generation.arrays import array_shapes
-from conformance.implementations.calls import CALLS, named
+from conformance.implementations.calls import ask, named
 from conformance.implementations.implementation import Implementation
-from conformance.operations import OPERATIONS, WORDS
+from conformance.operations import OPERATIONS
+from conformance.operations.call import resolved
 
 MINE = Implementation("cnnref", cnnref, Arithmetic(), options=cnnref.options)
 ORACLE = Implementation("numpy_loops", numpy_loops, Arithmetic(), options=numpy_loops.options)
@@ -164,7 +166,8 @@ def calls(draw):
 
 def answer(implementation, asked, arrays):
     with np.errstate(all="ignore"):
-        return named(asked, CALLS[asked.op](implementation, asked, arrays))
+        request = resolved(OPERATIONS, asked, implementation.has, arrays)
+        return named(request, ask(implementation, request, arrays))
 
 
 EXAMPLES = int(os.environ.get("CNNREF_FUZZ", "1500"))

@@ -8,9 +8,10 @@ from itertools import product
 import numpy as np
 
 from conformance.cases.case import Case
+from conformance.cases.operation import WORDS
 from conformance.faults.further import further
 from conformance.generation.families import FAMILIES
-from conformance.operations import OPERATIONS, WORDS
+from conformance.operations import OPERATIONS
 
 
 def cases(op: str, count: int = 30, dtype: str = "f32") -> list[Case]:

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from conformance.cli import main
-from conformance.runs.run import Options, Sweep, run
-from conformance.runs.shards import Shard, SweepError
+from conformance.runs.options import Options, Shard, Sweep, SweepError
+from conformance.runs.run import run
 
 distributed = pytest.importorskip("distributed")
 

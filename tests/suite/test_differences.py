@@ -10,9 +10,8 @@ import pytest
 from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
-from conformance.faults import is_diagnosis
 from conformance.implementations.declared import read
-from conformance.implementations.implementation import Implementation, LoadError, load
+from conformance.implementations.implementation import Implementation, LoadError, is_explanation, load
 from conformance.verdict.declared import DECLARED, marked, sentence_of
 from conformance.verdict.judge import Judge
 from conformance.verdict.record import blank
@@ -23,7 +22,7 @@ CASE = Case.parse("relu:f32:m2h3w4c5:normal:0")
 def judged(differs, case=CASE, **functions):
     target = SimpleNamespace(**{**vars(numpy_loops), **functions})
     implementation = Implementation(
-        "it", target, Arithmetic.declared(None, None), differs=read(differs, is_diagnosis)
+        "it", target, Arithmetic.declared(None, None), differs=read(differs, is_explanation)
     )
     return Judge(implementation)(case)[0]
 
@@ -85,12 +84,12 @@ def test_a_convention_excuses_what_is_right_under_it():
 
 
 def test_a_death_is_declared_by_the_case_alone():
-    differs = read({"relu": {lambda seen: seen.case["m"] == 0: "It dies of an empty batch."}}, is_diagnosis)
+    differs = read({"relu": {lambda seen: seen.case["m"] == 0: "It dies of an empty batch."}}, is_explanation)
     dead = blank(CASE.replace(m=0), "A", "failed", reason="the process died of signal 11 in this case")
     assert marked(differs, dead).reason.startswith(f"{DECLARED}It dies of an empty batch.")
     other = blank(CASE, "A", "failed", reason="the process died of signal 11 in this case")
     assert marked(differs, other) == other
-    by_value = read({"relu": {lambda seen: np.ones(3, bool): "By its values."}}, is_diagnosis)
+    by_value = read({"relu": {lambda seen: np.ones(3, bool): "By its values."}}, is_explanation)
     assert marked(by_value, dead) == dead
 
 
@@ -108,7 +107,7 @@ def test_a_death_is_declared_by_the_case_alone():
 )
 def test_a_sentence_that_is_tied_to_nothing_is_refused(differs, text, tmp_path):
     with pytest.raises(ValueError, match=text):
-        read(differs, is_diagnosis)
+        read(differs, is_explanation)
     path = tmp_path / "module.py"
     path.write_text(f"def relu(Z):\n    return Z, Z\ndiffers = {differs!r}\n")
     with pytest.raises(LoadError, match=text):

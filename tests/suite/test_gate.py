@@ -9,7 +9,7 @@ from conformance.generation.generate import generate
 from conformance.implementations.implementation import load
 from conformance.operations import select
 from conformance.runs import gate
-from conformance.runs.run import Options
+from conformance.runs.options import Options
 from conformance.verdict.judge import Judge
 
 OPTIONS = Options("numpy_loops", ("affine_backward", "relu"), ("f32",), 20, 0)

@@ -20,7 +20,8 @@ from conformance.implementations.implementation import load
 from conformance.operations import OPERATIONS, select
 from conformance.report.digest import rows
 from conformance.runs import gate
-from conformance.runs.shards import LONGEST_LINE, SweepError, read_case, read_record
+from conformance.runs.options import SweepError
+from conformance.runs.shards import LONGEST_LINE, read_case, read_record
 from conformance.verdict.judge import Judge
 
 ROOT = Path(__file__).resolve().parents[2]

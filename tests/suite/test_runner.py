@@ -14,7 +14,8 @@ from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation, LoadError, load
 from conformance.operations import OPERATIONS, select
 from conformance.report.summary import Summary, problems
-from conformance.runs.run import Options, run
+from conformance.runs.options import Options
+from conformance.runs.run import run
 from conformance.runs.workers import Workers
 from conformance.verdict.judge import Judge, Trial
 from conformance.verdict.record import case_status

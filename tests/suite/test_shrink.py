@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from conformance.diagnosis.shrink import Same, manner, shrink
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
-from conformance.verdict.judge import Judge
+from conformance.verdict.judge import Judge, Trial
 from tests.planted import FAULTS, implementation
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mean of empty slice")
@@ -41,9 +42,9 @@ def test_a_planted_fault_shrinks_and_fails_in_the_same_way(fault):
     target = named(fault)
     record = first_failure(target, fault.op, fault.dtype, fault.slip)
     started = time.monotonic()
-    small = shrink(target, record)
+    small = shrink(partial(Trial, target), record)
     assert time.monotonic() - started < LIMIT
-    assert Same(target, record)(small)
+    assert Same(partial(Trial, target), record)(small)
     before = Case.parse(record.case)
     assert all(small[n] <= v for n, v in before.params if isinstance(v, int))
 
@@ -63,10 +64,10 @@ def failing_from(least, op="relu"):
 def test_the_smallest_case_is_found_and_no_smaller_one_fails():
     target = failing_from(7)
     (record,) = Judge(target)(Case.parse("relu:f32:m5h6w9c33:normal:17"))
-    small = shrink(target, record)
+    small = shrink(partial(Trial, target), record)
     assert str(small).startswith("relu:f32:m1h1w1c7:")
     assert small.seed == 0
-    assert not Same(target, record)(small.replace(c=6))
+    assert not Same(partial(Trial, target), record)(small.replace(c=6))
 
 
 def test_a_window_shrinks_with_the_image_around_it():
@@ -77,7 +78,7 @@ def test_a_window_shrinks_with_the_image_around_it():
         for r in Judge(target)(Case.parse("conv_backward:f32:m3h9w11c4_f5k7_s2p2:small:1"))
         if r.output == "dA_prev"
     )
-    small = shrink(target, record)
+    small = shrink(partial(Trial, target), record)
     assert (small["m"], small["c"], small["k"]) == (1, 1, 1)
     assert small["f"] == 2
     assert small["h"] * small["w"] <= 4
@@ -92,13 +93,13 @@ def test_another_manner_of_failing_is_not_the_same():
     target = Implementation("x", SimpleNamespace(relu=relu), Arithmetic.declared(None, None))
     (record,) = Judge(target)(Case.parse("relu:f32:m2h3w4c12:normal:1"))
     assert manner(record) == "values"
-    assert shrink(target, record)["c"] == 9
+    assert shrink(partial(Trial, target), record)["c"] == 9
     (raised,) = Judge(target)(Case.parse("relu:f32:m2h3w5c3:normal:1"))
     assert (manner(raised), raised.diagnosis) == ("raised ValueError", "raised-ValueError")
-    assert shrink(target, raised)["c"] == 1
+    assert shrink(partial(Trial, target), raised)["c"] == 1
 
 
 def test_time_that_is_up_ends_it():
     target = failing_from(7)
     (record,) = Judge(target)(Case.parse("relu:f32:m5h6w9c33:normal:17"))
-    assert str(shrink(target, record, seconds=0.0)) == record.case
+    assert str(shrink(partial(Trial, target), record, seconds=0.0)) == record.case

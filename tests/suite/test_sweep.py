@@ -16,9 +16,10 @@ from conformance.commands.merge import merge
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import load
 from conformance.operations import OPERATIONS, select
+from conformance.runs.options import Options, Shard, Sweep, SweepError
 from conformance.runs.pool import in_order
-from conformance.runs.run import Options, Sweep, run
-from conformance.runs.shards import Shard, SweepError, begin, kept
+from conformance.runs.run import run
+from conformance.runs.shards import begin, kept
 from conformance.runs.workers import Workers, batches
 from conformance.verdict.judge import Judge
 

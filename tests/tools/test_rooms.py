@@ -19,7 +19,12 @@ ROOMS = {
         cnnref.kernels.reduce
         cnnref.kernels.pool
         cnnref.checks.pool_affine
-        cnnref.kernels.conv.problem cnnref.kernels.conv.select cnnref.kernels.conv.__init__
+        cnnref.kernels.conv.problem cnnref.kernels.conv.__init__
+        cnnref.kernels.gemm.micro_kernel
+        cnnref.kernels.planar.micro_kernel
+        cnnref.kernels.depthwise.micro_kernel cnnref.kernels.depthwise.wgrad_micro_kernel
+        cnnref.kernels.wgrad.micro_kernel cnnref.kernels.wgrad.blocking
+        cnnref.kernels.conv.select
         cnnref.kernels.gemm
         cnnref.kernels.planar
         cnnref.kernels.wgrad
@@ -81,12 +86,15 @@ def room(package, module):
     """The line of `ROOMS` that a module stands in: that of the longest name that it begins with."""
     module = f"{module}.__init__." if (TREE / module.replace(".", "/")).is_dir() else f"{module}."
     lines = [line.split() for line in ROOMS[package].strip().splitlines()]
-    fitting = [(len(n), i) for i, line in enumerate(lines) for n in line if module.startswith(f"{n}.")]
+    fitting = [(len(n), i) for i, line in enumerate(lines) for n in line if module.startswith(n)]
     assert fitting, f"{module} stands in no room"
     return max(fitting)[1]
 
 
-@pytest.mark.parametrize("package", ROOMS)
+PACKAGES = [package for package in ROOMS if package != "cnnref" or (TREE / "cnnref" / "kernels").is_dir()]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_imports_run_one_way(package):
     edges = [(name, other) for name, others in imports(package).items() for other in others]
     assert len(edges) > 100

@@ -6,6 +6,8 @@ named, inputs of oneDNN's benchdnn ("benchdnn ..."), or a few words where the de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 #: Channels round the vector widths of 4, 8, 16 and 32 lanes, one more than two of them, and four and one.
 WIDTHS = (1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 65)
 
@@ -243,3 +245,48 @@ LOSS_OPTIONS = (
     ("smoothed-ignored-class", "pytorch #73205, sockeye #200", "m31n9_smooth0.25_ignore1"),
     ("large-smoothed-ignored", LARGE, "m9000n3_smooth0.1_ignore1"),
 )
+
+
+def images(
+    *families: str, lanes: str = TAILS, pads: tuple[int, ...] = (), words: tuple[str, ...] = ("",)
+) -> Iterator[tuple[str, str, str, str]]:
+    """The corners of an operation on images, in data of `families`, the first of which goes with every shape.
+
+    With `pads` there is a padding beside the image; `words` are what a case ends in.
+    """
+    pad = "_p1" if pads else ""
+    for word in words:
+        end = f"_{word}" if word else ""
+        for c in WIDTHS:
+            for family in families:
+                yield f"lanes-{c}", lanes, f"m1h1w1c{c}{pad}{end}", family
+        for name, shape in (("one-row", "m2h1w5c3"), ("one-column", "m2h5w1c3"), ("one-sample", "m1h4w5c3")):
+            yield name, POST, f"{shape}{pad}{end}", families[0]
+        yield "large", LARGE, f"m3h60w61c9{pad}{end}", families[0]
+        yield "empty-batch", EMPTY, f"m0h4w5c3{pad}{end}", "normal"
+        yield "no-channels", "nothing in, nothing out", f"m2h4w5c0{pad}{end}", "normal"
+        for p in pads:
+            yield f"padding-{p}", PADDING, f"m2h4w3c5_p{p}{end}", families[0]
+
+
+def windows(*families: str) -> Iterator[tuple[str, str, str, str]]:
+    """The corners of an operation on one window."""
+    for shape in ("h1w1", "h1w5", "h6w1", "h2w2", "h4w4", "h3w7", "h8w17"):
+        for family in families:
+            yield f"window-{shape}", POST, shape, family
+
+
+def rows(*families: str, options: bool = False) -> Iterator[tuple[str, str, str, str]]:
+    """The corners of an operation on the rows of a matrix; with `options` those of a loss."""
+    for n in WIDTHS:
+        for family in families:
+            # One class cannot be missing, masked or impossible.
+            if n > 1 or family not in ("masked", "missing", "impossible"):
+                yield f"classes-{n}", "pytorch #25110, #131060, tensorflow #11756", f"m4n{n}", family
+    for m in (1, 31, 32, 33):
+        yield f"rows-{m}", "tt-metal #53209: rows that are no multiple of 32", f"m{m}n10", families[0]
+    yield "empty-batch", "pytorch #70348, #116349: the mean of no rows", "m0n5", families[0]
+    for params in ("m9000n3", "m60n700"):
+        yield "large", LARGE, params, families[0]
+    for name, source, params in LOSS_OPTIONS if options else ():
+        yield name, source, params, families[0]
