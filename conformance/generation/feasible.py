@@ -41,7 +41,7 @@ def _reasons(case: Case) -> Iterator[str]:
         window = window_of(case)
         yield from _transposed(case, window) if transposed(case) else _windows(case, window)
         yield from _memory(case)
-        if case.op.startswith("pool"):
+        if "pool" in case.operation.traits:
             yield from _pool(case, window)
         if not possible(case):
             yield "no such window, stride and padding go together"
@@ -54,7 +54,7 @@ def _single(case: Case) -> Iterator[str]:
     for name, what in (("s", "stride"), ("d", "dilation")):
         if name in values and min(pair(values[name])) < 1:
             yield f"{name} (the {what}) is {written(values[name])}, expected at least 1"
-    if case.op.startswith("pool") and min(pair(values["f"])) < 1:
+    if "pool" in case.operation.traits and min(pair(values["f"])) < 1:
         yield f"f (the window) is {written(values['f'])}, expected at least 1"
     groups = values.get("g", 1)
     if not isinstance(groups, int) or groups < 1:
@@ -65,7 +65,7 @@ def _single(case: Case) -> Iterator[str]:
     smoothing = values.get("smooth", 0)
     if isinstance(smoothing, int | float) and not 0 <= smoothing <= 1:
         yield f"smooth is {smoothing}, expected 0 to 1"
-    if case.op == "create_mask_from_window" and not case["h"] * case["w"]:
+    if "mask" in case.operation.traits and not case["h"] * case["w"]:
         yield f"h and w are {case['h']} and {case['w']}: an empty window has no maximum"
     if values.get("n") == 0 and "Y" in case.operation.arrays:
         yield "n is 0: there is no class that a label could name"
@@ -107,7 +107,7 @@ def _memory(case: Case) -> Iterator[str]:
         window, channels = window_of(case), case["k"] if "k" in case.operation.parameters else case["c"]
         outputs = (window.rows.n, window.columns.n) if transposed(case) else window.outputs
         needed += 8 * _TIMES * case["m"] * math.prod(outputs) * channels
-    if case.op == "pad3d":
+    elif "p" in case.operation.parameters:
         needed += (
             8 * _TIMES * case["m"] * case["c"] * (case["h"] + 2 * case["p"]) * (case["w"] + 2 * case["p"])
         )

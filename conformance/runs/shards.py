@@ -27,7 +27,6 @@ from conformance.verdict.record import Record
 ASKED = "run.json"
 
 
-
 def read_record(line: bytes) -> Record:
     """A record from its line.
 
