@@ -168,7 +168,7 @@ cdef Py_ssize_t size(const cnp.npy_intp* shape) noexcept:
 
 
 def pooled(ndarray A_prev, PoolWindow window, bint is_max):
-    """(A, the position of each maximum or None); the arguments as `_check` gives them."""
+    """(A, the position of each maximum or None); the arguments as their checks give them."""
     cdef cnp.npy_intp[4] images
     cdef cnp.npy_intp[4] shape
     if half(A_prev):

@@ -1,6 +1,6 @@
 """Argument checks of convolution and its transpose, with their error texts.
 
-As in `_check`: arrays are returned C-contiguous, aligned, native and of one dtype, and nothing is computed before
+As in ``pool_affine.pyx``: arrays are returned C-contiguous, aligned, native and of one dtype, and nothing is computed before
 all arguments have been checked.
 """
 

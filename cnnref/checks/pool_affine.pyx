@@ -1,4 +1,4 @@
-"""Argument checks of pooling and the affine layer, with their error texts; those of convolution are in `_check_conv`.
+"""Argument checks of pooling and the affine layer, with their error texts; those of convolution are in ``conv.pyx``.
 
 Each returns its arguments made uniform: arrays C-contiguous, aligned, native and of one dtype (the argument
 itself where it is so already), extents and hyperparameters as integers. Nothing is computed before all

@@ -1,4 +1,4 @@
-"""Argument checks of the transposed convolution, with their error texts (see `_check_conv`).
+"""Argument checks of the transposed convolution, with their error texts (see ``conv.pyx``).
 
 `window` is filled as that of the forward convolution whose transpose is meant: its input is the output here.
 """

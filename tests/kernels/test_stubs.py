@@ -30,6 +30,12 @@ def test_functions_of_the_package():
     public = {name for name in cnnref.__all__ if inspect.isroutine(getattr(cnnref, name))}
     assert len(public) == len(blog.__all__) + 4  # and those of threads, configuration and the plan
     assert seen == public
+    (listed,) = (
+        node.value
+        for node in stub("__init__.pyi").body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+    )
+    assert sorted(ast.literal_eval(listed)) == sorted(cnnref.__all__)
 
 
 def test_caches():
