@@ -11,11 +11,11 @@ from conformance import report
 from conformance.commands.tell import tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
 from conformance.report.summary import Summary, problems
-from conformance.runs import document, schema
-from conformance.runs.document import SchemaError
 from conformance.runs.lock import reading, writing
 from conformance.runs.options import Options, Result, SweepError
 from conformance.runs.shards import merged, shards
+from conformance.verdict import document, schema
+from conformance.verdict.document import SchemaError
 from conformance.verdict.record import STATUSES
 
 #: What all shards of a run must agree on, or their records do not belong together.

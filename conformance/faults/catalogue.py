@@ -107,6 +107,9 @@ NAMED: set[str] = set()
 #: Before the name of an exception, in the diagnosis of a call that raised it.
 RAISED = "raised-"
 
+#: The diagnosis of a case whose process was killed from outside, again when it was judged alone.
+KILLED = "process-killed"
+
 
 def is_diagnosis(word: str) -> bool:
     """Whether a failure can have this diagnosis."""

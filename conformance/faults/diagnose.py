@@ -22,12 +22,11 @@ from itertools import combinations
 import numpy as np
 
 from conformance.cases.case import Case
-from conformance.faults import CATALOGUE, RAISED, Slip
+from conformance.faults import CATALOGUE, KILLED, RAISED, Slip
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
 from conformance.faults.further import further
 from conformance.generation.arrays import draw
-from conformance.implementations.processes import KILLED
 from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"

@@ -20,9 +20,6 @@ import msgspec
 
 from conformance.implementations.channel import Answering, BrokenChannelError, Channel, Message
 
-#: The diagnosis of a case whose process was killed from outside, again when it was judged alone.
-KILLED = "process-killed"
-
 #: What multiprocessing says of a process whose fork server was killed, which alone knows the exit status.
 LOST = 255
 

@@ -12,8 +12,8 @@ from typing import Any
 from conformance.operations import OPERATIONS
 from conformance.report.summary import SHARP
 from conformance.report.text import clean
-from conformance.runs import schema
-from conformance.runs.document import SchemaError
+from conformance.verdict import schema
+from conformance.verdict.document import SchemaError
 from conformance.verdict.record import Record
 
 #: The tiers in the order of the tables; an exception leaves nothing for a tier to judge.

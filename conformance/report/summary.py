@@ -13,8 +13,8 @@ from conformance.cases.window import window_of
 from conformance.implementations import UNDECLARED
 from conformance.operations import OPERATIONS
 from conformance.report.coverage import Coverage
-from conformance.runs.schema import SCHEMA
 from conformance.verdict.record import STATUSES, Number, Record, case_status
+from conformance.verdict.schema import SCHEMA
 
 #: Below this share of single dropped terms a case could not have shown enough.
 SHARP = 0.95

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.operations import OPERATIONS
-from conformance.runs import document, schema
-from conformance.runs.document import SchemaError
 from conformance.runs.options import Options
+from conformance.verdict import document, schema
+from conformance.verdict.document import SchemaError
 from conformance.verdict.record import Record, plain
 
 #: What ``--update`` writes where nobody has said why a failure is accepted.

@@ -16,12 +16,12 @@ from typing import Any, BinaryIO
 
 from conformance.cases.case import Case
 from conformance.generation.corners import corner_of
-from conformance.runs import document, schema
-from conformance.runs.document import SchemaError
 from conformance.runs.options import Shard, SweepError
-from conformance.runs.schema import LONGEST_LINE
 from conformance.runs.workers import Answer, Batches, batches
+from conformance.verdict import document, schema
+from conformance.verdict.document import SchemaError
 from conformance.verdict.record import Record
+from conformance.verdict.schema import LONGEST_LINE
 
 #: The file that says what a directory's records belong to.
 ASKED = "run.json"

@@ -21,10 +21,11 @@ from typing import Any
 
 from conformance.cases.case import Case
 from conformance.conventions import Settings
+from conformance.faults import KILLED
 from conformance.generation.corners import corner_of
 from conformance.implementations.channel import BrokenChannelError, Channel
 from conformance.implementations.implementation import LoadError
-from conformance.implementations.processes import KILLED, LOST, OUTSIDE, cause, context, end, start
+from conformance.implementations.processes import LOST, OUTSIDE, cause, context, end, start
 from conformance.implementations.program import TIME_LIMIT
 from conformance.runs.options import BATCH
 from conformance.runs.share import KILLS, Numbered, Share

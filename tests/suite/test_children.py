@@ -16,10 +16,11 @@ import pytest
 from conformance.cases.case import Case
 from conformance.cli import main
 from conformance.diagnosis.findings import find_all
+from conformance.faults import KILLED
 from conformance.faults.diagnose import explain
 from conformance.generation.generate import generate
 from conformance.implementations.channel import LARGEST, BrokenChannelError, Channel
-from conformance.implementations.processes import KILLED, Question, context
+from conformance.implementations.processes import Question, context
 from conformance.operations import select
 from conformance.runs.lock import LOCK, reading, writing
 from conformance.runs.pool import in_order

@@ -15,7 +15,7 @@ from conformance.cases.case import Case
 from conformance.cases.dtypes import KNOWN
 from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
-from conformance.runs.document import NOTHING, Document, MisfitError, SchemaError
+from conformance.verdict.document import NOTHING, Document, MisfitError, SchemaError
 from conformance.verdict.record import STATUSES, Record
 
 #: The number of this schema. Files of version 0.1.0 have none and are read as 0: its baselines have the same
