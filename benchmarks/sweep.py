@@ -22,7 +22,7 @@ from conformance.generation import generate
 from conformance.implementations import implementation
 from conformance.implementations.implementation import Implementation, load
 from conformance.operations import OPERATIONS
-from conformance.runs.workers import settle
+from conformance.runs.worker import settle
 from conformance.verdict import judge
 from conformance.verdict.record import Record
 

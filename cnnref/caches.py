@@ -3,8 +3,8 @@
 A cache holds the very objects that the caller passed where they needed no conversion, and the converted
 arrays otherwise; `hparameters` is a copy, so that changing the caller's mapping afterwards changes nothing.
 What a forward function works out itself from half arrays for its backward function is float32, the mean and
-variance of a batch float64 (`cnnref.checks.half`). Arrays are not copied: whoever overwrites an input in between
-overwrites the cache.
+variance of a batch float64 (`cnnref.checks.half`). Arrays are not copied: whoever overwrites an input in
+between overwrites the cache.
 """
 
 from typing import Any, NamedTuple

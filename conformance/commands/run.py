@@ -9,7 +9,7 @@ from conformance.commands import run_options, sweep_options
 from conformance.commands.tell import progress, tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
 from conformance.runs.run import run
-from conformance.runs.workers import settle
+from conformance.runs.worker import settle
 
 _EXAMPLES = examples(
     "conformance run                                          cnnref, everything",

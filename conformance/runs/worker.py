@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -61,6 +62,12 @@ def belong(records: list[Record], case: Case) -> bool:
     )
 
 
+def settle() -> None:
+    """Take all that is loaded out of the garbage collector's sight: it goes through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def work(theirs: socket.socket, spec: str, settings: Settings, time_limit: float) -> None:
     """Judge what comes through the channel until it is closed."""
     bind_to_parent()
@@ -70,7 +77,6 @@ def work(theirs: socket.socket, spec: str, settings: Settings, time_limit: float
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
-    from conformance.runs.workers import settle
     from conformance.verdict.judge import Judge
 
     try:

@@ -8,7 +8,6 @@ asked sent it, and if it is that case's (`conformance.implementations.channel`).
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import pickle
 import selectors
@@ -56,12 +55,6 @@ def batches(cases: Iterable[Case]) -> Batches:
         batch.append(numbered)
     if batch:
         yield batch
-
-
-def settle() -> None:
-    """Take all that is loaded out of the garbage collector's sight: it goes through it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 @dataclass(eq=False)
