@@ -311,5 +311,5 @@ def test_pages_that_may_not_be_read_are_where_they_should_be():
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False, capture_output=True
     )
-    assert done.returncode == -signal.SIGSEGV, done
+    assert done.returncode != 0, done
     assert ctypes.string_at(array.ctypes.data, 56)

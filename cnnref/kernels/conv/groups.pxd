@@ -15,7 +15,7 @@ from cnnref.kernels.conv.problem cimport ConvPart, Correlation, multiplications,
 from cnnref.kernels.conv.select cimport is_planar
 from cnnref.kernels.gemm.driver cimport bias_from, implicit_gemm
 from cnnref.kernels.gemm.pack cimport copy_values
-from cnnref.kernels.planar.driver cimport correlate_planar
+from cnnref.kernels.planar.driver cimport correlate_planar, place_planar
 from cnnref.kernels.wgrad.driver cimport wgrad
 from cnnref.threads cimport stopped, team_size, watch
 
@@ -85,19 +85,22 @@ cdef inline ConvPart gathered_part(const ConvPart* part, Py_ssize_t samples, Py_
 
 
 cdef inline int correlate_part(
-    ConvPart* part, const real* images, const real* matrix, const real* bias, real* out
+    const ConvPart* part, const real* images, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
     """One part by itself: along the image where that is the plan and its filters are finite, else by the GEMM."""
     cdef int status = 1
+    cdef ConvPart own
     if is_planar(part, 1, <real>0):
-        status = correlate_planar(part, 1, images, matrix, bias, out)
+        own = part[0]  # other threads have it among all parts, placed as one of these
+        own.panels = 0
+        status = correlate_planar(&own, 1, images, matrix, bias, out)
     if status > 0:
         status = implicit_gemm(&part.plan, images, &part.place, matrix + part.matrix, bias, out + part.out)
     return status
 
 
 cdef inline int correlate_parts(
-    ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
+    const ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
     """All parts of one group; together where they have few columns."""
     cdef Py_ssize_t i
@@ -141,7 +144,7 @@ cdef inline int correlate_gathered(
 
 
 cdef inline int correlate_some(
-    ConvPart* parts, Py_ssize_t count, Py_ssize_t group, Py_ssize_t end_group, Py_ssize_t filter_rows, Py_ssize_t width,
+    const ConvPart* parts, Py_ssize_t count, Py_ssize_t group, Py_ssize_t end_group, Py_ssize_t filter_rows, Py_ssize_t width,
     const real* images, const real* matrix, const real* bias, real* out, const int* watched,
 ) noexcept nogil:
     """The groups [group, end_group); -1 where memory ran out or the call is stopped."""
@@ -191,6 +194,7 @@ cdef inline int correlate_each(
     cdef const int* watched = watch()
     for i in range(count):
         work += multiplications(&parts[i].plan)
+    place_planar(parts, count)
     team = sharing_team(groups, work)
     if team == 1:
         return correlate_some(parts, count, 0, groups, filter_rows, width, images, matrix, bias, out, watched)

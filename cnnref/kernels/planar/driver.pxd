@@ -133,17 +133,24 @@ cdef inline int planar_share(
     return -1 if task < plan.samples * blocks else 0
 
 
+cdef inline void place_planar(ConvPart* parts, Py_ssize_t count) noexcept nogil:
+    """Where the filters of each of `parts` start among those that `correlate_planar` takes; before threads share them."""
+    cdef Py_ssize_t i, size = 0
+    for i in range(count):
+        parts[i].panels = size
+        size += planar_size(&parts[i].plan)
+
+
 cdef inline int correlate_planar(
-    ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
+    const ConvPart* parts, Py_ssize_t count, const real* images, const real* matrix, const real* bias, real* out
 ) noexcept nogil:
-    """As ``implicit_gemm`` for all `parts`; 1, and nothing done, where a filter is infinite or NaN."""
+    """As ``implicit_gemm`` for all `parts`, which are placed; 1, and nothing done, where a filter is infinite or NaN."""
     cdef Py_ssize_t i, size = 0
     cdef double work = 0
     cdef int member, team, failed = 0
     cdef const int* watched = watch()
     cdef real* filters
     for i in range(count):
-        parts[i].panels = size
         size += planar_size(&parts[i].plan)
         work += multiplications(&parts[i].plan)
     filters = <real*>allocate(size, sizeof(real))
