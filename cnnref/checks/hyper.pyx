@@ -47,7 +47,7 @@ cdef object settled(str function, str name, object value, int depth=2):
         return word(value)
     if depth > 0 and isinstance(value, np.ndarray):
         value = np.asarray(value)
-        if value.ndim > 0 and value.size <= 4:
+        if 0 < value.ndim <= 2 and value.shape[0] == 2 and value.size <= 4:  # no list of 2^31 empty ones
             value = value.tolist()
     if depth == 0 or not isinstance(value, (tuple, list)):
         return value if depth > 0 and _is_sequence(value) else index(function, name, value)

@@ -97,6 +97,7 @@ BAD = [
     ("pad", ((0, 0), 1), TypeError, ("((top, bottom), (left, right))", "((0, 0), 1)")),
     ("pad", ((0, 0), (1,)), TypeError, ("((top, bottom), (left, right))",)),
     ("pad", (1, 2, 3, 4), TypeError, ("((top, bottom), (left, right))",)),
+    ("pad", ((1, 0), np.empty((2**31, 0, 1))), TypeError, ("((top, bottom), (left, right))",)),
     ("pad", "SAME", ValueError, ("'same', 'same_lower' or 'valid', got 'SAME'",)),
     ("pad", 0.5, TypeError, ("hparameters['pad'] must be an integer, got float",)),
     ("pad", (((1,), 2), (3, 4)), TypeError, ("hparameters['pad'][0][0]", "tuple")),
