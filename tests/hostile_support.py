@@ -42,8 +42,6 @@ VARIANTS = {
     "softmax_cross_entropy_backward": [{"label_smoothing": 0.1, "ignore_index": 2}],
     "distribute_value": [{"dz": 1.5, "shape": [4]}],
 }
-#: What a process of hostile calls may take.
-MEMORY = 4 << 30
 #: What is no function of arrays.
 OTHERS = {
     "get_num_threads": {},
@@ -417,8 +415,6 @@ def main(seed, count, names):
     limit_memory()
     warnings.simplefilter("ignore")
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what a function prints is no line of a call)
-    if "asan" not in os.environ.get("LD_PRELOAD", ""):  # results of many gigabytes are for a MemoryError
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     outcomes = {}
     for name in names:
         tasks = [(k, p) for k in good[name] for p in places(k) if p]
