@@ -15,6 +15,7 @@ __all__ = [
     "ConvTransposeCache",
     "CrossEntropyCache",
     "PoolCache",
+    "ProbabilityWarning",
     "__version__",
     "affine_activation_backward",
     "affine_activation_forward",

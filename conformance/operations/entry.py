@@ -1,7 +1,8 @@
 """An operation and everything that the suite knows of it; the modules beside this one hold the entries.
 
-What belongs to a later part of the suite is handed in, so that an entry imports none of it: `torch` to the
-oracle, `bounds.rules` to the bound, `faults.rounding` to the rounding, `conventions.models` to the convention.
+What belongs to a later part of the suite is handed in, so that an entry imports none of it: `torch` to
+the oracle, `bounds.rules` to the bound, `faults.rounding` to the rounding, `conventions.models` to the
+convention.
 """
 
 from __future__ import annotations

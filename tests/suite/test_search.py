@@ -9,8 +9,7 @@ from conformance.cases.case import Case
 from conformance.commands import cli
 from conformance.generation.generate import generate
 from conformance.operations import OPERATIONS, select
-from conformance.runs import after_run
-from conformance.runs import power
+from conformance.runs import after_run, power
 from conformance.runs.search import Found, climb, exchange, table
 
 SLOPPY = """
