@@ -32,7 +32,7 @@ OPERATIONS = _rows() | {
 }
 #: The tests of its kernels, beside the cases of `tests/bits_table.py`.
 TESTS = {
-    "conv": "test_conv_windows test_conv_tiles test_conv_threads kernels/test_kernel_for",
+    "conv": "test_conv_windows test_conv_tiles test_conv_threads test_kernel_for",
     "conv_transpose": "test_conv_transpose",
     "pool": "test_pool test_pool_options",
     "window_pool": "test_pool_options",
@@ -46,7 +46,7 @@ TESTS = {
     "elementary": "test_elementary",
     "reorder": "test_reorder",
     "mask": "test_reorder",
-    "plan": "kernels/test_kernel_for",
+    "plan": "test_kernel_for",
     "checks.hyper": "test_hyper",
 }
 
