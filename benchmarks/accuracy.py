@@ -9,15 +9,15 @@ import numpy as np
 
 from benchmarks.row import Row
 from benchmarks.worker import Worker
+from conformance.operations import having
 
-#: Functions that round, and pooling in mode "average"; all others move or pick elements.
-ROUNDING = ("conv_", "affine_", "sigmoid", "softmax", "cross_entropy", "log_softmax", "tanh", "silu", "gelu")
-ROUNDING += ("leaky_relu", "batch_norm", "global_average_pool")
+#: Functions that round, beside pooling in mode "average"; all others move or pick elements.
+ROUNDING = having("inexact", "products", "global")
 
 
 def rounds(row: Row) -> bool:
     """Whether the row's function rounds at all."""
-    return row.function.startswith(ROUNDING) or row.sizes.get("mode") == "average"
+    return row.function in ROUNDING or row.sizes.get("mode") == "average"
 
 
 def errors(row: Row, workers: dict[str, Worker]) -> dict[str, Any]:

@@ -7,16 +7,15 @@ import math
 import numpy as np
 
 from benchmarks.row import Row
+from benchmarks.small import ELEMENTWISE
 
 VECTOR = 64  # bytes; filters in a panel are rounded up to a whole vector
 
 #: Arrays of the output's size read and written, for the functions that only move or map elements.
 _MOVES = {
-    "relu_backward": 3,
-    "sigmoid_backward": 3,
-    "softmax_backward": 3,
+    **{name: 3 for name in ELEMENTWISE if name.endswith("_backward")},
+    **{f"{name}_backward": 3 for name in ("gelu", "softmax", "log_softmax", "batch_norm")},
     "cross_entropy_cost": 1,
-    **{f"{name}_backward": 3 for name in ("tanh", "silu", "gelu", "leaky_relu", "log_softmax", "batch_norm")},
     "global_average_pool_forward": 1,
     "global_average_pool_backward": 1,
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchmarks.convolutions import convolutions
 from benchmarks.row import WORDS, Row
-from benchmarks.small import SMALL
+from benchmarks.small import ELEMENTWISE, SMALL
 
 #: Aimed-at geometric mean of PyTorch time / cnnref time, by group of rows. No single row may be below 1.0.
 AIMS: dict[str, float] = {
@@ -39,18 +39,13 @@ def _pointwise() -> Iterator[Row]:
     shapes = {"mnist-1": (64, 28, 28, 8), "vgg-2": (32, 32, 32, 64), "resnet-4": (4, 14, 14, 1024)}
     for layer, extents in shapes.items():
         sizes: dict[str, int | str] = dict(zip("mhwc", extents, strict=True))
-        for function in ("relu", "relu_backward", "sigmoid", "sigmoid_backward"):
+        for function in ELEMENTWISE:
             yield Row(
                 function, layer, sizes, quick=layer == "vgg-2", peers=layer == "vgg-2" and function == "relu"
             )
-        for function in ("tanh", "silu", "gelu", "leaky_relu"):
-            forms: tuple[str, ...] = ("none", "tanh") if function == "gelu" else ("",)
-            for name in (function, f"{function}_backward"):
-                for form in forms:
-                    word = {"approximate": form} if form else {}
-                    yield Row(
-                        name, f"{layer}-{form}" if form else layer, {**sizes, **word}, quick=layer == "vgg-2"
-                    )
+        for function in ("gelu", "gelu_backward"):
+            for form in ("none", "tanh"):
+                yield Row(function, f"{layer}-{form}", {**sizes, "approximate": form}, quick=layer == "vgg-2")
         for way in ("forward", "backward"):
             yield Row(f"global_average_pool_{way}", layer, sizes, quick=layer == "vgg-2")
             for statistics in ("training", "inference"):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from conformance.operations import OPERATIONS
+from conformance.operations.entry import IMAGE
+
+#: Functions of each element that need nothing else, and their gradients: a new one has its rows from here.
+ELEMENTWISE = tuple(n for n, e in OPERATIONS.items() if e.arrays[0] == "Z" and e.grammar == (IMAGE,))
+
 _IMAGE = {"m": 2, "h": 8, "w": 8, "c": 3}
 _POOL = _IMAGE | {"f": 2, "s": 2}
 _CONV = _IMAGE | {"f": 3, "k": 4, "s": 1, "p": 1}
@@ -31,12 +37,7 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     ("affine_activation_backward", _AFFINE | {"activation": "relu"}),
     ("affine_activation_forward", _AFFINE | {"activation": "sigmoid"}),
     ("affine_activation_backward", _AFFINE | {"activation": "sigmoid"}),
-    ("sigmoid", {**_IMAGE}),
-    ("sigmoid_backward", {**_IMAGE}),
-    ("relu", {**_IMAGE}),
-    ("relu_backward", {**_IMAGE}),
-    *((name, {**_IMAGE}) for name in ("tanh", "silu", "leaky_relu")),
-    *((f"{name}_backward", {**_IMAGE}) for name in ("tanh", "silu", "leaky_relu")),
+    *((name, {**_IMAGE}) for name in ELEMENTWISE),
     ("gelu", _IMAGE | {"approximate": "none"}),
     ("gelu_backward", _IMAGE | {"approximate": "none"}),
     ("global_average_pool_forward", {**_IMAGE}),

@@ -7,7 +7,7 @@ Imports run one way: a room uses those named before it (README.md has the map).
 ``oracle``                    the right answer: PyTorch autograd in float64
 ``bounds``                    how far from it rounding may lead
 ``conventions``               the choices that frameworks make differently
-``faults``                    which known mistake explains a failure
+``faults``                    which known fault explains a failure
 ``implementations``           the module under test, and how it is called
 ``verdict``                   an output compared, and the record of it
 ``diagnosis``                 where it is wrong, in the smallest case

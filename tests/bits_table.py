@@ -83,17 +83,14 @@ LARGE = {
     ),
     "create_mask_from_window": ("h700w703",),
     "distribute_value": ("h700w703",),
-    **dict.fromkeys(("arr2col", "col2arr", "sigmoid", "sigmoid_backward", "relu", "relu_backward"), (IMAGE,)),
+    **dict.fromkeys(("arr2col", "col2arr"), (IMAGE,)),
+    **{name: (IMAGE,) for name, entry in OPERATIONS.items() if entry.arrays[0] == "Z"},
     **dict.fromkeys(("affine_forward", "affine_backward"), ("m203i301o101", "m3i2050o257", "m1030i9o7")),
     **dict.fromkeys(
         ("affine_activation_forward", "affine_activation_backward"),
         ("m203i301o101_relu", "m203i301o101_sigmoid", "m203i301o101_NULL"),
     ),
-    **dict.fromkeys(
-        [f"{name}{way}" for name in ("tanh", "silu") for way in ("", "_backward")]
-        + [f"global_average_pool_{way}" for way in ("forward", "backward")],
-        (IMAGE,),
-    ),
+    **dict.fromkeys(("global_average_pool_forward", "global_average_pool_backward"), (IMAGE,)),
     **dict.fromkeys(("gelu", "gelu_backward"), (f"{IMAGE}_none", f"{IMAGE}_tanh")),
     **dict.fromkeys(("leaky_relu", "leaky_relu_backward"), (f"{IMAGE}_a0.3",)),
     **dict.fromkeys(

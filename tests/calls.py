@@ -8,6 +8,9 @@ import pytest
 import cnnref
 from conformance.operations import OPERATIONS
 
+#: Functions of each element of `Z`, and their gradients: what is said of the others holds of a new one too.
+ELEMENTWISE = tuple(name for name, entry in OPERATIONS.items() if entry.arrays[0] == "Z")
+
 
 def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Keyword arguments by function; arrays of `dtype`, no two extents equal where they need not be."""
@@ -50,12 +53,10 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         "affine_backward": {"dZ": array(5, 4), "cache": affine_cache},
         "affine_activation_forward": {"A_prev": rows, "W": weights, "b": offsets, "activation": "relu"},
         "affine_activation_backward": {"dA": array(5, 4), "cache": activation_cache, "activation": "sigmoid"},
-        "sigmoid": {"Z": image},
-        "sigmoid_backward": {"dA": array(2, 6, 7, 3), "cache": image},
-        "relu": {"Z": image},
-        "relu_backward": {"dA": array(2, 6, 7, 3), "cache": image},
-        **{name: {"Z": image} for name in ("tanh", "silu")},
-        **{f"{name}_backward": {"dA": array(2, 6, 7, 3), "cache": image} for name in ("tanh", "silu")},
+        **{
+            name: {"dA": array(2, 6, 7, 3), "cache": image} if OPERATIONS[name].forward else {"Z": image}
+            for name in ELEMENTWISE
+        },
         "gelu": {"Z": image, "approximate": "tanh"},
         "gelu_backward": {"dA": array(2, 6, 7, 3), "cache": image, "approximate": "none"},
         "leaky_relu": {"Z": image, "negative_slope": 0.2},

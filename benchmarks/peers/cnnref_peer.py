@@ -10,6 +10,7 @@ import numpy as np
 import cnnref
 from benchmarks.inputs import Arrays
 from benchmarks.row import Row
+from benchmarks.small import ELEMENTWISE
 
 
 def start(threads: int) -> None:
@@ -76,10 +77,9 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
 
 #: Gradients whose cache is the input.
 _ELEMENTS = (
-    *(
-        f"{name}_backward"
-        for name in ("relu", "sigmoid", "tanh", "silu", "leaky_relu", "softmax", "log_softmax")
-    ),
+    *(name for name in ELEMENTWISE if name.endswith("_backward")),
+    "softmax_backward",
+    "log_softmax_backward",
     "global_average_pool_backward",
 )
 

@@ -191,8 +191,15 @@ def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
         return lambda: aten.silu_backward.default(g, x)
     if name == "leaky_relu_backward":
         return lambda: aten.leaky_relu_backward.default(g, x, 0.01, False)
-    acts = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "silu": torch._C._nn.silu}
-    act = acts.get(name, torch._C._nn.leaky_relu)
+    nn = torch._C._nn
+    acts = {
+        "relu": torch.relu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "silu": nn.silu,
+        "leaky_relu": nn.leaky_relu,
+    }
+    act = acts[name]
     return lambda: act(x)
 
 

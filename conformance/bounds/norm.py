@@ -1,4 +1,4 @@
-"""Bounds of batch normalization and of global average pooling.
+"""Bounds of batch normalization.
 
 For N values x of a channel, with ``d = x - mean`` and sums of them in any order (`sums`, equation (1)):
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint
-from conformance.runs import after_run as aftermath
+from conformance.runs import after_run
 from conformance.runs.options import Result
 from conformance.runs.workers import Answer
 
@@ -41,7 +41,7 @@ def tell(result: Result, directory: Path) -> None:
     if shown:
         print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}")
     if summary.get("slips") and summary["comparisons"]:
-        print(aftermath.told(summary["slips"]))
+        print(after_run.told(summary["slips"]))
     for sentence in result.problems:
         print(paint(sentence, DOUBTFUL))
     if summary.get("shape_remarks"):

@@ -1,4 +1,4 @@
-"""The catalogue of known slips: one small function each, from a case to the wrong outputs it would give.
+"""The catalogue of known faults: each a `Slip`, a small function from a case to the wrong outputs.
 
 One file per family of operations registers its slips in `CATALOGUE`; `core` is the right computation
 they change, `rounding` how far a kernel's rounding may take a result.

@@ -1,4 +1,4 @@
-"""Slips of relu and sigmoid and their derivatives, alone and inside the affine layer."""
+"""Faults of relu and sigmoid and their derivatives, alone and inside the affine layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slips of the affine layer and of the gradients of weights and biases, which conv shares."""
+"""Faults of the affine layer and of the gradients of weights and biases, which conv shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slips of the convolution: bias, orientation and layout of the filter, stride and place of the window."""
+"""Faults of the convolution: bias, orientation and layout of the filter, stride and place of the window."""
 
 from __future__ import annotations
 

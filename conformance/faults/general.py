@@ -1,4 +1,4 @@
-"""Slips any kernel can have: parts not computed, upstream ignored, accumulators, signs, batch means."""
+"""Faults any kernel can have: parts not computed, upstream ignored, accumulators, signs, batch means."""
 
 from __future__ import annotations
 

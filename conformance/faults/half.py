@@ -1,4 +1,4 @@
-"""Slips of half precision: results cut off, rounded twice, or summed in half instead of float32.
+"""Faults of half precision: results cut off, rounded twice, or summed in half instead of float32.
 
 They are as small as rounding itself, so each is told where float32 rounds nothing (the exact families): there
 its result is known to the last bit.

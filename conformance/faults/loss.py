@@ -1,4 +1,4 @@
-"""Slips of softmax and of the cross-entropy loss and its gradients."""
+"""Faults of softmax and of the cross-entropy loss and its gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slips of smoothed and ignored labels."""
+"""Faults of smoothed and ignored labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slips of batch normalization and of global average pooling."""
+"""Faults of batch normalization and of global average pooling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slips of precision: arithmetic or inputs narrower than the case's dtype, subnormals flushed."""
+"""Faults of precision: arithmetic or inputs narrower than the case's dtype, subnormals flushed."""
 
 from __future__ import annotations
 

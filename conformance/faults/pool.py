@@ -1,4 +1,4 @@
-"""Slips of pooling, and of the mask and the spread value it is built from."""
+"""Faults of pooling, and of the mask and the spread value it is built from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slips of memory order: padding values, flattening, exchanged extents, channels first."""
+"""Faults of memory order: padding values, flattening, exchanged extents, channels first."""
 
 from __future__ import annotations
 

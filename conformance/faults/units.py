@@ -1,4 +1,4 @@
-"""Slips of tanh, SiLU, GELU and leaky ReLU, and of the logarithm of softmax."""
+"""Faults of tanh, SiLU, GELU and leaky ReLU, and of the logarithm of softmax."""
 
 from __future__ import annotations
 

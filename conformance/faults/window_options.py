@@ -1,4 +1,4 @@
-"""Slips of what a convolution or a pool may be asked beyond one square window, one stride and one padding.
+"""Faults of what a convolution or a pool may be asked beyond one square window, one stride and one padding.
 
 Of both: rows and columns, or the two ends of an axis, taken for each other, dilation; of a pool: the padding
 of a maximum, rounding, the border; of a convolution: groups.

@@ -1,7 +1,8 @@
 """An operation and everything that the suite knows of it; the modules beside this one hold the entries.
 
-What belongs to a later part of the suite is handed in, so that an entry imports none of it: `torch` to the
-oracle, `bounds.rules` to the bound, `slips.rounding` to the rounding, `convention_models` to the convention.
+What belongs to a later part of the suite is handed in, so that an entry imports none of it: `torch` to
+the oracle, `bounds.rules` to the bound, `faults.rounding` to the rounding, `conventions.models` to the
+convention.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ TRAITS: dict[str, str] = {
     "share": "one number spread over a window",
     "moves": "copies elements to other places",
     "moves anything": "copies NaN and infinities, with nothing put beside them",
-    "kink": "a slope that jumps at 0",
+    "kink": "a slope that jumps",
     "sigmoid": "saturates at both ends, and has a limit there",
     "gate": "an activation whose answer to -inf is its limit or NaN",
     "logits": "a softmax",

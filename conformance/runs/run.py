@@ -17,7 +17,7 @@ import numpy as np
 from conformance import report
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
-from conformance.runs import after_run as aftermath
+from conformance.runs import after_run
 from conformance.runs.lock import writing
 from conformance.runs.options import Options, Result, Sweep, SweepError
 from conformance.runs.pool import Pool, in_order
@@ -72,7 +72,7 @@ def _run(
     count = max(1, min(sweep.workers or cores(), total))
     workers = _pool(options, sweep, count)
     remarks = 0
-    summary, seen = Summary(), aftermath.Seen()
+    summary, seen = Summary(), after_run.Seen()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)
@@ -95,9 +95,9 @@ def _run(
     problems = summary_problems(summary) if whole else []
     after: dict[str, Any] = {}
     if whole:
-        drawn = aftermath.Drawn(options.dtypes, options.cases, options.seed)
+        drawn = after_run.Drawn(options.dtypes, options.cases, options.seed)
         seconds = time.monotonic() - started
-        after = aftermath.work(options.implementation, options.settings, drawn, seen, count, seconds)
+        after = after_run.work(options.implementation, options.settings, drawn, seen, count, seconds)
     result = Result(
         summary.to_dict(
             listed=total,

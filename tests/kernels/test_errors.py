@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from calls import ARRAYS, NAMES, arguments, refused
+from calls import ARRAYS, ELEMENTWISE, NAMES, arguments, refused
 
 import cnnref
 from cnnref import blog
@@ -77,9 +77,7 @@ FREE = {
     ("conv_single_step", "b"),
     ("distribute_value", "dz"),
     ("create_mask_from_window", "x"),
-    ("sigmoid", "Z"),
-    ("relu", "Z"),
-    *((name, "Z") for name in ("tanh", "silu", "gelu", "leaky_relu")),
+    *((name, "Z") for name in ELEMENTWISE),
 }
 
 

@@ -6,17 +6,12 @@ with `conformance.faults`; so that a diagnosis is right here says something abou
 
 from __future__ import annotations
 
-from tests.planted import (  # noqa: F401
-    conv,
-    conv_gradients,
-    conv_transpose,
-    dense,
-    elementwise,
-    norm,
-    pooling,
-    shuffle,
-    units,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from tests.planted.fault import FAULTS, Fault, implementation
 
 __all__ = ["FAULTS", "Fault", "implementation"]
+
+for _module in sorted(found.name for found in iter_modules(__path__)):
+    import_module(f"{__name__}.{_module}")

@@ -9,8 +9,7 @@ from conformance.cases.case import Case
 from conformance.commands import cli
 from conformance.generation.generate import generate
 from conformance.operations import OPERATIONS, select
-from conformance.runs import after_run as aftermath
-from conformance.runs import power
+from conformance.runs import after_run, power
 from conformance.runs.search import Found, climb, exchange, table
 
 SLOPPY = """
@@ -89,7 +88,7 @@ def test_one_blind_case_catches_little_and_names_what_it_misses():
     found = power.measure([case], 60.0)
     assert "relu_backward.dZ relu-gradient-at-zero" in found.missed
     assert 0 < found.caught < found.slips
-    assert "relu_backward.dZ" in aftermath.told(found.to_dict())
+    assert "relu_backward.dZ" in after_run.told(found.to_dict())
 
 
 def test_a_suite_that_passes_everything_catches_nothing(monkeypatch):
@@ -103,5 +102,5 @@ def test_a_suite_that_passes_everything_catches_nothing(monkeypatch):
 def test_time_that_is_up_is_said():
     found = power.measure(list(generate([OPERATIONS["conv_backward"]], ["f32"], 40, 0)), 0.0)
     assert not found.complete
-    assert "there was time for" in aftermath.told(found.to_dict())
+    assert "there was time for" in after_run.told(found.to_dict())
     assert np.isfinite(found.caught)

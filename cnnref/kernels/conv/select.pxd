@@ -1,4 +1,4 @@
-"""The plan: which kernel serves which shape. Every choice between kernels stands here, once.
+"""The plan: which kernel serves which shape of a convolution or an affine layer, each predicate once.
 
 A choice *decides bits* where its kernels differ in what the zeros around an image are: left out of a sum, or terms of it,
 which turn a sum of -0 into 0. It must not depend on instruction set or threads, and where zeros are terms the filters must be
@@ -14,7 +14,8 @@ drivers ask:
                             exchanged or not ........... wgrad/       unpacked, prefetches, or any other; tap_by_tap or not
 
 Which of the GEMM's micro-kernels a register block is, full or the tail of others, with rows evenly spaced or not, is found
-block by block (`micro_kernel` in ``gemm/micro_kernel.pxd``). `cnnref.kernel_for` says what comes of all this for a shape.
+block by block (`micro_kernel` in ``gemm/micro_kernel.pxd``); a pooling's kernel where its arguments are read (`_pool` in
+``checks/pool_affine.pyx``: dense square windows or any other). `cnnref.kernel_for` says what comes of all this for a shape.
 """
 
 from cnnref.kernels.base.integers cimport multiple, share
