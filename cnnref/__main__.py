@@ -191,7 +191,9 @@ def _reader() -> Iterator[None]:
 
 
 def _train(asked: argparse.Namespace) -> int:
-    from cnnref import training_report  # before hours of work, not after: it needs what `train` installs
+    from cnnref.classifier import (
+        training_report,  # before hours of work, not after: it needs what `train` installs
+    )
 
     # A batch of the small digits is microseconds of work: a second thread costs more than it brings.
     threads = asked.threads or (cnnref.get_num_threads() if asked.data else 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-#: What rounding can make of 1: two of bfloat16's last places more; ``kernels/vmath/cross_entropy.pxd`` has it too.
+#: What rounding can make of 1: two of bfloat16's last places more; as in ``kernels/vmath/cross_entropy.pxd``.
 _LARGEST = 1.015625
 
 

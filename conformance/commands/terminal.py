@@ -10,7 +10,6 @@ from typing import TextIO
 
 from conformance.cases.dtypes import KNOWN
 from conformance.conventions import CONVENTIONS
-from conformance.implementations.implementation import adapters
 from conformance.operations import OPERATIONS
 
 GOOD, BAD, DOUBTFUL = "green", "red", "yellow"
@@ -38,9 +37,15 @@ def _conventions() -> list[str]:
     ]
 
 
+def _implementations() -> list[str]:
+    from conformance.implementations.implementation import adapters  # the extra may be missing
+
+    return ["cnnref", "cnnref.blog", *adapters()]
+
+
 #: What the shell offers for an option, whichever command has it.
 _WORDS: dict[str, Callable[[], Iterable[str]]] = {
-    "impl": lambda: ["cnnref", "cnnref.blog", *adapters()],
+    "impl": _implementations,
     "ops": lambda: OPERATIONS,
     "dtype": lambda: KNOWN,
     "convention": _conventions,

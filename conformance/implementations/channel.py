@@ -87,6 +87,15 @@ class Channel:
         self._socket.close()
 
 
+def _whole(value: Any) -> Any:
+    """`value`, of plain types, with U+FFFD for each half of a surrogate pair."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(inner) for key, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
 class Answering:
     """The child's end; of no use to a forked copy of the child, which ends where it would go on as one."""
 
@@ -103,7 +112,10 @@ class Answering:
     def send(self, message: Any) -> None:
         """Send a message, for as long as it takes the parent to read."""
         self.stay()
-        encoded = self._encode(message)
+        try:
+            encoded = self._encode(message)
+        except UnicodeEncodeError:  # an exception's text may hold half of a surrogate pair
+            encoded = self._encode(_whole(msgspec.to_builtins(message, enc_hook=_plain)))
         while True:
             try:
                 self._socket.send(encoded)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import signal
 import socket
 import warnings
@@ -91,8 +90,13 @@ def work(theirs: socket.socket, spec: str, settings: Settings, time_limit: float
     _work(channel, judge)
 
 
+#: What a worker is handed: the number and the line of each case.
+ASKED: msgspec.msgpack.Decoder[list[tuple[int, str]]] = msgspec.msgpack.Decoder(list[tuple[int, str]])
+
+
 def _work(channel: Answering, judge: Judge) -> None:
     while request := channel.receive():
         judge.forget()
-        for number, case in pickle.loads(request):
+        for number, line in ASKED.decode(request):
+            case = Case.parse(line)
             channel.send(Answered(number, str(case), judge(case)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import selectors
 import sys
 import time
@@ -17,6 +16,8 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from conformance.cases.case import Case
 from conformance.conventions import Settings
@@ -167,7 +168,8 @@ class Workers:
         elif share.cases:
             worker.share, share.at, worker.since = share, 0, time.monotonic()
             with contextlib.suppress(OSError):  # it died idle: heard of in a moment
-                worker.channel.send(pickle.dumps(share.cases))
+                lines = [(number, str(case)) for number, case in share.cases]
+                worker.channel.send(msgspec.msgpack.encode(lines))
 
     def _next(self, queue: Batches) -> Share | None:
         if self._again:

@@ -13,13 +13,11 @@ import pytest
 from child import ROOT
 
 import cnnref.__main__ as training
-from conformance import cli
 from conformance.cases.case import Case
+from conformance.commands import cli, probe, search
 from conformance.commands import list as listing
-from conformance.diagnosis import probe
 from conformance.generation import feasible
 from conformance.operations import OPERATIONS
-from conformance.runs import search
 from conformance.runs.run import Options
 
 #: Leaves out a package, as if it had never been installed.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conformance import cli
+from conformance.commands import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "examples" / "github-actions.yml").read_text(encoding="utf-8")
