@@ -12,7 +12,7 @@ from conformance.conventions import CONVENTIONS
 from conformance.faults.diagnose import catalogue
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
-from conformance.implementations.implementation import adapters
+from conformance.implementations import adapters
 from conformance.operations import OPERATIONS
 
 _EXAMPLES = examples(

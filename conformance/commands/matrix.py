@@ -17,7 +17,7 @@ from conformance.commands.usage import (
     examples,
     split,
 )
-from conformance.implementations.implementation import adapters
+from conformance.implementations import adapters
 from conformance.operations import select
 
 _EXAMPLES = examples(

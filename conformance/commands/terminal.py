@@ -10,6 +10,7 @@ from typing import TextIO
 
 from conformance.cases.dtypes import KNOWN
 from conformance.conventions import CONVENTIONS
+from conformance.implementations import adapters
 from conformance.operations import OPERATIONS
 
 GOOD, BAD, DOUBTFUL = "green", "red", "yellow"
@@ -37,15 +38,9 @@ def _conventions() -> list[str]:
     ]
 
 
-def _implementations() -> list[str]:
-    from conformance.implementations.implementation import adapters  # the extra may be missing
-
-    return ["cnnref", "cnnref.blog", *adapters()]
-
-
 #: What the shell offers for an option, whichever command has it.
 _WORDS: dict[str, Callable[[], Iterable[str]]] = {
-    "impl": _implementations,
+    "impl": lambda: ["cnnref", "cnnref.blog", *adapters()],
     "ops": lambda: OPERATIONS,
     "dtype": lambda: KNOWN,
     "convention": _conventions,

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from conformance.bounds.storage import rounded
 from conformance.conventions import offered
 from conformance.faults.diagnose import UNEXPLAINED, explain
-from conformance.implementations import call_text
-from conformance.implementations.implementation import adapters
+from conformance.implementations import adapters, call_text
 from conformance.implementations.layout import answered, inward
 from conformance.verdict.judge import Trial, output_dtype
 from conformance.verdict.record import Record

@@ -2,5 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 #: How the reason begins of what was not called because the implementation does not declare it.
 UNDECLARED = "not implemented: declares "
+
+
+def adapters() -> list[str]:
+    """The short names of the adapters that come with the suite."""
+    folder = Path(__file__).parents[1] / "adapters"
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))

@@ -24,7 +24,7 @@ from conformance.cases.dtypes import DTYPES, NAMES
 from conformance.cases.request import Request
 from conformance.conventions import Settings, offered, parse
 from conformance.faults import is_diagnosis
-from conformance.implementations import UNDECLARED, declared
+from conformance.implementations import UNDECLARED, adapters, declared
 from conformance.implementations.calls import ask, named
 from conformance.implementations.declared import Declared
 from conformance.implementations.layout import LAYOUTS, inward, outward
@@ -265,12 +265,6 @@ def _found(spec: str) -> Any:
             raise LoadError(f"--impl {spec}: {place} has no attribute {attribute!r}")
         target = getattr(target, part)
     return target
-
-
-def adapters() -> list[str]:
-    """The short names of the adapters that come with the suite."""
-    folder = Path(__file__).parents[1] / "adapters"
-    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
 def _from_name(name: str) -> ModuleType:

@@ -73,11 +73,19 @@ def _leave_the_server(parent: int | None) -> None:
 
 
 def start(process: Any) -> None:
-    """Start a child; once more if the fork server was killed meanwhile."""
+    """Start a child; once more if the fork server was killed meanwhile.
+
+    Ctrl-C reaches the whole process group: what starts here would end in the middle of its own start, and say
+    so.
+    """
+    resource_tracker.ensure_running()  # whose own start takes the mask back
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
     except (EOFError, ConnectionError):
         process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
 def end(process: Any) -> None:

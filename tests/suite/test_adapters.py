@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import adapters, load
+from conformance.implementations import adapters
+from conformance.implementations.implementation import load
 from conformance.operations import OPERATIONS, select
 from conformance.verdict.declared import sentence_of
 from conformance.verdict.judge import Judge
