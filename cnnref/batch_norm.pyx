@@ -13,17 +13,17 @@ With ``x = A_prev``, N = m n_H n_W values of a channel and ``r = 1 / sqrt(varian
     running_mean' = (1 - momentum) running_mean + momentum mean
     running_var' = (1 - momentum) running_var + momentum variance N/(N - 1)
 
-Sums are double for both dtypes, in the order that ``kernels/reduce/channel_sums.pxd`` states; the variance is the sum over chunks of
-``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once; the cache
-keeps mean and variance in double, because the variance of float32 values of 1e19 is no float32 number and a mean of
+Sums are double for both dtypes, in the order that ``kernels/reduce/channel_sums.pxd`` states; the variance is the sum over
+chunks of ``sum (x - mean of the chunk)^2 + n (mean of the chunk - mean)^2``. Per channel, all is double, rounded once; the
+cache keeps mean and variance in double, because the variance of float32 values of 1e19 is no float32 number and a mean of
 1e4 deviations leaves float32 no digits of the differences. Per element, in the dtype, with a fused multiply-add:
 
     ((x - mean) - what rounding took from mean) (gamma r) + beta
     (gamma r) (-(x - mean) (r^2 S/N) + (dA - (dbeta/N - what rounding took from mean r^2 S/N)))
 
-Channels whose numbers float32 does not hold are computed in double (``kernels/reduce/channel_affine.pxd``): float32 and bfloat16 images of any
-finite values have the gradients that the formulas give. What float64 does not hold, the squares of 1e154 and more or of
-1e-154 and less, is infinite or 0 as everywhere. NaN and infinities spread as the formulas say.
+Channels whose numbers float32 does not hold are computed in double (``kernels/reduce/channel_affine.pxd``): float32 and
+bfloat16 images of any finite values have the gradients that the formulas give. What float64 does not hold, the squares of
+1e154 and more or of 1e-154 and less, is infinite or 0 as everywhere. NaN and infinities spread as the formulas say.
 
 Source: Ioffe & Szegedy 2015, "Batch Normalization"; Chan, Golub & LeVeque 1983 for the variance.
 """

@@ -3,10 +3,10 @@
     A[i, 0, 0, c] = 1/(n_H n_W) sum over (y, x) of A_prev[i, y, x, c]
     dA_prev[i, y, x, c] = dA[i, 0, 0, c] / (n_H n_W)
 
-The sum is double for both dtypes, in the order that ``kernels/reduce/channel_sums.pxd`` states, the image as one chunk: the same for every
-thread count, batch and instruction set. The quotient is rounded once; so is each share of the gradient. The mean of
-finite values is finite: where the sum of float64 values overflows, it is taken again, pixel by pixel, of values a power
-of two smaller (as in `pool`).
+The sum is double for both dtypes, in the order that ``kernels/reduce/channel_sums.pxd`` states, the image as one chunk: the
+same for every thread count, batch and instruction set. The quotient is rounded once; so is each share of the gradient. The
+mean of finite values is finite: where the sum of float64 values overflows, it is taken again, pixel by pixel, of values a
+power of two smaller (as in `pool`).
 
 Source: Lin, Chen & Yan 2013, "Network In Network", section 3.2.
 """
