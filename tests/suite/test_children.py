@@ -26,6 +26,7 @@ from conformance.runs.lock import LOCK, reading, writing
 from conformance.runs.pool import in_order
 from conformance.runs.run import Options, Sweep, run
 from conformance.runs.shards import Shard, SweepError
+from conformance.runs.share import KILLS
 from conformance.runs.workers import Workers, batches
 from conformance.verdict.record import blank
 
@@ -310,7 +311,7 @@ def test_a_case_of_which_workers_are_killed_is_said_to_be_that(module):
     Path(alone).write_text(source)
     records = judged(alone)
     assert one_failed(records).startswith(
-        "the process was killed by signal 9 (SIGKILL) in this case, 3 times"
+        f"the process was killed by signal 9 (SIGKILL) in this case, {KILLS} times"
     )
 
 

@@ -75,6 +75,16 @@ def test_a_grown_error_is_a_problem(records, baseline):
     assert sentence.startswith("affine_backward.dW f32: worst error grew from")
 
 
+@pytest.mark.parametrize(("share", "problems"), [(0.4, 0), (0.6, 1)])
+def test_in_the_oracle_s_own_dtype_an_error_grows_beyond_its_share(baseline, share, problems):
+    new = json.loads(json.dumps(baseline))
+    figures = baseline["operations"]["affine_backward"]["f32"]
+    for old in (baseline, new):
+        old["operations"]["affine_backward"]["f64"] = {"dW": {**figures["dW"], "max_bound_fraction": 0.3}}
+    new["operations"]["affine_backward"]["f64"]["dW"] |= {"max_error_ulp": 1e9, "max_bound_fraction": share}
+    assert len(list(gate._errors(baseline, new))) == problems
+
+
 def test_lost_coverage_is_a_problem(records, baseline):
     assert any("cases compared, the baseline has 20" in s for s in worse(records[1:], baseline))
     fewer = [case for case in records if case[0].family != "wide-g"]
