@@ -19,6 +19,8 @@
 #endif
 
 #define MOST_STARTED 1024
+/* What the C library certainly keeps of the stacks of threads that have ended (glibc: 40 MB), for the next threads. */
+#define KEPT_BYTES ((size_t)32 << 20)
 /* What the runtime itself allocates for a team, generously: it ends the process as well where it gets none. */
 #define RUNTIME_BYTES ((size_t)1 << 20)
 
@@ -56,6 +58,19 @@ static void end_thread(pthread_t thread) {
         sched_yield();
     }
 #endif
+}
+
+/* How many threads with `stack` bytes of stack may be started at once, so that the runtime's own threads are given the
+   stacks of those that `startable` has joined, and ask for no new memory that another thread may have taken since. */
+static int started_at_once(size_t stack) {
+    size_t size = stack;
+    pthread_attr_t attributes;
+    if (size == 0 && pthread_attr_init(&attributes) == 0) {
+        pthread_attr_getstacksize(&attributes, &size);
+        pthread_attr_destroy(&attributes);
+    }
+    size_t count = size > 0 ? KEPT_BYTES / size : 1;
+    return count < 1 ? 1 : count > MOST_STARTED ? MOST_STARTED : (int)count;
 }
 
 /* How many of `wanted` threads with `stack` bytes of stack (0: the system's default) can stand at once.
@@ -103,6 +118,7 @@ static int open_team(int threads) {
 static int team_held = 1;
 static void lock_start(void) {}
 static void unlock_start(void) {}
+static int started_at_once(size_t stack) { return (void)stack, 1024; }
 static int startable(int wanted, size_t stack) { return (void)stack, wanted; }
 static int open_team(int threads) { return threads; }
 

@@ -9,8 +9,9 @@ survive the fork.
 An OpenMP runtime ends the process where it cannot start a thread: few processes allowed (``RLIMIT_NPROC``, a control
 group's ``pids.max``), little address space. So before a team grows, the threads that it lacks are started and joined
 here (``_start.h``); the call runs on those that there were, down to one. One thread at a time does so, and has the
-runtime start its own before another one may: the rest of the process cannot take what was found to be free. Another
-process can, and so can a thread of this one that allocates its memory in those microseconds. The runtime keeps a
+runtime start its own before another one may: the rest of the process cannot take what was found to be free. A few are
+started at a time, as many as the C library keeps the stacks of: the runtime's threads are given those. Another process
+can still take a place, and so can a thread of this one that allocates its memory in those microseconds. The runtime keeps a
 team for each calling thread until a smaller one is opened; a team that it has costs no look. After a refusal nothing is
 tried for a second.
 
@@ -64,6 +65,7 @@ cdef extern from "_start.h":
     int team_held
     void lock_start() noexcept nogil
     void unlock_start() noexcept nogil
+    int started_at_once(size_t stack) noexcept nogil
     int startable(int wanted, size_t stack) noexcept nogil
     int open_team(int threads) noexcept nogil
 
@@ -122,12 +124,13 @@ cdef long long _next_start = 0
 cdef int grown(int team) noexcept nogil:
     """`ready` where the runtime's team of this thread is smaller."""
     global team_held, _next_start
-    cdef int found, lacking = team - team_held
+    cdef int found = 1, most = started_at_once(_stack)
     lock_start()
     if milliseconds() >= _next_start:
-        found = startable(lacking, _stack)
-        if found > 0:
-            team_held = open_team(team_held + found)
+        while team_held < team and found > 0:
+            found = startable(min(most, team - team_held), _stack)
+            if found > 0:
+                team_held = open_team(team_held + found)
         if team_held < team:
             _next_start = milliseconds() + REFUSED
     unlock_start()
