@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from conformance.implementations.declared import Seen
+if TYPE_CHECKING:
+    from conformance.implementations.declared import Seen
+
 
 Array = NDArray[Any]
 #: Runs a model on arrays by name; `NotImplementedError` where it has no kernel for it.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.implementations.declared import Seen
-from conformance.operations.sigmoid import sigmoid
+
+if TYPE_CHECKING:
+    from conformance.implementations.declared import Seen
 
 
 def lost(seen: Seen, least: float) -> NDArray[np.bool_]:
     """The elements of an output that come of a sigmoid below `least`; none for another activation."""
+    from conformance.operations.sigmoid import sigmoid  # a witness alone needs it
+
     nothing = np.zeros((), np.bool_)
     if seen.arrays is None or seen.got is None:
         return nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,9 @@ from jax import lax
 
 from conformance.adapters._sigmoid import lost
 from conformance.cases.dtypes import finfo
-from conformance.implementations.declared import Seen
+
+if TYPE_CHECKING:
+    from conformance.implementations.declared import Seen
 
 _config: Any = jax.config
 _config.update("jax_enable_x64", True)

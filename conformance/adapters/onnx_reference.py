@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -11,7 +11,9 @@ from onnx.reference import ReferenceEvaluator
 
 from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions
 from conformance.cases.window import window_of
-from conformance.implementations.declared import Seen
+
+if TYPE_CHECKING:
+    from conformance.implementations.declared import Seen
 
 #: Its choice: a NaN is seen only where it is the window's first element.
 conventions = {"pool-nan": "greater"}

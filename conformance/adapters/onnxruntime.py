@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
 from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, rule_with_dilation
 from conformance.cases.dtypes import finfo
-from conformance.implementations.declared import Seen
+
+if TYPE_CHECKING:
+    from conformance.implementations.declared import Seen
 
 _OPTIONS = onnxruntime.SessionOptions()
 _OPTIONS.intra_op_num_threads = 1

@@ -7,7 +7,7 @@ thread would hide what is to be seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from torch.nn import functional
 
 from conformance.adapters._sigmoid import lost
 from conformance.cases.dtypes import finfo
-from conformance.implementations.declared import Seen
+
+if TYPE_CHECKING:
+    from conformance.implementations.declared import Seen
 
 THREADS = 2
 

@@ -6,16 +6,15 @@ called, its cache made and its hyperparameters handed over.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any
+from inspect import Signature
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.implementations.calls import Functions, ask
+from conformance.implementations.calls import ask
 from conformance.operations import OPERATIONS
 from conformance.operations.call import resolved
 
@@ -34,6 +33,20 @@ def field(cache, name, place):
 '''
 
 
+class Signed(Protocol):
+    """Functions whose signatures are known: `implementation.Implementation`."""
+
+    @property
+    def layout(self) -> str:
+        """The layout of their images."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a function of that name."""
+
+    def signature(self, name: str) -> Signature | None:
+        """The signature of that function, if it tells."""
+
+
 class _Name:
     """What a function would return, by the name that the lines give it."""
 
@@ -44,10 +57,10 @@ class _Name:
 class _Noted:
     """A function of the implementation, with its signature, that notes how it is called."""
 
-    def __init__(self, function: Callable[..., Any], name: str, writer: _Writer) -> None:
+    def __init__(self, signature: Signature | None, name: str, writer: _Writer) -> None:
         self._name, self._writer = name, writer
-        with suppress(TypeError, ValueError):  # a compiled function without a signature
-            self.__signature__ = inspect.signature(function)
+        if signature is not None:  # a compiled function has none
+            self.__signature__ = signature
 
     def __call__(self, *arguments: Any, **named: Any) -> tuple[_Name, _Name]:
         texts = [self._writer.text(value) for value in arguments]
@@ -61,7 +74,7 @@ class _Writer:
 
     def __init__(
         self,
-        functions: Functions,
+        functions: Signed,
         arrays: Mapping[str, NDArray[Any]],
         literal: Callable[[NDArray[Any]], str],
     ) -> None:
@@ -73,7 +86,7 @@ class _Writer:
         return self._functions.has(name)
 
     def function(self, name: str) -> Callable[..., Any]:
-        return _Noted(self._functions.function(name), name, self)
+        return _Noted(self._functions.signature(name), name, self)
 
     def text(self, value: Any) -> str:
         """An expression for an argument: an array by its name where it has one."""
@@ -101,7 +114,7 @@ class _Writer:
 
 
 def lines(
-    functions: Functions,
+    functions: Signed,
     case: Case,
     arrays: Mapping[str, NDArray[Any]],
     literal: Callable[[NDArray[Any]], str],
@@ -110,7 +123,7 @@ def lines(
 
     Parameters
     ----------
-    functions : Functions
+    functions : Signed
         The implementation, called ``impl`` in the lines. Nothing of it is run.
     case : Case
         The case.

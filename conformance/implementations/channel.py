@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,23 +39,29 @@ class Channel:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.setblocking(False)
         self._buffer = memoryview(bytearray(LARGEST))
+        self.sender = 0
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
         return self._socket.fileno()
 
-    def send(self, message: bytes) -> None:
-        """Send without waiting.
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send without waiting, descriptors along with the message.
 
         Raises
         ------
         OSError
             If the child is gone or does not read.
         """
-        self._socket.send(message)
+        if descriptors:
+            socket.send_fds(self._socket, [message], descriptors)
+        else:
+            self._socket.send(message)
 
-    def receive(self, sender: int, decoder: msgspec.msgpack.Decoder[Message]) -> Message | None:
+    def receive(self, sender: int | None, decoder: msgspec.msgpack.Decoder[Message]) -> Message | None:
         """The next message of the process `sender`; None if there is none at the moment.
+
+        Without a sender it is that of whoever sends first, which `sender` is then.
 
         Raises
         ------
@@ -72,7 +79,8 @@ class Channel:
                 raise EOFError from error
             if not extra:  # an empty message has a sender, the end has none
                 raise EOFError
-            if _CREDENTIALS.unpack(extra[0][2])[0] != sender:
+            self.sender = _CREDENTIALS.unpack(extra[0][2])[0]
+            if sender is not None and self.sender != sender:
                 continue
             if flags & socket.MSG_TRUNC:
                 raise BrokenChannelError(f"it sent more than {LARGEST} bytes at once")
@@ -125,9 +133,14 @@ class Answering:
 
     def receive(self) -> bytes:
         """The parent's next message; empty if there will be none."""
+        return self.handed()[0]
+
+    def handed(self) -> tuple[bytes, list[int]]:
+        """The parent's next message and the descriptors that came with it."""
         while True:
             try:
-                return self._socket.recv(LARGEST)
+                message, descriptors, _, _ = socket.recv_fds(self._socket, LARGEST, 2)
+                return message, descriptors
             except BlockingIOError:
                 select.select([self._socket], [], [], 1.0)
 

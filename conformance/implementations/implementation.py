@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
 import shlex
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
-from pathlib import Path
-from types import ModuleType
+from functools import cached_property, partial
+from inspect import Parameter, Signature
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,18 +19,17 @@ from conformance.cases.dtypes import DTYPES, NAMES
 from conformance.cases.request import Request
 from conformance.conventions import Settings, offered, parse
 from conformance.faults import is_diagnosis
-from conformance.implementations import UNDECLARED, adapters, declared
-from conformance.implementations.calls import ask, named
+from conformance.implementations import UNDECLARED, declared, served
+from conformance.implementations.child import Child, LostError, Ticket, filled
 from conformance.implementations.declared import Declared
 from conformance.implementations.layout import LAYOUTS, inward, outward
-from conformance.implementations.memory import same_bytes
+from conformance.implementations.loading import LoadError, found
+from conformance.implementations.perform import Tried, answered, performed
 from conformance.implementations.program import TIME_LIMIT, Program, ProgramError
+from conformance.implementations.wire import Declares
+from conformance.implementations.witness import Witness
 from conformance.operations import OPERATIONS
 from conformance.operations.call import resolved
-
-
-class LoadError(ValueError):
-    """The implementation named by ``--impl`` could not be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,10 @@ class Outcome:
     absent: str | None = None
 
 
+#: Waits for what was asked.
+Answer = Callable[[], tuple[Outcome, ...]]
+
+
 @runtime_checkable
 class Direct(Protocol):
     """An implementation that is handed whole cases instead of calls: a program behind pipes."""
@@ -73,7 +71,18 @@ class Direct(Protocol):
 
 @dataclass(frozen=True)
 class Implementation:
-    """A module, or any object, with some of the contract's functions."""
+    """What has some of the contract's functions.
+
+    Attributes
+    ----------
+    name : str
+        As ``--impl`` names it.
+    target : Child, Direct or object
+        A process that holds the module; a program; or a module, or any object, in this process, for those who
+        vouch for what it does to the process.
+    survives : bool
+        Whether a process that is lost is an error of the call; else the call raises `child.LostError`.
+    """
 
     name: str
     target: Any
@@ -83,6 +92,8 @@ class Implementation:
     options: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = tuple(DTYPES)
     differs: Declared = field(default_factory=dict)
+    version: str | None = None
+    survives: bool = True
 
     def lacks(self, case: Case) -> str | None:
         """The option of `case` that the implementation does not declare; None if it takes all of them."""
@@ -106,12 +117,18 @@ class Implementation:
 
     def has(self, name: str) -> bool:
         """Whether there is a function of that name."""
-        return self._direct.has(name) if self._direct else callable(getattr(self.target, name, None))
+        return has(self.target, name)
 
     def function(self, name: str) -> Callable[..., Any]:
-        """The function of that name."""
+        """The function of that name, of an implementation in this process."""
         function: Callable[..., Any] = getattr(self.target, name)
         return function
+
+    def signature(self, name: str) -> Signature | None:
+        """The signature of that function, if it tells."""
+        if isinstance(self.target, Child):
+            return _signature(self.target.declares.functions[name])
+        return _signature(served.signature(self.function(name)))
 
     def request(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Request:
         """What it is asked for `case`: the function's calls, the forward function first for its cache."""
@@ -119,32 +136,119 @@ class Implementation:
 
     def call(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Outcome:
         """Call the function of `case` on copies of `arrays`, the forward function first for its cache."""
+        return self.ask(case, arrays)()[0]
+
+    def ask(
+        self,
+        case: Case,
+        arrays: Mapping[str, NDArray[Any]],
+        sizes: Sequence[int] = (),
+        fills: Sequence[float] = (np.nan,),
+    ) -> Answer:
+        """Ask for the function of `case` on `arrays`, and go on.
+
+        Parameters
+        ----------
+        case : Case
+            The case.
+        arrays : mapping of str to ndarray
+            Its arrays, which stay as they are.
+        sizes : sequence of int
+            How many elements each output has.
+        fills : sequence of float
+            For each of these it is called once, over memory of those sizes that holds it.
+
+        Returns
+        -------
+        callable
+            Gives an outcome for each of `fills`, or fewer if the last of them is none; waits for them.
+        """
         if case.dtype not in self.dtypes:
-            return Outcome(absent=f"{UNDECLARED}no dtype {case.dtype}")
+            return _settled(Outcome(absent=f"{UNDECLARED}no dtype {case.dtype}"))
         lacking = self.lacks(case)
         if lacking is not None:
-            return Outcome(absent=f"{UNDECLARED}no option {lacking}")
+            return _settled(Outcome(absent=f"{UNDECLARED}no option {lacking}"))
         given = inward(case, offered(case, arrays, self.settings), self.layout)
-        copies = {name: array.copy() for name, array in given.items()}
-        request = None if self._direct else self.request(case, arrays)
+        if self._direct is not None:
+            return partial(self._asked_directly, self._direct, case, given, len(fills))
+        request = self.request(case, arrays)
+        memory = filled(fills, case.numpy_dtype)
+        if isinstance(self.target, Child):
+            ticket = self.target.ask(request, self.layout, given, sizes, memory)
+            return partial(self._heard, self.target, case, ticket)
+        return _settled(*[self._outcome(case, t) for t in performed(self, request, given, sizes, memory)])
+
+    def _heard(self, child: Child, case: Case, ticket: Ticket) -> tuple[Outcome, ...]:
+        """What a process answers."""
         try:
-            with np.errstate(all="ignore"):
-                if request is not None:
-                    result: Any = ask(self, request, copies)
-                else:
-                    result = self._direct.answer(case, copies)  # type: ignore[union-attr]
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except NotImplementedError as error:
-            return Outcome(absent=f"not implemented: {' '.join(str(error).split())[:300]}")
-        except BaseException as error:  # SystemExit too: an implementation may not end the run
-            return Outcome(error=f"raised {_one_line(error)}")
-        changed = tuple([n for n, copy in copies.items() if not same_bytes(copy, given[n])])
+            return tuple([self._outcome(case, tried) for tried in child.heard(ticket)])
+        except LostError as lost:
+            if not self.survives:
+                raise
+            return (Outcome(error=f"{lost.why} this case"),)
+
+    def _outcome(self, case: Case, tried: Tried) -> Outcome:
+        """What came of a call, in NHWC."""
+        if tried.kind == "absent":
+            return Outcome(absent=tried.text)
+        if tried.kind == "error":
+            return Outcome(error=tried.text, changed=tried.changed)
         try:
-            outputs = dict(result) if request is None else named(request, result)
-            return Outcome(outward(case, outputs, self.layout), changed=changed)
+            return Outcome(outward(case, tried.outputs, self.layout), changed=tried.changed)
         except ValueError as error:
-            return Outcome(error=str(error), changed=changed)
+            return Outcome(error=str(error), changed=tried.changed)
+
+    def _asked_directly(
+        self, target: Direct, case: Case, given: Mapping[str, NDArray[Any]], times: int
+    ) -> tuple[Outcome, ...]:
+        """What a program answers."""
+        found: list[Tried] = []
+        while len(found) < times and (not found or found[-1].kind == "answered"):
+            found.append(answered(partial(target.answer, case), given))
+        return tuple([self._outcome(case, tried) for tried in found])
+
+    def abandon(self) -> None:
+        """Wait for no answer any more."""
+        if isinstance(self.target, Child):
+            self.target.abandon()
+
+    def renew(self) -> None:
+        """Have the next case answered by another process."""
+        if isinstance(self.target, Child):
+            self.target.renew()
+        elif isinstance(self.target, Program):
+            self.target.close()
+
+
+def _settled(*outcomes: Outcome) -> Answer:
+    return lambda: outcomes
+
+
+def _signature(parameters: Any) -> Signature | None:
+    """A signature that has these parameters; the values of defaults are not known."""
+    if parameters is None:
+        return None
+    try:
+        return Signature(
+            [
+                Parameter(name, kind, default=None if default else Parameter.empty)
+                for name, kind, default in ((n, _KINDS[k], d) for n, k, d in parameters)
+            ]
+        )
+    except (ValueError, KeyError):  # what no function of Python has
+        return None
+
+
+_KINDS = {
+    int(kind): kind
+    for kind in (
+        Parameter.POSITIONAL_ONLY,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        Parameter.VAR_POSITIONAL,
+        Parameter.KEYWORD_ONLY,
+        Parameter.VAR_KEYWORD,
+    )
+}
 
 
 def is_explanation(word: str) -> bool:
@@ -200,16 +304,19 @@ def _dotted(pattern: str) -> str:
 
 def has(target: Any, name: str) -> bool:
     """Whether `target` has the function `name`."""
-    return target.has(name) if isinstance(target, Direct) else callable(getattr(target, name, None))
+    if isinstance(target, (Child, Direct)):
+        return target.has(name)
+    return callable(getattr(target, name, None))
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_LIMIT) -> Implementation:
-    """Load the implementation that ``--impl`` names.
+def load(
+    spec: str,
+    settings: Settings | None = None,
+    time_limit: float = TIME_LIMIT,
+    survives: bool = True,
+    wrapped: Sequence[str] = (),
+) -> Implementation:
+    """Load the implementation that ``--impl`` names, into a process of its own.
 
     Parameters
     ----------
@@ -221,81 +328,89 @@ def load(spec: str, settings: Settings | None = None, time_limit: float = TIME_L
         How strictly it is read. Conventions that its module declares (``conventions = {...}``) hold
         where `settings` says nothing else.
     time_limit : float, optional
-        Seconds that a case may take; a program behind pipes is ended before they are over.
+        Seconds that a case may take; what does not answer is ended then.
+    survives : bool, optional
+        Whether a process that is lost is an error of the call, and not one of who calls.
+    wrapped : sequence of str, optional
+        A command in front of the process's own, which makes a sandbox.
 
     Raises
     ------
     LoadError
         If there is no such module, it cannot be imported, or what it declares has no bound.
     """
-    target = Program(shlex.split(spec[5:]), time_limit) if spec.startswith("exec:") else _found(spec)
-    settings = settings or Settings()
-    try:
-        if not any(has(target, name) for name in OPERATIONS):
-            raise LoadError(
-                f"--impl {spec}: none of the {len(OPERATIONS)} functions is in it; "
-                "`conformance list` shows them"
-            )
-        layout = getattr(target, "layout", "NHWC")
-        if layout not in LAYOUTS:
-            raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
-        options = _options(getattr(target, "options", ()))
-        dtypes = _dtypes(getattr(target, "dtypes", tuple(DTYPES)))
-        differs = declared.read(getattr(target, "differs", {}), is_explanation)
-        chosen = getattr(target, "conventions", {})
-        conventions = {**parse(f"{n}={v}" for n, v in chosen.items()), **settings.conventions}
-        arithmetic = Arithmetic.declared(
-            getattr(target, "precision", None), getattr(target, "algorithm", None)
+    if spec.startswith("exec:"):
+        try:
+            target: Any = Program(shlex.split(spec[5:]), time_limit)
+            declares = program_declares(target)
+        except (ValueError, ProgramError) as error:
+            raise LoadError(f"--impl {spec}: {error}") from error
+    else:
+        target = Child(spec, OPERATIONS, time_limit, wrapped)
+        declares = target.declares
+    return _of(spec, target, declares, settings, survives)
+
+
+def here(spec: str, settings: Settings | None = None) -> Implementation:
+    """Load a module into this process, for tests and tools that vouch for it.
+
+    Raises
+    ------
+    LoadError
+        As `load` does.
+    """
+    target = found(spec)
+    return _of(spec, target, served.declared(target, list(OPERATIONS)), settings, True)
+
+
+def program_declares(program: Program) -> Declares:
+    """What a program says of itself."""
+    functions = {name: None for name in OPERATIONS if program.has(name)}
+    said = {"layout": program.layout, "options": list(program.options)}
+    return Declares(dict(functions), said, None, [])
+
+
+def _of(
+    spec: str, target: Any, declares: Declares, settings: Settings | None, survives: bool
+) -> Implementation:
+    """The implementation, if what it declares can be held to something.
+
+    Raises
+    ------
+    LoadError
+        If it cannot.
+    """
+    settings, said = settings or Settings(), declares.declared
+    if not declares.functions:
+        raise LoadError(
+            f"--impl {spec}: none of the {len(OPERATIONS)} functions is in it; `conformance list` shows them"
         )
-    except LoadError:
-        raise
-    except (ValueError, ProgramError) as error:
+    layout = said.get("layout", "NHWC")
+    if layout not in LAYOUTS:
+        raise LoadError(f"--impl {spec}: layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
+    try:
+        options = _options(said.get("options", ()))
+        dtypes = _dtypes(said.get("dtypes", tuple(DTYPES)))
+        differs = declared.read(_differs(spec, said.get("differs", {})), is_explanation)
+        chosen = said.get("conventions", {})
+        conventions = {**parse(f"{n}={v}" for n, v in chosen.items()), **settings.conventions}
+        arithmetic = Arithmetic.declared(said.get("precision"), said.get("algorithm"))
+    except (ValueError, AttributeError) as error:
         raise LoadError(f"--impl {spec}: {error}") from error
     settings = replace(settings, conventions=conventions)
-    return Implementation(spec, target, arithmetic, layout, settings, options, dtypes, differs)
+    return Implementation(
+        spec, target, arithmetic, layout, settings, options, dtypes, differs, declares.version, survives
+    )
 
 
-def _found(spec: str) -> Any:
-    """The module, or what is in it."""
-    place, _, attribute = spec.partition(":") if not spec.endswith(".py") else (spec, "", "")
-    is_file = place.endswith(".py") or os.sep in place
-    target: Any = _from_file(place) if is_file else _from_name(place)
-    for part in filter(None, attribute.split(".")):
-        if not hasattr(target, part):
-            raise LoadError(f"--impl {spec}: {place} has no attribute {attribute!r}")
-        target = getattr(target, part)
-    return target
-
-
-def _from_name(name: str) -> ModuleType:
-    if name in adapters():
-        name = f"conformance.adapters.{name}"
-    if os.getcwd() not in sys.path:  # a console script does not look in the current directory by itself
-        sys.path.insert(0, os.getcwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise LoadError(
-                f"--impl {name}: no such module; give an importable name, module:attribute or a .py file"
-            ) from error
-        raise LoadError(f"--impl {name}: it imports {error.name!r}, which is not installed") from error
-    except Exception as error:
-        raise LoadError(f"--impl {name}: importing it raised {_one_line(error)}") from error
-
-
-def _from_file(place: str) -> ModuleType:
-    path = Path(place)
-    if not path.is_file():
-        raise LoadError(f"--impl {place}: no such file; give the path to a .py file or an importable name")
-    spec = importlib.util.spec_from_file_location(f"_implementation_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise LoadError(f"--impl {place}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise LoadError(f"--impl {place}: importing it raised {_one_line(error)}") from error
-    return module
+def _differs(spec: str, differs: Any) -> Any:
+    """``differs`` as a module has it: a function in it is one that a process of its own is asked."""
+    if not isinstance(differs, Mapping):
+        return differs
+    witness = Witness(spec)
+    return {
+        op: {witness.of(op, at) if called else what: text for at, (called, what, text) in enumerate(entries)}
+        if isinstance(entries, list)
+        else entries
+        for op, entries in differs.items()
+    }

@@ -1,4 +1,4 @@
-"""A worker's life: it loads the implementation and judges the cases that it is handed, one answer a case."""
+"""A worker's life: it judges the cases that it is handed, one answer a case; the implementation has its own process."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import os
 import signal
 import socket
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.implementations.channel import Answering
+from conformance.implementations.child import LostError
 from conformance.implementations.implementation import LoadError, load
 from conformance.implementations.processes import bind_to_parent
+from conformance.implementations.program import TIME_LIMIT
 from conformance.verdict.record import Record
 
 if TYPE_CHECKING:
@@ -47,7 +49,16 @@ class Answered(msgspec.Struct, tag=True):
         return self.number == number and self.case == str(case) and belong(self.records, case)
 
 
-MESSAGE = msgspec.msgpack.Decoder(About | Unusable | Answered)
+class Lost(msgspec.Struct, tag=True):
+    """The implementation's process was lost at the next case; nothing was made of those after it."""
+
+    number: int
+    case: str
+    why: str
+    code: int | None
+
+
+MESSAGE = msgspec.msgpack.Decoder(About | Unusable | Answered | Lost)
 
 
 def belong(records: list[Record], case: Case) -> bool:
@@ -67,7 +78,25 @@ def settle() -> None:
     gc.freeze()
 
 
-def work(theirs: socket.socket, spec: str, settings: Settings, time_limit: float) -> None:
+class Holding(NamedTuple):
+    """How a worker holds the implementation.
+
+    Attributes
+    ----------
+    time_limit : float
+        Seconds for a case.
+    isolate : bool
+        Whether what it is handed at a time has a process of its own.
+    wrapped : tuple of str
+        The command of a sandbox.
+    """
+
+    time_limit: float = TIME_LIMIT
+    isolate: bool = False
+    wrapped: tuple[str, ...] = ()
+
+
+def work(theirs: socket.socket, spec: str, settings: Settings, holding: Holding) -> None:
     """Judge what comes through the channel until it is closed."""
     bind_to_parent()
     channel = Answering(theirs)
@@ -75,28 +104,40 @@ def work(theirs: socket.socket, spec: str, settings: Settings, time_limit: float
     silence = os.open(os.devnull, os.O_WRONLY)  # an implementation that prints megabytes drowns nothing
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
+    warnings.simplefilter("ignore")  # NumPy's would drown the run
     from conformance.verdict.judge import Judge
 
     try:
-        implementation = load(spec, settings, time_limit)
+        implementation = load(spec, settings, holding.time_limit, False, holding.wrapped)
     except LoadError as error:
         channel.send(Unusable(str(error)))
         return
-    version = getattr(implementation.target, "__version__", None)
-    channel.send(About(implementation.arithmetic.name, version and str(version)))
+    channel.send(About(implementation.arithmetic.name, implementation.version))
     judge = Judge(implementation)
     settle()
-    _work(channel, judge)
+    while request := channel.receive():
+        try:
+            _judge(channel, judge, ASKED.decode(request))
+        except LoadError as error:
+            channel.send(Unusable(str(error)))
+            return
+        if holding.isolate:
+            implementation.renew()
 
 
 #: What a worker is handed: the number and the line of each case.
 ASKED: msgspec.msgpack.Decoder[list[tuple[int, str]]] = msgspec.msgpack.Decoder(list[tuple[int, str]])
 
 
-def _work(channel: Answering, judge: Judge) -> None:
-    while request := channel.receive():
-        judge.forget()
-        for number, line in ASKED.decode(request):
-            case = Case.parse(line)
-            channel.send(Answered(number, str(case), judge(case)))
+def _judge(channel: Answering, judge: Judge, asked: list[tuple[int, str]]) -> None:
+    """Judge cases up to the first at which the implementation's process is lost."""
+    judge.forget()
+    judged = judge.each(Case.parse(line) for _, line in asked)
+    for number, line in asked:
+        try:
+            records = next(judged)
+        except LostError as lost:
+            judge.implementation.abandon()
+            channel.send(Lost(number, line, lost.why, lost.code))
+            return
+        channel.send(Answered(number, line, records))

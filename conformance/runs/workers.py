@@ -1,8 +1,10 @@
 """Cases judged in child processes: a kernel that crashes or hangs is one failed case, not the end.
 
-A worker answers case by case, in the order in which it was asked, so that a process that dies or hangs was at
-the first case it has not answered. The others go to a new process. An answer counts if the process that was
-asked sent it, and if it is that case's (`conformance.implementations.channel`).
+A worker judges, and the implementation has a process of its own, which the worker asks
+(`conformance.implementations.child`). It answers case by case, in the order in which it was asked. Where the
+implementation's process dies or hangs, it says so of the first case that has no answer; a worker that is lost itself
+was at that case, too. The others are judged again. An answer counts if the process that was asked sent it, and if it
+is that case's (`conformance.implementations.channel`).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from conformance.implementations.processes import LOST, OUTSIDE, cause, context,
 from conformance.implementations.program import TIME_LIMIT
 from conformance.runs.options import BATCH
 from conformance.runs.share import KILLS, Numbered, Share
-from conformance.runs.worker import MESSAGE, About, Answered, Unusable, work
+from conformance.runs.worker import MESSAGE, About, Answered, Holding, Lost, Unusable, work
 from conformance.verdict.record import Record, blank
 
 #: Seconds in which answers gather, so that not each wakes this process; cases a worker must have left then.
@@ -42,7 +44,8 @@ Batches = Iterator[list[Numbered]]
 
 #: A case and its records, one for each output.
 Answer = tuple[Case, list[Record]]
-Judged = Generator[tuple[int, Case, list[Record]], None, None]
+Judgement = tuple[int, Case, list[Record]]
+Judged = Generator[Judgement, None, None]
 
 
 def batches(cases: Iterable[Case]) -> Batches:
@@ -93,6 +96,8 @@ class Workers:
         How strictly the implementation is read.
     isolate : bool, optional
         Whether each case has a process of its own, so that nothing one leaves behind reaches the next.
+    wrapped : tuple of str, optional
+        The command of a sandbox that the implementation's processes run in.
     """
 
     def __init__(
@@ -102,8 +107,12 @@ class Workers:
         time_limit: float = TIME_LIMIT,
         settings: Settings | None = None,
         isolate: bool = False,
+        wrapped: tuple[str, ...] = (),
     ) -> None:
-        self._spec, self._count, self._limit, self._isolate = spec, count, time_limit, isolate
+        self._spec, self._count, self._isolate = spec, count, isolate
+        self._holding = Holding(time_limit, isolate, wrapped)
+        #: A worker ends an implementation that hangs; one that says nothing for so long is stopped itself.
+        self._limit = 2 * time_limit + TIME_LIMIT
         self._settings = settings or Settings()
         self._context = context()
         self._context.set_forkserver_preload(["conformance.verdict.judge"])
@@ -151,7 +160,7 @@ class Workers:
         """Start a worker; `reserved` is what it is handed first."""
         channel = Channel()
         process = self._context.Process(
-            target=work, args=(channel.theirs, self._spec, self._settings, self._limit), daemon=True
+            target=work, args=(channel.theirs, self._spec, self._settings, self._holding), daemon=True
         )
         start(process)
         channel.theirs.close()
@@ -200,7 +209,7 @@ class Workers:
         if dead and worker in self._workers:
             yield from self._bury(worker)
 
-    def _take(self, worker: _Worker, message: About | Unusable | Answered) -> Judged:
+    def _take(self, worker: _Worker, message: About | Unusable | Answered | Lost) -> Judged:
         """Act on one message."""
         share = worker.share
         if isinstance(message, Answered):
@@ -213,10 +222,15 @@ class Workers:
             if share.at > share.told and share.trial_of is None:
                 share.told = share.at
                 yield message.number, case, message.records
-        elif worker.ready:
-            raise BrokenChannelError("it was loaded twice")
+        elif isinstance(message, Lost):
+            if share is None or (message.number, message.case) != (share.cases[share.at][0], str(share.cases[share.at][1])):
+                raise BrokenChannelError("it answered what it was not asked")
+            worker.share, worker.since = None, time.monotonic()
+            worker.reserved = yield from self._held(share, message.why, message.code)
         elif isinstance(message, Unusable):
             raise LoadError(message.reason)
+        elif worker.ready:
+            raise BrokenChannelError("it was loaded twice")
         else:
             worker.ready, self.about, self._unloaded = True, message, 0
 
@@ -225,9 +239,6 @@ class Workers:
         worker.share = None
         if share.trial_of is not None:
             self._again.appendleft(share.trial_of)
-        if self._isolate:
-            self._end(worker)
-            self._start()
 
     def _end(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -250,26 +261,37 @@ class Workers:
     def _bury(self, worker: _Worker, why: str = "") -> Judged:
         """Report the case at which a worker died, or is to; start another for the cases after it."""
         self._end(worker)
-        share, code = worker.share, worker.process.exitcode
-        killed = not why and code in OUTSIDE
+        share, code = worker.share, None if why else worker.process.exitcode
         why = why or f"the process died of {cause(code)} in"
         if share is None:
             self._unloaded += not worker.ready
-            if not worker.ready and (not killed or self._unloaded == KILLS):
+            if not worker.ready and (code not in OUTSIDE or self._unloaded == KILLS):
                 raise LoadError(f"--impl {self._spec}: {why} loading it")
             self._start(worker.reserved)
-        elif killed and share.doubtful():
-            self._start(share.trial())
-        elif killed and code != LOST:
+        else:
+            self._start((yield from self._held(share, why, code)))
+
+    def _held(self, share: Share, why: str, code: int | None) -> Generator[Judgement, None, Share | None]:
+        """Hold what became of a process against the case it was at, unless something else ended it.
+
+        What is to be judged next is returned.
+        """
+        killed = code in OUTSIDE
+        if killed and share.doubtful():
+            return share.trial()
+        diagnosis = "unexplained"
+        if killed and code != LOST:
             how = (
                 "and each time when it was judged alone"
                 if share.trial_of
                 else f"{KILLS} times, but not alone"
             )
             why = f"the process was killed by {cause(code)} in this case, {how}; too little memory, mostly"
-            yield from self._fail(share.trial_of or share, why, KILLED)
+            diagnosis = KILLED
         else:
-            yield from self._fail(share.trial_of or share, f"{why} this case", "unexplained")
+            why = f"{why} this case"
+        yield from self._fail(share.trial_of or share, why, diagnosis)
+        return None
 
     def _fail(self, share: Share, reason: str, diagnosis: str) -> Judged:
         """Record that a case ends its process; the cases after it are judged by another."""
@@ -281,7 +303,6 @@ class Workers:
         after = share.at + 1
         if after < len(share.cases):
             self._again.append(Share(share.cases[after:], told=max(0, share.told - after)))
-        self._start()
 
     def close(self) -> None:
         """End every process."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from conformance.faults import diagnose
 from conformance.generation.arrays import draw
 from conformance.generation.corners import corner_of
 from conformance.implementations.implementation import Implementation, Outcome
-from conformance.implementations.memory import dirty
 from conformance.operations import OPERATIONS
 from conformance.oracle.torch_oracle import evaluate
 from conformance.verdict.compare import Verdict, compare, fitted
@@ -31,6 +31,12 @@ Arrays = Mapping[str, NDArray[Any]]
 
 #: One case in so many is called twice, over memory filled with other values, and compared bit by bit.
 REPEATED = 8
+
+#: What memory holds before the first call and the second.
+FILLS = (np.nan, -7.0)
+
+#: Cases that are asked for before the first of them is judged.
+AHEAD = 16
 
 
 def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
@@ -61,7 +67,7 @@ class Judge:
     """
 
     def __init__(self, implementation: Implementation) -> None:
-        self._implementation = implementation
+        self.implementation = implementation
         self.diagnoser = diagnose.Diagnoser(self._rerun)
 
     def forget(self) -> None:
@@ -70,17 +76,34 @@ class Judge:
 
     def __call__(self, case: Case) -> list[Record]:
         """The records of a case, one for each output."""
-        if not self._implementation.has(case.op):
-            reason = f"the implementation has no {case.op}"
-            corner = corner_of(case)
-            return [blank(case, output, "absent", corner, reason) for output in case.operation.outputs]
-        trial = Trial(self._implementation, case)
-        records = trial.records(self.diagnoser)
-        declared = self._implementation.differs
-        return [marked(declared, r, trial) if declared and r.status == "failed" else r for r in records]
+        return self._ended(self._begun(case))
+
+    def each(self, cases: Iterable[Case]) -> Iterator[list[Record]]:
+        """The records of each case, in order; the implementation answers while what is right is computed."""
+        waiting = deque[Trial | list[Record]]()
+        for case in cases:
+            waiting.append(self._begun(case))
+            if len(waiting) > AHEAD:
+                yield self._ended(waiting.popleft())
+        while waiting:
+            yield self._ended(waiting.popleft())
+
+    def _begun(self, case: Case) -> Trial | list[Record]:
+        """A case whose answer is on its way, or the records of one that nothing answers."""
+        if self.implementation.has(case.op):
+            return Trial(self.implementation, case)
+        reason, corner = f"the implementation has no {case.op}", corner_of(case)
+        return [blank(case, output, "absent", corner, reason) for output in case.operation.outputs]
+
+    def _ended(self, begun: Trial | list[Record]) -> list[Record]:
+        if isinstance(begun, list):
+            return begun
+        records = begun.records(self.diagnoser)
+        declared = self.implementation.differs
+        return [marked(declared, r, begun) if declared and r.status == "failed" else r for r in records]
 
     def _rerun(self, case: Case) -> Mapping[str, NDArray[Any]]:
-        outcome = self._implementation.call(case, draw(case))
+        outcome = self.implementation.call(case, draw(case))
         if outcome.error:
             raise RuntimeError(outcome.error)
         return outcome.outputs
@@ -110,11 +133,18 @@ class Trial:
             expected = evaluate(case, seen)
             limits = bounds(case, seen, expected, arithmetic)
             self.expected, self.limits = adjusted(case, seen, expected, limits, self.settings)
-        self.outcome = self._call(np.nan)
+        sizes = [np.size(value) for value in self.expected.values()]  # a loss under a convention is a number
+        self._repeated = zlib.crc32(str(case).encode()) % REPEATED == 0
+        self._answer = implementation.ask(case, self.arrays, sizes, FILLS if self._repeated else FILLS[:1])
 
-    def _call(self, fill: float) -> Outcome:
-        dirty(self.expected, self.case.numpy_dtype, fill)
-        return self.implementation.call(self.case, self.arrays)
+    @cached_property
+    def _outcomes(self) -> tuple[Outcome, ...]:
+        return self._answer()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the implementation gave; waits for it."""
+        return self._outcomes[0]
 
     def dtype(self, output: str) -> np.dtype[Any] | None:
         """The dtype that an output must have; None for a Python float."""
@@ -130,7 +160,7 @@ class Trial:
             why = diagnose.of_error(reason)
             return [blank(self.case, n, "failed", corner, reason).but(diagnosis=why) for n in names]
         verdicts = {name: self._verdict(name) for name in names}
-        repeated = self._differing() if zlib.crc32(str(self.case).encode()) % REPEATED == 0 else ()
+        repeated = self._differing()
         records = []
         for name in names:
             verdict = verdicts[name]
@@ -162,7 +192,9 @@ class Trial:
 
     def _differing(self) -> tuple[str, ...]:
         """The outputs that a second call, over memory with other contents, gives other bits for."""
-        again = self._call(-7.0)
+        if not self._repeated:
+            return ()
+        again = self._outcomes[1] if len(self._outcomes) > 1 else Outcome()
         return tuple(n for n, x in self.outcome.outputs.items() if _bits(x) != _bits(again.outputs.get(n)))
 
     def _confirmed(self, name: str) -> bool:

@@ -1,0 +1,180 @@
+"""The life of a process that holds an implementation: it loads the module and answers what it is asked.
+
+It knows requests and arrays. What is right, how far from it rounding may lead, what a case is called and what
+the functions mean: nothing of that is ever here, whatever the module does to the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from conformance.implementations import guard
+from conformance.implementations.channel import Answering
+from conformance.implementations.loading import LoadError, found
+from conformance.implementations.perform import Tried, performed
+from conformance.implementations.wire import (
+    Answered,
+    Batch,
+    Declares,
+    Explain,
+    Explained,
+    Finish,
+    Hello,
+    Item,
+    Load,
+    Result,
+    Signature,
+    Unusable,
+    Writer,
+    request_of,
+    taken,
+    told,
+)
+
+_MESSAGE = msgspec.msgpack.Decoder(Load | Batch | Explain | Finish)
+
+#: What a module says of itself in words, numbers and mappings.
+DECLARED = ("layout", "options", "dtypes", "conventions", "precision", "algorithm")
+
+
+class _Module:
+    """The functions, as `calls.ask` takes them; a request has its arrays in their layout."""
+
+    layout = "NHWC"
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    def has(self, name: str) -> bool:
+        return callable(getattr(self.target, name, None))
+
+    def function(self, name: str) -> Callable[..., Any]:
+        function: Callable[..., Any] = getattr(self.target, name)
+        return function
+
+
+def serve(theirs: socket.socket, parent: int) -> None:
+    """Answer what comes through the channel until that is closed."""
+    os.setsid()
+    guard.ending_with(parent)
+    guard.readable()
+    guard.untracing()
+    warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
+    channel = Answering(theirs)
+    channel.send(Hello())
+    module: _Module | None = None
+    while True:
+        message, descriptors = channel.handed()
+        if not message:
+            return
+        asked = _MESSAGE.decode(message)
+        if isinstance(asked, Finish):
+            return
+        if isinstance(asked, Load):
+            sys.path[:] = asked.path
+            try:
+                target = found(asked.spec)
+                declares = declared(target, asked.names)
+            except LoadError as error:
+                channel.send(Unusable(str(error)))
+                return
+            channel.send(declares)
+            module = _Module(target)
+            gc.collect()
+            gc.freeze()  # it would go through all of it again and again
+        elif module is not None and isinstance(asked, Batch):
+            _answer(channel, module, asked, descriptors)
+        elif module is not None:
+            _explain(channel, module, asked, descriptors)
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _answer(channel: Answering, module: _Module, batch: Batch, descriptors: list[int]) -> None:
+    inward, outward = descriptors
+    writer = Writer(outward)
+    for item in batch.items:
+        channel.send(Answered(item.number, item.nonce, [_result(t, writer) for t in _tried(module, item, inward)]))
+
+
+def _tried(module: _Module, item: Item, inward: int) -> list[Tried]:
+    given = {name: taken(inward, block) for name, block in item.arrays.items()}
+    return performed(module, request_of(item.request), given, item.sizes, taken(inward, item.fills))
+
+
+def _result(tried: Tried, writer: Writer) -> Result:
+    changed = [name for name in tried.changed if not name.startswith("#")]
+    outputs = {name: told(value, writer) for name, value in tried.outputs.items()}
+    return Result(tried.kind, tried.text, outputs, changed)
+
+
+def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: list[int]) -> None:
+    """Call a function that a module declares, as a witness."""
+    from conformance.cases.case import Case  # a witness alone knows cases
+    from conformance.implementations.declared import Seen
+
+    inward, outward = descriptors
+    shown = {name: taken(inward, block) for name, block in asked.arrays.items()}
+    arrays = {n.partition(".")[2]: shown.pop(n) for n in list(shown) if n.startswith("arrays.")}
+    explains = list(module.target.differs[asked.op])[asked.index]
+    said = explains(Seen(Case.parse(asked.case), asked.output, arrays or None, **shown))
+    channel.send(Explained(told(said, Writer(outward))))
+
+
+def declared(target: Any, names: list[str]) -> Declares:
+    """What a module is and says of itself."""
+    version = getattr(target, "__version__", None)
+    said = {name: plain(getattr(target, name)) for name in DECLARED if getattr(target, name, None) is not None}
+    said["differs"] = _differs(getattr(target, "differs", {}))
+    functions = {n: signature(getattr(target, n)) for n in names if callable(getattr(target, n, None))}
+    imported = [name for name in ("torch", "jax") if name in sys.modules]
+    return Declares(functions, said, version and str(version), imported)
+
+
+def plain(value: Any) -> Any:
+    """A value of words, numbers, sequences and mappings of them; of anything else its text, short."""
+    if value is None or isinstance(value, (bool, str, float)) or type(value) is int:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [plain(item) for item in value]
+    return repr(value)[:200]
+
+
+def _differs(differs: Any) -> Any:
+    """``differs`` as lists, a function in it by its number: it is called where no answer is given."""
+    if not isinstance(differs, Mapping):
+        return plain(differs)
+    found: dict[str, Any] = {}
+    for op, entries in differs.items():
+        if not isinstance(entries, Mapping):
+            found[str(op)] = plain(entries)
+            continue
+        found[str(op)] = [
+            [callable(what), index if callable(what) else plain(what), plain(sentence)]
+            for index, (what, sentence) in enumerate(entries.items())
+        ]
+    return found
+
+
+def signature(function: Any) -> Signature:
+    """The parameters of a function; None of a compiled one that does not tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [(p.name, int(p.kind), p.default is not p.empty) for p in parameters]
+
+
