@@ -134,7 +134,7 @@ def _work(theirs: socket.socket, spec: str, settings: Settings | None, records: 
     bind_to_parent()
     channel = Answering(theirs)
     warnings.simplefilter("ignore")
-    implementation = load(spec, settings)
+    implementation = load(spec, settings, survives=False)
     for record in records:
         channel.send(find(implementation, record))
 

@@ -207,6 +207,10 @@ class Implementation:
             found.append(answered(partial(target.answer, case), given))
         return tuple([self._outcome(case, tried) for tried in found])
 
+    def finish(self, patience: float) -> int | None:
+        """Let its process come to its own end: how it ended, None if it has not within so many seconds."""
+        return self.target.finish(patience) if isinstance(self.target, Child) else 0
+
     def abandon(self) -> None:
         """Wait for no answer any more."""
         if isinstance(self.target, Child):

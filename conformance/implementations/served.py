@@ -105,7 +105,9 @@ def _answer(channel: Answering, module: _Module, batch: Batch, descriptors: list
     inward, outward = descriptors
     writer = Writer(outward)
     for item in batch.items:
-        channel.send(Answered(item.number, item.nonce, [_result(t, writer) for t in _tried(module, item, inward)]))
+        tried = _tried(module, item, inward)
+        channel.stay()  # a forked copy has the segment, too
+        channel.send(Answered(item.number, item.nonce, [_result(t, writer) for t in tried]))
 
 
 def _tried(module: _Module, item: Item, inward: int) -> list[Tried]:

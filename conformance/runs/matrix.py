@@ -23,6 +23,7 @@ from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.generation.generate import generate
+from conformance.implementations.child import LostError
 from conformance.implementations.implementation import LoadError, load
 from conformance.implementations.processes import Question, cause
 from conformance.operations import OPERATIONS
@@ -179,25 +180,38 @@ def _hazard(spec: str, case: Case, settings: Settings) -> list[Record]:
     """The records of a case that is run alone, to the end of its process."""
     from conformance.verdict.record import blank
 
-    found: list[Record] | None = None
+    found: _Alone | None = None
     for _ in range(ATTEMPTS):
         child = Question(multiprocessing.get_context("spawn"), _alone, spec, case, settings)
-        found = child.answer(_RECORDS, PATIENCE)
+        found = child.answer(_ALONE, PATIENCE)
         code = child.exitcode(PATIENCE)
-        if code != 0 or found is None or not belong(found, case):
-            why = f"the process died of {cause(code)} in this case, or at its end"
-            return [blank(case, o, "failed", None, why) for o in case.operation.outputs]
+        why = f"the process died of {cause(code)} in" if found is None else found.why
+        if found is None or why or not belong(found.records, case):
+            return [blank(case, o, "failed", None, f"{why} this case, or at its end") for o in case.operation.outputs]
     assert found is not None
-    return found
+    return found.records
 
 
-_RECORDS = msgspec.msgpack.Decoder(list[Record])
+class _Alone(msgspec.Struct):
+    """A case run alone: its records, and how its process was lost if it was."""
+
+    records: list[Record]
+    why: str = ""
 
 
-def _alone(spec: str, case: Case, settings: Settings) -> list[Record]:
+_ALONE = msgspec.msgpack.Decoder(_Alone)
+
+
+def _alone(spec: str, case: Case, settings: Settings) -> _Alone:
     from conformance.verdict.judge import Judge
 
-    return Judge(load(spec, settings))(case)
+    implementation = load(spec, settings, survives=False)
+    try:
+        records = Judge(implementation)(case)
+    except LostError as lost:
+        return _Alone([], lost.why)
+    code = implementation.finish(PATIENCE)
+    return _Alone(records, "" if code == 0 else f"the process died of {cause(code)} in")
 
 
 def _declare(spec: str, deaths: list[Record]) -> Json:
