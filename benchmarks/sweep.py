@@ -19,8 +19,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are loaded
 
 from conformance.bounds import affine_activation, sums
 from conformance.generation import generate
-from conformance.implementations import implementation
-from conformance.implementations.implementation import Implementation, load
+from conformance.implementations import perform
+from conformance.implementations.implementation import Implementation, here
 from conformance.operations import OPERATIONS
 from conformance.runs.worker import settle
 from conformance.verdict import judge
@@ -36,9 +36,8 @@ _PARTS: tuple[tuple[str, Any, str], ...] = (
     ("comparing", judge, "compare"),
     ("recording", judge, "from_verdict"),
     ("recording", Record, "line"),
-    ("implementation", implementation, "ask"),
-    ("calling", Implementation, "call"),
-    ("calling", judge, "dirty"),
+    ("implementation", perform, "ask"),
+    ("calling", Implementation, "ask"),
 )
 _THEIRS = ("oracle", "oracle, for bounds", "implementation")
 
@@ -89,7 +88,7 @@ class Clock:
 def main(count: int = 100) -> None:
     """Print one line for each part."""
     warnings.simplefilter("ignore")
-    clock, judged = Clock(), judge.Judge(load("cnnref"))
+    clock, judged = Clock(), judge.Judge(here("cnnref"))
     for case in generate.generate(OPERATIONS.values(), ("f32", "f64"), 4, 1):
         judged(case)  # what is done once
     settle()

@@ -30,13 +30,13 @@ def part(spec: str, seed: int, cases: int, connection: Any) -> None:
     """In a child: judge the cases of one seed; sends what came of them."""
     warnings.simplefilter("ignore")
     from conformance.generation.generate import generate
-    from conformance.implementations.implementation import load
+    from conformance.implementations.implementation import here
     from conformance.operations import OPERATIONS
     from conformance.verdict.declared import marked, sentence_of
     from conformance.verdict.judge import Judge
     from conformance.verdict.record import blank
 
-    implementation = load(spec)
+    implementation = here(spec)
     judge = Judge(implementation)
     held = [operation for operation in OPERATIONS.values() if implementation.has(operation.name)]
     counts: Counter[str] = Counter()

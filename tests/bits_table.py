@@ -21,7 +21,7 @@ from conformance.cases.dtypes import DTYPES, HALF
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here
 from conformance.operations import OPERATIONS
 
 TABLE = Path(__file__).parent / "data" / "bits.json"
@@ -157,7 +157,7 @@ def compute(name="cnnref", threads=THREADS, chosen=None):
     """``{"case output": digest}``; where the thread counts differ, the digests of each."""
     import cnnref
 
-    implementation = load(name)
+    implementation = here(name)
     found, before = {}, cnnref.get_num_threads()
     try:
         for case in chosen or cases():

@@ -152,8 +152,7 @@ class MutantJudge:
 
     def _judge_cases(self, ops: list[str], learn: bool, took: Counter[str]) -> list[Failure]:
         """The failures; it stops at the first that is not known, unless it is to learn them."""
-        from conformance.implementations.implementation import load
-        from conformance.implementations.memory import dirty
+        from conformance.implementations.implementation import here
         from conformance.verdict.compare import compare
         from conformance.verdict.judge import output_dtype
 
@@ -161,7 +160,7 @@ class MutantJudge:
         loaded = []
         for spec in IMPLEMENTATIONS:
             try:
-                loaded.append((spec, load(spec)))
+                loaded.append((spec, here(spec)))
             except Exception as error:
                 return [(spec, "", "", f"import: {error}")]
         plain = loaded[0][1].target
@@ -172,10 +171,10 @@ class MutantJudge:
             own = [op for op in ops if theirs is plain or getattr(theirs, op, 0) is not getattr(plain, op, 0)]
             for case, arrays, expected, limits in self._entries(own):
                 started = time.process_time()
-                dirty(expected, case.numpy_dtype, float("nan"))
                 before = len(found)
                 try:
-                    outcome = implementation.call(case, arrays)
+                    sizes = [value.size for value in expected.values()]
+                    outcome = implementation.ask(case, arrays, sizes)()[0]
                 except MemoryError as error:
                     found.append((spec, str(case), "", f"MemoryError: {error}"))
                     continue

@@ -25,13 +25,14 @@ _COMMANDS = {
     "merge": "conformance.commands.merge",
     "search": "conformance.commands.search",
     "list": "conformance.commands.list",
+    "doctor": "conformance.commands.doctor",
 }
 
 #: What judging and the reports import: the extra `conformance`. Colour and completion are done without.
 _NEEDED = ("torch", "jinja2", "matplotlib", "tqdm", "msgspec")
 
 #: The commands that do without it.
-_ALONE = ("list",)
+_ALONE = ("list", "doctor")
 
 _ABOUT = f"""Judge an implementation of the CNN functions against PyTorch autograd in float64.
 
@@ -45,6 +46,7 @@ _EXAMPLES = examples(
     "conformance gate --baseline baseline.json --impl mypackage.kernels --update",
     "conformance probe --impl mykernels.py              what it does where frameworks differ",
     "conformance matrix --impl numpy_loops jax          several, side by side",
+    "conformance doctor --impl mykernels.py             what is recognised, what is wrong and what to do",
     "conformance list                                   operations, data, corner cases, deviations",
     'eval "$(register-python-argcomplete conformance)"  completion, in bash or zsh',
 )

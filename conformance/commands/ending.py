@@ -76,12 +76,13 @@ def _short(error: Exception) -> str:
 def _refusals() -> tuple[type[Exception], ...]:
     """The errors whose message says what to do; asked for when there is one, for their modules load much."""
     from conformance.conventions import ConventionError
-    from conformance.implementations.implementation import LoadError
+    from conformance.implementations.loading import LoadError
+    from conformance.implementations.sandbox import SandboxError
     from conformance.runs.gate import BaselineError
     from conformance.runs.options import SweepError
     from conformance.verdict.document import SchemaError
 
-    return UsageError, LoadError, ConventionError, BaselineError, SweepError, SchemaError
+    return UsageError, LoadError, ConventionError, BaselineError, SweepError, SchemaError, SandboxError
 
 
 class _Outlet:

@@ -11,6 +11,7 @@ from conformance.commands import run_options
 from conformance.commands.tell import progress, tell
 from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint
 from conformance.commands.usage import AGREES, DISAGREES, UsageError, examples
+from conformance.implementations import guard
 from conformance.runs import gate
 from conformance.runs.run import run
 
@@ -48,8 +49,10 @@ def command(asked: argparse.Namespace) -> int:
     if asked.update:
         asked.baseline.parent.mkdir(parents=True, exist_ok=True)  # said now, and not after the run
     observed = gate.Observed()
+    guard.unreadable()
     result = run(chosen, asked.out, progress, observed.add)
     tell(result, asked.out)
+    run_options.tell_seed(asked)
     if asked.update:
         if result.problems:
             return DISAGREES

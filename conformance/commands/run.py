@@ -8,6 +8,7 @@ from typing import Any
 from conformance.commands import run_options, sweep_options
 from conformance.commands.tell import progress, tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
+from conformance.implementations import guard
 from conformance.runs.run import run
 from conformance.runs.worker import settle
 
@@ -36,6 +37,9 @@ def add_command(commands: Any) -> None:
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance run``."""
     settle()
-    result = run(run_options.options(asked), asked.out, progress, sweep=sweep_options.sweep(asked))
+    guard.unreadable()  # the cases of the run
+    sweep = sweep_options.sweep(asked)
+    result = run(run_options.options(asked), asked.out, progress, sweep=sweep)
     tell(result, asked.out)
+    run_options.tell_seed(asked)
     return AGREES if result.agrees else DISAGREES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from conformance.cases.dtypes import DTYPES, KNOWN, NAMES
@@ -40,11 +41,29 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cases", type=int, metavar="N", help=f"cases per operation and dtype (default {DEFAULT_CASES})"
     )
-    command.add_argument("--seed", type=int, metavar="S", help="seeds shapes and data (default 0)")
+    command.add_argument(
+        "--seed", type=seed, metavar="S",
+        help="seeds shapes and data (default 0); `random` takes one from the system and says which",
+    )  # fmt: skip
     command.add_argument(
         "--out", type=Path, default=Path(DEFAULT_DIRECTORY), metavar="DIR",
         help=f"where the report goes (default {DEFAULT_DIRECTORY})",
     )  # fmt: skip
+
+
+class Drawn(int):
+    """A seed taken from the system."""
+
+
+def seed(text: str) -> int:
+    """A seed as it is written; ``random`` is one that nobody knows yet."""
+    return Drawn(SystemRandom().randrange(10**9)) if text == "random" else int(text)
+
+
+def tell_seed(asked: argparse.Namespace) -> None:
+    """Print the seed, if it was taken from the system."""
+    if isinstance(asked.seed, Drawn):
+        print(f"Seed: {asked.seed:d}, taken from the system; the same cases again: --seed {asked.seed:d}")
 
 
 def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None) -> Options:
@@ -70,11 +89,11 @@ def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None
             raise UsageError(f"--dtype: {word!r} is not a dtype; expected one of {', '.join(NAMES)}")
     chosen = {NAMES[word] for word in words}
     cases = before.get("cases", DEFAULT_CASES) if asked.cases is None else asked.cases
-    seed = before.get("seed", 0) if asked.seed is None else asked.seed
+    chosen_seed = before.get("seed", 0) if asked.seed is None else int(asked.seed)
     if cases < 1:
         raise UsageError(f"--cases: {cases} cases, expected at least 1")
-    if not 0 <= seed < 10**9:
-        raise UsageError(f"--seed: {seed}, expected 0 to 999999999")
+    if not 0 <= chosen_seed < 10**9:
+        raise UsageError(f"--seed: {chosen_seed}, expected 0 to 999999999")
     implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
     dtypes = tuple(d for d in KNOWN if d in chosen)
-    return Options(implementation, operations, dtypes, cases, seed, settings_options.settings(asked))
+    return Options(implementation, operations, dtypes, cases, chosen_seed, settings_options.settings(asked))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from conformance.commands.usage import UsageError
 from conformance.implementations.program import TIME_LIMIT
 from conformance.runs.options import Shard, Sweep
 
@@ -36,9 +37,32 @@ def add(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+    command.add_argument(
+        "--sandbox", action="store_true",
+        help="run the implementation under bubblewrap: it changes no file, sees no other process, no network",
+    )  # fmt: skip
+    command.add_argument(
+        "--hidden", action="store_true",
+        help="keep the cases to yourself: DIR has summary.json alone, without one line of a case",
+    )  # fmt: skip
+
+
 def sweep(asked: argparse.Namespace) -> Sweep:
-    """What the options say."""
-    return Sweep(asked.workers, asked.resume, asked.shard, asked.isolate, asked.time_limit, asked.dask)
+    """What the options say.
+
+    Raises
+    ------
+    UsageError
+        If they do not go together.
+    """
+    if asked.hidden and (asked.resume or asked.shard.count > 1):
+        raise UsageError("--hidden: leaves no results that --resume or `conformance merge` could go on with")
+    if asked.dask and asked.sandbox:
+        raise UsageError("--sandbox: is made on this machine; not with --dask")
+    return Sweep(
+        asked.workers, asked.resume, asked.shard, asked.isolate, asked.time_limit, asked.dask, asked.sandbox,
+        asked.hidden,
+    )  # fmt: skip
 
 
 def _seconds(text: str) -> float:

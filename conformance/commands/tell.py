@@ -46,4 +46,5 @@ def tell(result: Result, directory: Path) -> None:
         print(paint(sentence, DOUBTFUL))
     if summary.get("shape_remarks"):
         print(f"Shape remarks (not failures): {summary['shape_remarks']} outputs with other leading ones")
-    print(f"Report: {directory / 'report.html'}")
+    report = directory / "report.html"
+    print(f"Report: {report}" if report.exists() else f"Counts: {directory / 'summary.json'}")

@@ -75,8 +75,8 @@ class Channel:
                 size, extra, flags, _ = self._socket.recvmsg_into([self._buffer], _SPACE)
             except BlockingIOError:
                 return None
-            except ConnectionResetError as error:
-                raise EOFError from error
+            except ConnectionResetError:  # it ended before it had read all: said once, before what it has sent
+                continue
             if not extra:  # an empty message has a sender, the end has none
                 raise EOFError
             self.sender = _CREDENTIALS.unpack(extra[0][2])[0]
@@ -93,6 +93,8 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
+
+    __del__ = close
 
 
 def _whole(value: Any) -> Any:

@@ -202,6 +202,12 @@ class Child:
             self._end()
             raise
 
+    def process(self) -> list[str]:
+        """Where the module is, in sentences."""
+        own = f"{self._pid}, of its own: forked from one that has NumPy alone"
+        also = ", ".join(self.declares.imported)
+        return [own, f"it has imported {also}" if also else "it has imported neither torch nor jax"]
+
     def finish(self, patience: float) -> int | None:
         """Let the process come to its own end; how it ended, None if it has not within so many seconds."""
         if self._channel is None or self._nursery is None:

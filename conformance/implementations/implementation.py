@@ -207,6 +207,12 @@ class Implementation:
             found.append(answered(partial(target.answer, case), given))
         return tuple([self._outcome(case, tried) for tried in found])
 
+    def process(self) -> list[str]:
+        """Where it runs, in sentences."""
+        if isinstance(self.target, Child):
+            return self.target.process()
+        return ["a program behind pipes" if self._direct is not None else "this one"]
+
     def finish(self, patience: float) -> int | None:
         """Let its process come to its own end: how it ended, None if it has not within so many seconds."""
         return self.target.finish(patience) if isinstance(self.target, Child) else 0

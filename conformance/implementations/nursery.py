@@ -142,9 +142,9 @@ def main(descriptor: int) -> None:
         try:
             word, descriptors, _, _ = socket.recv_fds(control, len(START), 1)
         except ConnectionError:
-            return
+            os._exit(0)
         if not word:
-            return
+            os._exit(0)
         if word != START or not descriptors:
             continue
         parent, pid = os.getpid(), os.fork()
@@ -154,7 +154,7 @@ def main(descriptor: int) -> None:
             return
         os.close(descriptors[0])
         if not _watch(control, pid):
-            return
+            os._exit(0)
 
 
 def _watch(control: socket.socket, pid: int) -> bool:

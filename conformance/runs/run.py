@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from hashlib import blake2b, file_digest
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from conformance import report
+from conformance.implementations import sandbox
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
 from conformance.runs import after_run
@@ -60,8 +63,24 @@ def run(
         If `directory` holds another run than the one to resume, another run is writing there, or there are
         not as many results as cases.
     """
-    with writing(directory):
-        return _run(options, directory, progress, observe, sweep or Sweep())
+    sweep = sweep or Sweep()
+    if not sweep.hidden:
+        with writing(directory):
+            return _run(options, directory, progress, observe, sweep)
+    with writing(directory), TemporaryDirectory(prefix="conformance-") as private:
+        result = _run(options, Path(private), progress, observe, sweep)
+        result.summary.update(hidden(result.summary))
+        _write(result.summary, directory)
+        return result
+
+
+def hidden(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a summary in which there are cases, without them."""
+    operations = {
+        op: {output: {**figures, "worst_case": None} for output, figures in outputs.items()}
+        for op, outputs in summary["operations"].items()
+    }
+    return {"operations": operations, "findings": []}
 
 
 def _run(
@@ -77,7 +96,8 @@ def _run(
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)
     queue = sweep.shard.of(options.groups, options.cases, options.generate)
-    stream: Iterable[Answer] = _records(workers, directory, queue)
+    written = _Written(directory / "results.jsonl")
+    stream: Iterable[Answer] = _records(workers, written, queue)
     if progress is not None:
         stream = progress(stream, total)
     judged_cases = 0
@@ -119,17 +139,23 @@ def _run(
         ),
         problems,
     )
-    text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
-    (directory / "summary.json").write_text(text, encoding="utf-8")
-    report.write(directory / "results.jsonl", result.summary, directory)
+    _write(result.summary, directory)
+    report.write(written.path, result.summary, directory)
+    written.check()  # the implementation was at work until now
     return result
+
+
+def _write(summary: dict[str, Any], directory: Path) -> None:
+    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    (directory / "summary.json").write_text(text, encoding="utf-8")
 
 
 def _pool(options: Options, sweep: Sweep, count: int) -> Pool:
     if sweep.dask is None:
         return Workers(
-            options.implementation, count, sweep.time_limit, options.settings, isolate=sweep.isolate
-        )
+            options.implementation, count, sweep.time_limit, options.settings, isolate=sweep.isolate,
+            wrapped=sandbox.command() if sweep.sandbox else (),
+        )  # fmt: skip
     from conformance.runs.dask import Cluster  # the extra `dask`
 
     return Cluster(
@@ -143,7 +169,41 @@ def _asked(options: Options) -> dict[str, Any]:
     return found
 
 
-def _records(workers: Pool, directory: Path, queue: Batches) -> Generator[Answer, None, None]:
+class _Written:
+    """``results.jsonl``, and what is known to stand in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._digest = blake2b()
+
+    def begin(self) -> None:
+        """Take what stands in it for right."""
+        self._digest = self._read()
+
+    def add(self, text: str) -> str:
+        """Expect `text` behind it."""
+        self._digest.update(text.encode("ascii"))
+        return text
+
+    def _read(self) -> blake2b:
+        with open(self.path, "rb") as file:
+            return file_digest(file, blake2b)  # type: ignore[arg-type, return-value]
+
+    def check(self) -> None:
+        """See that it holds what was written, and nothing else.
+
+        Raises
+        ------
+        SweepError
+            If it does not.
+        """
+        if not self.path.exists() or self._read().digest() != self._digest.digest():
+            raise SweepError(
+                f"{self.path} was changed by another program while the run went on; run it again"
+            )
+
+
+def _records(workers: Pool, written: _Written, queue: Batches) -> Generator[Answer, None, None]:
     """Each case and its records: those that are in ``results.jsonl``, then new ones, as they are written.
 
     Raises
@@ -151,18 +211,17 @@ def _records(workers: Pool, directory: Path, queue: Batches) -> Generator[Answer
     SweepError
         If the file does not hold them when all are written.
     """
-    path = directory / "results.jsonl"
+    path = written.path
     left = yield from kept(path, queue)
-    size = path.stat().st_size
+    written.begin()
     with (
         open(path, "a", encoding="utf-8", newline="\n", buffering=1) as results,
         closing(in_order(workers, left)) as judged,
     ):
         for case, records in judged:
-            size += results.write("".join(record.line() + "\n" for record in records))  # ASCII
+            results.write(written.add("".join(record.line() + "\n" for record in records)))
             yield case, records
-    if not path.exists() or path.stat().st_size != size:
-        raise SweepError(f"{path} was changed by another program while the run went on; run it again")
+    written.check()
 
 
 def versions(implementation: str, about: About) -> dict[str, str]:

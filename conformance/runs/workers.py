@@ -14,7 +14,7 @@ import os
 import selectors
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +39,10 @@ _GATHER, _FAR = 0.002, 15
 
 #: Seconds until a process is dead that has nothing to answer on any more.
 _DYING = 5.0
+
+#: An operation is given up when the process was lost in so many cases of it, and in most of them; a case that hangs
+#: counts for several, as it takes as long.
+CAP, _HUNG = 20, 4
 
 Batches = Iterator[list[Numbered]]
 
@@ -120,6 +124,8 @@ class Workers:
         self._selector = selectors.DefaultSelector()
         self._again = deque[Share]()
         self._unloaded = 0
+        # By operation: cases with records, those at which the process was lost, and what that is worth.
+        self._judged, self._losses, self._lost = Counter[str](), Counter[str](), Counter[str]()
         self.about: About | None = None
         #: How many cases may be judged ahead of one that is not.
         self.ahead = 200 * BATCH * count
@@ -146,7 +152,7 @@ class Workers:
                 self._start()
             while self._workers:
                 for worker in [w for w in self._workers if w.idle]:
-                    self._hand(worker, queue)
+                    yield from self._hand(worker, queue)
                 ready = self._selector.select(min(1.0, self._limit / 4))
                 if all(worker.far for worker in self._workers):
                     time.sleep(_GATHER)
@@ -169,9 +175,12 @@ class Workers:
         self._selector.register(channel, selectors.EVENT_READ, worker)
         self._selector.register(process.sentinel, selectors.EVENT_READ, worker)
 
-    def _hand(self, worker: _Worker, queue: Batches) -> None:
+    def _hand(self, worker: _Worker, queue: Batches) -> Judged:
         """Give an idle worker its next share; end it if there is none left."""
         share, worker.reserved = worker.reserved or self._next(queue), None
+        while share is not None and share.cases and self._hopeless(share.cases[0][1].op):
+            yield from self._give_up(share)
+            share = self._next(queue)
         if share is None:
             self._end(worker)
         elif share.cases:
@@ -221,6 +230,7 @@ class Workers:
                 self._answered(worker, share)
             if share.at > share.told and share.trial_of is None:
                 share.told = share.at
+                self._judged[case.op] += 1
                 yield message.number, case, message.records
         elif isinstance(message, Lost):
             if share is None or (message.number, message.case) != (share.cases[share.at][0], str(share.cases[share.at][1])):
@@ -233,6 +243,18 @@ class Workers:
             raise BrokenChannelError("it was loaded twice")
         else:
             worker.ready, self.about, self._unloaded = True, message, 0
+
+    def _hopeless(self, op: str) -> bool:
+        """Whether the process has been lost in so many cases of an operation that no more are tried."""
+        return self._lost[op] >= CAP and 2 * self._losses[op] > self._judged[op]
+
+    def _give_up(self, share: Share) -> Judged:
+        """Fail every case of a share that has no records."""
+        op = share.cases[0][1].op
+        why = f"not called: the process was lost in {self._losses[op]} of {self._judged[op]} cases of {op} before it"
+        for at in range(share.told, len(share.cases)):
+            number, case = share.cases[at]
+            yield number, case, _failed(case, why, "unexplained")
 
     def _answered(self, worker: _Worker, share: Share) -> None:
         """A worker has answered all that it was handed."""
@@ -297,9 +319,10 @@ class Workers:
         """Record that a case ends its process; the cases after it are judged by another."""
         number, case = share.cases[share.at]
         if share.at >= share.told:  # else it was answered once, and that stands
-            corner = corner_of(case)
-            failed = [blank(case, output, "failed", corner, reason) for output in case.operation.outputs]
-            yield number, case, [record.but(diagnosis=diagnosis) for record in failed]
+            self._judged[case.op] += 1
+            self._losses[case.op] += 1
+            self._lost[case.op] += _HUNG if reason.startswith("no answer") else 1
+            yield number, case, _failed(case, reason, diagnosis)
         after = share.at + 1
         if after < len(share.cases):
             self._again.append(Share(share.cases[after:], told=max(0, share.told - after)))
@@ -308,6 +331,13 @@ class Workers:
         """End every process."""
         for worker in list(self._workers):
             self._end(worker)
+
+
+def _failed(case: Case, reason: str, diagnosis: str) -> list[Record]:
+    """The records of a case that nothing answered."""
+    corner = corner_of(case)
+    failed = [blank(case, output, "failed", corner, reason) for output in case.operation.outputs]
+    return [record.but(diagnosis=diagnosis) for record in failed]
 
 
 def cores() -> int:

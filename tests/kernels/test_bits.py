@@ -20,7 +20,7 @@ from conformance.cases.case import Case
 from conformance.cases.dtypes import KNOWN
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here
 from conformance.operations import OPERATIONS, select
 
 ROOT = bits_table.TABLE.parents[2]
@@ -89,7 +89,7 @@ def test_the_table_has_every_output_in_every_dtype(table):
 
 def test_a_change_of_one_bit_is_seen(table):
     case = Case.parse("affine_forward:f32:m203i301o101:normal:7")
-    implementation, arrays = load("cnnref"), draw(case)
+    implementation, arrays = here("cnnref"), draw(case)
     outputs = implementation.call(case, arrays).outputs
     assert bits_table.digest(outputs["Z"]) == table["cnnref"][f"{case} Z"]
     outputs["Z"].view(np.uint32)[100, 50] ^= 1
@@ -113,7 +113,7 @@ def batch_cases():
 
 @pytest.mark.parametrize("module", ["cnnref", "cnnref.blog"])
 def test_a_sample_has_the_same_bits_in_every_batch(module):
-    implementation, compared = load(module), set()
+    implementation, compared = here(module), set()
     for case in batch_cases():
         arrays, name = draw(case), PER_SAMPLE[case.op]
         whole = implementation.call(case, arrays).outputs[name]
@@ -130,7 +130,7 @@ def test_a_sample_has_the_same_bits_in_every_batch(module):
 
 
 def test_the_gradient_of_the_mean_is_the_same_row_in_every_batch_of_the_same_size():
-    implementation = load("cnnref")
+    implementation = here("cnnref")
     large = [case for case in bits_table.cases() if case.seed == 7 and case.op in MEANS]
     assert {case.levels["smooth"] for case in large} == {"none", "some"}
     for case in [*generate(select(sorted(MEANS)), ("f32", "f64"), 40, 5), *large]:

@@ -11,7 +11,7 @@ import cnnref
 from conformance.cases.case import Case
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here
 from conformance.operations import OPERATIONS
 
 PATTERN = 0xA5
@@ -45,7 +45,7 @@ class Raw:
     """cnnref with its arrays as they come: `Implementation.call` would copy them into memory of its own."""
 
     def __init__(self):
-        self.implementation = load("cnnref")
+        self.implementation = here("cnnref")
 
     def __call__(self, case, arrays):
         from conformance.implementations.calls import ask, named

@@ -17,7 +17,7 @@ from bits_table import LARGE, digest
 from conformance.cases.case import Case
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here
 
 THREADS = (1, 2, 3)
 
@@ -58,7 +58,7 @@ def compute(form):
     """For each output the digests on each number of threads, and whether it holds a NaN."""
     import cnnref
 
-    implementation, found = load("cnnref"), {}
+    implementation, found = here("cnnref"), {}
     for case in cases():
         arrays = spoiled(case)
         for count in THREADS:

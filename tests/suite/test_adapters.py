@@ -7,7 +7,7 @@ import pytest
 
 from conformance.generation.generate import generate
 from conformance.implementations import adapters
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here, load
 from conformance.operations import OPERATIONS, select
 from conformance.verdict.declared import sentence_of
 from conformance.verdict.judge import Judge
@@ -55,7 +55,7 @@ def test_torch_s_float64_convolution_gradient_agrees():
 
 
 def test_the_alarm_can_sound(monkeypatch):
-    implementation = load("numpy_loops")
+    implementation = here("numpy_loops")
     monkeypatch.setattr(implementation.target, "relu", lambda Z: (np.abs(Z), Z))
     found = [Judge(implementation)(case) for case in generate(select(["relu"]), ("f32",), 3, 0)]
     assert any(record.status == "failed" for records in found for record in records)

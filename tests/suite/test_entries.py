@@ -19,7 +19,7 @@ from conformance.diagnosis import probe
 from conformance.faults.catalogue import NAMED
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here, load
 from conformance.operations import OPERATIONS, having
 from conformance.operations.entry import TRAITS, Entry
 
@@ -117,7 +117,7 @@ def leaves(value):
 def test_a_request_is_plain_data(op, whole):
     from conformance.generation.generate import Drawing
 
-    implementation = load("cnnref")
+    implementation = here("cnnref")
     if not whole:
         only = type("Only", (), {op: staticmethod(getattr(implementation.target, op))})
         object.__setattr__(implementation, "target", only)

@@ -13,7 +13,7 @@ from conformance.adapters import numpy_loops
 from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import LoadError, load
+from conformance.implementations.implementation import LoadError, here, load
 from conformance.implementations.program import Program, ProgramError
 from conformance.implementations.signature import LackingError, called
 from conformance.operations import OPERATIONS, select
@@ -275,4 +275,4 @@ def test_a_program_that_cannot_start_is_refused():
 
 
 def test_the_contract_itself_is_read_as_before():
-    assert load("numpy_loops").target is numpy_loops
+    assert here("numpy_loops").target is numpy_loops

@@ -14,7 +14,7 @@ from child import run
 
 import cnnref
 from conformance.generation.arrays import draw
-from conformance.implementations.implementation import load
+from conformance.implementations.implementation import here
 from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ print("ok")
 
 def test_many_python_threads_at_once():
     """Every function, on arrays large enough for a team; losses with each of their options."""
-    implementation, calls = load("cnnref"), {}
+    implementation, calls = here("cnnref"), {}
     for case in bits_table.cases():
         options = [name for name in ("smooth", "ignore") if case.levels.get(name, "none") != "none"]
         name = " ".join([case.op, *options])

@@ -219,7 +219,7 @@ def test_misbehaviour_is_one_failed_case(isolate, tmp_path, capfd):
     assert sorted(number for number, _, _ in judged) == list(range(len(cases)))
     found = {case["m"]: records[0] for _, case, records in judged}
     failed = {m: record.reason for m, record in found.items() if record.status == "failed"}
-    assert failed.keys() == wrong.keys()
+    assert failed.keys() == wrong.keys(), failed
     reasons = {wrong[m]: reason for m, reason in failed.items()}
     assert reasons["hang"] == "no answer within 3 seconds from this case"
     assert reasons["exit"] == "the process died of exit status 0 in this case"
