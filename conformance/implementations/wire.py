@@ -348,7 +348,7 @@ class Foreign:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if self._array is None:
-            raise TypeError("what came back is no array of numbers")
+            return np.array(None, object)  # as of anything that is no array of numbers, but with the same bytes
         return self._array if dtype is None else self._array.astype(dtype)
 
 
