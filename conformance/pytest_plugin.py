@@ -49,7 +49,8 @@ class Suite(pytest.Collector):
         try:
             from conformance.cases.dtypes import DTYPES
             from conformance.generation.generate import generate
-            from conformance.implementations.implementation import LoadError, load
+            from conformance.implementations.implementation import load
+            from conformance.implementations.loading import LoadError
             from conformance.operations import select
             from conformance.verdict.judge import Judge
         except ModuleNotFoundError as error:

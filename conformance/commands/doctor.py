@@ -1,4 +1,4 @@
-"""``conformance doctor``: what is recognised, in which processes it would run, and what is wrong with all that."""
+"""``conformance doctor``: what is recognised, where it would run, and what is wrong with all that."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ def _installation(patient: _Patient) -> None:
             import_module(name)
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
-            patient.tell(name, why, "not built, or for another Python or NumPy: pip install --force-reinstall cnnref")
+            patient.tell(
+                name, why, "not built, or for another Python or NumPy: pip install --force-reinstall cnnref"
+            )
 
 
 def _imported(name: str) -> tuple[str, str]:
@@ -137,7 +139,9 @@ def _imported(name: str) -> tuple[str, str]:
 
 def _limits(patient: _Patient) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    patient.tell("processors", f"{cores}: as many judges, each with the implementation in a process beside it")
+    patient.tell(
+        "processors", f"{cores}: as many judges, each with the implementation in a process beside it"
+    )
     free = _available()
     if free is not None:
         little = free < cores * _PAIR
@@ -172,7 +176,11 @@ def _processes(patient: _Patient) -> None:
     peeked = subprocess.run([sys.executable, "-c", _PEEK, str(os.getpid())], check=False).returncode
     closed = hidden and not peeked
     advice = "what is right could be read by the implementation: judge it with --sandbox"
-    patient.tell("judge", "no other process reads its memory" if closed else "its memory can be read", "" if closed else advice)
+    patient.tell(
+        "judge",
+        "no other process reads its memory" if closed else "its memory can be read",
+        "" if closed else advice,
+    )
     try:
         os.close(os.memfd_create("conformance"))
         patient.tell("segments", "anonymous files in memory")
@@ -207,4 +215,3 @@ def _implementation(patient: _Patient, spec: str) -> None:
     patient.tell("differs", ", ".join(implementation.differs) or "nowhere, it says")
     for line in implementation.process():
         patient.tell("process", line)
-

@@ -36,7 +36,6 @@ def add(command: argparse.ArgumentParser) -> None:
         help="judge on the workers of this Dask scheduler, tcp://host:8786 say (extra `dask`)",
     )  # fmt: skip
 
-
     command.add_argument(
         "--sandbox", action="store_true",
         help="run the implementation under bubblewrap: it changes no file, sees no other process, no network",

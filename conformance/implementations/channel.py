@@ -75,7 +75,9 @@ class Channel:
                 size, extra, flags, _ = self._socket.recvmsg_into([self._buffer], _SPACE)
             except BlockingIOError:
                 return None
-            except ConnectionResetError:  # it ended before it had read all: said once, before what it has sent
+            except (
+                ConnectionResetError
+            ):  # it ended before it had read all: said once, before what it has sent
                 continue
             if not extra:  # an empty message has a sender, the end has none
                 raise EOFError

@@ -1,18 +1,18 @@
-"""The process that holds an implementation, as a judge sees it: asked ahead, heard in order, started anew when it dies.
+"""The process that holds an implementation, as a judge sees it: asked ahead, heard in order, started anew.
 
-Each answer belongs to a request by its number and a number nobody can guess, and counts if the process that was
-asked has sent it. What the process died of is held against the first request that it has not answered; the
-others are asked again.
+Each answer belongs to a request by its number and a number nobody can guess, and counts if the process that
+was asked has sent it. What the process died of is held against the first request that it has not answered;
+the others are asked again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import select
 import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing.connection import wait
 from random import SystemRandom
 from typing import Any
 
@@ -47,7 +47,10 @@ from conformance.implementations.wire import (
     heard,
 )
 
-_MESSAGE = msgspec.msgpack.Decoder(Hello | Declares | Unusable | Answered | Explained)
+#: What the process says.
+Said = Hello | Declares | Unusable | Answered | Explained
+
+_MESSAGE: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
 _RANDOM = SystemRandom()
 
 #: Requests that are sent at a time, and bytes of their arrays.
@@ -63,7 +66,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class LostError(BaseException):
-    """The process ended, hung or broke its channel; nothing that catches errors of an implementation catches it.
+    """The process ended, hung or broke its channel; what catches errors of an implementation lets it through.
 
     Attributes
     ----------
@@ -86,7 +89,9 @@ class LostError(BaseException):
 class Ticket:
     """A request and what became of it."""
 
-    def __init__(self, request: Request, layout: str, given: Arrays, sizes: Sequence[int], fills: Any) -> None:
+    def __init__(
+        self, request: Request, layout: str, given: Arrays, sizes: Sequence[int], fills: Any
+    ) -> None:
         sender = Sender(layout)
         self.plain = sender.request(request)
         self.outputs = request.outputs
@@ -125,7 +130,9 @@ class Child:
         If the module cannot be used.
     """
 
-    def __init__(self, spec: str, names: Iterable[str], time_limit: float, wrapped: Sequence[str] = ()) -> None:
+    def __init__(
+        self, spec: str, names: Iterable[str], time_limit: float, wrapped: Sequence[str] = ()
+    ) -> None:
         guard.unreadable()
         self._spec, self._names, self._limit, self._wrapped = spec, list(names), time_limit, wrapped
         self._nursery: Nursery | None = None
@@ -172,7 +179,7 @@ class Child:
         return ticket.tried
 
     def explain(self, op: str, index: int, case: str, output: str, arrays: Arrays) -> Any:
-        """What the function with that place in what the module declares says of a failed output.
+        """What a function that the module declares, by its place there, says of a failed output.
 
         Raises
         ------
@@ -235,7 +242,7 @@ class Child:
             self._nursery.close()
 
     def _begin(self) -> Declares:
-        """Start the process and have it load the module; more than once if something else ends it meanwhile."""
+        """Start the process and have it load the module; again if something else ends it meanwhile."""
         for attempt in range(1, _STARTS + 1):
             try:
                 return self._load()
@@ -277,7 +284,7 @@ class Child:
             else:
                 raise BrokenChannelError("it answered what it was not asked")
 
-    def _next(self, until: float, limit: float) -> Hello | Declares | Unusable | Answered | Explained:
+    def _next(self, until: float, limit: float) -> Said:
         """The next message of a process that is loading.
 
         Raises
@@ -300,8 +307,8 @@ class Child:
             left = until - time.monotonic()
             if left <= 0:
                 raise LostError(f"no answer within {limit:g} seconds from")
-            select.select([self._channel, self._nursery], [], [], min(left, 1.0))
-            code = self._nursery.ended(0.0)
+            wait([self._channel.fileno(), self._nursery.fileno()], min(left, 1.0))
+            code = self._nursery.ended()
 
     def _flush(self) -> None:
         """Send what is not sent."""
@@ -336,7 +343,7 @@ class Child:
             if self._take_all():
                 return
             if patience:
-                select.select([self._channel, self._nursery], [], [], patience)
+                wait([self._channel.fileno(), self._nursery.fileno()], patience)
                 if self._take_all():
                     return
         except EOFError:  # it is dead, as a rule

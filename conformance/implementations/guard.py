@@ -40,7 +40,9 @@ def readable() -> None:
 def untracing() -> None:
     """Give up the right, which root has, to read processes that do not let themselves be read."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_CAPBSET_DROP, _CAP_SYS_PTRACE, 0, 0, 0)  # a program that root starts gets what is left here
+    libc.prctl(
+        _PR_CAPBSET_DROP, _CAP_SYS_PTRACE, 0, 0, 0
+    )  # a program that root starts gets what is left here
     header, sets = _Header(_CAPABILITY_VERSION_3, 0), (_Sets * 2)()
     if libc.capget(ctypes.byref(header), sets):
         return

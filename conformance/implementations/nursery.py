@@ -1,7 +1,7 @@
 """The process that the holders of an implementation are forked from: it has NumPy, and nothing of a judge.
 
-It is a program started afresh, so that neither memory nor descriptors of the judge are in it. Asked for one, it
-forks a process that holds an implementation (`served`), and says how that ended; asked to end it, or when
+It is a program started afresh, so that neither memory nor descriptors of the judge are in it. Asked for one,
+it forks a process that holds an implementation (`served`), and says how that ended; asked to end it, or when
 the judge is gone, it kills that process and all that it has started, however far they went to be forgotten.
 """
 
@@ -162,8 +162,8 @@ def _watch(control: socket.socket, pid: int) -> bool:
     wanted, word = True, b""
     process = os.pidfd_open(pid)
     try:
-        ready = select.select([control, process], [], [])[0]
-        if control in ready:
+        ready = select.select([control.fileno(), process], [], [])[0]
+        if control.fileno() in ready:
             with contextlib.suppress(ConnectionError):
                 word = control.recv(len(START))
             wanted = word == END

@@ -1,4 +1,4 @@
-"""A request carried out where the functions are: called on copies, what they answer named, what they changed told."""
+"""A request carried out where the functions are, on copies: what they answer, what they changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ class _Unnamed(NamedTuple):
 
 
 def performed(
-    functions: Functions, request: Request, given: Mapping[str, NDArray[Any]], sizes: Sequence[int], fills: Any
+    functions: Functions,
+    request: Request,
+    given: Mapping[str, NDArray[Any]],
+    sizes: Sequence[int],
+    fills: Any,
 ) -> list[Tried]:
     """Carry out a request once for each of `fills`, until it has no answer.
 
@@ -100,8 +104,8 @@ def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]]) -> Tri
 def _dirty(sizes: Sequence[int], fill: Any) -> None:
     """Fill memory of the sizes of the outputs and free it again.
 
-    NumPy and the C allocator hand a freed block of the same size out first, so that an output the implementation
-    forgets to write is likely to show `fill`.
+    NumPy and the C allocator hand a freed block of the same size out first, so that an output the
+    implementation forgets to write is likely to show `fill`.
     """
     blocks = [np.full(size, fill) for size in sizes for _ in range(2)]
     del blocks

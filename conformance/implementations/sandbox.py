@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-#: It sees the files there are, and may change none but those in a /tmp and a shared memory of its own that hold
-#: nothing; it sees no other process and no network.
+#: It sees the files there are and may change none; it sees no other process and no network.
 _COMMAND = (
     "bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--ro-bind", "/", "/",
     "--dev", "/dev", "--proc", "/proc", "--die-with-parent", "--",
@@ -31,6 +30,6 @@ def command() -> tuple[str, ...]:
     if tried.returncode:
         said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SandboxError(
-            f"--sandbox: bubblewrap cannot make one here ({said}); allow user namespaces, or leave --sandbox out"
+            f"--sandbox: bubblewrap cannot make one here ({said}); allow user namespaces, or leave it out"
         )
     return _COMMAND

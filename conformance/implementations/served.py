@@ -137,10 +137,12 @@ def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: l
 def declared(target: Any, names: list[str]) -> Declares:
     """What a module is and says of itself."""
     version = getattr(target, "__version__", None)
-    said = {name: plain(getattr(target, name)) for name in DECLARED if getattr(target, name, None) is not None}
+    said = {
+        name: plain(getattr(target, name)) for name in DECLARED if getattr(target, name, None) is not None
+    }
     said["differs"] = _differs(getattr(target, "differs", {}))
     functions = {n: signature(getattr(target, n)) for n in names if callable(getattr(target, n, None))}
-    imported = [name for name in ("torch", "jax") if name in sys.modules]
+    imported: list[str] = [name for name in ("torch", "jax") if name in sys.modules]
     return Declares(functions, said, version and str(version), imported)
 
 
@@ -178,5 +180,3 @@ def signature(function: Any) -> Signature:
     except (TypeError, ValueError):
         return None
     return [(p.name, int(p.kind), p.default is not p.empty) for p in parameters]
-
-

@@ -1,9 +1,9 @@
 """What goes between a judge and the process that holds the implementation: plain data, arrays in segments.
 
-Nothing is pickled. A request is lists, words and numbers; an array is its dtype, its shape and where it lies in a
-segment, an anonymous file in memory that is read into memory of one's own before it is looked at. What a function
-answers arrives as what it is where the judge tells things apart (arrays, numbers and floats of Python), else as
-`Foreign`: by its type's name and, where NumPy makes an array of it, that array.
+Nothing is pickled. A request is lists, words and numbers; an array is its dtype, its shape and where it lies
+in a segment, an anonymous file in memory that is read into memory of one's own before it is looked at. What a
+function answers arrives as what it is where the judge tells things apart (arrays, numbers and floats of
+Python), else as `Foreign`: by its type's name and, where NumPy makes an array of it, that array.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Item(msgspec.Struct, array_like=True):
 
 
 class Batch(msgspec.Struct, tag="batch"):
-    """Cases, in the order in which they are answered. Their arrays and those of the answers have a segment each."""
+    """Cases, in the order in which they are answered; their arrays and the answers' have a segment each."""
 
     items: list[Item]
 
@@ -115,7 +115,7 @@ class Answered(msgspec.Struct, tag="answered"):
 
 
 class Explain(msgspec.Struct, tag="explain"):
-    """A failed output shown to the function that the module declares of it, in a process that answers nothing else."""
+    """A failed output shown to a function that the module declares, where nothing is answered."""
 
     op: str
     index: int
@@ -152,7 +152,7 @@ class Writer:
             return Block(spelled, array.shape)
         at = self._end
         if array.nbytes:
-            left = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            left = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
             while left:
                 left = left[os.pwrite(self.descriptor, left, at + array.nbytes - len(left)) :]
             self._end = -(-(at + array.nbytes) // _ALIGNED) * _ALIGNED
@@ -198,7 +198,7 @@ def taken(descriptor: int, block: Block) -> NDArray[Any]:
         raise WireError(f"an array of {size} bytes")
     array = np.empty(shape, dtype)
     if size:
-        room, there = memoryview(array.reshape(-1).view(np.uint8)), 0
+        room, there = array.reshape(-1).view(np.uint8).data, 0
         while there < size:
             got = os.preadv(descriptor, [room[there:]], block.offset + there)
             if not got:
@@ -341,14 +341,16 @@ def _word(kind: type[Any], name: str) -> str:
 
 
 class Foreign:
-    """What a function answered that is none of what outputs may be: the type of each has the name of the answer's."""
+    """What a function answered that is none of what outputs may be; its type is named as the answer's."""
 
     def __init__(self, array: NDArray[Any] | None) -> None:
         self._array = array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if self._array is None:
-            return np.array(None, object)  # as of anything that is no array of numbers, but with the same bytes
+            return np.array(
+                None, object
+            )  # as of anything that is no array of numbers, but with the same bytes
         return self._array if dtype is None else self._array.astype(dtype)
 
 
@@ -367,8 +369,8 @@ def heard(plain: list[Any], descriptor: int) -> Any:
             if value is None or type(value) in (bool, int, float):
                 return value
         if mark in ("a", "g"):
-            array = taken(descriptor, msgspec.convert(rest[0], Block))
-            return array if mark == "a" else array.reshape(())[()]
+            whole = taken(descriptor, msgspec.convert(rest[0], Block))
+            return whole if mark == "a" else whole.reshape(())[()]
         if mark in ("x", "f"):
             *names, block = rest
             array = None if block is None else taken(descriptor, msgspec.convert(block, Block))

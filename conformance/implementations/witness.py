@@ -1,4 +1,4 @@
-"""Functions of a module that say which differences it declares: called in a process that never answers a case.
+"""Functions of a module that say which differences it declares: called where no case is answered.
 
 Such a function is shown what is right. The process that answers never is.
 """

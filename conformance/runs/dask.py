@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from conformance.conventions import Settings
-from conformance.implementations.implementation import LoadError
+from conformance.implementations.loading import LoadError
 from conformance.implementations.program import TIME_LIMIT
 from conformance.runs.options import BATCH, SweepError
 from conformance.runs.share import Numbered

@@ -24,7 +24,8 @@ from conformance.conventions import Settings
 from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.generation.generate import generate
 from conformance.implementations.child import LostError
-from conformance.implementations.implementation import LoadError, load
+from conformance.implementations.implementation import load
+from conformance.implementations.loading import LoadError
 from conformance.implementations.processes import Question, cause
 from conformance.operations import OPERATIONS
 from conformance.operations.entry import Entry
@@ -187,7 +188,10 @@ def _hazard(spec: str, case: Case, settings: Settings) -> list[Record]:
         code = child.exitcode(PATIENCE)
         why = f"the process died of {cause(code)} in" if found is None else found.why
         if found is None or why or not belong(found.records, case):
-            return [blank(case, o, "failed", None, f"{why} this case, or at its end") for o in case.operation.outputs]
+            return [
+                blank(case, o, "failed", None, f"{why} this case, or at its end")
+                for o in case.operation.outputs
+            ]
     assert found is not None
     return found.records
 

@@ -100,8 +100,8 @@ class Sweep:
     ``workers`` is the number of processes (0: one for each processor), ``resume`` keeps the records that
     are there, ``shard`` is the part of the run to do, ``isolate`` gives each case a process of its own,
     ``time_limit`` is how many seconds a case may take, ``dask`` the address of a scheduler whose workers
-    judge instead of processes here, ``sandbox`` has the implementation run in bubblewrap, ``hidden`` keeps the
-    cases out of what is written.
+    judge instead of processes here, ``sandbox`` has the implementation run in bubblewrap, ``hidden`` keeps
+    the cases out of what is written.
     """
 
     workers: int = 0

@@ -1,4 +1,4 @@
-"""A worker's life: it judges the cases that it is handed, one answer a case; the implementation has its own process."""
+"""A worker's life: it judges what it is handed, one answer a case. The implementation lives elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.implementations.channel import Answering
 from conformance.implementations.child import LostError
-from conformance.implementations.implementation import LoadError, load
+from conformance.implementations.implementation import load
+from conformance.implementations.loading import LoadError
 from conformance.implementations.processes import bind_to_parent
 from conformance.implementations.program import TIME_LIMIT
 from conformance.verdict.record import Record

@@ -2,9 +2,9 @@
 
 A worker judges, and the implementation has a process of its own, which the worker asks
 (`conformance.implementations.child`). It answers case by case, in the order in which it was asked. Where the
-implementation's process dies or hangs, it says so of the first case that has no answer; a worker that is lost itself
-was at that case, too. The others are judged again. An answer counts if the process that was asked sent it, and if it
-is that case's (`conformance.implementations.channel`).
+implementation's process dies or hangs, it says so of the first case that has no answer; a worker that is lost
+itself was at that case, too. The others are judged again. An answer counts if the process that was asked sent
+it, and if it is that case's (`conformance.implementations.channel`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from conformance.conventions import Settings
 from conformance.faults import KILLED
 from conformance.generation.corners import corner_of
 from conformance.implementations.channel import BrokenChannelError, Channel
-from conformance.implementations.implementation import LoadError
+from conformance.implementations.loading import LoadError
 from conformance.implementations.processes import LOST, OUTSIDE, cause, context, end, start
 from conformance.implementations.program import TIME_LIMIT
 from conformance.runs.options import BATCH
@@ -40,8 +40,8 @@ _GATHER, _FAR = 0.002, 15
 #: Seconds until a process is dead that has nothing to answer on any more.
 _DYING = 5.0
 
-#: An operation is given up when the process was lost in so many cases of it, and in most of them; a case that hangs
-#: counts for several, as it takes as long.
+#: An operation is given up when the process was lost in so many cases of it, and in most of them; a case that
+#: hangs counts for several, as it takes as long.
 CAP, _HUNG = 20, 4
 
 Batches = Iterator[list[Numbered]]
@@ -233,7 +233,10 @@ class Workers:
                 self._judged[case.op] += 1
                 yield message.number, case, message.records
         elif isinstance(message, Lost):
-            if share is None or (message.number, message.case) != (share.cases[share.at][0], str(share.cases[share.at][1])):
+            if share is None or (message.number, message.case) != (
+                share.cases[share.at][0],
+                str(share.cases[share.at][1]),
+            ):
                 raise BrokenChannelError("it answered what it was not asked")
             worker.share, worker.since = None, time.monotonic()
             worker.reserved = yield from self._held(share, message.why, message.code)
@@ -251,7 +254,8 @@ class Workers:
     def _give_up(self, share: Share) -> Judged:
         """Fail every case of a share that has no records."""
         op = share.cases[0][1].op
-        why = f"not called: the process was lost in {self._losses[op]} of {self._judged[op]} cases of {op} before it"
+        lost = f"{self._losses[op]} of {self._judged[op]} cases of {op}"
+        why = f"not called: the process was lost in {lost} before it"
         for at in range(share.told, len(share.cases)):
             number, case = share.cases[at]
             yield number, case, _failed(case, why, "unexplained")

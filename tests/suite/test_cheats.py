@@ -195,6 +195,7 @@ def test_every_cheat_is_tried():
 
 # Defences between processes, taken out on the judge's side or, by a command in front, on the other.
 
+
 def without(*defences):
     """A command that takes defences out of the processes behind it."""
     lines = "\n".join(f"guard.{defence} = lambda: None" for defence in defences)
@@ -242,7 +243,9 @@ def test_no_descriptor_of_the_judge_is_passed_on(tmp_path, monkeypatch):
         assert set(judged("own_descriptors")) == {"failed"}
         start = nursery.subprocess.Popen
         monkeypatch.setattr(
-            nursery.subprocess, "Popen", lambda *words, pass_fds, **named: start(*words, close_fds=False, **named)
+            nursery.subprocess,
+            "Popen",
+            lambda *words, pass_fds, **named: start(*words, close_fds=False, **named),
         )
         monkeypatch.setattr(nursery, "_DYING", 0.2)  # for the judge holds the end that it waits for
         monkeypatch.setattr(nursery.socket, "socketpair", inheritable(nursery.socket.socketpair))

@@ -19,7 +19,7 @@ from conformance.diagnosis import probe
 from conformance.faults.catalogue import NAMED
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
-from conformance.implementations.implementation import here, load
+from conformance.implementations.implementation import here
 from conformance.operations import OPERATIONS, having
 from conformance.operations.entry import TRAITS, Entry
 

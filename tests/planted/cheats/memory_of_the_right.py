@@ -1,4 +1,4 @@
-"""Computes nothing: where memory was freed that held what is right, memory that was never written holds it."""
+"""Computes nothing: memory that was never written holds what is right, where that was freed."""
 
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Answers with an object that runs code in the process that unpickles it."""
 
-import numpy as np
-
 CODE = """
 import sys
 verdict = sys.modules["conformance.verdict.compare"].Verdict
