@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from conformance import __version__
-from conformance.commands.run_options import add_implementation
 from conformance.commands.terminal import BAD, GOOD, paint
 from conformance.commands.usage import AGREES, DEFAULT_IMPLEMENTATION, UNUSABLE, examples
 
@@ -62,7 +61,7 @@ def add_command(commands: Any) -> None:
         "What is installed, what is recognised of the implementation, in which processes and limits it would "
         "run; what is wrong and what to do. Exit status 2 if something is."
     )
-    add_implementation(parser)
+    parser.add_argument("--impl", metavar="M", help=f"as of `run` (default {DEFAULT_IMPLEMENTATION})")
     parser.set_defaults(action=command)
 
 
@@ -84,14 +83,15 @@ def command(asked: argparse.Namespace) -> int:
     patient = _Patient()
     print("Installation")
     _installation(patient)
-    print("Limits")
-    _limits(patient)
-    print("Processes")
-    _processes(patient)
+    if not patient.wrong:
+        print("Limits")
+        _limits(patient)
+        print("Processes")
+        _processes(patient)
     spec = asked.impl or DEFAULT_IMPLEMENTATION
     print(f"Implementation {spec}")
     if patient.wrong:
-        print("  not looked at before the rest is right")
+        print("  not looked at before the installation is right")
     else:
         _implementation(patient, spec)
     for sentence in patient.wrong:

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
@@ -26,6 +27,7 @@ from conformance.diagnosis.identities import vote
 from conformance.diagnosis.jacobian import entry
 from conformance.diagnosis.shrink import Same, shrink
 from conformance.implementations.channel import Answering, BrokenChannelError, Channel
+from conformance.implementations.child import LostError
 from conformance.implementations.implementation import Implementation, load
 from conformance.implementations.processes import bind_to_parent, context, end, start
 from conformance.verdict.compare import failing
@@ -135,8 +137,9 @@ def _work(theirs: socket.socket, spec: str, settings: Settings | None, records: 
     channel = Answering(theirs)
     warnings.simplefilter("ignore")
     implementation = load(spec, settings, survives=False)
-    for record in records:
-        channel.send(find(implementation, record))
+    with suppress(LostError):  # who asked hears that there is no more
+        for record in records:
+            channel.send(find(implementation, record))
 
 
 _MESSAGE = msgspec.msgpack.Decoder(Finding)
