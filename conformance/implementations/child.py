@@ -94,7 +94,8 @@ class Ticket:
     ) -> None:
         sender = Sender(layout)
         self.plain = sender.request(request)
-        self.outputs = request.outputs
+        captured = [f"{capture.label}.{name}" for capture in request.captures for name in capture.outputs]
+        self.outputs = [*captured, *request.outputs]
         self.arrays: Arrays = {**given, **sender.arrays} if sender.arrays else given
         self.sizes, self.fills = list(sizes), fills
         self.bytes = sum(array.nbytes for array in self.arrays.values())
@@ -194,6 +195,7 @@ class Child:
         shown, answer = Segment(), Segment()
         writer = Writer(shown.descriptor)
         blocks = {name: writer.put(array) for name, array in arrays.items()}
+        writer.write()
         shown.seal()
         message = msgspec.msgpack.encode(Explain(op, index, case, output, blocks))
         try:
@@ -319,6 +321,7 @@ class Child:
             given, answers = Segment(), Segment()
             writer = Writer(given.descriptor)
             items = [t.item(self._number + i, writer) for i, t in enumerate(group, 1)]
+            writer.write()
             given.seal()
             try:
                 message = msgspec.msgpack.encode(Batch(items))
@@ -388,12 +391,13 @@ class Child:
         try:
             for result in results:
                 answered = result.kind == "answered"
-                if result.kind not in KINDS or (answered and list(result.outputs) != list(ticket.outputs)):
+                if result.kind not in KINDS or (answered and list(result.outputs) != ticket.outputs):
                     raise WireError("outputs of other names")
                 descriptor = ticket.segment.descriptor
                 outputs = {name: heard(value, descriptor) for name, value in result.outputs.items()}
                 changed = tuple(name for name in result.changed if name in ticket.arrays)
-                found.append(Tried(result.kind, result.text, outputs, changed))
+                facts = {name: tuple(said) for name, said in result.facts.items()}
+                found.append(Tried(result.kind, result.text, outputs, changed, facts))
         except (WireError, OSError) as error:
             raise BrokenChannelError(str(error)) from error
         if not 0 < len(found) <= len(ticket.fills) or (

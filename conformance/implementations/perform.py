@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,18 +27,61 @@ class Tried(NamedTuple):
         The outputs by name.
     changed : tuple of str
         The arguments whose bytes the calls changed.
+    facts : mapping of str to tuple of str
+        Of a request that is watched: ``shares``, pairs of an output and of an argument or another output that
+        may share memory, as ``ONE OTHER``; ``overwritten``, outputs whose bytes later calls changed;
+        ``hyper``, steps that changed the hyperparameters that they were handed.
     """
 
     kind: str
     text: str = ""
     outputs: Mapping[str, Any] = {}
     changed: tuple[str, ...] = ()
+    facts: Mapping[str, tuple[str, ...]] = {}
+
+
+class _Watch:
+    """What the functions of a request answer, and what becomes of it while others are called."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._captures = {capture.label: capture for capture in request.captures}
+        self._bytes: dict[str, bytes] = {}
+        self._hyper: list[str] = []
+        self.outputs: dict[str, Any] = {}
+
+    def seen(self, label: str, result: Any, kept: bool) -> None:
+        """Note the outputs of a step."""
+        if not kept:
+            self._hyper.append(label)
+        capture = self._captures.get(label)
+        if capture is not None:
+            for name, value in named(capture, result).items():
+                self.outputs[f"{label}.{name}"] = value
+                if self.request.watched and isinstance(value, np.ndarray):
+                    self._bytes[f"{label}.{name}"] = value.tobytes()
+
+    def ended(self, result: Any) -> dict[str, Any]:
+        """Every output by name; the last function answered `result`."""
+        return {**self.outputs, **named(self.request, result)}
+
+    def facts(self, outputs: Mapping[str, Any], copies: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """What can be said of memory at the end."""
+        if not self.request.watched:
+            return {}
+        arrays = {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
+        pairs = [*combinations(arrays.items(), 2), *product(arrays.items(), copies.items())]
+        return {
+            "shares": tuple(f"{a} {b}" for (a, one), (b, other) in pairs if np.may_share_memory(one, other)),
+            "hyper": tuple(self._hyper),
+            "overwritten": tuple(n for n, before in self._bytes.items() if arrays[n].tobytes() != before),
+        }
 
 
 class _Unnamed(NamedTuple):
     """What the last function of a request answered."""
 
-    request: Request
+    watch: _Watch
     result: Any
 
 
@@ -75,9 +119,13 @@ def _once(
     functions: Functions, request: Request, given: Mapping[str, NDArray[Any]], sizes: Sequence[int], fill: Any
 ) -> Tried:
     def call(copies: Mapping[str, NDArray[Any]]) -> _Unnamed:
+        watch = _Watch(request)
         _dirty(sizes, fill)
         with np.errstate(all="ignore"):
-            return _Unnamed(request, ask(functions, request, copies))
+            return _Unnamed(
+                watch,
+                ask(functions, request, copies, watch.seen if request.watched or request.captures else None),
+            )
 
     return answered(call, given)
 
@@ -95,8 +143,10 @@ def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]]) -> Tri
         return Tried("error", f"raised {one_line(error)}")
     changed = tuple([name for name, copy in copies.items() if not same_bytes(copy, given[name])])
     try:
-        outputs = named(*result) if isinstance(result, _Unnamed) else dict(result)
-        return Tried("answered", "", outputs, changed)
+        if not isinstance(result, _Unnamed):
+            return Tried("answered", "", dict(result), changed)
+        outputs = result.watch.ended(result.result)
+        return Tried("answered", "", outputs, changed, result.watch.facts(outputs, copies))
     except ValueError as error:
         return Tried("error", str(error), {}, changed)
 

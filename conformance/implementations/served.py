@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
 from conformance.implementations import guard
 from conformance.implementations.channel import Answering
@@ -36,9 +37,11 @@ from conformance.implementations.wire import (
     Signature,
     Unusable,
     Writer,
+    part,
     request_of,
     taken,
     told,
+    whole,
 )
 
 _MESSAGE = msgspec.msgpack.Decoder(Load | Batch | Explain | Finish)
@@ -103,22 +106,25 @@ def serve(theirs: socket.socket, parent: int) -> None:
 
 def _answer(channel: Answering, module: _Module, batch: Batch, descriptors: list[int]) -> None:
     inward, outward = descriptors
-    writer = Writer(outward)
+    segment, writer = whole(inward), Writer(outward)
     for item in batch.items:
-        tried = _tried(module, item, inward)
-        channel.stay()  # a forked copy has the segment, too
-        channel.send(Answered(item.number, item.nonce, [_result(t, writer) for t in tried]))
+        tried = _tried(module, item, segment)
+        channel.stay()  # a forked copy has the segment of the answers, too
+        results = [_result(t, writer) for t in tried]
+        writer.write()
+        channel.send(Answered(item.number, item.nonce, results))
 
 
-def _tried(module: _Module, item: Item, inward: int) -> list[Tried]:
-    given = {name: taken(inward, block) for name, block in item.arrays.items()}
-    return performed(module, request_of(item.request), given, item.sizes, taken(inward, item.fills))
+def _tried(module: _Module, item: Item, segment: NDArray[Any]) -> list[Tried]:
+    given = {name: part(segment, block) for name, block in item.arrays.items()}
+    return performed(module, request_of(item.request), given, item.sizes, part(segment, item.fills))
 
 
 def _result(tried: Tried, writer: Writer) -> Result:
     changed = [name for name in tried.changed if not name.startswith("#")]
     outputs = {name: told(value, writer) for name, value in tried.outputs.items()}
-    return Result(tried.kind, tried.text, outputs, changed)
+    facts = {name: list(found) for name, found in tried.facts.items()}
+    return Result(tried.kind, tried.text, outputs, changed, facts)
 
 
 def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: list[int]) -> None:
@@ -131,7 +137,10 @@ def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: l
     arrays = {n.partition(".")[2]: shown.pop(n) for n in list(shown) if n.startswith("arrays.")}
     explains = list(module.target.differs[asked.op])[asked.index]
     said = explains(Seen(Case.parse(asked.case), asked.output, arrays or None, **shown))
-    channel.send(Explained(told(said, Writer(outward))))
+    writer = Writer(outward)
+    value = told(said, writer)
+    writer.write()
+    channel.send(Explained(value))
 
 
 def declared(target: Any, names: list[str]) -> Declares:

@@ -60,7 +60,7 @@ def called(
         given hyperparameters only where its signature names them.
     """
     rest: list[Any] = [] if mode is None else [mode]
-    contract = (*arrays, dict(hyper), *rest) if hand_hyper else (*arrays, *rest)
+    contract = (*arrays, hyper, *rest) if hand_hyper else (*arrays, *rest)
     try:
         every = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # a compiled function without a signature
@@ -89,7 +89,7 @@ def called(
         # Names that say nothing: by position, in the contract's order.
         values = list(zip(free, hyper.values(), strict=False))
     else:
-        values = [(p, dict(hyper)) for p in free[:1]]
+        values = [(p, hyper) for p in free[:1]]
         if not values:
             return function(*contract)  # whose TypeError says what is wrong
     if mode is not None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.dtypes import KNOWN
-from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
+from conformance.cases.request import Array, Cache, Capture, Made, Number, Output, Request, Step
 
 #: The version of this protocol (docs/adapters.md).
 VERSION = 1
@@ -104,6 +104,7 @@ class Result(msgspec.Struct, array_like=True):
     text: str
     outputs: dict[str, list[Any]]
     changed: list[str]
+    facts: dict[str, list[str]] = {}
 
 
 class Answered(msgspec.Struct, tag="answered"):
@@ -139,24 +140,43 @@ class WireError(ValueError):
 
 
 class Writer:
-    """Puts arrays one behind the other into a segment."""
+    """Puts arrays one behind the other into a segment, when it is told to."""
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor, self._end = descriptor, 0
+        self.descriptor, self._end, self._written = descriptor, 0, 0
+        self._waiting: list[Any] = []
 
     def put(self, array: NDArray[Any]) -> Block:
-        """Write an array of plain numbers; one beyond `LARGEST` is only described."""
-        dtype = array.dtype
+        """Have an array of plain numbers written; one beyond `LARGEST` is only described."""
+        dtype, size, at = array.dtype, array.nbytes, self._end
         spelled = dtype.str if dtype.kind in _PLAIN else dtype.name
-        if array.nbytes > LARGEST:
+        if size > LARGEST:
             return Block(spelled, array.shape)
-        at = self._end
-        if array.nbytes:
-            left = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-            while left:
-                left = left[os.pwrite(self.descriptor, left, at + array.nbytes - len(left)) :]
-            self._end = -(-(at + array.nbytes) // _ALIGNED) * _ALIGNED
+        if size:
+            self._waiting.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            over = -size % _ALIGNED
+            if over:
+                self._waiting.append(_NOTHING[:over])
+            self._end += size + over
         return Block(spelled, array.shape, at)
+
+    def write(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), _VECTORS):
+            left = waiting[first : first + _VECTORS]
+            while left:
+                done = os.pwritev(self.descriptor, left, self._written)
+                self._written += done
+                while left and done >= left[0].nbytes:
+                    done -= left.pop(0).nbytes
+                if left:
+                    left[0] = left[0][done:]
+
+
+#: Arrays written in one go, and what lies between them.
+_VECTORS = 256
+_NOTHING = np.zeros(_ALIGNED, np.uint8)
 
 
 class Segment:
@@ -180,6 +200,36 @@ class Segment:
         self.close()
 
 
+def whole(descriptor: int) -> NDArray[Any]:
+    """All bytes of a segment that nobody changes any more."""
+    there = np.empty(os.fstat(descriptor).st_size, np.uint8)
+    _fill(there, descriptor, 0)
+    return there
+
+
+def part(segment: NDArray[Any], block: Block) -> NDArray[Any]:
+    """An array of a segment that was read as a whole: a view of it."""
+    size = np.dtype(_EXTRA.get(block.dtype, block.dtype)).itemsize * math.prod(block.shape)
+    at = block.offset or 0
+    return segment[at : at + size].view(_EXTRA.get(block.dtype, block.dtype)).reshape(block.shape)
+
+
+def _fill(array: NDArray[Any], descriptor: int, offset: int) -> None:
+    """Read as many bytes as there is room for.
+
+    Raises
+    ------
+    WireError
+        If there are fewer.
+    """
+    room, there = array.reshape(-1).view(np.uint8).data, 0
+    while there < len(room):
+        got = os.preadv(descriptor, [room[there:]], offset + there)
+        if not got:
+            raise WireError(f"{there} of {len(room)} bytes of an array")
+        there += got
+
+
 def taken(descriptor: int, block: Block) -> NDArray[Any]:
     """A copy of an array in a segment.
 
@@ -198,12 +248,7 @@ def taken(descriptor: int, block: Block) -> NDArray[Any]:
         raise WireError(f"an array of {size} bytes")
     array = np.empty(shape, dtype)
     if size:
-        room, there = array.reshape(-1).view(np.uint8).data, 0
-        while there < size:
-            got = os.preadv(descriptor, [room[there:]], block.offset + there)
-            if not got:
-                raise WireError(f"{there} of {size} bytes of an array")
-            there += got
+        _fill(array, descriptor, block.offset)
     return array
 
 
@@ -236,10 +281,12 @@ class Sender:
         """The request as lists, words and numbers."""
         steps = [
             [s.function, [self._value(x) for x in s.arguments], self._value(s.keywords), self._value(s.hyper),
-             s.mode, s.hand_hyper]
+             s.mode, s.hand_hyper, s.label]
             for s in request.steps
         ]  # fmt: skip
-        return [steps, list(request.outputs), request.cached, dict(request.places), request.fields]
+        captures = [[*capture] for capture in request.captures]
+        found = [steps, list(request.outputs), request.cached, dict(request.places), request.fields]
+        return [*found, captures, request.watched]
 
     def _value(self, x: Any) -> Any:
         kind = type(x)
@@ -275,13 +322,14 @@ class Sender:
 
 def request_of(plain: list[Any]) -> Request:
     """The request that `Sender.request` wrote."""
-    steps, outputs, cached, places, fields = plain
+    steps, outputs, cached, places, fields, captures, watched = plain
     return Request(
         tuple(
-            Step(function, tuple(map(_read, arguments)), _read(keywords), _read(hyper), mode, hand_hyper)
-            for function, arguments, keywords, hyper, mode, hand_hyper in steps
+            Step(function, tuple(map(_read, arguments)), _read(keywords), _read(hyper), *rest)
+            for function, arguments, keywords, hyper, *rest in steps
         ),
         tuple(outputs), cached, places, fields,
+        tuple(Capture(label, tuple(names), *rest) for label, names, *rest in captures), watched,
     )  # fmt: skip
 
 
