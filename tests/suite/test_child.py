@@ -182,7 +182,8 @@ def test_several_steps_in_one_request(child):
             Step("relu", (Array("Z"),), label="first"), Step("relu", (Array("Y"),), label="second"),
             Step("relu", (Output("first"),)),
         ),
-        ("A",), cached=True, captures=(Capture("first", ("A",), True), Capture("second", ("A",), True)), watched=True,
+        ("A",), cached=True, watched=True,
+        captures=(Capture("first", ("A",), True), Capture("second", ("A",), True)),
     )  # fmt: skip
     given = {"Z": np.array([[13]], np.float32), "Y": np.array([[-4]], np.float32)}
     (tried,) = child.heard(child.ask(keeps, "NHWC", given, [1], NAN))
