@@ -201,7 +201,7 @@ def _implementation(patient: _Patient, spec: str) -> None:
     try:
         implementation = load(spec)
     except LoadError as error:
-        patient.tell("loading", str(error).removeprefix(f"--impl {spec}: "), "see above")
+        patient.tell("loading", str(error).removeprefix(f"--impl {spec}: "), "see `conformance run --help`")
         return
     there = [name for name in OPERATIONS if implementation.has(name)]
     patient.tell("functions", f"{len(there)} of {len(OPERATIONS)}: {', '.join(there)}")

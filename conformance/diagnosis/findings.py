@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -131,12 +131,20 @@ def _worst(trial: Trial, record: Record) -> str:
     return f"{small.output}{at} is {float(small.got or 0):.9g}, expected {float(small.expected):.9g}"
 
 
-def _work(theirs: socket.socket, spec: str, settings: Settings | None, records: Sequence[Record]) -> None:
+class Held(NamedTuple):
+    """The implementation, how strictly it is read, and the command of its sandbox."""
+
+    spec: str
+    settings: Settings | None
+    wrapped: tuple[str, ...]
+
+
+def _work(theirs: socket.socket, held: Held, records: Sequence[Record]) -> None:
     """A child's life: one finding after another."""
     bind_to_parent()
     channel = Answering(theirs)
     warnings.simplefilter("ignore")
-    implementation = load(spec, settings, survives=False)
+    implementation = load(held.spec, held.settings, survives=False, wrapped=held.wrapped)
     with suppress(LostError):  # who asked hears that there is no more
         for record in records:
             channel.send(find(implementation, record))
@@ -154,10 +162,10 @@ class _Child:
     left: list[Record]
 
     @classmethod
-    def of(cls, share: list[Record], spec: str, settings: Settings | None) -> _Child:
+    def of(cls, share: list[Record], held: Held) -> _Child:
         """A child that has just been started."""
         channel = Channel()
-        process = context().Process(target=_work, args=(channel.theirs, spec, settings, share), daemon=True)
+        process = context().Process(target=_work, args=(channel.theirs, held, share), daemon=True)
         start(process)
         channel.theirs.close()
         return cls(process, channel, share)
@@ -192,6 +200,7 @@ def find_all(
     processes: int,
     seconds: float,
     settings: Settings | None = None,
+    wrapped: tuple[str, ...] = (),
 ) -> list[Finding]:
     """Find out about several failures of one implementation, in child processes.
 
@@ -207,6 +216,8 @@ def find_all(
         When to stop; failures not reached by then have no finding.
     settings : Settings, optional
         How strictly the implementation is read.
+    wrapped : tuple of str, optional
+        The command of a sandbox.
 
     Returns
     -------
@@ -215,6 +226,7 @@ def find_all(
     """
     if not records:
         return []
+    held = Held(spec, settings, wrapped)
     until = time.monotonic() + seconds
     shares = deque(share for i in range(processes) if (share := list(records[i::processes])))
     found: dict[tuple[str, str], Finding] = {}
@@ -222,7 +234,7 @@ def find_all(
     try:
         while (shares or running) and time.monotonic() < until:
             while shares and len(running) < processes:
-                running.append(_Child.of(shares.popleft(), spec, settings))
+                running.append(_Child.of(shares.popleft(), held))
             descriptors = [d for child in running for d in (child.channel.fileno(), child.process.sentinel)]
             wait(descriptors, timeout=max(0.0, until - time.monotonic()))
             for child in list(running):

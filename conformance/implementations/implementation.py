@@ -351,14 +351,14 @@ def load(
     """
     if spec.startswith("exec:"):
         try:
-            target: Any = Program(shlex.split(spec[5:]), time_limit)
+            target: Any = Program([*wrapped, *_words(spec)], time_limit)
             declares = program_declares(target)
         except (ValueError, ProgramError) as error:
             raise LoadError(f"--impl {spec}: {error}") from error
     else:
         target = Child(spec, OPERATIONS, time_limit, wrapped)
         declares = target.declares
-    return _of(spec, target, declares, settings, survives)
+    return _of(spec, target, declares, settings, survives, wrapped)
 
 
 def here(spec: str, settings: Settings | None = None) -> Implementation:
@@ -370,7 +370,15 @@ def here(spec: str, settings: Settings | None = None) -> Implementation:
         As `load` does.
     """
     target = found(spec)
-    return _of(spec, target, served.declared(target, list(OPERATIONS)), settings, True)
+    return _of(spec, target, served.declared(target, list(OPERATIONS)), settings, True, ())
+
+
+def _words(spec: str) -> list[str]:
+    """The command of ``exec:COMMAND``."""
+    words = shlex.split(spec[5:])
+    if not words:
+        raise ProgramError("no command; expected exec:COMMAND")
+    return words
 
 
 def program_declares(program: Program) -> Declares:
@@ -381,7 +389,12 @@ def program_declares(program: Program) -> Declares:
 
 
 def _of(
-    spec: str, target: Any, declares: Declares, settings: Settings | None, survives: bool
+    spec: str,
+    target: Any,
+    declares: Declares,
+    settings: Settings | None,
+    survives: bool,
+    wrapped: Sequence[str],
 ) -> Implementation:
     """The implementation, if what it declares can be held to something.
 
@@ -401,7 +414,7 @@ def _of(
     try:
         options = _options(said.get("options", ()))
         dtypes = _dtypes(said.get("dtypes", tuple(DTYPES)))
-        differs = declared.read(_differs(spec, said.get("differs", {})), is_explanation)
+        differs = declared.read(_differs(Witness(spec, wrapped), said.get("differs", {})), is_explanation)
         chosen = said.get("conventions", {})
         conventions = {**parse(f"{n}={v}" for n, v in chosen.items()), **settings.conventions}
         arithmetic = Arithmetic.declared(said.get("precision"), said.get("algorithm"))
@@ -413,11 +426,10 @@ def _of(
     )
 
 
-def _differs(spec: str, differs: Any) -> Any:
+def _differs(witness: Witness, differs: Any) -> Any:
     """``differs`` as a module has it: a function in it is one that a process of its own is asked."""
     if not isinstance(differs, Mapping):
         return differs
-    witness = Witness(spec)
     return {
         op: {witness.of(op, at) if called else what: text for at, (called, what, text) in enumerate(entries)}
         if isinstance(entries, list)

@@ -5,7 +5,7 @@ Such a function is shown what is right. The process that answers never is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from conformance.implementations.child import Child, LostError
@@ -23,10 +23,12 @@ class Witness:
     ----------
     spec : str
         The module, as ``--impl`` names it.
+    wrapped : sequence of str
+        A command in front of the process's own, which makes a sandbox.
     """
 
-    def __init__(self, spec: str) -> None:
-        self._spec = spec
+    def __init__(self, spec: str, wrapped: Sequence[str]) -> None:
+        self._spec, self._wrapped = spec, wrapped
         self._child: Child | None = None
 
     def of(self, op: str, index: int) -> Callable[[Seen], Any]:
@@ -40,7 +42,7 @@ class Witness:
         shown |= {name: array for name, array in fields.items() if array is not None}
         try:
             if self._child is None:
-                self._child = Child(self._spec, (), TIME_LIMIT)
+                self._child = Child(self._spec, (), TIME_LIMIT, self._wrapped)
             return self._child.explain(op, index, str(seen.case), seen.output, shown)
         except (LostError, LoadError):
             return False

@@ -74,7 +74,13 @@ class Drawn:
 
 
 def work(
-    spec: str, settings: Settings, drawn: Drawn, seen: Seen, processes: int, seconds: float
+    spec: str,
+    settings: Settings,
+    drawn: Drawn,
+    seen: Seen,
+    processes: int,
+    seconds: float,
+    wrapped: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The fields ``findings`` and ``slips`` of ``summary.json``.
 
@@ -92,6 +98,8 @@ def work(
         How many there may be.
     seconds : float
         What the run took so far.
+    wrapped : tuple of str, optional
+        The command of a sandbox.
 
     Raises
     ------
@@ -111,6 +119,7 @@ def work(
             max(1, processes - 1),
             max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds),
             settings,
+            wrapped,
         )
         # Loading torch may take longer than the measuring.
         slips = power.answer(msgspec.msgpack.Decoder(dict[str, Any]), 10 * allowed + 60.0)

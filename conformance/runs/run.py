@@ -89,7 +89,8 @@ def _run(
     started = time.monotonic()
     total = sweep.shard.size(options.groups, options.cases)
     count = max(1, min(sweep.workers or cores(), total))
-    workers = _pool(options, sweep, count)
+    wrapped = sandbox.command() if sweep.sandbox else ()
+    workers = _pool(options, sweep, count, wrapped)
     remarks = 0
     summary, seen = Summary(), after_run.Seen()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
@@ -117,7 +118,8 @@ def _run(
     if whole:
         drawn = after_run.Drawn(options.dtypes, options.cases, options.seed)
         seconds = time.monotonic() - started
-        after = after_run.work(options.implementation, options.settings, drawn, seen, count, seconds)
+        spec, settings = options.implementation, options.settings
+        after = after_run.work(spec, settings, drawn, seen, count, seconds, wrapped)
     result = Result(
         summary.to_dict(
             listed=total,
@@ -150,11 +152,11 @@ def _write(summary: dict[str, Any], directory: Path) -> None:
     (directory / "summary.json").write_text(text, encoding="utf-8")
 
 
-def _pool(options: Options, sweep: Sweep, count: int) -> Pool:
+def _pool(options: Options, sweep: Sweep, count: int, wrapped: tuple[str, ...]) -> Pool:
     if sweep.dask is None:
         return Workers(
             options.implementation, count, sweep.time_limit, options.settings, isolate=sweep.isolate,
-            wrapped=sandbox.command() if sweep.sandbox else (),
+            wrapped=wrapped,
         )  # fmt: skip
     from conformance.runs.dask import Cluster  # the extra `dask`
 
