@@ -13,7 +13,8 @@ TREE = Path(__file__).parents[2]
 #: A room a line: what is in it may import its own and what the lines above hold, nothing below.
 ROOMS = {
     "cnnref": """
-        cnnref._baseline cnnref._avx2 cnnref._avx512 cnnref._limits cnnref._processor cnnref.kernels.base.types
+        cnnref._baseline cnnref._avx2 cnnref._avx512 cnnref._limits cnnref._processor
+        cnnref.kernels.base.types
         cnnref._dispatch cnnref.caches cnnref.checks.aligned cnnref.checks.arrays cnnref.checks.mistakes
         cnnref.threads cnnref.config
         cnnref.kernels.base cnnref.kernels.__init__
