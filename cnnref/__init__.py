@@ -3,7 +3,7 @@
 Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward function returns its result and
 a cache for its backward function. The map:
 
-- ``conv``, ``conv_transpose``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
+- ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
   ``activation``, ``linear_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``, ``mask``:
   the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
   (``CNNREF_ISA`` forces another)
@@ -35,8 +35,13 @@ _OPERATIONS = {
     "activation": ("sigmoid", "sigmoid_backward", "relu", "relu_backward"),
     "affine": ("affine_forward", "affine_backward"),
     "batch_norm": ("batch_norm_forward", "batch_norm_backward"),
-    "conv": ("conv_single_step", "conv_forward", "conv_backward"),
-    "conv_transpose": ("conv_transpose_forward", "conv_transpose_backward"),
+    "conv": (
+        "conv_single_step",
+        "conv_forward",
+        "conv_backward",
+        "conv_transpose_forward",
+        "conv_transpose_backward",
+    ),
     "global_average_pool": ("global_average_pool_forward", "global_average_pool_backward"),
     "linear_units": ("leaky_relu", "leaky_relu_backward", "silu", "silu_backward", "gelu", "gelu_backward"),
     "log_softmax": ("log_softmax", "log_softmax_backward"),

@@ -1,68 +1,18 @@
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, SupportsIndex, overload
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cnnref import blog as blog
+from cnnref.caches import AffineActivationCache as AffineActivationCache
+from cnnref.caches import AffineCache as AffineCache
+from cnnref.caches import BatchNormCache as BatchNormCache
+from cnnref.caches import ConvCache as ConvCache
+from cnnref.caches import ConvTransposeCache as ConvTransposeCache
+from cnnref.caches import CrossEntropyCache as CrossEntropyCache
+from cnnref.caches import PoolCache as PoolCache
 from cnnref.checks.probability import ProbabilityWarning as ProbabilityWarning
-
-__all__ = [
-    "AffineActivationCache",
-    "AffineCache",
-    "BatchNormCache",
-    "ConvCache",
-    "ConvTransposeCache",
-    "CrossEntropyCache",
-    "PoolCache",
-    "ProbabilityWarning",
-    "__version__",
-    "affine_activation_backward",
-    "affine_activation_forward",
-    "affine_backward",
-    "affine_forward",
-    "arr2col",
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "blog",
-    "col2arr",
-    "conv_backward",
-    "conv_forward",
-    "conv_single_step",
-    "conv_transpose_backward",
-    "conv_transpose_forward",
-    "create_mask_from_window",
-    "cross_entropy_backward",
-    "cross_entropy_cost",
-    "distribute_value",
-    "gelu",
-    "gelu_backward",
-    "get_num_threads",
-    "global_average_pool_backward",
-    "global_average_pool_forward",
-    "kernel_for",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "log_softmax",
-    "log_softmax_backward",
-    "pad3d",
-    "pad3d_backward",
-    "pool_backward",
-    "pool_forward",
-    "relu",
-    "relu_backward",
-    "set_num_threads",
-    "show_config",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
-    "softmax",
-    "softmax_backward",
-    "softmax_cross_entropy_backward",
-    "tanh",
-    "tanh_backward",
-]
 
 #: float16 of NumPy, or bfloat16 of ml_dtypes, which says nothing to a type checker.
 Half = np.float16 | Any
@@ -72,46 +22,6 @@ Approximate = Literal["none", "tanh"]
 Activation = Literal["relu", "sigmoid", "NULL"] | None
 
 __version__: str
-
-class ConvTransposeCache(NamedTuple):
-    A_prev: Any
-    W: Any
-    b: Any
-    hparameters: Any
-
-class ConvCache(NamedTuple):
-    A_prev: Any
-    W: Any
-    b: Any
-    hparameters: Any
-
-class _PoolFields(NamedTuple):
-    A_prev: Any
-    hparameters: Any
-
-class PoolCache(_PoolFields): ...
-
-class AffineCache(NamedTuple):
-    A_prev: Any
-    W: Any
-    b: Any
-
-class AffineActivationCache(NamedTuple):
-    affine_cache: Any
-    activation_cache: Any
-
-class BatchNormCache(NamedTuple):
-    A_prev: Any
-    gamma: Any
-    mean: Any
-    variance: Any
-    running_mean: Any
-    running_var: Any
-    hparameters: Any
-
-class CrossEntropyCache(NamedTuple):
-    AL: Any
-    Y_index: Any
 
 Cache = tuple[Any, ...] | Mapping[str, Any]
 

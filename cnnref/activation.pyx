@@ -12,12 +12,10 @@ Source: "R for Deep Learning (IV)", ``sigmoid``, ``relu``, ``sigmoid_backward``,
 """
 
 cimport numpy as cnp
-from numpy cimport ndarray
 
-from cnnref.checks.elements cimport check_activation, check_activation_backward
 from cnnref.kernels.base.isa cimport noinline, always_inline, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
-from cnnref.kernels.vmath.elementwise cimport run
+from cnnref.kernels.vmath.elementwise cimport activated, activation_gradient
 from cnnref.kernels.vmath.exp cimport MOST_LANES, any_far, ask_ahead, exp_minus, lanes, last_lanes
 from cnnref.kernels.vmath.exp2_table cimport cnnref_bits_d, cnnref_bits_f, cnnref_float_d, cnnref_float_f
 
@@ -129,14 +127,11 @@ cdef double work(Function function) noexcept:
 
 
 cdef tuple forward(Function function, str name, object Z):
-    cdef ndarray z = check_activation(name, Z)
-    return run(apply[float], apply[double], function, z, None, 0, work(function)), z
+    return activated(apply[float], apply[double], function, name, Z, 0, work(function))
 
 
-cdef ndarray backward(Function function, str name, object dA, object cache):
-    cdef ndarray da, z
-    da, z = check_activation_backward(name, dA, cache)
-    return run(apply[float], apply[double], function, z, da, 0, work(function))
+cdef object backward(Function function, str name, object dA, object cache):
+    return activation_gradient(apply[float], apply[double], function, name, dA, cache, 0, work(function))
 
 
 def sigmoid(Z):

@@ -10,16 +10,19 @@ Source: "R for Deep Learning (IV)", ``affine_forward``, ``affine_backward``.
 """
 
 cimport numpy as cnp
-from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cpython.pystate cimport PyThreadState
+from numpy cimport ndarray, npy_intp
+
+from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
 from cnnref.checks.fields cimport named
-from cnnref.checks.half cimport half, in_single, narrowed, widened
+from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.pool_affine cimport check_affine_backward, check_affine_forward
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.correlations cimport product_plan
 from cnnref.kernels.conv.problem cimport Correlation, Matrix, multiplications
 from cnnref.kernels.gemm.driver cimport implicit_gemm
 from cnnref.kernels.wgrad.driver cimport wgrad
-from cnnref.threads cimport brief, fail, team_size
+from cnnref.threads cimport brief, fail, let_go, take_back, team_size
 
 from cnnref.caches import AffineCache
 
@@ -49,38 +52,56 @@ cdef int backward(
     return wgrad(&plan, A_prev, dZ, dW, db, team_size(multiplications(&plan)))
 
 
-cdef int product_of(
-    bint is_single, Py_ssize_t m, Py_ssize_t inner, Py_ssize_t columns, const void* rows, const void* weights,
-    const void* bias, void* out,
-) noexcept nogil:
-    if is_single:
-        return product(
-            m, inner, columns, <const float*>rows, <const float*>weights, False, <const float*>bias, <float*>out
-        )
-    return product(
-        m, inner, columns, <const double*>rows, <const double*>weights, False, <const double*>bias, <double*>out
-    )
-
-
-cdef int gradients_of(
-    bint is_single, Py_ssize_t m, Py_ssize_t n_prev, Py_ssize_t n, const void* dZ, const void* A_prev, const void* W,
-    void* dA_prev, void* dW, void* db,
-) noexcept nogil:
-    if is_single:
-        return backward(
-            m, n_prev, n, <const float*>dZ, <const float*>A_prev, <const float*>W, <float*>dA_prev, <float*>dW,
-            <float*>db,
-        )
-    return backward(
-        m, n_prev, n, <const double*>dZ, <const double*>A_prev, <const double*>W, <double*>dA_prev, <double*>dW,
-        <double*>db,
-    )
-
-
-cdef cnp.ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, cnp.ndarray like):
-    cdef cnp.npy_intp shape[2]
+cdef ndarray matrix(Py_ssize_t rows, Py_ssize_t columns, ndarray like):
+    cdef npy_intp[2] shape
     shape[0], shape[1] = rows, columns
     return empty(like, 2, shape)
+
+
+cdef ndarray scores(ndarray A_prev, ndarray W, ndarray b, real kind):
+    """`Z` of checked arguments."""
+    cdef npy_intp[2] rows
+    cdef npy_intp[2] weights
+    take_shape(A_prev, 2, rows)
+    take_shape(W, 2, weights)
+    cdef Py_ssize_t m = rows[0], n_prev = rows[1], n = weights[1]
+    cdef ndarray Z = matrix(m, n, A_prev)
+    cdef double work = <double>m * n_prev * n
+    cdef object _held = None if brief(work) else held(A_prev, W, b)
+    cdef const real* a_data = elements(A_prev, m * n_prev, kind)
+    cdef const real* w_data = elements(W, n_prev * n, kind)
+    cdef const real* b_data = elements(b, n, kind)
+    cdef real* z_data = <real*>cnp.PyArray_DATA(Z)
+    cdef PyThreadState* state = let_go(work)
+    cdef int status = product(m, n_prev, n, a_data, w_data, False, b_data, z_data)
+    take_back(state)
+    if status < 0:
+        fail("affine_forward: no memory for the packed weights")
+    return Z
+
+
+cdef tuple gradients(ndarray dZ, ndarray A_prev, ndarray W, real kind):
+    """(dA_prev, dW, db) of checked arguments."""
+    cdef npy_intp[2] rows
+    cdef npy_intp[2] weights
+    take_shape(A_prev, 2, rows)
+    take_shape(W, 2, weights)
+    cdef Py_ssize_t m = rows[0], n_prev = rows[1], n = weights[1]
+    cdef ndarray dA_prev = matrix(m, n_prev, A_prev), dW = matrix(n_prev, n, A_prev), db = matrix(1, n, A_prev)
+    cdef double work = 2.0 * m * n_prev * n
+    cdef object _held = None if brief(work) else held(dZ, A_prev, W)
+    cdef const real* g_data = elements(dZ, m * n, kind)
+    cdef const real* a_data = elements(A_prev, m * n_prev, kind)
+    cdef const real* w_data = elements(W, n_prev * n, kind)
+    cdef real* dA_prev_data = <real*>cnp.PyArray_DATA(dA_prev)
+    cdef real* dW_data = <real*>cnp.PyArray_DATA(dW)
+    cdef real* db_data = <real*>cnp.PyArray_DATA(db)
+    cdef PyThreadState* state = let_go(work)
+    cdef int status = backward(m, n_prev, n, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
+    take_back(state)
+    if status < 0:
+        fail("affine_backward: no memory for the packed weights")
+    return dA_prev, dW, db
 
 
 def affine_forward(A_prev, W, b):
@@ -113,35 +134,12 @@ def affine_forward(A_prev, W, b):
     ----------
     "R for Deep Learning (IV)", ``affine_forward``.
     """
-    cdef cnp.ndarray a, w, bias, Z
-    cdef cnp.npy_intp[2] rows
-    cdef cnp.npy_intp[2] weights
-    cdef Py_ssize_t m, n_prev, n
-    cdef bint is_single
-    cdef void* a_data
-    cdef void* w_data
-    cdef void* b_data
-    cdef void* Z_data
-    cdef int status
+    cdef ndarray a, w, bias
     a, w, bias = check_affine_forward(A_prev, W, b)
-    if half(a):
-        Z, _ = affine_forward(widened(a), widened(w), widened(bias))  # arrays: none of the caller's code
-        return narrowed(Z, a), named(AffineCache, (a, w, bias))
-    take_shape(a, 2, rows)
-    take_shape(w, 2, weights)
-    m, n_prev, n = rows[0], rows[1], weights[1]
-    Z = matrix(m, n, a)
-    is_single = single(Z)
-    cdef object _held = None if brief(<double>m * n_prev * n) else held(a, w, bias)
-    a_data, w_data = elements(a, is_single, m * n_prev), elements(w, is_single, n_prev * n)
-    b_data, Z_data = elements(bias, is_single, n), elements(Z, is_single, m * n)
-    if brief(<double>m * n_prev * n):
-        status = product_of(is_single, m, n_prev, n, a_data, w_data, b_data, Z_data)
+    if is_double(a):
+        Z = scores(a, w, bias, <double>0)
     else:
-        with nogil:
-            status = product_of(is_single, m, n_prev, n, a_data, w_data, b_data, Z_data)
-    if status < 0:
-        fail("affine_forward: no memory for the packed weights")
+        Z = rounded(scores(wide(a), wide(w), wide(bias), <float>0), a)
     return Z, named(AffineCache, (a, w, bias))
 
 
@@ -176,37 +174,8 @@ def affine_backward(dZ, cache):
     ----------
     "R for Deep Learning (IV)", ``affine_backward``, without its division of dW and db by m.
     """
-    cdef cnp.ndarray g, a, w, bias, dA_prev, dW, db
-    cdef cnp.npy_intp[2] rows
-    cdef cnp.npy_intp[2] weights
-    cdef Py_ssize_t m, n_prev, n
-    cdef bint is_single
-    cdef void* g_data
-    cdef void* a_data
-    cdef void* w_data
-    cdef void* dA_prev_data
-    cdef void* dW_data
-    cdef void* db_data
-    cdef int status
-    g, a, w, bias = check_affine_backward(dZ, cache)
-    if half(a):
-        return in_single(affine_backward, (g, (a, w, bias)), a)
-    take_shape(a, 2, rows)
-    take_shape(w, 2, weights)
-    m, n_prev, n = rows[0], rows[1], weights[1]
-    dA_prev = matrix(m, n_prev, a)
-    dW = matrix(n_prev, n, a)
-    db = matrix(1, n, a)
-    is_single = single(dA_prev)
-    cdef object _held = None if brief(2.0 * m * n_prev * n) else held(g, a, w)
-    g_data, a_data = elements(g, is_single, m * n), elements(a, is_single, m * n_prev)
-    w_data, dA_prev_data = elements(w, is_single, n_prev * n), elements(dA_prev, is_single, m * n_prev)
-    dW_data, db_data = elements(dW, is_single, n_prev * n), elements(db, is_single, n)
-    if brief(2.0 * m * n_prev * n):
-        status = gradients_of(is_single, m, n_prev, n, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
-    else:
-        with nogil:
-            status = gradients_of(is_single, m, n_prev, n, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
-    if status < 0:
-        fail("affine_backward: no memory for the packed weights")
-    return dA_prev, dW, db
+    cdef ndarray g, a, w
+    g, a, w, _ = check_affine_backward(dZ, cache)
+    if is_double(a):
+        return gradients(g, a, w, <double>0)
+    return rounded(gradients(wide(g), wide(a), wide(w), <float>0), a)

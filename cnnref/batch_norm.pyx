@@ -29,17 +29,19 @@ Source: Ioffe & Szegedy 2015, "Batch Normalization"; Chan, Golub & LeVeque 1983 
 """
 
 cimport numpy as cnp
+from cpython.pystate cimport PyThreadState
 from libc.stdlib cimport free
 from libc.string cimport memcpy
-from numpy cimport ndarray
+from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
 from cnnref.checks.fields cimport named, own
-from cnnref.checks.half cimport half, in_single, narrowed, widened
+from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.norm cimport check_batch_norm_backward, check_batch_norm_forward
 from cnnref.kernels.base.memory cimport allocate
+from cnnref.kernels.base.types cimport real
 from cnnref.kernels.reduce.batch_norm cimport backward_all, forward_all, updated
-from cnnref.threads cimport fail, team_size
+from cnnref.threads cimport brief, fail, let_go, take_back, team_size
 
 from cnnref.caches import BatchNormCache
 
@@ -53,6 +55,82 @@ cdef double* working_memory(Py_ssize_t channels) except NULL:
     if work == NULL:
         raise MemoryError(f"batch_norm: no memory for {channels} channels")
     return work
+
+
+cdef ndarray of_channels(Py_ssize_t channels, int typenum):
+    cdef npy_intp[4] shape
+    shape[0], shape[1], shape[2], shape[3] = 1, 1, 1, channels
+    return cnp.PyArray_EMPTY(4, shape, typenum, 0)
+
+
+cdef tuple normalized(
+    ndarray x, ndarray scale, ndarray offset, ndarray old_mean, ndarray old_variance, double epsilon, double momentum,
+    bint training, real kind,
+):
+    """(A, mean, variance, running mean, running variance) of checked arguments."""
+    cdef npy_intp[4] shape
+    take_shape(x, 4, shape)
+    cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
+    cdef double work = <double>rows * channels * WORK
+    cdef int threads = team_size(work), failed
+    cdef ndarray out = empty(x, 4, shape)
+    cdef ndarray mean = of_channels(channels, cnp.NPY_DOUBLE), variance = of_channels(channels, cnp.NPY_DOUBLE)
+    cdef ndarray new_mean = of_channels(channels, cnp.PyArray_TYPE(out))
+    cdef ndarray new_variance = of_channels(channels, cnp.PyArray_TYPE(out))
+    cdef object _held = None if brief(work) else (held(x, scale, offset), held(old_mean, old_variance))
+    cdef const real* x_data = elements(x, rows * channels, kind)
+    cdef const real* scale_data = elements(scale, channels, kind)
+    cdef const real* offset_data = elements(offset, channels, kind)
+    cdef const real* old_mean_data = elements(old_mean, channels, kind)
+    cdef const real* old_variance_data = elements(old_variance, channels, kind)
+    cdef double* numbers = working_memory(channels)
+    cdef PyThreadState* state = let_go(work)
+    failed = forward_all(
+        x_data, scale_data, offset_data, old_mean_data, old_variance_data, numbers, <real*>cnp.PyArray_DATA(out), rows,
+        channels, epsilon, training, threads,
+    )
+    updated(
+        old_mean_data, old_variance_data, numbers, <real*>cnp.PyArray_DATA(new_mean),
+        <real*>cnp.PyArray_DATA(new_variance), rows, channels, momentum, training,
+    )
+    memcpy(cnp.PyArray_DATA(mean), numbers, channels * sizeof(double))
+    memcpy(cnp.PyArray_DATA(variance), numbers + channels, channels * sizeof(double))
+    free(numbers)
+    take_back(state)
+    if failed:
+        fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
+    return out, mean, variance, new_mean, new_variance
+
+
+cdef tuple gradients(
+    ndarray g, ndarray x, ndarray scale, ndarray mean, ndarray variance, double epsilon, bint training, real kind
+):
+    """(dA_prev, dgamma, dbeta) of checked arguments."""
+    cdef npy_intp[4] shape
+    take_shape(x, 4, shape)
+    cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
+    cdef double work = <double>rows * channels * WORK
+    cdef int threads = team_size(work), failed
+    cdef ndarray out = empty(x, 4, shape)
+    cdef ndarray dgamma = of_channels(channels, cnp.PyArray_TYPE(out))
+    cdef ndarray dbeta = of_channels(channels, cnp.PyArray_TYPE(out))
+    cdef object _held = None if brief(work) else (held(x, g, scale), held(mean, variance))
+    cdef const real* x_data = elements(x, rows * channels, kind)
+    cdef const real* g_data = elements(g, rows * channels, kind)
+    cdef const real* scale_data = elements(scale, channels, kind)
+    cdef const double* mean_data = elements(mean, channels, <double>0)
+    cdef const double* variance_data = elements(variance, channels, <double>0)
+    cdef double* numbers = working_memory(channels)
+    cdef PyThreadState* state = let_go(work)
+    failed = backward_all(
+        x_data, g_data, scale_data, mean_data, variance_data, numbers, <real*>cnp.PyArray_DATA(out),
+        <real*>cnp.PyArray_DATA(dgamma), <real*>cnp.PyArray_DATA(dbeta), rows, channels, epsilon, training, threads,
+    )
+    free(numbers)
+    take_back(state)
+    if failed:
+        fail(f"batch_norm_backward: no memory for the sums of {channels} channels")
+    return out, dgamma, dbeta
 
 
 def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparameters):
@@ -97,72 +175,23 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     ----------
     S. Ioffe and C. Szegedy, "Batch Normalization", 2015; conventions as in ``torch.nn.functional.batch_norm``.
     """
-    cdef ndarray x, scale, offset, mean, variance, out, old_mean, old_variance, new_mean, new_variance
+    cdef ndarray x, scale, offset
+    cdef double epsilon, momentum
+    cdef bint training
     hparameters = own("batch_norm_forward", hparameters)
     x, scale, offset, running_mean, running_var, epsilon, momentum, training = check_batch_norm_forward(
         A_prev, gamma, beta, running_mean, running_var, hparameters
     )
-    if half(x):
-        A, cache = batch_norm_forward(
-            widened(x), widened(scale), widened(offset), running_mean, running_var, hparameters
-        )
-        return narrowed(A, x), cache._replace(A_prev=x, gamma=scale)
-    cdef bint kept = running_mean is not None, in_training = training, is_single = single(x)
-    old_mean, old_variance = (running_mean, running_var) if kept else (scale, scale)
-    cdef cnp.npy_intp[4] shape
-    cdef cnp.npy_intp[4] of_channels
-    take_shape(x, 4, shape)
-    of_channels[0], of_channels[1], of_channels[2], of_channels[3] = 1, 1, 1, shape[3]
-    out = empty(x, 4, shape)
-    mean = cnp.PyArray_EMPTY(4, of_channels, cnp.NPY_DOUBLE, 0)
-    variance = cnp.PyArray_EMPTY(4, of_channels, cnp.NPY_DOUBLE, 0)
-    new_mean = empty(x, 4, of_channels)
-    new_variance = empty(x, 4, of_channels)
-    cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
-    cdef int threads = team_size(<double>rows * channels * WORK), failed
-    cdef double c_epsilon = epsilon, c_momentum = momentum
-    cdef object _held = held(x, scale, offset), _held_old = held(old_mean, old_variance)
-    cdef void* x_data = elements(x, is_single, rows * channels)
-    cdef void* scale_data = elements(scale, is_single, channels)
-    cdef void* offset_data = elements(offset, is_single, channels)
-    cdef void* old_mean_data = elements(old_mean, is_single, channels)
-    cdef void* old_variance_data = elements(old_variance, is_single, channels)
-    elements(out, is_single, rows * channels)
-    cdef double* work = working_memory(channels)
-    cdef void* mean_data = cnp.PyArray_DATA(mean)
-    cdef void* variance_data = cnp.PyArray_DATA(variance)
-    cdef void* new_mean_data = cnp.PyArray_DATA(new_mean)
-    cdef void* new_variance_data = cnp.PyArray_DATA(new_variance)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    with nogil:
-        if is_single:
-            failed = forward_all(
-                <const float*>x_data, <const float*>scale_data, <const float*>offset_data,
-                <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>out_data, rows, channels,
-                c_epsilon, in_training, threads,
-            )
-            updated(
-                <const float*>old_mean_data, <const float*>old_variance_data, work, <float*>new_mean_data,
-                <float*>new_variance_data, rows, channels, c_momentum, in_training,
-            )
-        else:
-            failed = forward_all(
-                <const double*>x_data, <const double*>scale_data, <const double*>offset_data,
-                <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>out_data, rows, channels,
-                c_epsilon, in_training, threads,
-            )
-            updated(
-                <const double*>old_mean_data, <const double*>old_variance_data, work, <double*>new_mean_data,
-                <double*>new_variance_data, rows, channels, c_momentum, in_training,
-            )
-        memcpy(mean_data, work, channels * sizeof(double))
-        memcpy(variance_data, work + channels, channels * sizeof(double))
-        free(work)
-    if failed:
-        fail(f"batch_norm_forward: no memory for the sums of {channels} channels")
+    cdef bint kept = running_mean is not None
+    cdef ndarray unit = wide(scale), old_mean = running_mean if kept else unit, old_var = running_var if kept else unit
+    if is_double(x):
+        made = normalized(x, unit, offset, old_mean, old_var, epsilon, momentum, training, <double>0)
+    else:
+        made = normalized(wide(x), unit, wide(offset), old_mean, old_var, epsilon, momentum, training, <float>0)
+    out, mean, variance, new_mean, new_variance = made
     if not kept:
         new_mean = new_variance = None
-    return out, named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, hparameters))
+    return rounded(out, x), named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, hparameters))
 
 
 def batch_norm_backward(dA, cache):
@@ -198,47 +227,10 @@ def batch_norm_backward(dA, cache):
     ----------
     S. Ioffe and C. Szegedy, "Batch Normalization", 2015.
     """
-    cdef ndarray g, x, scale, mean, variance, out, dgamma, dbeta
+    cdef ndarray g, x, scale, mean, variance
+    cdef double epsilon
+    cdef bint training
     g, x, scale, mean, variance, epsilon, training = check_batch_norm_backward(dA, cache)
-    if half(x):
-        hparameters = {"epsilon": epsilon, "training": training}
-        return in_single(batch_norm_backward, (g, (x, scale, mean, variance, None, None, hparameters)), x)
-    cdef bint in_training = training, is_single = single(x)
-    cdef cnp.npy_intp[4] shape
-    cdef cnp.npy_intp[4] of_channels
-    take_shape(x, 4, shape)
-    of_channels[0], of_channels[1], of_channels[2], of_channels[3] = 1, 1, 1, shape[3]
-    out = empty(x, 4, shape)
-    dgamma = empty(x, 4, of_channels)
-    dbeta = empty(x, 4, of_channels)
-    cdef Py_ssize_t channels = shape[3], rows = shape[0] * shape[1] * shape[2]
-    cdef int threads = team_size(<double>rows * channels * WORK), failed
-    cdef double c_epsilon = epsilon
-    cdef object _held = held(x, g, scale), _held_statistics = held(mean, variance)
-    cdef void* x_data = elements(x, is_single, rows * channels)
-    cdef void* g_data = elements(g, is_single, rows * channels)
-    cdef void* scale_data = elements(scale, is_single, channels)
-    cdef void* mean_data = elements(mean, False, channels)
-    cdef void* variance_data = elements(variance, False, channels)
-    elements(out, is_single, rows * channels)
-    cdef double* work = working_memory(channels)
-    cdef void* dgamma_data = cnp.PyArray_DATA(dgamma)
-    cdef void* dbeta_data = cnp.PyArray_DATA(dbeta)
-    cdef void* out_data = cnp.PyArray_DATA(out)
-    with nogil:
-        if is_single:
-            failed = backward_all(
-                <const float*>x_data, <const float*>g_data, <const float*>scale_data, <const double*>mean_data,
-                <const double*>variance_data, work, <float*>out_data, <float*>dgamma_data, <float*>dbeta_data, rows,
-                channels, c_epsilon, in_training, threads,
-            )
-        else:
-            failed = backward_all(
-                <const double*>x_data, <const double*>g_data, <const double*>scale_data, <const double*>mean_data,
-                <const double*>variance_data, work, <double*>out_data, <double*>dgamma_data, <double*>dbeta_data, rows,
-                channels, c_epsilon, in_training, threads,
-            )
-        free(work)
-    if failed:
-        fail(f"batch_norm_backward: no memory for the sums of {channels} channels")
-    return out, dgamma, dbeta
+    if is_double(x):
+        return gradients(g, x, scale, mean, variance, epsilon, training, <double>0)
+    return rounded(gradients(wide(g), wide(x), wide(scale), mean, variance, epsilon, training, <float>0), x)

@@ -1,85 +1,40 @@
-from cnnref import (
-    affine_activation_backward,
-    affine_activation_forward,
-    affine_backward,
-    affine_forward,
-    arr2col,
-    batch_norm_backward,
-    batch_norm_forward,
-    col2arr,
-    conv_backward,
-    conv_forward,
-    conv_single_step,
-    conv_transpose_backward,
-    conv_transpose_forward,
-    create_mask_from_window,
-    cross_entropy_backward,
-    cross_entropy_cost,
-    distribute_value,
-    gelu,
-    gelu_backward,
-    global_average_pool_backward,
-    global_average_pool_forward,
-    leaky_relu,
-    leaky_relu_backward,
-    log_softmax,
-    log_softmax_backward,
-    pad3d,
-    pad3d_backward,
-    pool_backward,
-    pool_forward,
-    relu,
-    relu_backward,
-    sigmoid,
-    sigmoid_backward,
-    silu,
-    silu_backward,
-    softmax,
-    softmax_backward,
-    softmax_cross_entropy_backward,
-    tanh,
-    tanh_backward,
-)
-
-__all__ = [
-    "affine_activation_backward",
-    "affine_activation_forward",
-    "affine_backward",
-    "affine_forward",
-    "arr2col",
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "col2arr",
-    "conv_backward",
-    "conv_forward",
-    "conv_single_step",
-    "conv_transpose_backward",
-    "conv_transpose_forward",
-    "create_mask_from_window",
-    "cross_entropy_backward",
-    "cross_entropy_cost",
-    "distribute_value",
-    "gelu",
-    "gelu_backward",
-    "global_average_pool_backward",
-    "global_average_pool_forward",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "log_softmax",
-    "log_softmax_backward",
-    "pad3d",
-    "pad3d_backward",
-    "pool_backward",
-    "pool_forward",
-    "relu",
-    "relu_backward",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
-    "softmax",
-    "softmax_backward",
-    "softmax_cross_entropy_backward",
-    "tanh",
-    "tanh_backward",
-]
+from cnnref import affine_activation_backward as affine_activation_backward
+from cnnref import affine_activation_forward as affine_activation_forward
+from cnnref import affine_backward as affine_backward
+from cnnref import affine_forward as affine_forward
+from cnnref import arr2col as arr2col
+from cnnref import batch_norm_backward as batch_norm_backward
+from cnnref import batch_norm_forward as batch_norm_forward
+from cnnref import col2arr as col2arr
+from cnnref import conv_backward as conv_backward
+from cnnref import conv_forward as conv_forward
+from cnnref import conv_single_step as conv_single_step
+from cnnref import conv_transpose_backward as conv_transpose_backward
+from cnnref import conv_transpose_forward as conv_transpose_forward
+from cnnref import create_mask_from_window as create_mask_from_window
+from cnnref import cross_entropy_backward as cross_entropy_backward
+from cnnref import cross_entropy_cost as cross_entropy_cost
+from cnnref import distribute_value as distribute_value
+from cnnref import gelu as gelu
+from cnnref import gelu_backward as gelu_backward
+from cnnref import global_average_pool_backward as global_average_pool_backward
+from cnnref import global_average_pool_forward as global_average_pool_forward
+from cnnref import leaky_relu as leaky_relu
+from cnnref import leaky_relu_backward as leaky_relu_backward
+from cnnref import log_softmax as log_softmax
+from cnnref import log_softmax_backward as log_softmax_backward
+from cnnref import pad3d as pad3d
+from cnnref import pad3d_backward as pad3d_backward
+from cnnref import pool_backward as pool_backward
+from cnnref import pool_forward as pool_forward
+from cnnref import relu as relu
+from cnnref import relu_backward as relu_backward
+from cnnref import sigmoid as sigmoid
+from cnnref import sigmoid_backward as sigmoid_backward
+from cnnref import silu as silu
+from cnnref import silu_backward as silu_backward
+from cnnref import softmax as softmax
+from cnnref import softmax_backward as softmax_backward
+from cnnref import softmax_cross_entropy_backward as softmax_cross_entropy_backward
+from cnnref import tanh as tanh
+from cnnref import tanh_backward as tanh_backward

@@ -1,4 +1,4 @@
-"""Convolution of NHWC images with HWIO filters (a cross-correlation, as everywhere in deep learning).
+"""Convolution of NHWC images with HWIO filters (a cross-correlation, as everywhere in deep learning), and its transpose.
 
     Z[i, y, x, j] = (sum over (r, q, c) of
         A_pad[i, y*stride_h + r*dilation_h, x*stride_w + q*dilation_w, c0(j) + c] * W[r, q, c, j]) + b[j]
@@ -12,116 +12,178 @@ summation, the same for every thread count, batch and instruction set:
   the filters of its group.
 - ``dW``, ``db``: see ``kernels/wgrad/chunks.pxd``.
 
-Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``conv_backward``.
+The transposed convolution is the gradient of a convolution with respect to its input, as a layer. ``W`` holds the filters
+of that forward convolution: it takes an image of the output's extents and ``n_C`` channels to one of the input's with
+``n_C_prev`` channels. Order of summation:
+
+- ``Z``: the chain of that convolution's ``dA_prev``, then ``b[j]`` is added.
+- ``dA_prev``: the chain of its output, from 0.
+- ``dW``: as its gradient (see ``kernels/wgrad/chunks.pxd`` and ``kernels/depthwise/wgrad_driver.pxd``).
+- ``db``: rows of pixels one after the other, each summed in order, then added in order.
+
+Which kernel computes it depends on the shape: `cnnref.kernel_for` names it, ``kernels/README.md`` leads to it.
+
+Source: "R for Deep Learning (IV)", ``conv_single_step``, ``conv_forward``, ``conv_backward``; it has no transposed one.
 """
 
 cimport numpy as cnp
+from cpython.pystate cimport PyThreadState
+from libc.stdlib cimport free
+from libc.string cimport memset
+from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
 from cnnref.checks.conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref.checks.fields cimport named, own
-from cnnref.checks.half cimport half, in_single, narrowed, widened
+from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.hyper cimport Window, outputs
+from cnnref.kernels.base.memory cimport allocate
+from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.conv cimport backward_filters, backward_input, forward, single_step
 from cnnref.kernels.conv.correlations cimport Shape, filter_size, input_size, output_size, work
-from cnnref.threads cimport brief, fail
+from cnnref.threads cimport brief, fail, let_go, take_back
 
-from cnnref.caches import ConvCache
+from cnnref.caches import ConvCache, ConvTransposeCache
 
 cnp.import_array()
 
 
-cdef Shape shape_of(cnp.ndarray A_prev, cnp.ndarray W, const Window* window, Py_ssize_t groups) except *:
+cdef Shape shape_of(bint transpose, ndarray A_prev, ndarray W, const Window* window, Py_ssize_t groups) except *:
+    """The convolution; of a transposed one that which it is the transpose of, whose input is its output."""
     cdef Shape s
-    cdef cnp.npy_intp[4] images
-    cdef cnp.npy_intp[4] filters
+    cdef npy_intp[4] images
+    cdef npy_intp[4] filters
     take_shape(A_prev, 4, images)
     take_shape(W, 4, filters)
-    s.m = images[0]
-    s.h = window.h
-    s.w = window.w
-    s.n_C_prev = images[3]
-    s.n_C = filters[3]
-    s.groups = groups
-    s.n_H = outputs(&window.h)
-    s.n_W = outputs(&window.w)
+    s.m, s.h, s.w, s.groups = images[0], window.h, window.w, groups
+    if transpose:
+        s.n_C_prev, s.n_C, s.n_H, s.n_W = filters[2] * groups, images[3], images[1], images[2]
+    else:
+        s.n_C_prev, s.n_C, s.n_H, s.n_W = images[3], filters[3], outputs(&window.h), outputs(&window.w)
     return s
 
 
-cdef int forward_of(
-    const Shape* s, bint is_single, const void* A_prev, const void* W, const void* b, void* Z
-) noexcept nogil:
-    if is_single:
-        return forward(s, <const float*>A_prev, <const float*>W, <const float*>b, <float*>Z)
-    return forward(s, <const double*>A_prev, <const double*>W, <const double*>b, <double*>Z)
-
-
-cdef cnp.ndarray scores(const Shape* s, cnp.ndarray A_prev, cnp.ndarray W, cnp.ndarray b):
-    """`Z` of checked arguments."""
-    cdef cnp.ndarray Z
-    cdef cnp.npy_intp shape[4]
-    cdef int status
-    if half(A_prev):
-        return narrowed(scores(s, widened(A_prev), widened(W), widened(b)), A_prev)
+cdef ndarray images_of(const Shape* s, bint at_input, ndarray like):
+    """An array for the convolution's input or output."""
+    cdef npy_intp[4] shape
     shape[0], shape[1], shape[2], shape[3] = s.m, s.n_H, s.n_W, s.n_C
-    Z = empty(A_prev, 4, shape)
-    cdef bint is_single = single(Z), at_once = brief(work(s))
-    cdef object _held = None if at_once else held(A_prev, W, b)
-    cdef void* a_data = elements(A_prev, is_single, input_size(s))
-    cdef void* w_data = elements(W, is_single, filter_size(s))
-    cdef void* b_data = elements(b, is_single, s.n_C)
-    cdef void* Z_data = elements(Z, is_single, output_size(s))
-    if at_once:
-        status = forward_of(s, is_single, a_data, w_data, b_data, Z_data)
+    if at_input:
+        shape[1], shape[2], shape[3] = s.h.n, s.w.n, s.n_C_prev
+    return empty(like, 4, shape)
+
+
+cdef ndarray scores(const Shape* s, bint transpose, ndarray A_prev, ndarray W, ndarray b, real kind):
+    """`Z` of checked arguments."""
+    cdef ndarray Z = images_of(s, transpose, A_prev)
+    cdef object _held = None if brief(work(s)) else held(A_prev, W, b)
+    cdef const real* a_data = elements(A_prev, output_size(s) if transpose else input_size(s), kind)
+    cdef const real* w_data = elements(W, filter_size(s), kind)
+    cdef const real* b_data = elements(b, s.n_C_prev if transpose else s.n_C, kind)
+    cdef real* z_data = elements(Z, input_size(s) if transpose else output_size(s), kind)
+    cdef int status
+    cdef PyThreadState* state = let_go(work(s))
+    if transpose:
+        status = backward_input(s, a_data, w_data, b_data, z_data)
     else:
-        with nogil:
-            status = forward_of(s, is_single, a_data, w_data, b_data, Z_data)
+        status = forward(s, a_data, w_data, b_data, z_data)
+    take_back(state)
     if status < 0:
-        fail("conv_forward: no memory for the packed filters and the padded rows")
+        fail(f"conv{'_transpose' if transpose else ''}_forward: no memory for the packed filters and the padded rows")
     return Z
 
 
-cdef int gradients_of(
-    const Shape* s, bint is_single, const void* dZ, const void* A_prev, const void* W, void* dA_prev, void* dW, void* db
-) noexcept nogil:
-    if is_single:
-        if backward_input(s, <const float*>dZ, <const float*>W, <const float*>NULL, <float*>dA_prev) < 0:
-            return -1
-        return backward_filters(s, <const float*>dZ, <const float*>A_prev, <float*>dW, <float*>db)
-    if backward_input(s, <const double*>dZ, <const double*>W, <const double*>NULL, <double*>dA_prev) < 0:
+cdef int add_pixels(const Shape* s, const real* dZ, real* db) noexcept nogil:
+    """``db`` of a transposed convolution: the sum over all rows of pixels; -1 where memory ran out."""
+    cdef real* row = <real*>allocate(s.n_C_prev, sizeof(real))
+    cdef Py_ssize_t line, pixel, j
+    if row == NULL:
         return -1
-    return backward_filters(s, <const double*>dZ, <const double*>A_prev, <double*>dW, <double*>db)
+    memset(db, 0, s.n_C_prev * sizeof(real))
+    for line in range(s.m * s.h.n):
+        memset(row, 0, s.n_C_prev * sizeof(real))
+        for pixel in range(s.w.n):
+            for j in range(s.n_C_prev):
+                row[j] += dZ[(line * s.w.n + pixel) * s.n_C_prev + j]
+        for j in range(s.n_C_prev):
+            db[j] += row[j]
+    free(row)
+    return 0
 
 
-cdef tuple gradients(const Shape* s, cnp.ndarray dZ, cnp.ndarray A_prev, cnp.ndarray W):
-    """(dA_prev, dW, db) of checked arguments."""
-    cdef cnp.ndarray dA_prev, dW, db
-    cdef cnp.npy_intp shape[4]
+cdef int all_gradients(
+    const Shape* s, bint transpose, const real* dZ, const real* A_prev, const real* W, real* dA_prev, real* dW, real* db
+) noexcept nogil:
+    cdef real* spare  # the sums of `A_prev`, which the kernel of ``dW`` makes too
     cdef int status
-    if half(A_prev):
-        return narrowed(gradients(s, widened(dZ), widened(A_prev), widened(W)), A_prev)
-    shape[0], shape[1], shape[2], shape[3] = s.m, s.h.n, s.w.n, s.n_C_prev
-    dA_prev = empty(A_prev, 4, shape)
+    if not transpose:
+        status = backward_input(s, dZ, W, <real*>NULL, dA_prev)
+        return status if status < 0 else backward_filters(s, dZ, A_prev, dW, db)
+    spare = <real*>allocate(s.n_C, sizeof(real))
+    status = -1 if spare == NULL else forward(s, dZ, W, <real*>NULL, dA_prev)
+    if status == 0:
+        status = backward_filters(s, A_prev, dZ, dW, spare)
+    free(spare)
+    return status if status < 0 else add_pixels(s, dZ, db)
+
+
+cdef tuple gradients(const Shape* s, bint transpose, ndarray dZ, ndarray A_prev, ndarray W, real kind):
+    """(dA_prev, dW, db) of checked arguments."""
+    cdef npy_intp[4] shape
+    cdef ndarray dA_prev = images_of(s, not transpose, A_prev)
     take_shape(W, 4, shape)
-    dW = empty(A_prev, 4, shape)
-    shape[0], shape[1], shape[2] = 1, 1, 1
-    db = empty(A_prev, 4, shape)
-    cdef bint is_single = single(dA_prev), at_once = brief(2 * work(s))
-    cdef object _held = None if at_once else held(dZ, A_prev, W)
-    cdef void* g_data = elements(dZ, is_single, output_size(s))
-    cdef void* a_data = elements(A_prev, is_single, input_size(s))
-    cdef void* w_data = elements(W, is_single, filter_size(s))
-    cdef void* dA_prev_data = elements(dA_prev, is_single, input_size(s))
-    cdef void* dW_data = elements(dW, is_single, filter_size(s))
-    cdef void* db_data = elements(db, is_single, s.n_C)
-    if at_once:
-        status = gradients_of(s, is_single, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
-    else:
-        with nogil:
-            status = gradients_of(s, is_single, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
+    cdef ndarray dW = empty(A_prev, 4, shape)
+    shape[0], shape[1], shape[2], shape[3] = 1, 1, 1, s.n_C_prev if transpose else s.n_C
+    cdef ndarray db = empty(A_prev, 4, shape)
+    cdef object _held = None if brief(2 * work(s)) else held(dZ, A_prev, W)
+    cdef const real* g_data = elements(dZ, input_size(s) if transpose else output_size(s), kind)
+    cdef const real* a_data = elements(A_prev, output_size(s) if transpose else input_size(s), kind)
+    cdef const real* w_data = elements(W, filter_size(s), kind)
+    cdef real* dA_prev_data = <real*>cnp.PyArray_DATA(dA_prev)
+    cdef real* dW_data = elements(dW, filter_size(s), kind)
+    cdef real* db_data = <real*>cnp.PyArray_DATA(db)
+    cdef PyThreadState* state = let_go(2 * work(s))
+    cdef int status = all_gradients(s, transpose, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
+    take_back(state)
     if status < 0:
-        fail("conv_backward: no memory for the packed filters and the padded rows")
+        fail(f"conv{'_transpose' if transpose else ''}_backward: no memory for the packed filters and the padded rows")
     return dA_prev, dW, db
+
+
+cdef tuple forward_of(bint transpose, type kind, object A_prev, object W, object b, object hparameters, bint post=False):
+    """(Z, cache); as the `post` has it, the bias is added once for each of the window's terms."""
+    cdef ndarray a, w, bias, added
+    cdef Window window
+    cdef Py_ssize_t groups
+    cdef str function = "conv_transpose_forward" if transpose else "conv_forward"
+    cdef dict asked = own(function, hparameters)
+    a, w, bias = check_conv_forward(function, transpose, A_prev, W, b, asked, &window, &groups)
+    cdef Shape s = shape_of(transpose, a, w, &window, groups)
+    added = wide(bias)
+    if post:
+        added = added * added.dtype.type(s.h.f * s.w.f * (s.n_C_prev // groups))
+    if is_double(a):
+        Z = scores(&s, transpose, a, w, added, <double>0)
+    else:
+        Z = rounded(scores(&s, transpose, wide(a), wide(w), added, <float>0), a)
+    return Z, named(kind, (a, w, bias, asked))
+
+
+cdef tuple backward_of(bint transpose, object dZ, object cache):
+    cdef ndarray g, a, w
+    cdef Window window
+    cdef Py_ssize_t groups
+    g, a, w = check_conv_backward(
+        "conv_transpose_backward" if transpose else "conv_backward", transpose, dZ, cache, &window, &groups
+    )
+    cdef Shape s = shape_of(transpose, a, w, &window, groups)
+    if is_double(a):
+        return gradients(&s, transpose, g, a, w, <double>0)
+    return rounded(gradients(&s, transpose, wide(g), wide(a), wide(w), <float>0), a)
+
+
+cdef double one_output(ndarray a, ndarray w, double bias, real kind) except? -1:
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
+    return single_step(elements(a, n, kind), elements(w, n, kind), <real>bias, n)
 
 
 def conv_single_step(a_slice_prev, W, b):
@@ -153,18 +215,12 @@ def conv_single_step(a_slice_prev, W, b):
     ----------
     "R for Deep Learning (IV)", ``conv_single_step``.
     """
-    cdef cnp.ndarray a, w
+    cdef ndarray a, w
     cdef double bias
     a, w, bias = check_conv_single_step(a_slice_prev, W, b)
-    if half(a):
-        return in_single(conv_single_step, (a, w, bias), a)
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
-    cdef bint is_single = single(a)
-    cdef void* a_data = elements(a, is_single, n)
-    cdef void* w_data = elements(w, is_single, n)
-    if is_single:
-        return single_step(<const float*>a_data, <const float*>w_data, <float>bias, n)
-    return single_step(<const double*>a_data, <const double*>w_data, bias, n)
+    if is_double(a):
+        return one_output(a, w, bias, <double>0)
+    return rounded(one_output(wide(a), wide(w), bias, <float>0), a)
 
 
 def conv_forward(A_prev, W, b, hparameters):
@@ -215,28 +271,12 @@ def conv_forward(A_prev, W, b, hparameters):
     ----------
     "R for Deep Learning (IV)", ``conv_forward``.
     """
-    cdef cnp.ndarray a, w, bias
-    cdef Window window
-    cdef Py_ssize_t groups
-    cdef Shape s
-    cdef dict asked = own("conv_forward", hparameters)
-    a, w, bias = check_conv_forward(A_prev, W, b, asked, &window, &groups)
-    s = shape_of(a, w, &window, groups)
-    return scores(&s, a, w, bias), named(ConvCache, (a, w, bias, asked))
+    return forward_of(False, ConvCache, A_prev, W, b, hparameters)
 
 
 def post_conv_forward(A_prev, W, b, hparameters):
     """`cnnref.conv_forward` with the bias added once for each of the window's terms; the cache holds `b` as given."""
-    cdef cnp.ndarray a, w, bias
-    cdef Window window
-    cdef Py_ssize_t groups
-    cdef Shape s
-    cdef dict asked = own("conv_forward", hparameters)
-    a, w, bias = check_conv_forward(A_prev, W, b, asked, &window, &groups)
-    s = shape_of(a, w, &window, groups)
-    wide = widened(bias)
-    terms = wide.dtype.type(s.h.f * s.w.f * (s.n_C_prev // groups))
-    return scores(&s, a, w, wide * terms), named(ConvCache, (a, w, bias, asked))
+    return forward_of(False, ConvCache, A_prev, W, b, hparameters, True)
 
 
 def conv_backward(dZ, cache):
@@ -270,10 +310,85 @@ def conv_backward(dZ, cache):
     ----------
     "R for Deep Learning (IV)", ``conv_backward``; the true gradient, as PyTorch autograd gives it.
     """
-    cdef cnp.ndarray g, a, w
-    cdef Window window
-    cdef Py_ssize_t groups
-    cdef Shape s
-    g, a, w = check_conv_backward(dZ, cache, &window, &groups)
-    s = shape_of(a, w, &window, groups)
-    return gradients(&s, g, a, w)
+    return backward_of(False, dZ, cache)
+
+
+def conv_transpose_forward(A_prev, W, b, hparameters):
+    """Transposed convolution of a batch of images ("deconvolution", "fractionally strided convolution").
+
+    Every input pixel adds its value times the filters to the output, `stride` apart.
+
+    Parameters
+    ----------
+    A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        The input, channels last.
+    W : array_like, shape (f_h, f_w, n_C / groups, n_C_prev)
+        The filters of the forward convolution whose transpose this is; PyTorch's ``conv_transpose2d`` has them as
+        ``(n_C_prev, n_C / groups, f_h, f_w)``: ``W.transpose(3, 2, 0, 1)``.
+    b : array_like, shape (1, 1, 1, n_C)
+        The biases, each added once to every output.
+    hparameters : mapping
+        ``"stride"`` and ``"pad"`` of the forward convolution, in pixels: an integer or a pair ``(h, w)``; ``pad`` also as
+        ``((top, bottom), (left, right))``. It takes so many rows and columns off the output. Optional are
+
+        ``"output_padding"``
+            Rows and columns more at the bottom and right of the output, 0 where not given: it says which of the
+            extents that the forward convolution takes to ``n_H_prev`` is meant. Below the stride or the dilation.
+        ``"dilation"``
+            The distance of neighbouring taps, 1 where not given.
+        ``"groups"``
+            An integer: channels are cut into so many groups, as in `conv_forward`.
+
+    Returns
+    -------
+    Z : ndarray, shape (m, n_H, n_W, n_C)
+        With ``n_H = (n_H_prev - 1) * stride - top - bottom + dilation * (f_h - 1) + output_padding + 1``, in the
+        promoted dtype of the arguments: half, float32 or float64.
+    cache : ConvTransposeCache
+        ``(A_prev, W, b, hparameters)`` for `conv_transpose_backward`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, a key is missing or unknown, the output would have no rows or columns, or
+        ``output_padding`` is not below the stride or the dilation.
+    TypeError
+        If an argument has the wrong type.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", chapter 4. The post has no such layer.
+    """
+    return forward_of(True, ConvTransposeCache, A_prev, W, b, hparameters)
+
+
+def conv_transpose_backward(dZ, cache):
+    """Gradients of a transposed convolution with respect to its input, filters and biases.
+
+    Parameters
+    ----------
+    dZ : array_like, shape (m, n_H, n_W, n_C)
+        Gradient of the cost with respect to the output of `conv_transpose_forward`.
+    cache : ConvTransposeCache, tuple or mapping
+        ``(A_prev, W, b, hparameters)`` as `conv_transpose_forward` returned it.
+
+    Returns
+    -------
+    dA_prev : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
+    dW : ndarray, shape (f_h, f_w, n_C / groups, n_C_prev)
+        Summed over the batch.
+    db : ndarray, shape (1, 1, 1, n_C)
+        Summed over the batch and the pixels.
+
+    Raises
+    ------
+    ValueError
+        If `dZ` does not have the shape of the forward output, or the cache is not one of `conv_transpose_forward`.
+    TypeError
+        If an argument has the wrong type.
+    MemoryError
+        If a result cannot be allocated.
+    """
+    return backward_of(True, dZ, cache)

@@ -3,11 +3,10 @@
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref.checks.arrays cimport array, common, elements, empty, held, kind_of, plain, single
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.elements cimport check_activation
 from cnnref.kernels.base cimport nontemporal
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.vmath cimport exp as _exp_lanes, scalar
+from cnnref.kernels.vmath cimport elementwise, exp as _exp_lanes, scalar
 
 cnp.import_array()
 
@@ -19,7 +18,9 @@ cdef enum Function:
     EXP_MINUS
 
 
-cdef void apply(Function function, const real* x, real* out, Py_ssize_t n) noexcept nogil:
+cdef void apply(
+    int function, const real* x, const real* unused, real* out, Py_ssize_t n, double option
+) noexcept nogil:
     cdef Py_ssize_t i
     cdef int step = _exp_lanes.lanes(<real>0)
     if function == EXP:
@@ -43,22 +44,8 @@ cdef void apply(Function function, const real* x, real* out, Py_ssize_t n) noexc
 
 
 cdef ndarray run(Function function, str name, object x):
-    cdef ndarray values = array(name, "x", x, -1, "")
-    values = plain(values, common(kind_of(values)))
-    if half(values):
-        return narrowed(run(function, name, widened(values)), values)
-    cdef ndarray out = empty(values, cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values))
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
-    cdef bint is_single = single(out)
-    cdef object _held = held(values)
-    cdef void* data = elements(values, is_single, n)
-    cdef void* out_data = elements(out, is_single, n)
-    with nogil:
-        if is_single:
-            apply(function, <const float*>data, <float*>out_data, n)
-        else:
-            apply(function, <const double*>data, <double*>out_data, n)
-    return out
+    cdef ndarray values = check_activation(name, x)
+    return elementwise.run(apply[float], apply[double], function, values, None, 0, 0)
 
 
 def exp(x):

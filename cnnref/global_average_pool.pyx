@@ -12,20 +12,20 @@ Source: Lin, Chen & Yan 2013, "Network In Network", section 3.2.
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cpython.pystate cimport PyThreadState
 from libc.math cimport isfinite
 from libc.stdlib cimport free
 from libc.string cimport memcpy
-from numpy cimport ndarray
+from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
+from cnnref.checks.arrays cimport empty, held, memory, single, take_shape
 from cnnref.checks.half cimport half, narrowed, widened
 from cnnref.checks.norm cimport check_global_average_pool_backward, check_global_average_pool_forward
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.forward cimport mean_again
 from cnnref.kernels.reduce.channel_sums cimport VALUE, chunk_sums
-from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, in_parts, let_go, part_of, take_back, team_size
 
 cnp.import_array()
 
@@ -57,83 +57,61 @@ cdef void share_of_image(const real* da, real* out, Py_ssize_t pixels, Py_ssize_
         done += more
 
 
-cdef void images(
-    const real* x, real* out, double* sums, Py_ssize_t pixels, Py_ssize_t channels, bint forward, Py_ssize_t begin,
-    Py_ssize_t end
-) noexcept nogil:
-    """Images from `begin` to `end`; `sums` has room for their channels, forward."""
+cdef struct Images:
+    const void* x
+    void* out
+    double* sums  # room for those of all images, forward; NULL backward
+    Py_ssize_t pixels
+    Py_ssize_t channels
+
+
+cdef void some_images(const void* job, Py_ssize_t begin, Py_ssize_t end, const real* x, real* out) noexcept nogil:
+    cdef const Images* s = <const Images*>job
     cdef Py_ssize_t i
     for i in range(begin, end):
-        if forward:
-            mean_of_image(x + i * pixels * channels, out + i * channels, sums + i * channels, pixels, channels)
+        if s.sums != NULL:
+            mean_of_image(
+                x + i * s.pixels * s.channels, out + i * s.channels, s.sums + i * s.channels, s.pixels, s.channels
+            )
         else:
-            share_of_image(x + i * channels, out + i * pixels * channels, pixels, channels)
+            share_of_image(x + i * s.channels, out + i * s.pixels * s.channels, s.pixels, s.channels)
 
 
-cdef int all_images(
-    const real* x, real* out, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward, int threads
-) noexcept nogil:
-    """-1 if there is no memory, or the call is to stop."""
-    cdef Py_ssize_t part
-    cdef Py_ssize_t parts = min(pieces(<double>samples * pixels * channels, threads), max(samples, <Py_ssize_t>1))
-    cdef int status = 0
-    cdef const int* watched = watch()
-    cdef double* sums = <double*>allocate(samples * channels + 1 if forward else 1, sizeof(double))
-    if sums == NULL:
-        return -1
-    if parts == 1:
-        images(x, out, sums, pixels, channels, forward, 0, samples)
-    else:
-        for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-            if stopped(watched):
-                status += -1
-            else:
-                images(
-                    x, out, sums, pixels, channels, forward, samples * part // parts, samples * (part + 1) // parts
-                )
-    free(sums)
-    return status
+cdef void in_single(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    some_images(job, begin, end, <const float*>(<const Images*>job).x, <float*>(<const Images*>job).out)
 
 
-cdef int images_of(
-    const void* x, void* out, bint is_single, Py_ssize_t samples, Py_ssize_t pixels, Py_ssize_t channels, bint forward,
-    int threads
-) noexcept nogil:
-    if is_single:
-        return all_images(<const float*>x, <float*>out, samples, pixels, channels, forward, threads)
-    return all_images(<const double*>x, <double*>out, samples, pixels, channels, forward, threads)
+cdef void in_double(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    some_images(job, begin, end, <const double*>(<const Images*>job).x, <double*>(<const Images*>job).out)
 
 
 cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
     """The means of the images `x`, or their gradient for images of so many rows and columns."""
     if half(x):
         return narrowed(run(widened(x), height, width, forward), x)
-    cdef cnp.npy_intp[4] shape
+    cdef npy_intp[4] shape
+    cdef Images job
     take_shape(x, 4, shape)
     if forward:
         height, width = shape[1], shape[2]
-    cdef Py_ssize_t samples = shape[0]
-    cdef Py_ssize_t channels = shape[3]
-    cdef Py_ssize_t pixels = height * width
-    cdef int threads = team_size(<double>samples * pixels * channels)
-    cdef int failed
-    cdef ndarray out
-    cdef void* x_data
-    cdef void* out_data
-    cdef bint is_single
+    cdef Py_ssize_t samples = shape[0], means = samples * shape[3]
+    job.channels, job.pixels = shape[3], height * width
     shape[1], shape[2] = 1 if forward else height, 1 if forward else width
-    out = empty(x, 4, shape)
-    is_single = single(out)
-    cdef object _held = None if brief(<double>samples * pixels * channels) else held(x)
-    x_data = elements(x, is_single, samples * channels * (pixels if forward else 1))
-    out_data = elements(out, is_single, samples * channels * (1 if forward else pixels))
-    if brief(<double>samples * pixels * channels):
-        failed = images_of(x_data, out_data, is_single, samples, pixels, channels, forward, threads)
-    else:
-        with nogil:
-            failed = images_of(x_data, out_data, is_single, samples, pixels, channels, forward, threads)
-    if failed:
-        fail(f"global_average_pool: no memory for {samples} x {channels} sums")
+    cdef ndarray out = empty(x, 4, shape)
+    cdef double work = <double>means * job.pixels
+    cdef int threads = team_size(work), status = -1
+    cdef object _held = None if brief(work) else held(x)
+    job.x = memory(x, cnp.PyArray_TYPE(out), means * (job.pixels if forward else 1))
+    job.out = cnp.PyArray_DATA(out)
+    job.sums = <double*>allocate(means + 1, sizeof(double)) if forward else NULL
+    cdef part_of part = in_single if single(out) else in_double
+    cdef PyThreadState* state = let_go(work)
+    if job.sums != NULL or not forward:
+        status = in_parts(part, &job, samples, work, threads)
+        free(job.sums)
+    take_back(state)
+    if status < 0:
+        fail(f"global_average_pool: no memory for {samples} x {job.channels} sums")
     return out
 
 

@@ -15,10 +15,8 @@ SiLU); Elfwing, Uchibe & Doya 2017 (SiLU).
 """
 
 cimport numpy as cnp
-from numpy cimport ndarray
 
 from cnnref.checks.arrays cimport real_number, word
-from cnnref.checks.elements cimport check_activation, check_activation_backward
 from cnnref.kernels.vmath.activations cimport (
     GELU,
     GELU_GRADIENT,
@@ -31,7 +29,7 @@ from cnnref.kernels.vmath.activations cimport (
     Function,
     apply,
 )
-from cnnref.kernels.vmath.elementwise cimport run
+from cnnref.kernels.vmath.elementwise cimport activated, activation_gradient
 
 cnp.import_array()
 
@@ -41,14 +39,11 @@ cdef double TAIL_WORK = 20
 
 
 cdef tuple forward(Function function, str name, object Z, double option, double work):
-    cdef ndarray z = check_activation(name, Z)
-    return run(apply[float], apply[double], function, z, None, option, work), z
+    return activated(apply[float], apply[double], function, name, Z, option, work)
 
 
-cdef ndarray backward(Function function, str name, object dA, object cache, double option, double work):
-    cdef ndarray da, z
-    da, z = check_activation_backward(name, dA, cache)
-    return run(apply[float], apply[double], function, z, da, option, work)
+cdef object backward(Function function, str name, object dA, object cache, double option, double work):
+    return activation_gradient(apply[float], apply[double], function, name, dA, cache, option, work)
 
 
 cdef bint by_tanh(str function, object approximate) except -1:

@@ -13,19 +13,16 @@ Source: Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp a
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from libc.math cimport fabs
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
-from cnnref.checks.half cimport half, narrowed, widened
 from cnnref.checks.loss cimport check_softmax, check_softmax_backward
 from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.vmath.elementwise cimport run
 from cnnref.kernels.vmath.scalar cimport log
 from cnnref.kernels.vmath.softmax_row cimport ALWAYS, IF_FAR, LANES, NOTHING, VALUES, Sums, exp_row, in_double
 from cnnref.kernels.vmath.softmax_short_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
-from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -93,66 +90,18 @@ cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_s
             out[row * n + j] = p[j * GROUP + row]
 
 
-cdef void some_rows(
-    const real* x, const real* dl, real* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n
+cdef void apply(
+    int function, const real* x, const real* dl, real* out, Py_ssize_t count, double columns
 ) noexcept nogil:
-    """Rows from `begin` to `end`."""
-    cdef Py_ssize_t at = begin
-    while at < end:
+    """The logarithms of the rows in `count` elements, or the gradient where `dl` is given; there is one function."""
+    cdef Py_ssize_t n = <Py_ssize_t>columns, at = 0, rows = count // n
+    while at < rows:
         if n <= NARROW:
-            group(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, min(GROUP, end - at), n)
+            group(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, min(GROUP, rows - at), n)
             at += GROUP
         else:
             row_alone(x + at * n, dl + at * n if dl != NULL else NULL, out + at * n, n)
             at += 1
-
-
-cdef int in_pieces(const real* x, const real* dl, real* out, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """All rows; -1 where the call is to stop."""
-    cdef double work = rows * n * EXP_WORK
-    cdef int threads = team_size(work), status = 0
-    cdef Py_ssize_t part, parts = pieces(work, threads)
-    cdef const int* watched = watch()
-    if parts == 1:
-        some_rows(x, dl, out, 0, rows, n)
-        return 0
-    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        if stopped(watched):
-            status += -1
-        else:
-            some_rows(x, dl, out, rows * part // parts, rows * (part + 1) // parts, n)
-    return status
-
-
-cdef int rows_of(
-    const void* x, const void* dl, void* out, bint is_single, Py_ssize_t rows, Py_ssize_t n
-) noexcept nogil:
-    if is_single:
-        return in_pieces(<const float*>x, <const float*>dl, <float*>out, rows, n)
-    return in_pieces(<const double*>x, <const double*>dl, <double*>out, rows, n)
-
-
-cdef ndarray run(ndarray x, ndarray dl):
-    if half(x):
-        return narrowed(run(widened(x), widened(dl)), x)
-    cdef cnp.npy_intp[2] shape
-    take_shape(x, 2, shape)
-    cdef ndarray out = empty(x, 2, shape)
-    cdef Py_ssize_t rows = shape[0], n = shape[1]
-    cdef int status
-    cdef bint is_single = single(out)
-    cdef object _held = None if brief(rows * n * EXP_WORK) else held(x, dl)
-    cdef void* x_data = elements(x, is_single, rows * n)
-    cdef void* dl_data = NULL if dl is None else elements(dl, is_single, rows * n)
-    cdef void* out_data = elements(out, is_single, rows * n)
-    if brief(rows * n * EXP_WORK):
-        status = rows_of(x_data, dl_data, out_data, is_single, rows, n)
-    else:
-        with nogil:
-            status = rows_of(x_data, dl_data, out_data, is_single, rows, n)
-    if status < 0:
-        fail("log_softmax: stopped")
-    return out
 
 
 def log_softmax(X):
@@ -183,7 +132,7 @@ def log_softmax(X):
     P. Blanchard, D. Higham and N. Higham, "Accurately computing the log-sum-exp and softmax functions", 2021.
     """
     cdef ndarray x = check_softmax(X, "log_softmax")
-    return run(x, None), x
+    return run(apply[float], apply[double], 0, x, None, 0, EXP_WORK, True), x
 
 
 def log_softmax_backward(dlogp, cache):
@@ -210,4 +159,4 @@ def log_softmax_backward(dlogp, cache):
     """
     cdef ndarray dl, x
     dl, x = check_softmax_backward(dlogp, cache, "log_softmax_backward", "dlogp")
-    return run(x, dl)
+    return run(apply[float], apply[double], 0, x, dl, 0, EXP_WORK, True)

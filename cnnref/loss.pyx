@@ -20,12 +20,13 @@ Architecture", section 7, for the smoothing; ``torch.nn.CrossEntropyLoss``. The 
 """
 
 cimport numpy as cnp
-from numpy cimport ndarray
+from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, single, zeros
+from cnnref.checks.arrays cimport elements, empty, held, is_double, zeros
 from cnnref.checks.fields cimport named
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.loss cimport check_cross_entropy_cache, check_cross_entropy_cost
+from cnnref.kernels.base.types cimport real
 from cnnref.kernels.vmath.cross_entropy cimport Labels, gradient, mean_loss
 from cnnref.threads cimport fail
 
@@ -39,7 +40,7 @@ cdef Labels labels_of(ndarray index, double smoothing, bint ignoring, Py_ssize_t
     """From an array of labels of the call's own, or of (row, label)."""
     cdef Labels y
     y.step = cnp.PyArray_NDIM(index)
-    y.columns = <const cnp.npy_intp*>cnp.PyArray_DATA(index) + y.step - 1
+    y.columns = <const npy_intp*>cnp.PyArray_DATA(index) + y.step - 1
     y.smoothing, y.ignoring, y.ignored = smoothing, ignoring, ignored
     return y
 
@@ -90,58 +91,64 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     "R for Deep Learning (IV)", ``cross_entropy_cost``.
     """
     cdef ndarray al, index
-    cdef Py_ssize_t m, n
-    cdef void* al_data
-    cdef bint is_single
-    cdef int status
+    cdef Py_ssize_t n
     cdef bint outside = False
-    cdef double loss = 0
     cdef Labels labels
+    cdef double loss
     al, n, index, smoothing, ignoring, ignored = check_cross_entropy_cost(
         AL, Y, batch_size, label_smoothing, ignore_index
     )
     labels = labels_of(index, smoothing, ignoring, ignored)
-    m = index.shape[0]
-    given = al
-    if half(al):
-        al = widened(al)
-    _held = held(al)
-    is_single = single(al)
-    al_data = elements(al, is_single, m * n)
+    if is_double(al):
+        loss = loss_of(al, index.shape[0], n, &labels, &outside, <double>0)
+    else:
+        loss = loss_of(wide(al), index.shape[0], n, &labels, &outside, <float>0)
+    if outside:
+        warn_of_no_probabilities(al, index, ignored if ignoring else None)
+    return loss, named(CrossEntropyCache, (al, index))
+
+
+cdef double loss_of(
+    ndarray al, Py_ssize_t m, Py_ssize_t n, const Labels* labels, bint* outside, real kind
+) except? -1:
+    """The loss of checked arguments, and whether something `outside` of probabilities was seen."""
+    cdef double loss = 0
+    cdef int status
+    cdef object _held = held(al)
+    cdef const real* al_data = elements(al, m * n, kind)
     with nogil:
-        if is_single:
-            status = mean_loss(<const float*>al_data, &labels, m, n, &loss, &outside)
-        else:
-            status = mean_loss(<const double*>al_data, &labels, m, n, &loss, &outside)
+        status = mean_loss(al_data, labels, m, n, &loss, outside)
     if status < 0:
         fail("cross_entropy_cost: stopped")
-    if outside:
-        warn_of_no_probabilities(given, index, ignored if ignoring else None)
-    return loss, named(CrossEntropyCache, (given, index))
+    return loss
 
 
-cdef ndarray gradient_of(
-    str function, ndarray al, Py_ssize_t m, Py_ssize_t n, const Labels* labels, bint of_logits
-):
+cdef ndarray gradient_of(ndarray al, Py_ssize_t m, Py_ssize_t n, const Labels* labels, bint of_logits, real kind):
     """The gradient by the logits, or by the probabilities, of checked arguments."""
-    cdef cnp.npy_intp[2] shape
-    cdef int status
-    if half(al):
-        return narrowed(gradient_of(function, widened(al), m, n, labels, of_logits), al)
+    cdef npy_intp[2] shape
     shape[0], shape[1] = m, n
     cdef ndarray out = empty(al, 2, shape) if of_logits else zeros(al, 2, shape)
-    cdef bint is_single = single(out)
+    cdef int status
     cdef object _held = held(al)
-    cdef void* al_data = elements(al, is_single, m * n)
-    cdef void* out_data = elements(out, is_single, m * n)
+    cdef const real* al_data = elements(al, m * n, kind)
+    cdef real* out_data = <real*>cnp.PyArray_DATA(out)
     with nogil:
-        if is_single:
-            status = gradient(<const float*>al_data, labels, <float*>out_data, m, n, of_logits)
-        else:
-            status = gradient(<const double*>al_data, labels, <double*>out_data, m, n, of_logits)
+        status = gradient(al_data, labels, out_data, m, n, of_logits)
     if status < 0:
-        fail(f"{function}: stopped")
+        fail("softmax_cross_entropy_backward: stopped" if of_logits else "cross_entropy_backward: stopped")
     return out
+
+
+cdef object backward(bint of_logits, object cache, object label_smoothing, object ignore_index):
+    cdef ndarray al, columns
+    cdef Py_ssize_t n
+    al, n, columns, smoothing, ignoring, ignored = check_cross_entropy_cache(
+        "softmax_cross_entropy_backward" if of_logits else "cross_entropy_backward", cache, label_smoothing, ignore_index
+    )
+    cdef Labels labels = labels_of(columns, smoothing, ignoring, ignored)
+    if is_double(al):
+        return gradient_of(al, columns.shape[0], n, &labels, of_logits, <double>0)
+    return rounded(gradient_of(wide(al), columns.shape[0], n, &labels, of_logits, <float>0), al)
 
 
 def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
@@ -168,11 +175,7 @@ def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
         If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
         (or the ignored label), or `label_smoothing` is out of range.
     """
-    al, n, labels, smoothing, ignoring, ignored = check_cross_entropy_cache(
-        "cross_entropy_backward", cache, label_smoothing, ignore_index
-    )
-    cdef Labels y = labels_of(labels, smoothing, ignoring, ignored)
-    return gradient_of("cross_entropy_backward", al, (<ndarray>labels).shape[0], n, &y, False)
+    return backward(False, cache, label_smoothing, ignore_index)
 
 
 def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
@@ -199,8 +202,4 @@ def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None
         If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
         (or the ignored label), or `label_smoothing` is out of range.
     """
-    al, n, labels, smoothing, ignoring, ignored = check_cross_entropy_cache(
-        "softmax_cross_entropy_backward", cache, label_smoothing, ignore_index
-    )
-    cdef Labels y = labels_of(labels, smoothing, ignoring, ignored)
-    return gradient_of("softmax_cross_entropy_backward", al, (<ndarray>labels).shape[0], n, &y, True)
+    return backward(True, cache, label_smoothing, ignore_index)

@@ -4,14 +4,15 @@ Source: "R for Deep Learning (IV)", ``create_mask_from_window``, ``distribute_va
 """
 
 cimport numpy as cnp
+from cpython.pystate cimport PyThreadState
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref.checks.arrays cimport elements, empty, held, single
+from cnnref.checks.arrays cimport elements, empty, held, is_double
 from cnnref.checks.elements cimport check_create_mask_from_window, check_distribute_value
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.half cimport rounded, wide
 from cnnref.kernels.base.types cimport real
-from cnnref.threads cimport brief
+from cnnref.threads cimport brief, let_go, take_back
 
 cnp.import_array()
 
@@ -73,29 +74,23 @@ cdef void mark_maximum(const real* x, real* mask, Py_ssize_t n, bint ties) noexc
         mask[best] = 1
 
 
-cdef void mark(const void* x, void* mask, bint is_single, Py_ssize_t n, bint ties) noexcept nogil:
-    if is_single:
-        mark_maximum(<const float*>x, <float*>mask, n, ties)
-    else:
-        mark_maximum(<const double*>x, <double*>mask, n, ties)
-
-
-cdef ndarray run(object x, bint ties):
-    cdef ndarray window = check_create_mask_from_window(x)
-    if half(window):
-        return narrowed(run(widened(window), ties), window)
+cdef ndarray marked(ndarray window, bint ties, real kind):
     cdef ndarray mask = empty(window, cnp.PyArray_NDIM(window), cnp.PyArray_DIMS(window))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(mask)
-    cdef bint is_single = single(mask)
     cdef object _held = None if brief(n) else held(window)
-    cdef void* data = elements(window, is_single, n)
-    cdef void* out = elements(mask, is_single, n)
-    if brief(n):
-        mark(data, out, is_single, n, ties)
-    else:
-        with nogil:
-            mark(data, out, is_single, n, ties)
+    cdef const real* data = elements(window, n, kind)
+    cdef real* out = <real*>cnp.PyArray_DATA(mask)
+    cdef PyThreadState* state = let_go(n)
+    mark_maximum(data, out, n, ties)
+    take_back(state)
     return mask
+
+
+cdef object run(object x, bint ties):
+    cdef ndarray window = check_create_mask_from_window(x)
+    if is_double(window):
+        return marked(window, ties, <double>0)
+    return rounded(marked(wide(window), ties, <float>0), window)
 
 
 def create_mask_from_window(x):
@@ -167,11 +162,8 @@ def distribute_value(dz, shape):
     cdef Py_ssize_t i, n = cnp.PyArray_SIZE(out)
     cdef double* data = <double*>cnp.PyArray_DATA(out)
     cdef double share = value / <double>n
-    if brief(n):
-        for i in range(n):
-            data[i] = share
-    else:
-        with nogil:
-            for i in range(n):
-                data[i] = share
+    cdef PyThreadState* state = let_go(n)
+    for i in range(n):
+        data[i] = share
+    take_back(state)
     return out

@@ -9,7 +9,6 @@ from cnnref.checks.arrays cimport integer
 from cnnref.checks.conv cimport check_conv_forward
 from cnnref.checks.hyper cimport Window, outputs
 from cnnref.checks.pool_affine cimport check_affine_forward, check_pool_forward
-from cnnref.checks.transpose cimport check_conv_transpose_forward
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
 from cnnref.kernels.base.register_block cimport lanes, panel_width, block_rows, widest
 from cnnref.kernels.base.types cimport real
@@ -238,11 +237,10 @@ cdef dict conv_kernels(str function, object a, object w, object hparameters, rea
         given = hparameters.get("groups", 1) if isinstance(hparameters, Mapping) else 1
         columns = w.shape[2] * (given if type(given) is int and 0 < given < 2**31 else 1)
     b = np.broadcast_to(a.dtype.type(0), (1, 1, 1, columns))
+    check_conv_forward(function.replace("backward", "forward"), transpose, a, w, b, hparameters, &window, &groups)
     if transpose:
-        check_conv_transpose_forward(a, w, b, hparameters, &window, &groups)
         s.n_C_prev, s.n_C, s.n_H, s.n_W = columns, a.shape[3], a.shape[1], a.shape[2]
     else:
-        check_conv_forward(a, w, b, hparameters, &window, &groups)
         s.n_C_prev, s.n_C, s.n_H, s.n_W = a.shape[3], columns, outputs(&window.h), outputs(&window.w)
     s.m, s.h, s.w, s.groups = a.shape[0], window.h, window.w, groups
     if function == "conv_forward":

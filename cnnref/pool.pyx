@@ -17,16 +17,18 @@ Source: "R for Deep Learning (IV)", ``pool_forward``, ``pool_backward``.
 """
 
 cimport numpy as cnp
-from numpy cimport ndarray
+from cpython.pystate cimport PyThreadState
+from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, memory, single, take_shape
+from cnnref.checks.arrays cimport elements, empty, held, is_double, memory, take_shape
 from cnnref.checks.fields cimport named, own
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.pool_affine cimport check_pool_backward, check_pool_forward
+from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.forward cimport Pooling
 from cnnref.kernels.pool.threads cimport pool_taps, unpool_taps
 from cnnref.kernels.pool.window cimport PoolWindow
-from cnnref.threads cimport fail
+from cnnref.threads cimport brief, fail, let_go, take_back
 
 from cnnref._dispatch import load
 from cnnref.caches import PoolCache
@@ -45,7 +47,7 @@ cdef int tap_type(Py_ssize_t f) noexcept:
 
 cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) except *:
     cdef Pooling p
-    cdef cnp.npy_intp[4] images
+    cdef npy_intp[4] images
     take_shape(A_prev, 4, images)
     p.m, p.height, p.width, p.channels = images[0], images[1], images[2], images[3]
     p.f, p.stride = f, stride
@@ -53,30 +55,55 @@ cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) except *:
     return p
 
 
-cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max):
+cdef double work(const Pooling* p) noexcept:
+    """Operations of a call, either way."""
+    return <double>p.m * p.channels * (<double>p.n_H * p.n_W * p.f * p.f + <double>p.height * p.width)
+
+
+cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max, real kind):
     """(A, argmax), where argmax is None for an average."""
-    cdef cnp.npy_intp[4] shape
-    if half(A_prev):
-        values, where = pooled(widened(A_prev), p, is_max)
-        return narrowed(values, A_prev), where
+    cdef npy_intp[4] shape
     shape[0], shape[1], shape[2], shape[3] = p.m, p.n_H, p.n_W, p.channels
     cdef ndarray A = empty(A_prev, 4, shape)
-    cdef int taps = tap_type(p.f)
+    cdef int taps = tap_type(p.f), failures
     cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
-    cdef bint is_single = single(A)
-    cdef object _held = held(A_prev)
-    cdef void* x = elements(A_prev, is_single, p.m * p.height * p.width * p.channels)
-    cdef void* out = elements(A, is_single, p.m * p.n_H * p.n_W * p.channels)
+    cdef object _held = None if brief(work(p)) else held(A_prev)
+    cdef const real* x = elements(A_prev, p.m * p.height * p.width * p.channels, kind)
+    cdef real* out = <real*>cnp.PyArray_DATA(A)
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
-    cdef int failures
-    with nogil:
-        if is_single:
-            failures = pool_taps(p, <const float*>x, <float*>out, positions, taps, is_max)
-        else:
-            failures = pool_taps(p, <const double*>x, <double*>out, positions, taps, is_max)
+    cdef PyThreadState* state = let_go(work(p))
+    failures = pool_taps(p, x, out, positions, taps, is_max)
+    take_back(state)
     if failures:
         fail("pool_forward: no memory for a row of windows")
     return A, argmax
+
+
+cdef tuple pooled_of(ndarray A_prev, const Pooling* p, bint is_max):
+    """`pooled`, of any dtype."""
+    if is_double(A_prev):
+        return pooled(A_prev, p, is_max, <double>0)
+    values, where = pooled(wide(A_prev), p, is_max, <float>0)
+    return rounded(values, A_prev), where
+
+
+cdef ndarray unpooled(ndarray da, ndarray kept, ndarray like, const Pooling* p, real kind):
+    """``dA_prev`` of a maximum whose positions were `kept`, or of an average."""
+    cdef npy_intp[4] shape
+    cdef Py_ssize_t windows = p.m * p.n_H * p.n_W * p.channels
+    shape[0], shape[1], shape[2], shape[3] = p.m, p.height, p.width, p.channels
+    cdef ndarray out = empty(like, 4, shape)
+    cdef int taps = tap_type(p.f), failures
+    cdef object _held = None if brief(work(p)) else held(da, kept)
+    cdef void* positions = NULL if kept is None else memory(kept, taps, windows)
+    cdef const real* da_data = elements(da, windows, kind)
+    cdef real* out_data = <real*>cnp.PyArray_DATA(out)
+    cdef PyThreadState* state = let_go(work(p))
+    failures = unpool_taps(p, da_data, positions, taps, out_data)
+    take_back(state)
+    if failures:
+        fail("pool_backward: no memory for a row of pixels")
+    return out
 
 
 cdef bint usable(object argmax, ndarray dA, const Pooling* p):
@@ -108,7 +135,7 @@ cdef object positions_of(object kept, ndarray dA, ndarray A_prev, object window)
 cdef PoolWindow dense_window(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) except *:
     """A square window without padding as `window_pool` takes it."""
     cdef PoolWindow p
-    cdef cnp.npy_intp[4] images
+    cdef npy_intp[4] images
     take_shape(A_prev, 4, images)
     p.h.n, p.w.n = images[1], images[2]
     p.h.f = p.w.f = f
@@ -170,7 +197,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     cdef Pooling p
     if window is None:
         p = extents(a, f, stride)
-        A, argmax = pooled(a, &p, is_max)
+        A, argmax = pooled_of(a, &p, is_max)
         kept = (argmax, f, stride)
     else:
         A, argmax = window_pool.pooled(a, window, is_max)
@@ -213,49 +240,30 @@ def pool_backward(dA, cache, mode="max"):
     """
     cdef object kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
-    return unpooled(da, a, f, stride, is_max, window, kept)
+    return unpooled_of(da, a, f, stride, is_max, window, kept)
 
 
-cdef ndarray unpooled(
+cdef object unpooled_of(
     ndarray da, ndarray a, Py_ssize_t f, Py_ssize_t stride, bint is_max, object window, object kept
 ):
     """``dA_prev`` of checked arguments; `kept` is what a cache carries beside its fields."""
-    cdef ndarray out
-    if half(a):
-        return narrowed(unpooled(widened(da), widened(a), f, stride, is_max, window, kept), a)
+    cdef ndarray g = wide(da), x = wide(a)
     if window is not None:
-        return window_pool.unpooled(da, a, window, positions_of(kept, da, a, window) if is_max else None)
+        return rounded(window_pool.unpooled(g, x, window, positions_of(kept, g, x, window) if is_max else None), a)
     cdef Pooling p = extents(a, f, stride)
-    cdef int taps = tap_type(f)
-    cdef cnp.npy_intp[4] shape
-    cdef Py_ssize_t pixels = p.m * p.height * p.width * p.channels, windows = p.m * p.n_H * p.n_W * p.channels
+    cdef ndarray positions = None
     if is_max:
-        kept = kept[0] if usable(kept, da, &p) else pooled(a, &p, True)[1]
-    shape[0], shape[1], shape[2], shape[3] = p.m, p.height, p.width, p.channels
-    out = empty(a, 4, shape)
-    cdef bint is_single = single(out)
-    cdef object _held = held(da, kept if is_max else None)
-    cdef void* positions = memory(kept, taps, windows) if is_max else NULL
-    cdef void* da_data = elements(da, is_single, windows)
-    cdef void* out_data = elements(out, is_single, pixels)
-    cdef int failures
-    with nogil:
-        if is_single:
-            failures = unpool_taps(&p, <const float*>da_data, positions, taps, <float*>out_data)
-        else:
-            failures = unpool_taps(&p, <const double*>da_data, positions, taps, <double*>out_data)
-    if failures:
-        fail("pool_backward: no memory for a row of pixels")
-    return out
+        positions = kept[0] if usable(kept, da, &p) else pooled_of(x, &p, True)[1]
+    if is_double(x):
+        return unpooled(g, positions, x, &p, <double>0)
+    return rounded(unpooled(g, positions, x, &p, <float>0), a)
 
 
 def post_pool_backward(dA, cache, mode="max"):
     """`pool_backward` as the post has it: every maximum of a window takes all of the window's gradient."""
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)
     if not is_max:
-        return unpooled(da, a, f, stride, is_max, window, None)
+        return unpooled_of(da, a, f, stride, is_max, window, None)
     if window is None:
         window = dense_window(a, f, stride)
-    if half(a):
-        return narrowed(window_pool.post_unpooled(widened(da), widened(a), window), a)
-    return window_pool.post_unpooled(da, a, window)
+    return rounded(window_pool.unpooled(wide(da), wide(a), window, None, True), a)

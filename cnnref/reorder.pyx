@@ -9,25 +9,49 @@ Source: "R for Deep Learning (IV)", ``pad3d``, ``arr2col``, ``col2arr`` (in R's 
 """
 
 cimport numpy as cnp
-from numpy cimport ndarray
+from cpython.pystate cimport PyThreadState
+from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.arrays cimport empty, held, memory, take_shape
 from cnnref.checks.elements cimport check_arr2col, check_col2arr, check_pad3d, check_pad3d_backward
 from cnnref.kernels.vmath.copies cimport copy_bytes, copy_lines
-from cnnref.threads cimport fail
+from cnnref.threads cimport brief, fail, let_go, take_back
 
 cnp.import_array()
 
 
-cdef ndarray reshaped_copy(str function, ndarray x, int ndim, cnp.npy_intp* shape):
+cdef ndarray reshaped_copy(str function, ndarray x, int ndim, npy_intp* shape):
     cdef ndarray out = empty(x, ndim, shape)
     cdef Py_ssize_t size = cnp.PyArray_NBYTES(out)
-    cdef object _held = held(x)
+    cdef object _held = None if brief(size) else held(x)
     cdef const char* x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), cnp.PyArray_SIZE(out))
-    cdef char* out_data = cnp.PyArray_BYTES(out)
-    cdef int status
-    with nogil:
-        status = copy_bytes(x_data, out_data, size)
+    cdef PyThreadState* state = let_go(size)
+    cdef int status = copy_bytes(x_data, cnp.PyArray_BYTES(out), size)
+    take_back(state)
+    if status < 0:
+        fail(f"{function}: stopped")
+    return out
+
+
+cdef ndarray with_margins(
+    str function, ndarray x, bint padding, const npy_intp* padded, Py_ssize_t pad
+):
+    """Images of extents `padded` from `x` without their margins, or the other way round."""
+    cdef npy_intp[4] shape
+    cdef int axis
+    for axis in range(4):
+        shape[axis] = padded[axis] - (0 if padding or axis == 0 or axis == 3 else 2 * pad)
+    cdef ndarray out = empty(x, 4, shape)
+    cdef Py_ssize_t height = padded[1] - 2 * pad, width = padded[2] - 2 * pad
+    cdef Py_ssize_t pixel = padded[3] * cnp.PyArray_ITEMSIZE(out)
+    cdef Py_ssize_t taken = padded[0] * padded[3] * (height * width if padding else padded[1] * padded[2])
+    cdef object _held = None if brief(cnp.PyArray_NBYTES(out)) else held(x)
+    cdef const char* x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), taken)
+    cdef int status = 0
+    cdef PyThreadState* state = let_go(cnp.PyArray_NBYTES(out))
+    if cnp.PyArray_NBYTES(out) > 0:
+        status = copy_lines(x_data, cnp.PyArray_BYTES(out), padding, padded[0], height, pad, width * pixel, pad * pixel)
+    take_back(state)
     if status < 0:
         fail(f"{function}: stopped")
     return out
@@ -61,30 +85,12 @@ def pad3d(input, stride=1):
     ----------
     "R for Deep Learning (IV)", ``pad3d``.
     """
-    cdef ndarray x, out
-    cdef cnp.npy_intp[4] shape
-    cdef cnp.npy_intp[4] taken
-    cdef Py_ssize_t pad, inner, margin, pixel
-    cdef const char* x_data
-    cdef char* out_data
-    cdef int status = 0
-    x, pad, shape[1], shape[2] = check_pad3d(input, stride)
-    take_shape(x, 4, taken)
-    shape[0], shape[3] = taken[0], taken[3]
-    out = empty(x, 4, shape)
-    pixel = shape[3] * cnp.PyArray_ITEMSIZE(out)
-    inner, margin = (shape[2] - 2 * pad) * pixel, pad * pixel
-    _held = held(x)
-    x_data = <const char*>memory(
-        x, cnp.PyArray_TYPE(out), shape[0] * (shape[1] - 2 * pad) * (shape[2] - 2 * pad) * shape[3]
-    )
-    out_data = cnp.PyArray_BYTES(out)
-    with nogil:
-        if inner + 2 * margin > 0:
-            status = copy_lines(x_data, out_data, True, shape[0], shape[1] - 2 * pad, pad, inner, margin)
-    if status < 0:
-        fail("pad3d: stopped")
-    return out
+    cdef ndarray x
+    cdef npy_intp[4] padded
+    x, pad, rows, columns = check_pad3d(input, stride)
+    take_shape(x, 4, padded)
+    padded[1], padded[2] = rows, columns
+    return with_margins("pad3d", x, True, padded, pad)
 
 
 def pad3d_backward(doutput, stride=1):
@@ -113,28 +119,11 @@ def pad3d_backward(doutput, stride=1):
     ----------
     "R for Deep Learning (IV)"; the post has no such function, its ``conv_backward`` takes the inner part itself.
     """
-    cdef ndarray x, out
-    cdef cnp.npy_intp[4] shape
-    cdef cnp.npy_intp[4] taken
-    cdef Py_ssize_t pad, inner, margin, pixel
-    cdef const char* x_data
-    cdef char* out_data
-    cdef int status = 0
+    cdef ndarray x
+    cdef npy_intp[4] padded
     x, pad = check_pad3d_backward(doutput, stride)
-    take_shape(x, 4, taken)
-    shape[0], shape[1], shape[2], shape[3] = taken[0], taken[1] - 2 * pad, taken[2] - 2 * pad, taken[3]
-    out = empty(x, 4, shape)
-    pixel = shape[3] * cnp.PyArray_ITEMSIZE(out)
-    inner, margin = shape[2] * pixel, pad * pixel
-    _held = held(x)
-    x_data = <const char*>memory(x, cnp.PyArray_TYPE(out), taken[0] * taken[1] * taken[2] * taken[3])
-    out_data = cnp.PyArray_BYTES(out)
-    with nogil:
-        if inner > 0:
-            status = copy_lines(x_data, out_data, False, shape[0], shape[1], pad, inner, margin)
-    if status < 0:
-        fail("pad3d_backward: stopped")
-    return out
+    take_shape(x, 4, padded)
+    return with_margins("pad3d_backward", x, False, padded, pad)
 
 
 def arr2col(X):
@@ -164,8 +153,8 @@ def arr2col(X):
     "R for Deep Learning (IV)", ``arr2col``.
     """
     cdef ndarray x
-    cdef cnp.npy_intp[2] shape
-    cdef cnp.npy_intp[4] taken
+    cdef npy_intp[2] shape
+    cdef npy_intp[4] taken
     x, shape[1] = check_arr2col(X)
     take_shape(x, 4, taken)
     shape[0] = taken[0]
@@ -200,6 +189,6 @@ def col2arr(X, cache):
     """
     cdef ndarray x
     x, shape = check_col2arr(X, cache)
-    cdef cnp.npy_intp[4] extents
+    cdef npy_intp[4] extents
     extents[0], extents[1], extents[2], extents[3] = shape
     return reshaped_copy("col2arr", x, 4, extents)

@@ -17,17 +17,14 @@ Source: "R for Deep Learning (IV)", ``softmax``; the gradient is not in the post
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from cnnref.checks.arrays cimport elements, empty, held, single, take_shape
-from cnnref.checks.half cimport half, narrowed, widened
 from cnnref.checks.loss cimport check_softmax, check_softmax_backward
 from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.vmath.elementwise cimport run
 from cnnref.kernels.vmath.softmax_row cimport IF_FAR, LANES, NEVER, NOTHING, PRODUCTS, Sums, exp_row, in_double
 from cnnref.kernels.vmath.softmax_short_rows cimport GROUP, NARROW, add_pairwise, exp_group, transpose
-from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
 
 cnp.import_array()
 
@@ -140,72 +137,25 @@ cdef void gradient_group(
             gradient_row(x + row * n, dp + row * n, out + row * n, n, shift)
 
 
-cdef void softmax_rows(
-    const real* x, const real* dp, real* out, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n, bint shift
+cdef void apply(
+    int shift, const real* x, const real* dp, real* out, Py_ssize_t count, double columns
 ) noexcept nogil:
-    """Rows from `begin` to `end`."""
-    cdef Py_ssize_t at = begin
-    cdef Py_ssize_t step = GROUP if n <= NARROW else 1
-    while at < end:
+    """Softmax of the rows in `count` elements, shifted or as the post has it, or the gradient where `dp` is given."""
+    cdef Py_ssize_t n = <Py_ssize_t>columns, at = 0, rows = count // n
+    while at < rows:
         if n <= NARROW and dp == NULL:
-            softmax_group(x + at * n, out + at * n, min(GROUP, end - at), n, shift)
+            softmax_group(x + at * n, out + at * n, min(GROUP, rows - at), n, shift)
         elif n <= NARROW:
-            gradient_group(x + at * n, dp + at * n, out + at * n, min(GROUP, end - at), n, shift)
+            gradient_group(x + at * n, dp + at * n, out + at * n, min(GROUP, rows - at), n, shift)
         elif dp == NULL:
             softmax_row(x + at * n, out + at * n, n, shift)
         else:
             gradient_row(x + at * n, dp + at * n, out + at * n, n, shift)
-        at += step
-
-
-cdef int softmax_all(
-    const real* x, const real* dp, real* out, Py_ssize_t rows, Py_ssize_t n, bint shift
-) noexcept nogil:
-    """Softmax, or its gradient where `dp` is given; -1 where the call is to stop."""
-    cdef double work = rows * n * EXP_WORK
-    cdef int threads = team_size(work), status = 0
-    cdef Py_ssize_t part, parts = pieces(work, threads)
-    cdef const int* watched = watch()
-    if parts == 1:
-        softmax_rows(x, dp, out, 0, rows, n, shift)
-        return 0
-    for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        if stopped(watched):
-            status += -1
-        else:
-            softmax_rows(x, dp, out, rows * part // parts, rows * (part + 1) // parts, n, shift)
-    return status
-
-
-cdef int softmax_of(
-    const void* x, const void* dp, void* out, bint is_single, Py_ssize_t rows, Py_ssize_t n, bint shift
-) noexcept nogil:
-    if is_single:
-        return softmax_all(<const float*>x, <const float*>dp, <float*>out, rows, n, shift)
-    return softmax_all(<const double*>x, <const double*>dp, <double*>out, rows, n, shift)
+        at += GROUP if n <= NARROW else 1
 
 
 cdef ndarray run_softmax(ndarray x, ndarray dp, bint shift):
-    if half(x):
-        return narrowed(run_softmax(widened(x), widened(dp), shift), x)
-    cdef cnp.npy_intp[2] shape
-    take_shape(x, 2, shape)
-    cdef ndarray out = empty(x, 2, shape)
-    cdef Py_ssize_t rows = shape[0], n = shape[1]
-    cdef int status
-    cdef bint is_single = single(out)
-    cdef object _held = None if brief(rows * n * EXP_WORK) else held(x, dp)
-    cdef void* x_data = elements(x, is_single, rows * n)
-    cdef void* dp_data = NULL if dp is None else elements(dp, is_single, rows * n)
-    cdef void* out_data = elements(out, is_single, rows * n)
-    if brief(rows * n * EXP_WORK):
-        status = softmax_of(x_data, dp_data, out_data, is_single, rows, n, shift)
-    else:
-        with nogil:
-            status = softmax_of(x_data, dp_data, out_data, is_single, rows, n, shift)
-    if status < 0:
-        fail("softmax: stopped")
-    return out
+    return run(apply[float], apply[double], shift, x, dp, 0, EXP_WORK, True)
 
 
 def softmax(X):

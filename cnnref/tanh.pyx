@@ -13,12 +13,10 @@ Source: Abramowitz & Stegun, section 4.5.
 cimport numpy as cnp
 from libc.math cimport copysign, copysignf
 from libc.stdint cimport uint32_t, uint64_t
-from numpy cimport ndarray
 
-from cnnref.checks.elements cimport check_activation, check_activation_backward
 from cnnref.kernels.base.isa cimport noinline, always_inline, unlikely
 from cnnref.kernels.base.types cimport magnitude, multiply_add, real
-from cnnref.kernels.vmath.elementwise cimport run
+from cnnref.kernels.vmath.elementwise cimport activated, activation_gradient
 from cnnref.kernels.vmath.exp cimport (
     MOST_LANES,
     any_far,
@@ -202,8 +200,7 @@ def tanh(Z):
     ----------
     M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", section 4.5.
     """
-    cdef ndarray z = check_activation("tanh", Z)
-    return run(apply[float], apply[double], TANH, z, None, 0, EXP_WORK), z
+    return activated(apply[float], apply[double], TANH, "tanh", Z, 0, EXP_WORK)
 
 
 def tanh_backward(dA, cache):
@@ -228,6 +225,4 @@ def tanh_backward(dA, cache):
     ValueError
         If the shapes differ.
     """
-    cdef ndarray da, z
-    da, z = check_activation_backward("tanh_backward", dA, cache)
-    return run(apply[float], apply[double], GRADIENT, z, da, 0, EXP_WORK)
+    return activation_gradient(apply[float], apply[double], GRADIENT, "tanh_backward", dA, cache, 0, EXP_WORK)

@@ -23,6 +23,8 @@ from other threads are not stopped, as signals are the main thread's.
 import os
 import threading
 
+from cython.parallel cimport prange
+
 from cnnref.checks.arrays cimport index, shown
 
 from cnnref._limits import processors, stack_size
@@ -183,6 +185,28 @@ cdef void look() noexcept nogil:
         if PyErr_CheckSignals() < 0:
             write_flag(&_stop, 1)
     _next_look = milliseconds() + LOOK
+
+
+cdef inline Py_ssize_t share(Py_ssize_t count, Py_ssize_t piece, Py_ssize_t several) noexcept nogil:
+    """Where a piece of several begins: ``count * piece // several`` without its product."""
+    return count // several * piece + count % several * piece // several
+
+
+cdef int in_parts(part_of part, const void* job, Py_ssize_t count, double work, int threads) noexcept nogil:
+    """All `count` parts of a job of `work` operations, a piece at a time; -1 where the call is to stop."""
+    cdef Py_ssize_t piece, several = pieces(work, threads)
+    cdef const int* watched
+    cdef int status = 0
+    if several == 1:
+        part(job, 0, count)
+        return 0
+    watched = watch()
+    for piece in prange(several, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        if stopped(watched):
+            status += -1
+        else:
+            part(job, share(count, piece, several), share(count, piece + 1, several))
+    return status
 
 
 cdef int fail(str message) except -1:

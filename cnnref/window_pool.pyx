@@ -14,17 +14,17 @@ is finite, as in `pool`.
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cpython.pystate cimport PyThreadState
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
-from numpy cimport ndarray
+from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, memory, single, take_shape
+from cnnref.checks.arrays cimport empty, held, memory, single, take_shape
 from cnnref.checks.half cimport half, narrowed, widened
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.forward cimport tap
 from cnnref.kernels.pool.general cimport pool_rows, unpool_rows, unpool_ties
 from cnnref.kernels.pool.window cimport PoolWindow
-from cnnref.threads cimport fail, stopped, team_size, watch
+from cnnref.threads cimport fail, in_parts, let_go, take_back, team_size
 
 cnp.import_array()
 
@@ -37,162 +37,106 @@ cdef int tap_type(const PoolWindow* p) noexcept:
     return cnp.NPY_UINT16 if size <= 65536 else cnp.NPY_UINT64
 
 
-cdef Py_ssize_t piece(const PoolWindow* p, Py_ssize_t c) noexcept nogil:
-    """Rows between looks at whether the call is to stop: some tenths of a millisecond."""
-    cdef double row = <double>max(p.n_W, p.w.n) * max(c, <Py_ssize_t>1) * min(p.h.f, p.h.n) * min(p.w.f, p.w.n)
-    return 1 + <Py_ssize_t>(1e6 / (row + 1))
+cdef enum Way:
+    POOL
+    UNPOOL
+    UNPOOL_TIES
 
 
-cdef int pool_part(
-    const PoolWindow* p, Py_ssize_t c, const real* x, real* out, tap* argmax, bint is_max, Py_ssize_t begin,
-    Py_ssize_t end, const int* watched,
-) noexcept nogil:
-    """`pool_rows`, unless the call is to stop; then -1."""
-    cdef Py_ssize_t last
-    while begin < end:
-        if stopped(watched):
-            return -1
-        last = min(begin + piece(p, c), end)
-        pool_rows(p, c, x, out, argmax, is_max, begin, last)
-        begin = last
-    return 0
+cdef struct Rows:
+    # What the rows of a batch are computed from; of what its way does not have, NULL.
+    Way way
+    bint is_max
+    bint is_single
+    int taps
+    Py_ssize_t m
+    Py_ssize_t c
+    PoolWindow p
+    const void* x
+    const void* tops
+    const void* da
+    void* argmax
+    void* out
 
 
-cdef int unpool_part(
-    const PoolWindow* p, Py_ssize_t c, const real* da, const tap* argmax, real* out, Py_ssize_t begin, Py_ssize_t end,
-    const int* watched,
-) noexcept nogil:
-    """`unpool_rows` in the same way."""
-    cdef Py_ssize_t last
-    while begin < end:
-        if stopped(watched):
-            return -1
-        last = min(begin + piece(p, c), end)
-        unpool_rows(p, c, da, argmax, out, begin, last)
-        begin = last
-    return 0
+cdef void rows_by_taps(const Rows* s, Py_ssize_t begin, Py_ssize_t end, real kind, tap position) noexcept nogil:
+    if s.way == POOL:
+        pool_rows(&s.p, s.c, <const real*>s.x, <real*>s.out, <tap*>s.argmax, s.is_max, begin, end)
+    else:
+        unpool_rows(&s.p, s.c, <const real*>s.da, <const tap*>s.argmax, <real*>s.out, begin, end)
 
 
-cdef int pool_all(
-    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, real* out, tap* argmax, bint is_max
-) noexcept nogil:
-    cdef Py_ssize_t lines = m * p.n_H, part
-    cdef int threads = team_size(<double>lines * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
-    cdef int failures = 0
-    cdef const int* watched = watch()
-    if threads == 1:
-        return pool_part(p, c, x, out, argmax, is_max, 0, lines, watched)
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        failures += pool_part(
-            p, c, x, out, argmax, is_max, lines * part // threads, lines * (part + 1) // threads, watched
+cdef void rows_of(const Rows* s, Py_ssize_t begin, Py_ssize_t end, real kind) noexcept nogil:
+    if s.way == UNPOOL_TIES:
+        unpool_ties(
+            &s.p, s.c, <const real*>s.x, <const real*>s.tops, <const real*>s.da, <real*>s.out, begin, end
         )
-    return failures
+    elif s.taps == cnp.NPY_UINT8:
+        rows_by_taps(s, begin, end, kind, <uint8_t>0)
+    elif s.taps == cnp.NPY_UINT16:
+        rows_by_taps(s, begin, end, kind, <uint16_t>0)
+    else:
+        rows_by_taps(s, begin, end, kind, <uint64_t>0)
 
 
-cdef int unpool_all(
-    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* da, const tap* argmax, real* out
-) noexcept nogil:
-    cdef Py_ssize_t lines = m * p.h.n, part
-    cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
-    cdef int failures = 0
-    cdef const int* watched = watch()
-    if threads == 1:
-        return unpool_part(p, c, da, argmax, out, 0, lines, watched)
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        failures += unpool_part(
-            p, c, da, argmax, out, lines * part // threads, lines * (part + 1) // threads, watched
-        )
-    return failures
+cdef void some_rows(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    if (<const Rows*>job).is_single:
+        rows_of(<const Rows*>job, begin, end, <float>0)
+    else:
+        rows_of(<const Rows*>job, begin, end, <double>0)
 
 
-cdef int ties_part(
-    const PoolWindow* p, Py_ssize_t c, const real* x, const real* a, const real* da, real* out, Py_ssize_t begin,
-    Py_ssize_t end, const int* watched,
-) noexcept nogil:
-    """`unpool_ties` in the same way."""
-    cdef Py_ssize_t last
-    while begin < end:
-        if stopped(watched):
-            return -1
-        last = min(begin + piece(p, c), end)
-        unpool_ties(p, c, x, a, da, out, begin, last)
-        begin = last
+cdef Rows rows_for(Way way, ndarray A_prev, const PoolWindow* p, npy_intp* images) except *:
+    """The extents of `A_prev`, with those that the window was worked out for, which `images` is set to."""
+    cdef Rows s
+    take_shape(A_prev, 4, images)
+    images[1], images[2] = p.h.n, p.w.n
+    s.way, s.p, s.m, s.c, s.is_single, s.taps = way, p[0], images[0], images[3], single(A_prev), tap_type(p)
+    s.is_max = way != UNPOOL
+    s.x = s.tops = s.da = s.argmax = s.out = NULL
+    return s
+
+
+cdef Py_ssize_t pixels_of(const Rows* s) noexcept:
+    return s.m * s.p.h.n * s.p.w.n * s.c
+
+
+cdef Py_ssize_t windows_of(const Rows* s) noexcept:
+    return s.m * s.p.n_H * s.p.n_W * s.c
+
+
+cdef int every_row(const Rows* s) except -1:
+    cdef double taps = <double>min(s.p.h.f, s.p.h.n) * min(s.p.w.f, s.p.w.n)
+    cdef Py_ssize_t lines = s.m * (s.p.n_H if s.way == POOL else s.p.h.n)
+    cdef double work = lines * (max(s.p.n_W, s.p.w.n) * <double>max(s.c, <Py_ssize_t>1) * taps + 1)
+    cdef int threads = team_size(windows_of(s) * taps)
+    cdef PyThreadState* state = let_go(work)
+    # The taps of a window are no multiply-adds: more pieces than of as many of those.
+    cdef int status = in_parts(some_rows, s, lines, 4 * work, threads)
+    take_back(state)
+    if status < 0:
+        fail("pool_forward: stopped" if s.way == POOL else "pool_backward: stopped")
     return 0
-
-
-cdef int unpool_all_ties(
-    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, const real* a, const real* da, real* out
-) noexcept nogil:
-    cdef Py_ssize_t lines = m * p.h.n, part
-    cdef int threads = team_size(<double>m * p.n_H * p.n_W * c * min(p.h.f, p.h.n) * min(p.w.f, p.w.n))
-    cdef int failures = 0
-    cdef const int* watched = watch()
-    if threads == 1:
-        return ties_part(p, c, x, a, da, out, 0, lines, watched)
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        failures += ties_part(
-            p, c, x, a, da, out, lines * part // threads, lines * (part + 1) // threads, watched
-        )
-    return failures
-
-
-cdef int pool_taps(
-    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* x, real* out, void* argmax, int taps, bint is_max
-) noexcept nogil:
-    if taps == cnp.NPY_UINT8:
-        return pool_all(p, m, c, x, out, <uint8_t*>argmax, is_max)
-    if taps == cnp.NPY_UINT16:
-        return pool_all(p, m, c, x, out, <uint16_t*>argmax, is_max)
-    return pool_all(p, m, c, x, out, <uint64_t*>argmax, is_max)
-
-
-cdef int unpool_taps(
-    const PoolWindow* p, Py_ssize_t m, Py_ssize_t c, const real* da, void* argmax, int taps, real* out
-) noexcept nogil:
-    if taps == cnp.NPY_UINT8:
-        return unpool_all(p, m, c, da, <const uint8_t*>argmax, out)
-    if taps == cnp.NPY_UINT16:
-        return unpool_all(p, m, c, da, <const uint16_t*>argmax, out)
-    return unpool_all(p, m, c, da, <const uint64_t*>argmax, out)
-
-
-cdef int take_images(ndarray A_prev, const PoolWindow* p, cnp.npy_intp* shape) except -1:
-    """The extents of `A_prev` with those that the window was worked out for."""
-    take_shape(A_prev, 4, shape)
-    shape[1], shape[2] = p.h.n, p.w.n
-    return 0
-
-
-cdef Py_ssize_t size(const cnp.npy_intp* shape) noexcept:
-    return shape[0] * shape[1] * shape[2] * shape[3]
 
 
 def pooled(ndarray A_prev, PoolWindow window, bint is_max):
     """(A, the position of each maximum or None); the arguments as their checks give them."""
-    cdef cnp.npy_intp[4] images
-    cdef cnp.npy_intp[4] shape
+    cdef npy_intp[4] images
+    cdef npy_intp[4] shape
     if half(A_prev):
         values, where = pooled(widened(A_prev), window, is_max)
         return narrowed(values, A_prev), where
-    take_images(A_prev, &window, images)
-    cdef Py_ssize_t m = images[0], c = images[3]
-    shape[0], shape[1], shape[2], shape[3] = m, window.n_H, window.n_W, c
+    cdef Rows s = rows_for(POOL, A_prev, &window, images)
+    shape[0], shape[1], shape[2], shape[3] = s.m, window.n_H, window.n_W, s.c
     cdef ndarray A = empty(A_prev, 4, shape)
-    cdef int taps = tap_type(&window)
-    cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
-    cdef bint is_single = single(A)
+    cdef object argmax = cnp.PyArray_EMPTY(4, shape, s.taps, 0) if is_max else None
     cdef object _held = held(A_prev)
-    cdef void* x = elements(A_prev, is_single, size(images))
-    cdef void* out = elements(A, is_single, size(shape))
-    cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
-    cdef int failures
-    with nogil:
-        if is_single:
-            failures = pool_taps(&window, m, c, <const float*>x, <float*>out, positions, taps, is_max)
-        else:
-            failures = pool_taps(&window, m, c, <const double*>x, <double*>out, positions, taps, is_max)
-    if failures:
-        fail("pool_forward: stopped")
+    s.is_max = is_max
+    cdef int kind = cnp.NPY_FLOAT if s.is_single else cnp.NPY_DOUBLE
+    s.x = memory(A_prev, kind, pixels_of(&s))
+    s.out = memory(A, kind, windows_of(&s))
+    s.argmax = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
+    every_row(&s)
     return A, argmax
 
 
@@ -206,50 +150,23 @@ def usable(object argmax, ndarray dA, PoolWindow window):
     )
 
 
-def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax):
-    """``dA_prev`` from the positions that `pooled` gave, or of an average where there are none."""
-    cdef cnp.npy_intp[4] images
-    take_images(A_prev, &window, images)
-    cdef ndarray out = empty(A_prev, 4, images)
-    cdef Py_ssize_t m = images[0], c = images[3]
-    cdef int taps = tap_type(&window)
-    cdef bint is_single = single(out)
-    cdef object _held = held(dA, argmax)
-    cdef void* positions = NULL if argmax is None else memory(argmax, taps, m * window.n_H * window.n_W * c)
-    cdef void* da = elements(dA, is_single, m * window.n_H * window.n_W * c)
-    cdef void* out_data = elements(out, is_single, size(images))
-    cdef int failures
-    with nogil:
-        if is_single:
-            failures = unpool_taps(&window, m, c, <const float*>da, positions, taps, <float*>out_data)
-        else:
-            failures = unpool_taps(&window, m, c, <const double*>da, positions, taps, <double*>out_data)
-    if failures:
-        fail("pool_backward: stopped")
-    return out
+def unpooled(ndarray dA, ndarray A_prev, PoolWindow window, object argmax, bint ties=False):
+    """``dA_prev`` from the positions that `pooled` gave, or of an average where there are none.
 
-
-def post_unpooled(ndarray dA, ndarray A_prev, PoolWindow window):
-    """``dA_prev`` of a maximum as the post has it: every maximum of a window takes all of its gradient."""
-    cdef cnp.npy_intp[4] images
-    take_images(A_prev, &window, images)
+    As the post has it, with `ties`, every maximum of a window takes all of its gradient.
+    """
+    cdef npy_intp[4] images
+    cdef Rows s = rows_for(UNPOOL_TIES if ties else UNPOOL, A_prev, &window, images)
+    cdef int kind = cnp.NPY_FLOAT if s.is_single else cnp.NPY_DOUBLE
     cdef ndarray out = empty(A_prev, 4, images)
-    cdef ndarray maxima = pooled(A_prev, window, True)[0]
-    cdef Py_ssize_t m = images[0], c = images[3], windows = m * window.n_H * window.n_W * c
-    cdef bint is_single = single(out)
-    cdef object _held = held(A_prev, dA)
-    cdef void* x = elements(A_prev, is_single, size(images))
-    cdef void* tops = elements(maxima, is_single, windows)
-    cdef void* da = elements(dA, is_single, windows)
-    cdef void* out_data = elements(out, is_single, size(images))
-    cdef int failures
-    with nogil:
-        if is_single:
-            failures = unpool_all_ties(&window, m, c, <const float*>x, <const float*>tops, <const float*>da, <float*>out_data)
-        else:
-            failures = unpool_all_ties(
-                &window, m, c, <const double*>x, <const double*>tops, <const double*>da, <double*>out_data
-            )
-    if failures:
-        fail("pool_backward: stopped")
+    cdef ndarray maxima = pooled(A_prev, window, True)[0] if ties else None
+    cdef object _held = held(dA, argmax, A_prev)
+    if ties:
+        s.x = memory(A_prev, kind, pixels_of(&s))
+        s.tops = memory(maxima, kind, windows_of(&s))
+    elif argmax is not None:
+        s.argmax = memory(argmax, s.taps, windows_of(&s))
+    s.da = memory(dA, kind, windows_of(&s))
+    s.out = memory(out, kind, pixels_of(&s))
+    every_row(&s)
     return out

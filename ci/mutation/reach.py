@@ -32,8 +32,7 @@ OPERATIONS = _rows() | {
 }
 #: The tests of its kernels, beside the cases of `tests/bits_table.py`.
 TESTS = {
-    "conv": "test_conv_windows test_conv_tiles test_conv_threads test_kernel_for",
-    "conv_transpose": "test_conv_transpose",
+    "conv": "test_conv_windows test_conv_tiles test_conv_threads test_conv_transpose test_kernel_for",
     "pool": "test_pool test_pool_options",
     "window_pool": "test_pool_options",
     "batch_norm": "test_batch_norm test_stream",

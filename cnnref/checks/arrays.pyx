@@ -39,8 +39,6 @@ from cnnref.checks.mistakes import refuse_mistakes
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
-    bint PyArray_CheckExact(object x)
-    bint PyArray_ISCARRAY_RO(ndarray x)
     ndarray PyArray_FROMANY(object x, int typenum, int least, int most, int flags)
     int NPY_ARRAY_CARRAY_RO
     int NPY_ARRAY_ENSUREARRAY
@@ -69,23 +67,10 @@ cdef bint _is_half(ndarray x):
     return True
 
 
-cdef object given(str function, str name, object value):
-    """`value` as an ndarray, whatever it holds: `array` runs none of the caller's code then."""
-    return value if PyArray_CheckExact(value) else _converted(function, name, value)
-
-
-cdef ndarray array(str function, str name, object value, int ndim, str axes):
-    """`value` as an ndarray of real numbers with `ndim` dimensions (any number if negative).
-
-    `axes` names the dimensions in the error message.
-    """
-    cdef ndarray x
-    cdef int kind
-    if PyArray_CheckExact(value):
-        x = value
-    else:
-        x = _converted(function, name, value)
-    kind = cnp.PyArray_TYPE(x)
+cdef ndarray checked(str function, str name, object value, int ndim, str axes):
+    """What `array` gives."""
+    cdef ndarray x = given(function, name, value)
+    cdef int kind = cnp.PyArray_TYPE(x)
     if (
         kind != cnp.NPY_FLOAT
         and kind != cnp.NPY_DOUBLE
@@ -103,7 +88,8 @@ cdef ndarray array(str function, str name, object value, int ndim, str axes):
     return x
 
 
-cdef ndarray _converted(str function, str name, object value):
+cdef object converted(str function, str name, object value):
+    """What `given` gives of what is no ndarray."""
     refuse_mistakes(function, name, value)
     try:
         return np.asarray(value)
@@ -117,37 +103,14 @@ cdef ndarray _converted(str function, str name, object value):
         ) from error
 
 
-cdef ndarray plain(ndarray x, int typenum):
-    """`x` itself if it is C-contiguous, aligned, native and of type `typenum`, else such a copy of it."""
-    if cnp.PyArray_TYPE(x) == typenum and PyArray_ISCARRAY_RO(x):
-        return x
+cdef ndarray made_plain(ndarray x, int typenum):
+    """The copy that `plain` gives."""
     return PyArray_FROMANY(x, typenum, 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY)
 
 
-cdef int _changed() except -1:
+cdef int changed() except -1:
+    """Refuse an array that is no more what was checked."""
     raise RuntimeError("cnnref: an array was changed by other code while the function that it was given to read it")
-
-
-cdef int take_shape(ndarray x, int ndim, npy_intp* shape) except -1:
-    """Take the extents of checked `x` into the call's own variables, all at once."""
-    cdef int axis
-    if cnp.PyArray_NDIM(x) != ndim:
-        _changed()
-    for axis in range(ndim):
-        shape[axis] = cnp.PyArray_DIM(x, axis)
-    return 0
-
-
-cdef void* memory(ndarray x, int typenum, Py_ssize_t count) except? NULL:
-    """The memory of `x` if that is `count` elements of type `typenum` in C order; for a kernel that starts next."""
-    if cnp.PyArray_TYPE(x) != typenum or cnp.PyArray_SIZE(x) != count or not PyArray_ISCARRAY_RO(x):
-        _changed()
-    return cnp.PyArray_DATA(x)
-
-
-cdef void* elements(ndarray x, bint is_single, Py_ssize_t count) except? NULL:
-    """`memory` of float32, or of float64."""
-    return memory(x, cnp.NPY_FLOAT if is_single else cnp.NPY_DOUBLE, count)
 
 
 cdef object _hold(ndarray x):
@@ -169,19 +132,11 @@ cdef object held(ndarray x, ndarray y=None, ndarray z=None):
     return _hold(x), None if y is None else _hold(y), None if z is None else _hold(z)
 
 
-cdef bint single(ndarray x) noexcept:
-    """Whether `x` is float32."""
-    return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
-
-
-cdef int kind_of(ndarray x) noexcept:
-    """The kind of the dtype of an array that `array` let pass."""
-    cdef int number = cnp.PyArray_TYPE(x)
-    if number == cnp.NPY_FLOAT:
-        return SINGLE
-    if number == NPY_HALF:
+cdef int other_kind(ndarray x) noexcept:
+    """`kind_of` what is neither float32 nor float64."""
+    if cnp.PyArray_TYPE(x) == NPY_HALF:
         return FLOAT16
-    return BFLOAT16 if number == bfloat16 else DOUBLE
+    return BFLOAT16 if cnp.PyArray_TYPE(x) == bfloat16 else DOUBLE
 
 
 cdef int common(int kinds) noexcept:

@@ -1,18 +1,19 @@
-"""Run a kernel over the elements of an array, each thread on a part of its own."""
+"""Functions of elements and of rows: a kernel run over an array, each thread on a part of its own, and their doors."""
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cpython.pystate cimport PyThreadState
 from numpy cimport ndarray
 
-from cnnref.checks.arrays cimport elements, empty, held, single
+from cnnref.checks.arrays cimport empty, held, memory, single
+from cnnref.checks.elements cimport check_activation, check_activation_backward
 from cnnref.checks.half cimport half, narrowed, widened
 from cnnref.kernels.base.nontemporal cimport BUFFER, DOUBLES, LINE, past_caches, settle, stream, until_line
-from cnnref.threads cimport brief, fail, pieces, stopped, team_size, watch
+from cnnref.threads cimport brief, fail, in_parts, let_go, take_back, team_size
 
 cdef enum:
     MOVED = 1  # operations for each element that is hardly more than moved
 
-# ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own.
+# ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own: a slope, a length.
 ctypedef void (*kernel_f)(
     int function, const float* z, const float* da, float* out, Py_ssize_t n, double option
 ) noexcept nogil
@@ -60,49 +61,79 @@ cdef inline void stream_part(
     settle()
 
 
+cdef struct Elements:
+    # A kernel and what it is run on; parts have a multiple of `unit` elements.
+    kernel_f in_single
+    kernel_d in_double
+    int function
+    double option
+    const void* z
+    const void* da
+    void* out
+    bint is_single
+    bint streamed
+    Py_ssize_t unit
+
+
+cdef inline void some_elements(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    cdef const Elements* e = <const Elements*>job
+    begin, end = begin * e.unit, end * e.unit
+    if e.streamed:
+        stream_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option)
+    else:
+        run_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option)
+
+
 cdef inline ndarray run(
-    kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work
+    kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work,
+    bint in_rows=False,
 ):
-    """A new array from `z`, and from `da` where given, at `work` operations for each element."""
+    """A new array from `z`, and from `da` where given, at `work` operations for each element.
+
+    Where rows are computed `in_rows` of their own, the kernel is given whole ones, and their length as its `option`.
+    """
     if half(z):
-        return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work), z)
+        return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work, in_rows), z)
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
-    cdef Py_ssize_t part
-    cdef int threads = team_size(n * work)
-    cdef Py_ssize_t parts = pieces(n * work, threads)
-    cdef int status = 0
-    cdef const int* watched
-    cdef bint is_single = single(out)
-    cdef object _held = None if brief(n * work) else held(z, da)
-    cdef void* z_data = elements(z, is_single, n)
-    cdef void* da_data = NULL if da is None else elements(da, is_single, n)
-    cdef void* out_data = elements(out, is_single, n)
+    cdef Elements e
+    cdef double all_work = n * work
+    cdef int threads = team_size(all_work), status
+    cdef object _held = None if brief(all_work) else held(z, da)
+    cdef PyThreadState* state
+    e.in_single, e.in_double, e.function, e.option, e.unit = in_single, in_double, function, option, 1
+    if in_rows:
+        e.unit = max(cnp.PyArray_DIM(out, cnp.PyArray_NDIM(out) - 1), 1)
+        e.option = <double>e.unit
+    e.is_single = single(out)
+    cdef int typenum = cnp.PyArray_TYPE(out)
+    e.z = memory(z, typenum, n)
+    e.da = NULL if da is None else memory(da, typenum, n)
+    e.out = cnp.PyArray_DATA(out)
     # Stores are hidden behind longer computations, and streaming ones less well.
-    cdef bint streamed = work <= MOVED and past_caches(
+    e.streamed = work <= MOVED and not brief(all_work) and past_caches(
         <double>cnp.PyArray_NBYTES(out) * (2 if da is None else 3), threads
     )
-    if brief(n * work):
-        run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
-        return out
-    with nogil:
-        if parts == 1 and not streamed:
-            run_part(in_single, in_double, function, z_data, da_data, out_data, is_single, 0, n, option)
-        else:
-            watched = watch()
-            for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-                if stopped(watched):
-                    status += -1
-                elif streamed:
-                    stream_part(
-                        in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // parts,
-                        n * (part + 1) // parts, option,
-                    )
-                else:
-                    run_part(
-                        in_single, in_double, function, z_data, da_data, out_data, is_single, n * part // parts,
-                        n * (part + 1) // parts, option,
-                    )
+    state = let_go(all_work)
+    status = in_parts(some_elements, &e, n // e.unit, all_work, threads)
+    take_back(state)
     if status < 0:
         fail("stopped")
     return out
+
+
+cdef inline tuple activated(
+    kernel_f in_single, kernel_d in_double, int function, str name, object Z, double option, double work
+):
+    """What the forward function `name` returns."""
+    cdef ndarray z = check_activation(name, Z)
+    return run(in_single, in_double, function, z, None, option, work), z
+
+
+cdef inline ndarray activation_gradient(
+    kernel_f in_single, kernel_d in_double, int function, str name, object dA, object cache, double option, double work
+):
+    """What the backward function `name` returns."""
+    cdef ndarray da, z
+    da, z = check_activation_backward(name, dA, cache)
+    return run(in_single, in_double, function, z, da, option, work)
