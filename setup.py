@@ -15,9 +15,10 @@ CNNREF_CFLAGS, CNNREF_LDFLAGS
 
 import copy
 import os
-import platform
 import shlex
+import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -99,43 +100,109 @@ X86_64 = {
 }
 
 
-def compiles(flags: list[str], source: str = "int main(void) { return 0; }") -> bool:
-    """Whether the C compiler takes `flags` and links `source`."""
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+#: What is built for: ``linux-x86_64``, ``macosx-14.0-arm64``, ``macosx-10.13-universal2``.
+TARGET = sysconfig.get_platform()
+
+
+def probe(flags: list[str], source: str = "int main(void) { return 0; }") -> str:
+    """What the C compiler says against `flags` and `source`; nothing where it takes and links them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.c")
         path.write_text(source)
-        command = [*compiler, "-Werror", *flags, str(path), "-o", str(Path(folder, "probe")), "-lm"]
+        command = [*COMPILER, "-Werror", *flags, str(path), "-o", str(Path(folder, "probe")), "-lm"]
         try:
-            return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except OSError:
-            return False
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        except OSError as error:
+            return f"{COMPILER[0]}: {error.strerror}"
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    wrong = [line for line in said if "error" in line] or said
+    return "" if done.returncode == 0 else wrong[0] if wrong else f"exit status {done.returncode}"
 
 
-def openmp_flags() -> list[str]:
-    """The flag that turns OpenMP on, if it is wanted and the compiler has it."""
+def compiles(flags: list[str], source: str = "int main(void) { return 0; }") -> bool:
+    """Whether the C compiler takes `flags` and links `source`."""
+    return not probe(flags, source)
+
+
+def refuse(why: str) -> None:
+    """End the build with one sentence."""
+    sys.exit(f"cnnref: {why}")
+
+
+def check_machine() -> None:
+    """End a build that cannot succeed before anything is translated.
+
+    Raises
+    ------
+    SystemExit
+        On Windows and other 32-bit machines, without a compiler or Python's headers.
+    """
+    if TARGET.startswith("win"):
+        refuse("Windows is not supported; build it in WSL (`wsl --install`), where it is a Linux")
+    if sys.maxsize < 2**32:
+        refuse(f"{TARGET} is a 32-bit machine; a 64-bit Python is needed")
+    if shutil.which(COMPILER[0]) is None:
+        refuse(f"no C compiler: {COMPILER[0]!r} is not on PATH; install gcc or clang, or set CC")
+    if why := probe([]):
+        refuse(f"the C compiler {' '.join(COMPILER)!r} builds no program: {why}")
+    headers = sysconfig.get_path("include")
+    if why := probe([f"-I{headers}"], "#include <Python.h>\nint main(void) { return 0; }"):
+        refuse(f"Python's headers are not in {headers} (python3-dev, python3-devel): {why}")
+
+
+def openmp() -> tuple[list[str], list[str]]:
+    """The flags that turn OpenMP on for the compiler and for the linker, if it is wanted and there."""
+    if os.environ.get("CNNREF_OPENMP", "1") == "0":
+        return [], []
     source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
-    wanted = os.environ.get("CNNREF_OPENMP", "1") != "0"
-    return ["-fopenmp"] if wanted and compiles(["-fopenmp"], source) else []
+    ways = [(["-fopenmp"], ["-fopenmp"])]
+    if TARGET.startswith("macosx"):  # Apple's clang has OpenMP without its runtime, which Homebrew has
+        ways += [
+            (["-Xpreprocessor", "-fopenmp", f"-I{place}/include"], [f"-L{place}/lib", "-lomp"])
+            for place in (os.environ.get("LIBOMP", ""), "/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
+            if place
+        ]
+    reasons = [probe([*compiler, *linker], source) for compiler, linker in ways]
+    if "" in reasons:
+        return ways[reasons.index("")]
+    help_ = " (`brew install libomp`)" if TARGET.startswith("macosx") else ""
+    print(
+        f"cnnref: {COMPILER[0]} has no OpenMP{help_}, so every call runs on one thread: {reasons[-1]}",
+        file=sys.stderr,
+    )
+    return [], []
 
 
 def instruction_sets() -> dict[str, list[str]]:
-    """The instruction sets to build for, with their flags; one build where dispatch has no use."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
+    """The instruction sets to build for, with their flags; one build where dispatch has no use.
+
+    A build for two architectures at a time (universal2 of macOS) is of the baseline alone.
+    """
+    if not TARGET.endswith(("-x86_64", "-amd64")):
         return {"baseline": []}
-    return {name: flags for name, flags in X86_64.items() if compiles(flags)}
+    reasons = {name: probe(flags) for name, flags in X86_64.items()}
+    for name, why in reasons.items():
+        if why:
+            print(f"cnnref: not built for {name}: {why}", file=sys.stderr)
+    return {name: flags for name, flags in X86_64.items() if not reasons[name]}
 
 
 def extensions() -> list[Extension]:
     """The modules that stand once, and the kernels once for each instruction set."""
+    check_machine()
     optimise = [flag for flag in OPTIMISE if compiles([flag])]
-    openmp = openmp_flags()
-    compile_args = optimise + openmp + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
-    link_args = openmp + shlex.split(os.environ.get("CNNREF_LDFLAGS", ""))
+    openmp_compile, openmp_link = openmp()
+    compile_args = optimise + openmp_compile + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
+    link_args = openmp_link + shlex.split(os.environ.get("CNNREF_LDFLAGS", ""))
     depends = [str(path) for kind in ("*.pxd", "*.h") for path in PACKAGE.rglob(kind)]
     common = {
         "include_dirs": [numpy.get_include(), str(PACKAGE)],
-        "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        # The oldest NumPy that the dependencies allow: its headers hide what is newer than their target.
+        "define_macros": [
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),
+        ],
         "extra_link_args": link_args,
         "libraries": ["m"],
         "depends": depends,

@@ -82,6 +82,11 @@ options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
 #: As `cnnref.dtypes`.
 dtypes = ("f32", "f64", "f16", "bf16")
 
+#: As `cnnref.accuracy`.
+accuracy = dict.fromkeys(
+    ("sigmoid_backward", "affine_activation_backward", "tanh_backward", "gelu", "gelu_backward"), "relative"
+)
+
 _own = (conv_single_step, affine_backward, arr2col, col2arr, cross_entropy_cost)
 _functions |= {function.__name__: function for function in _own}
 _functions |= compose(_functions)

@@ -12,9 +12,9 @@ from cnnref._processor import compiler, openmp
 from cnnref.threads import get_num_threads
 
 try:
-    __version__ = version("cnnref")
+    __version__ = version("cnnref")  # pyproject.toml has it
 except PackageNotFoundError:  # built in place, not installed
-    __version__ = "0.1.0"
+    __version__ = "unknown"
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:

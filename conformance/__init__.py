@@ -17,4 +17,9 @@ Imports run one way: a room uses those named before it (README.md has the map).
 ``adapters``                  other implementations, loaded by name
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("cnnref")  # pyproject.toml has it
+except PackageNotFoundError:  # built in place, not installed
+    __version__ = "unknown"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ import pytest
 
 if TYPE_CHECKING:
     from conformance.cases.case import Case
+    from conformance.report.states import States
+    from conformance.runs.chain import Chain
     from conformance.verdict.judge import Judge
+    from conformance.verdict.record import Record
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,12 +41,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The marker by which the tests are chosen: ``-m conformance``."""
     config.addinivalue_line("markers", "conformance: a case of the conformance suite")
+    if config.getoption("conformance_impl") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Totals(config), "conformance-totals")
 
 
 class Suite(pytest.Collector):
     """The cases of one implementation."""
 
     judge: Judge
+    #: Of each operation and dtype the cases of this process, and those asked for what was not answered.
+    chains: dict[tuple[str, str], Chain]
+
+    def judged(self, case: Case) -> list[list[Record]]:
+        """The records of a case, and of the further ones that are asked if it is not answered."""
+        chain = self.chains[case.op, case.dtype]
+        asked, place = [case], chain.grow(case)
+        found = []
+        while asked:
+            for one in asked:
+                # Diagnoses start anew, so that they do not depend on which tests ran before.
+                self.judge.forget()
+                records = self.judge(one)
+                chain.tell(place, records)
+                found.append(records)
+                place += 1
+            asked = chain.plan()
+        return found
 
     def collect(self) -> Iterator[pytest.Item]:
         """One test for each case."""
@@ -52,6 +76,7 @@ class Suite(pytest.Collector):
             from conformance.implementations.implementation import load
             from conformance.implementations.loading import LoadError
             from conformance.operations import select
+            from conformance.runs.chain import Chain
             from conformance.verdict.judge import Judge
         except ModuleNotFoundError as error:
             why = f"{error.name} not installed: pip install 'cnnref[conformance]'"
@@ -68,6 +93,7 @@ class Suite(pytest.Collector):
         except (ValueError, LoadError) as error:
             raise pytest.UsageError(f"conformance: {error}") from error
         self.judge = Judge(implementation)
+        self.chains = defaultdict(Chain)
         for case in cases:
             item = CaseItem.from_parent(self, name=str(case))
             item.case = case
@@ -83,6 +109,8 @@ class CaseItem(pytest.Item):
     """One case."""
 
     case: Case
+    #: What was judged, as lines of ``results.jsonl``: the process that sums up may be another one.
+    lines: list[str]
 
     def runtest(self) -> None:
         """Judge the case."""
@@ -90,17 +118,20 @@ class CaseItem(pytest.Item):
         assert isinstance(parent, Suite)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an implementation's warnings are its own affair
-            # Diagnoses start anew, so that they do not depend on which tests ran before.
-            parent.judge.forget()
-            records = parent.judge(self.case)
-        if all(record.status == "absent" for record in records):
-            pytest.skip(records[0].reason)
-        failed = [record for record in records if record.status == "failed"]
-        if failed:
-            lines = [f"{r.output}: {r.reason} [{r.diagnosis}]" for r in failed]
-            spec = shlex.quote(str(self.config.getoption("conformance_impl")))
-            again = f"conformance repro {shlex.quote(str(self.case))} --impl {spec}"
-            raise DisagreementError("\n".join([*lines, again]))
+            found = parent.judged(self.case)
+        self.lines = [record.line() for records in found for record in records]
+        spec = shlex.quote(str(self.config.getoption("conformance_impl")))
+        lines = []
+        for records in found:
+            failed = [f"{r.output}: {r.reason} [{r.diagnosis}]" for r in records if r.status == "failed"]
+            if failed:
+                again = f"conformance repro {shlex.quote(records[0].case)} --impl {spec}"
+                lines += [*failed, again]
+        if lines:
+            raise DisagreementError("\n".join(lines))
+        first = found[0][0]
+        if first.status in ("absent", "refused"):
+            pytest.skip(f"{first.reason} (judged in its place: {len(found) - 1})")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Failures in words; a traceback through this package would help nobody."""
@@ -121,3 +152,80 @@ def pytest_collection_modifyitems(
     if config.getoption("conformance_impl"):
         suite = Suite.from_parent(session, name="conformance", nodeid="conformance")
         items.extend(suite.collect())
+
+
+class Tally:
+    """What the tests of all processes came to, operation by operation."""
+
+    def __init__(self) -> None:
+        from conformance.report.states import States
+
+        self.states: States = States()
+        self._asked: Counter[tuple[str, str]] = Counter()
+
+    def add(self, lines: list[str]) -> None:
+        """Count what one test judged: its case, then the further ones."""
+        from itertools import groupby
+
+        from conformance.cases.case import Case
+        from conformance.verdict import schema
+
+        found = [schema.record(line.encode()) for line in lines]
+        for place, (text, records) in enumerate(groupby(found, key=lambda record: record.case)):
+            case = Case.parse(text)
+            self._asked[case.op, case.dtype] += place == 0
+            self.states.add(case, list(records))
+
+    @property
+    def asked(self) -> int:
+        """How many cases of each operation and dtype were run, of the one with the fewest."""
+        return min(self._asked.values(), default=0)
+
+    def faults(self) -> list[str]:
+        """Why all is not well though no test fails: what was compared too little, what has another form."""
+        return [*(found["sentence"] for found in self.states.forms.faults()), *self.states.doubts(self.asked)]
+
+    def text(self) -> str:
+        """The states in one line."""
+        from conformance.report.states import told
+
+        return told(self.states.to_dict(self.asked))
+
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Let the report of a case carry what was judged, to whichever process sums up."""
+    outcome: Any = yield
+    if isinstance(item, CaseItem) and call.when == "call":
+        outcome.get_result().conformance = getattr(item, "lines", [])
+
+
+class Totals:
+    """Sums up in the process that reports, where an implementation is judged."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a case."""
+        lines = getattr(report, "conformance", None)
+        if lines:
+            self._config.stash.setdefault(_TALLY, Tally()).add(lines)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Too little compared, or a fault of the module, is a failure of the whole."""
+        tally = self._config.stash.get(_TALLY, None)
+        if tally is not None and session.exitstatus == 0 and tally.faults():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The states of the operations."""
+        tally = self._config.stash.get(_TALLY, None)
+        if tally is not None:
+            terminalreporter.section("conformance")
+            for line in (f"Operations: {tally.text()}", *tally.faults()):
+                terminalreporter.write_line(line)

@@ -154,7 +154,7 @@ class MutantJudge:
         """The failures; it stops at the first that is not known, unless it is to learn them."""
         from conformance.implementations.implementation import here
         from conformance.verdict.compare import compare
-        from conformance.verdict.judge import output_dtype
+        from conformance.verdict.right import output_dtype
 
         found: list[Failure] = []
         loaded = []

@@ -81,7 +81,7 @@ def conv_forward(
 ) -> tuple[Array, ConvCache]:
     """Z[m,r,q,o] is the sum of A[m, r s + i d - p, q s + j d - p, c] W[i,j,c,o] over i, j, c, plus b[o]."""
     Z = _filtered(A_prev, W, *_reads(A_prev, W, hparameters), hparameters) + b.reshape(-1)
-    return Z, ConvCache(A_prev, W, b, hparameters)
+    return Z, ConvCache(A_prev, W, b, dict(hparameters))
 
 
 def conv_backward(dZ: Array, cache: ConvCache) -> tuple[Array, Array, Array]:
@@ -115,7 +115,7 @@ def conv_transpose_forward(
     """Each input pixel adds its value times the filters to the output, ``stride`` apart; plus b."""
     image, reads = _transposed(A_prev, W, hparameters)
     Z = _spread(A_prev, image, W, *reads, hparameters) + b.reshape(-1)
-    return Z, ConvCache(A_prev, W, b, hparameters)
+    return Z, ConvCache(A_prev, W, b, dict(hparameters))
 
 
 def conv_transpose_backward(dZ: Array, cache: ConvCache) -> tuple[Array, Array, Array]:

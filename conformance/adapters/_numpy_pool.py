@@ -60,7 +60,7 @@ def pool_forward(A_prev: Array, hparameters: Mapping[str, Any], mode: str = "max
     """Maximum or mean of each window."""
     windows = _flat_windows(A_prev, hparameters, -np.inf if mode == "max" else 0)[0]
     A = windows.max(axis=-1) if mode == "max" else windows.sum(axis=-1) / _counts(A_prev, hparameters)
-    return A, PoolCache(A_prev, hparameters)
+    return A, PoolCache(A_prev, dict(hparameters))
 
 
 def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:

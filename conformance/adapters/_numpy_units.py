@@ -130,7 +130,7 @@ def batch_norm_forward(
         running_mean = (1 - part) * running_mean + part * mean
         running_var = (1 - part) * running_var + part * (variance * number / (number - 1))
     A = gamma * ((A_prev - mean) / np.sqrt(variance + hparameters["epsilon"])) + beta
-    return A, BatchNormCache(A_prev, gamma, mean, variance, running_mean, running_var, hparameters)
+    return A, BatchNormCache(A_prev, gamma, mean, variance, running_mean, running_var, dict(hparameters))
 
 
 def batch_norm_backward(dA: Array, cache: BatchNormCache) -> tuple[Array, Array, Array]:

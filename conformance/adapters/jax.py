@@ -20,6 +20,7 @@ _config: Any = jax.config
 _config.update("jax_enable_x64", True)
 _config.update("jax_platforms", "cpu")
 
+dialect = "contract"
 #: What it takes beyond the plain calls.
 options = ("conv_*.*", *(f"pool_*.{key}" for key in ("f", "stride", "pad", "dilation")))
 

@@ -77,7 +77,7 @@ def _run(model: Any, arrays: dict[str, Array]) -> Array:
 
 
 _functions = Functions(_run)
-layout, options = Functions.layout, OPTIONS
+dialect, layout, options = "contract", Functions.layout, OPTIONS
 __version__ = onnx.__version__
 for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
     setattr(sys.modules[__name__], _name, getattr(_functions, _name))

@@ -34,19 +34,20 @@ def _growth(delta: Limit) -> Limit:
     return np.exp(np.minimum(np.nan_to_num(delta, nan=_WIDE), _WIDE))
 
 
-def sigmoid_of(case: Case, Z: Limit, delta: Limit) -> Limit:
+def sigmoid_of(case: Case, Z: Limit, delta: Limit, accuracy: str) -> Limit:
     """``delta sup y (1 - y) + sigmoid's bound``, both taken at the worst point within delta of Z.
 
     The derivative ``y (1 - y)`` is largest at the point nearest to zero. The bound of `sigmoid` is a
     sum of products of y and 1 - y, each of which changes by a factor of at most exp(delta).
     """
     nearest = functions.logistic(-np.maximum(np.abs(Z) - delta, 0))  # 1 - y of the negative side is exact
-    own = functions.both(case, lambda form: functions.sigmoid(form, Z))
-    ceiling = FORMATS[case.dtype].exp * 2
-    return delta * nearest * (1 - nearest) + np.minimum(own * _growth(delta), ceiling)
+    form = FORMATS[case.dtype]
+    own = functions.both(case, lambda form: functions.sigmoid(form, Z, "relative"))
+    limit = delta * nearest * (1 - nearest) + np.minimum(own * _growth(delta), form.exp * 2)
+    return limit + functions.lost(form, Z, _growth(delta)) if accuracy == "normal" else limit
 
 
-def upstream_error(case: Case, arrays: Arrays, Z: Limit, delta: Limit) -> Limit:
+def upstream_error(case: Case, arrays: Arrays, Z: Limit, delta: Limit, accuracy: str) -> Limit:
     """How far dZ may be off before it enters the affine gradients.
 
     relu: the sign of Z is uncertain where ``|Z| <= delta``, by all of dA; nothing is rounded elsewhere.
@@ -59,16 +60,19 @@ def upstream_error(case: Case, arrays: Arrays, Z: Limit, delta: Limit) -> Limit:
         return np.zeros_like(size)
     if activation == "relu":
         return np.where((np.abs(Z) <= delta) & (delta > 0), size, 0.0)
-    y, growth = functions.logistic(Z), _growth(delta)
-    own = functions.both(case, lambda form: functions.sigmoid_backward(form, Z, arrays["dA"]))
-    return size * y * (1 - y) * (growth - 1) + own * growth
+    form, y, growth = FORMATS[case.dtype], functions.logistic(Z), _growth(delta)
+    tails = "relative" if accuracy == "relative" else "absolute"
+    own = functions.both(case, lambda form: functions.sigmoid_backward(form, Z, arrays["dA"], tails))
+    error = size * y * functions.logistic(-Z) * (growth - 1) + own * growth
+    return error + size * functions.lost(form, Z, growth) if accuracy == "normal" else error
 
 
-def forward(case: Case, arrays: Arrays, squares: bool) -> tuple[Limit, Terms]:
+def forward(case: Case, arrays: Arrays, arithmetic: Arithmetic, squares: bool) -> tuple[Limit, Terms]:
     """The true Z in float64 and the terms of its sums."""
     plain = affine_case(case, "affine_forward")
     Z = evaluate(plain, arrays)["Z"]
-    return Z, sums.ingredients(plain, arrays, ("A_prev", "W", "b"), squares)["Z"]
+    given = sums.coarse(arrays, arithmetic)
+    return Z, sums.ingredients(plain, given, ("A_prev", "W", "b"), squares)["Z"]
 
 
 def true_upstream(case: Case, dA: NDArray[Any], Z: Limit) -> Limit:
@@ -79,8 +83,7 @@ def true_upstream(case: Case, dA: NDArray[Any], Z: Limit) -> Limit:
         return g
     if activation == "relu":
         return np.where(Z <= 0, 0.0, g)
-    y = functions.logistic(Z)
-    return g * y * (1 - y)
+    return g * functions.logistic(Z) * functions.logistic(-Z)
 
 
 def propagated(case: Case, arrays: Arrays, error: Limit, arithmetic: Arithmetic) -> dict[str, Limit]:

@@ -10,6 +10,7 @@ _Array = NDArray[Any]
 
 def forward(
     form: Format,
+    random: float,
     training: bool,
     momentum: float,
     epsilon: float,
@@ -21,6 +22,7 @@ def forward(
 ) -> dict[str, _Values]: ...
 def backward(
     form: Format,
+    random: float,
     training: bool,
     epsilon: float,
     A_prev: _Array,

@@ -6,6 +6,7 @@ from numpy cimport ndarray
 cdef ndarray plain(object x)
 cdef ndarray like(ndarray x)
 cdef double greatest(ndarray x)
+cdef double greatest_number(ndarray x)
 cdef ndarray limits(object limit, ndarray expected)
 
 

@@ -123,6 +123,17 @@ cdef ndarray like(ndarray x):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.NPY_DOUBLE, 0)
 
 
+cdef double greatest_number(ndarray x):
+    """The largest element that is no NaN, at least 0: a row of NaN says nothing of the others."""
+    cdef double* of = data(x)
+    cdef double found = 0
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_SIZE(x)):
+        if of[i] > found:
+            found = of[i]
+    return found
+
+
 cdef double greatest(ndarray x):
     """The largest element, at least 0; NaN if there is one."""
     cdef double* of = data(x)

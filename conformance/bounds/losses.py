@@ -61,11 +61,11 @@ def cross_entropy_backward(form: Format, case: Case, AL: Array, Y: Array) -> Lim
     return compiled.cross_entropy_backward(form, targets(case, Y), AL)
 
 
-def softmax_cross_entropy_backward(form: Format, case: Case, X: Array, Y: Array) -> Limit:
+def softmax_cross_entropy_backward(form: Format, case: Case, X: Array, Y: Array, accuracy: str) -> Limit:
     """``(y_i e_i + r u t_i + 3 u |y_i - t_i|) / m``, with the error e_i of softmax; 0 in ignored rows.
 
     The subtraction and the division by m (or the product with its rounded reciprocal) make three
     roundings of the result; y_i comes with its own error ``y_i e_i``, t_i with its own. Underflow:
     ``(n + 4) w``.
     """
-    return compiled.softmax_cross_entropy_backward(form, targets(case, Y), X)
+    return compiled.softmax_cross_entropy_backward(form, targets(case, Y), X, accuracy == "absolute")

@@ -16,5 +16,5 @@ cdef double total(double* x, Py_ssize_t n) noexcept nogil
 
 @cython.final
 cdef class Softmax:
-    cdef readonly ndarray below, y, e, sums, shift
+    cdef readonly ndarray below, y, e, sums, shift, logarithms, added
     cdef Py_ssize_t m, n

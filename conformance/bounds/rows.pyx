@@ -10,7 +10,7 @@ from numpy cimport ndarray
 
 import numpy as np
 
-from conformance.bounds.elements cimport Numbers, data, greatest, number, numbers, readable
+from conformance.bounds.elements cimport Numbers, data, greatest_number, number, numbers, readable
 
 cnp.import_array()
 
@@ -54,10 +54,12 @@ cdef double total(double* x, Py_ssize_t n) noexcept nogil:
 cdef class Softmax:
     """Of rows x: ``below``, ``x - max x``; ``y``, the probabilities; ``e``, the relative error of each.
 
-    Of each row ``sums``, that of ``exp(below)``, and ``shift``, that of ``y u |below|``; see `functions.softmax`.
+    Of each row ``sums``, that of ``exp(below)``, with its logarithm, ``shift``, that of ``y u |below|``, and what is
+    ``added`` to each error; see `functions.softmax`.
     """
 
-    def __cinit__(self, object form, object X):
+    def __cinit__(self, object form, object X, bint summed=False):
+        """`summed`: the logarithm of the sum is added to the largest element before it is subtracted."""
         cdef ndarray of = readable(X)
         cdef Numbers x = numbers(of)
         cdef Form f = constants(form)
@@ -68,6 +70,7 @@ cdef class Softmax:
         cdef double* e
         self.m, self.n = m, n
         self.below, self.e, self.sums, self.shift = empty(m, n), empty(m, n), empty(m, 1), empty(m, 1)
+        self.added = empty(m, 1)
         d, e = data(self.below), data(self.e)
         for i in range(m):
             most = -INFINITY
@@ -77,6 +80,7 @@ cdef class Softmax:
                     most = value
                     if isnan(value):
                         break
+            data(self.added)[i] = f.u * fabs(most) if summed else 0
             for j in range(n):
                 d[i * n + j] = number(x, i * n + j) - most
         self.y = np.exp(self.below)
@@ -87,11 +91,17 @@ cdef class Softmax:
             for j in range(n):
                 y[j] = y[j] / value
                 e[j] = y[j] * (0 if y[j] == 0 else f.u * -d[j])
-            value = total(e, n)
-            data(self.shift)[i] = value
-            common = value + (n + 1) * f.u
+            data(self.shift)[i] = total(e, n)
+            d, y, e = d + n, y + n, e + n
+        self.logarithms = np.log(self.sums)
+        d, y, e = data(self.below), data(self.y), data(self.e)
+        for i in range(m):
+            value = data(self.logarithms)[i]
+            if summed:
+                data(self.added)[i] += f.u * value
+            common = data(self.shift)[i] + (n + 1) * f.u + f.E * (2 + value) + data(self.added)[i]
             for j in range(n):
-                relative = (0 if y[j] == 0 else f.u * -d[j]) + 2 * f.E + common
+                relative = (0 if y[j] == 0 else f.u * (value - d[j] - d[j])) + common
                 e[j] = relative * (1 + 2 * relative)
             d, y, e = d + n, y + n, e + n
 
@@ -104,9 +114,9 @@ cdef ndarray beside(object x, Softmax of):
     return found
 
 
-def softmax(object form, object X):
+def softmax(object form, object X, bint summed):
     """See `functions.softmax`."""
-    cdef Softmax s = Softmax(form, X)
+    cdef Softmax s = Softmax(form, X, summed)
     cdef Form f = constants(form)
     cdef double* y = data(s.y)
     cdef double* e = data(s.e)
@@ -116,9 +126,9 @@ def softmax(object form, object X):
     return s.e
 
 
-def softmax_backward(object form, object X, object dprobs):
+def softmax_backward(object form, object X, object dprobs, bint summed):
     """See `functions.softmax_backward`."""
-    cdef Softmax s = Softmax(form, X)
+    cdef Softmax s = Softmax(form, X, summed)
     cdef ndarray up = beside(dprobs, s), out = empty(s.m, s.n)
     cdef Numbers G = numbers(up)
     cdef Form f = constants(form)
@@ -126,7 +136,7 @@ def softmax_backward(object form, object X, object dprobs):
     cdef double* y = data(s.y)
     cdef double* e = data(s.e)
     cdef double* made = data(out)
-    cdef double g, size, first, T, t, spread, sizes, most = greatest(s.e)
+    cdef double g, size, first, T, t, spread, sizes, most = greatest_number(s.e)
     cdef double factor = 1 + 2 * most + (n + 4) * f.u, under = (n + 2) * f.w
     for i in range(s.m):
         for j in range(n):
@@ -151,31 +161,31 @@ def softmax_backward(object form, object X, object dprobs):
 
 cdef ndarray of_logarithms(Softmax s, Form f):
     """The bound of each logarithm of a probability."""
-    cdef ndarray logarithms = np.log(s.sums), out = empty(s.m, s.n)
+    cdef ndarray out = empty(s.m, s.n)
     cdef Py_ssize_t i, j, n = s.n
     cdef double* d = data(s.below)
     cdef double* made = data(out)
     cdef double log_s, of_sum, logp, size, finite
     for i in range(s.m):
-        log_s = data(logarithms)[i]
+        log_s = data(s.logarithms)[i]
         of_sum = data(s.shift)[i] + f.E + (n - 1) * f.u
         for j in range(n):
             logp = d[j] - log_s
             size = fabs(logp) if isfinite(logp) else 0
             finite = -d[j] if isfinite(d[j]) else 0
-            made[j] = 2 * f.u * size + f.u * finite + f.E * log_s + of_sum * (1 + of_sum) + f.w
+            made[j] = 2 * f.u * size + f.u * finite + f.E * log_s + of_sum * (1 + of_sum) + data(s.added)[i] + f.w
         d, made = d + n, made + n
     return out
 
 
-def log_softmax(object form, object X):
+def log_softmax(object form, object X, bint summed):
     """See `units.log_softmax`."""
-    return of_logarithms(Softmax(form, X), constants(form))
+    return of_logarithms(Softmax(form, X, summed), constants(form))
 
 
-def log_softmax_backward(object form, object X, object dlogp):
+def log_softmax_backward(object form, object X, object dlogp, bint summed):
     """See `units.log_softmax_backward`."""
-    cdef Softmax s = Softmax(form, X)
+    cdef Softmax s = Softmax(form, X, summed)
     cdef Form f = constants(form)
     cdef ndarray limits = of_logarithms(s, f), up = beside(dlogp, s), out = empty(s.m, s.n)
     cdef Numbers G = numbers(up)
@@ -185,8 +195,8 @@ def log_softmax_backward(object form, object X, object dlogp):
     cdef double* made = data(out)
     cdef double sum_, size, first, factor
     for i in range(s.m * n):
-        e[i] = data(s.e)[i] + e[i] + f.E
-    factor = 1 + 2 * greatest(limits)
+        e[i] = e[i] + f.E if e[i] + f.E > data(s.e)[i] else data(s.e)[i]
+    factor = 1 + 2 * greatest_number(limits)
     for i in range(s.m):
         for j in range(n):
             made[j] = number(G, i * n + j)

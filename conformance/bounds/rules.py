@@ -9,16 +9,17 @@ entries, which are handed this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import affine_activation as composed
-from conformance.bounds import functions, losses, storage, sums, terms
+from conformance.bounds import functions, losses, means, storage, sums, terms
 from conformance.bounds import norm as norm
 from conformance.bounds import units as units
-from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit
+from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit, Tails
 from conformance.bounds.rows import Softmax
 from conformance.bounds.sums import Terms
 from conformance.bounds.terms import Picked
@@ -39,6 +40,13 @@ def equal(expected: Limit) -> Bound:
     return Bound("equal", _ZERO, None, 1.0 if expected.size else None)
 
 
+def _kind(case: Case, arithmetic: Arithmetic) -> str:
+    """The tier that judges a case in that arithmetic: roundings that something steers are not random."""
+    kind = kind_of(case)
+    steered = not arithmetic.ieee or arithmetic.by_value
+    return "bound" if kind == "statistical" and steered else kind
+
+
 def _summed(
     case: Case,
     expected: Outputs,
@@ -47,16 +55,17 @@ def _summed(
     steps: Mapping[str, float],
     picked: Callable[[], Picked],
     arithmetic: Arithmetic,
-    extra: Mapping[str, Limit] | None = None,
+    extra: Mapping[str, tuple[Limit, Limit]] | None = None,
 ) -> Bounds:
-    """Bounds of outputs that are sums: exact where the data allow it, (1) of `sums` elsewhere."""
-    kind = kind_of(case)
-    if not arithmetic.ieee and kind == "statistical":
-        kind = "bound"
+    """Bounds of outputs that are sums: exact where the data allow it, (1) of `sums` elsewhere.
+
+    `extra` is what is added to the bound of an output, and to its statistical limit.
+    """
+    kind = _kind(case, arithmetic)
     made: Bounds = {}
     drawn: Picked | None = None
     for name, term in found.items():
-        added, right = sums.NONE if extra is None else extra[name], expected[name]
+        (added, at_random), right = (sums.NONE, sums.NONE) if extra is None else extra[name], expected[name]
         unrounded = kind == "exact" and arithmetic.ieee and not added.any()
         if unrounded and sums.exact(case, term, steps[name], right):
             bound = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
@@ -65,7 +74,7 @@ def _summed(
         # db is a plain sum.
         each = sums.ADDITIONS if name == "db" else roundings
         limit = storage.stored(case, name, sums.limit(case, term, each, arithmetic, added), right)
-        random = sums.statistical(case, term, added) if kind == "statistical" else None
+        random = sums.statistical(case, term, at_random) if kind == "statistical" else None
         if random is not None:
             random = storage.stored(case, name, random, right)
         drawn = picked() if drawn is None else drawn
@@ -98,7 +107,8 @@ def convolution(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arith
     convolution has the same sums with conv and convT exchanged.
     """
     squares = kind_of(case) == "statistical"
-    found = sums.ingredients(case, arrays, case.operation.arrays, squares)
+    given = sums.coarse(arrays, arithmetic)
+    found = sums.ingredients(case, given, case.operation.arrays, squares)
     steps = _steps(case, arrays, arrays.get("dZ"))
     return _summed(
         case, expected, found, sums.PRODUCTS, steps, lambda: terms.convolution(case, arrays), arithmetic
@@ -108,7 +118,8 @@ def convolution(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arith
 def single_step(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
     """``n u (sum |a| |W| + |b|)``, one window of conv_forward."""
     squares = kind_of(case) == "statistical"
-    found = sums.ingredients(case, arrays, case.operation.arrays, squares)
+    given = sums.coarse(arrays, arithmetic)
+    found = sums.ingredients(case, given, case.operation.arrays, squares)
     products = np.asarray(arrays["a_slice_prev"], np.float64) * arrays["W"]
     return _summed(
         case, expected, found, sums.PRODUCTS, _steps(case, arrays, None),
@@ -121,7 +132,8 @@ def affine(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
     ``n u |A|^T |dZ|``, db ``(n - 1) u sum |dZ|``.
     """
     squares = kind_of(case) == "statistical"
-    found = sums.ingredients(case, arrays, case.operation.arrays, squares)
+    given = sums.coarse(arrays, arithmetic)
+    found = sums.ingredients(case, given, case.operation.arrays, squares)
     upstream = arrays.get("dZ")
     return _summed(
         case, expected, found, sums.PRODUCTS, _steps(case, arrays, upstream),
@@ -129,51 +141,73 @@ def affine(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
     )  # fmt: skip
 
 
-def affine_activation_forward(
-    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
+def _squashed_forward(
+    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic, accuracy: str
 ) -> Bounds:
-    """NULL: the bound of Z; relu: the same, because it moves no two numbers further apart; sigmoid:
-    `affine_activation.sigmoid_of`.
-    """
-    squares = kind_of(case) == "statistical"
-    Z, term = composed.forward(case, arrays, squares)
-    if case.word("activation") != "sigmoid":
-        return _summed(
-            case, expected, {"A": term}, sums.PRODUCTS, _steps(case, arrays, None),
-            lambda: {"A": picked["Z"]} if (picked := terms.affine(case, arrays, None)) else {}, arithmetic,
-        )  # fmt: skip
-    delta = sums.limit(case, term, sums.PRODUCTS, arithmetic)
-    limit = composed.sigmoid_of(case, Z, delta) + 3 * arithmetic.roundoff
-    limit = storage.stored(case, "A", limit, expected["A"])
+    """`affine_activation.sigmoid_of` with the bound of Z, and with its statistical limit."""
+    Z, term = composed.forward(case, arrays, arithmetic, _kind(case, arithmetic) == "statistical")
+    deltas = [sums.limit(case, term, sums.PRODUCTS, arithmetic), sums.statistical(case, term)]
+    limit, random = (
+        None if delta is None else storage.stored(
+            case, "A", composed.sigmoid_of(case, Z, delta, accuracy) + 3 * arithmetic.roundoff, expected["A"]
+        )
+        for delta in deltas
+    )  # fmt: skip
+    assert limit is not None
+    visible = limit if random is None else np.minimum(limit, random)
     slope = expected["A"] * (1 - expected["A"])
     picked = terms.affine(case, arrays, None)
     share = None
     if picked:
         products, places = picked["Z"]
         moved = products * slope.reshape(-1)[places]
-        share = terms.seen(moved, limit, expected["A"], case.numpy_dtype, places)
-    return {"A": Bound("bound", limit, None, share)}
+        share = terms.seen(moved, visible, expected["A"], case.numpy_dtype, places)
+    return {"A": Bound("bound" if random is None else "statistical", limit, random, share)}
 
 
-def affine_activation_backward(
-    case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic
-) -> Bounds:
+def _activated_forward(accuracy: str) -> Rule:
+    """NULL: the bound of Z; relu: the same, because it moves no two numbers further apart; sigmoid:
+    `affine_activation.sigmoid_of`.
+    """
+
+    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+        if case.word("activation") == "sigmoid":
+            return _squashed_forward(case, arrays, expected, arithmetic, accuracy)
+        _, term = composed.forward(case, arrays, arithmetic, kind_of(case) == "statistical")
+        return _summed(
+            case, expected, {"A": term}, sums.PRODUCTS, _steps(case, arrays, None),
+            lambda: {"A": picked["Z"]} if (picked := terms.affine(case, arrays, None)) else {}, arithmetic,
+        )  # fmt: skip
+
+    return made
+
+
+def _activated_backward(accuracy: str) -> Rule:
     """The bounds of affine_backward for the true dZ, plus what the error of dZ itself moves."""
-    squares = kind_of(case) == "statistical"
-    Z, term = composed.forward(case, arrays, False)
-    delta = sums.limit(case, term, sums.PRODUCTS, arithmetic)
-    if kind_of(case) == "exact" and sums.exact(case, term, _steps(case, arrays, None)["Z"], Z):
-        delta = np.zeros_like(delta)
-    error = composed.upstream_error(case, arrays, Z, delta)
-    dZ = composed.true_upstream(case, arrays["dA"], Z)
-    plain = composed.affine_case(case, "affine_backward")
-    data = {"A_prev": arrays["A_prev"], "W": arrays["W"], "b": arrays["b"], "dZ": dZ}
-    found = sums.ingredients(plain, data, plain.operation.arrays, squares)
-    return _summed(
-        case, expected, found, sums.PRODUCTS, _steps(case, arrays, dZ),
-        lambda: terms.affine(case, arrays, dZ), arithmetic,
-        composed.propagated(case, arrays, error, arithmetic),
-    )  # fmt: skip
+
+    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+        squares = _kind(case, arithmetic) == "statistical"
+        Z, term = composed.forward(case, arrays, arithmetic, squares)
+        delta = sums.limit(case, term, sums.PRODUCTS, arithmetic)
+        if kind_of(case) == "exact" and sums.exact(case, term, _steps(case, arrays, None)["Z"], Z):
+            delta = np.zeros_like(delta)
+        error = composed.upstream_error(case, arrays, Z, delta, accuracy)
+        moved = at_random = composed.propagated(case, arrays, error, arithmetic)
+        random = sums.statistical(case, term)
+        if random is not None:
+            error = composed.upstream_error(case, arrays, Z, random, accuracy)
+            at_random = composed.propagated(case, arrays, error, arithmetic)
+        dZ = composed.true_upstream(case, arrays["dA"], Z)
+        plain = composed.affine_case(case, "affine_backward")
+        data = {"A_prev": arrays["A_prev"], "W": arrays["W"], "b": arrays["b"], "dZ": dZ}
+        found = sums.ingredients(plain, sums.coarse(data, arithmetic), plain.operation.arrays, squares)
+        return _summed(
+            case, expected, found, sums.PRODUCTS, _steps(case, arrays, dZ),
+            lambda: terms.affine(case, arrays, dZ), arithmetic,
+            {name: (moved[name], at_random[name]) for name in moved},
+        )  # fmt: skip
+
+    return made
 
 
 def pool_forward(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
@@ -200,6 +234,8 @@ def global_average(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Ar
     found = sums.ingredients(case, arrays, ("A_prev",), kind_of(case) == "statistical")
     whole = {name: sums.divided(term, np.asarray(float(pixels))) for name, term in found.items()}
     step = sums.unit(arrays["A_prev"]) / pixels if kind_of(case) == "exact" else 0.0
+    if arithmetic.mean == "running-mean":
+        whole, arithmetic = {"A": means.running(whole["A"])}, replace(arithmetic, inexact=True)
     return _summed(
         case, expected, whole, sums.MEAN, {"A": step},
         lambda: terms.pixels(case, arrays), arithmetic,
@@ -221,6 +257,8 @@ def _pooled(
     case: Case, arrays: Arrays, expected: Outputs, term: Terms, name: str, summed: str, arithmetic: Arithmetic
 ) -> Bounds:
     average = case.word("mode") == "average"
+    if average and arithmetic.mean:
+        term, arithmetic = _mean(case, arrays[summed], term, arithmetic), replace(arithmetic, inexact=True)
     # A quotient by anything but a power of two is rounded: `kind_of` calls no such case exact.
     largest = max(divisors_of(case), default=1) if average else 1
     steps = {name: sums.unit(arrays[summed]) / largest if kind_of(case) == "exact" else 0.0}
@@ -231,9 +269,44 @@ def _pooled(
     )  # fmt: skip
 
 
+def _mean(case: Case, x: NDArray[Any], term: Terms, arithmetic: Arithmetic) -> Terms:
+    """The terms of averages over windows in a way that is declared."""
+    if arithmetic.mean == "running-mean":
+        return means.running(term)
+    return means.integral(case, term, x, divisors(case)[..., None].astype(np.float64))
+
+
 def function(limit: Callable[[Format, Case, Arrays, Outputs], Limit]) -> Rule:
     """A rule for an operation of one output, to whose limit the oracle's is added (`functions.both`)."""
     return stated(lambda case, a, y: functions.both(case, lambda form: limit(form, case, a, y)))
+
+
+def by_accuracy(rule: Callable[[str], Rule]) -> Rule:
+    """A rule for an operation whose tails are held to one of several accuracies, from that under each.
+
+    The limits are those of the accuracy that the implementation declares, else of the operation's first.
+    """
+
+    def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
+        words = case.operation.accuracies
+        declared = arithmetic.accuracy(case.op)
+        held = declared or words[0]
+
+        def under(name: str) -> Callable[[str], Bound]:
+            return lambda word: rule(word)(case, arrays, expected, arithmetic)[name]
+
+        found = rule(held)(case, arrays, expected, arithmetic)
+        return {
+            name: replace(bound, tails=Tails(held, bool(declared), words, under(name)))
+            for name, bound in found.items()
+        }
+
+    return made
+
+
+def tailed(limit: Callable[[Format, Case, Arrays, str], Limit]) -> Rule:
+    """`function` where tails are held to one of several accuracies: `limit` is handed its name."""
+    return by_accuracy(lambda word: function(lambda form, case, a, y: limit(form, case, a, word)))
 
 
 def stated(
@@ -258,20 +331,27 @@ def _coarser(case: Case, limit: Limit, arithmetic: Arithmetic) -> Limit:
     return limit * max(1.0, arithmetic.roundoff / FORMATS[case.dtype].u)
 
 
-def several(rule: Callable[[Format, Case, Arrays], dict[str, Limit]]) -> Rule:
-    """A rule for an operation of several outputs."""
+def normalized(rule: Callable[[Format, Case, Arrays, float], dict[str, Limit]]) -> Rule:
+    """A rule for several outputs, handed how many deviations random roundings may take, or 0."""
 
     def made(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) -> Bounds:
         form = FORMATS[case.dtype]
-        ours, factor = rule(form, case, arrays), functions.oracles_too(form)
+        factor = functions.oracles_too(form)
+        ours = rule(form, case, arrays, 0.0)
+        by_chance = rule(form, case, arrays, sums.LAMBDA) if _kind(case, arithmetic) == "statistical" else {}
         found = {}
         for name, value in expected.items():
-            limit = ours[name] * factor
+            limit, random = ours[name] * factor, by_chance.get(name)
             if arithmetic.roundoff:
                 limit = _coarser(case, limit, arithmetic)
-            limit = storage.stored(case, name, limit, value)
-            tier = "bound" if limit.any() or not value.size else "equal"
-            found[name] = Bound(tier, limit, None, terms.seen(value, limit, value, case.numpy_dtype))
+            limit = visible = storage.stored(case, name, limit, value)
+            if random is not None:
+                random = storage.stored(case, name, random * factor, value)
+                visible = np.minimum(limit, random)
+            tier = "bound" if random is None else "statistical"
+            tier = tier if limit.any() or not value.size else "equal"
+            share = terms.seen(value, visible, value, case.numpy_dtype)
+            found[name] = Bound(tier, limit, None if tier == "equal" else random, share)
         return found
 
     return made
@@ -286,16 +366,21 @@ def loss(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) 
     return rule(case, arrays, expected, arithmetic)
 
 
-def _combined(case: Case, arrays: Arrays, expected: Outputs) -> Limit:
+def _combined(accuracy: str) -> Rule:
     """The gradient of the loss of logits, in two calls."""
-    X, Y = arrays["X"], arrays["Y"]
-    limit = functions.both(case, lambda f: losses.softmax_cross_entropy_backward(f, case, X, Y))
-    return limit + _probabilities(case, X) if storage.rounded(case, "dX") and limit.size else limit
+
+    def limit(case: Case, arrays: Arrays, expected: Outputs) -> Limit:
+        X, Y = arrays["X"], arrays["Y"]
+        found = functions.both(case, lambda f: losses.softmax_cross_entropy_backward(f, case, X, Y, accuracy))
+        stored = storage.rounded(case, "dX") and found.size
+        return found + _probabilities(case, X, accuracy) if stored else found
+
+    return stated(limit)
 
 
-def _probabilities(case: Case, X: NDArray[Any]) -> Limit:
+def _probabilities(case: Case, X: NDArray[Any], accuracy: str) -> Limit:
     """What storing the softmax's output in half between the calls adds: half its spacing, divided by m."""
-    found = Softmax(FORMATS[case.dtype], X)
+    found = Softmax(FORMATS[case.dtype], X, accuracy == "absolute")
     return storage.stored(case, "dX", np.zeros_like(found.y), found.y * (1 + found.e)) / _rows(case)
 
 
@@ -304,4 +389,6 @@ def _rows(case: Case) -> int:
     return 1 if case.beyond else max(case["m"], 1)
 
 
-softmax_cross_entropy_backward: Rule = stated(_combined)
+softmax_cross_entropy_backward: Rule = by_accuracy(_combined)
+affine_activation_forward: Rule = by_accuracy(_activated_forward)
+affine_activation_backward: Rule = by_accuracy(_activated_backward)

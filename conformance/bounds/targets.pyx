@@ -106,9 +106,9 @@ def cross_entropy_backward(object form, Targets t, object AL):
     return out
 
 
-def softmax_cross_entropy_backward(object form, Targets t, object X):
+def softmax_cross_entropy_backward(object form, Targets t, object X, bint summed):
     """See `losses.softmax_cross_entropy_backward`."""
-    cdef Softmax s = Softmax(form, matched(X, t))
+    cdef Softmax s = Softmax(form, matched(X, t), summed)
     cdef ndarray out = empty(t.m, t.n)
     cdef Form f = constants(form)
     cdef double* y = data(s.y)

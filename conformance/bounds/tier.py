@@ -14,7 +14,7 @@ def kind_of(case: Case) -> str:
     """The tier that judges `case`: its family's kind, as far as the operation lets it hold.
 
     Sums of integers are exact until something divides or exponentiates them: average pooling is exact for
-    windows of a power of two elements only. Rounding errors add like a random walk in sums of products
+    windows of a power of two elements only. Rounding errors add like a random walk in sums
     alone, so only those have a statistical bound.
     """
     global _last
@@ -47,4 +47,4 @@ def _sums(case: Case) -> bool:
     traits = case.operation.traits
     if "pool" in traits:
         return case.word("mode") == "average"
-    return "mean" in traits or ("products" in traits and not squashed(case))
+    return bool(traits & {"mean", "products", "norm"})

@@ -1,19 +1,21 @@
 """Bounds of tanh, SiLU, GELU, leaky ReLU and the logarithm of softmax, as those of `functions`.
 
 tanh and erf are asked for the relative accuracy ``E`` of exp. The formulas bounded are the textbook's, with
-``1 + erf``, ``1 + tanh`` and ``1 - tanh^2`` taken as they stand: an implementation that keeps its relative
-accuracy in the tails is well inside. Products with z may underflow in a factor: ``|z| w``.
+``1 + erf``, ``1 + tanh`` and ``1 - tanh^2`` taken as they stand, *absolute* in their tails, unless a module
+declares the accuracy *relative* (`arithmetic.ACCURACIES`). A factor may underflow before it is multiplied by
+z or g: ``|z| w``, ``|g| w``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds import curves, rows
+from conformance.bounds import curves, functions, rows
 from conformance.bounds.arithmetic import Format, Limit
-from conformance.oracle.torch_oracle import erf
+from conformance.oracle.torch_oracle import erfc
 
 Array = NDArray[Any]
 
@@ -29,64 +31,94 @@ def leaky_relu_backward(form: Format, expected: Array) -> Limit:
 
 
 def tanh(form: Format, Z: Array) -> Limit:
-    """``E |y|``."""
+    """``|y| ((1 + |y|) E + 2 u)``.
+
+    A library's tanh is within E. By ``m = expm1(-2 |z|)``, y = -m / (m + 2): the error E of m moves the
+    quotient by the relative amount ``2 E / (m + 2) = (1 + |y|) E``, the addition and the division add u each;
+    from ``expm1(2 |z|)`` it is ``(1 - |y|) E + 2 u``.
+    """
     return curves.tanh(form, Z)
 
 
-def tanh_backward(form: Format, Z: Array, dA: Array) -> Limit:
-    """``|g| (y^2 (2 E + u) + (6 u + E |y|) (1 - y^2))``: y is off by E, its square and the rest are rounded.
+def tanh_backward(form: Format, Z: Array, dA: Array, accuracy: str) -> Limit:
+    """``|g| (y^2 (2 e + u) + (1 - y^2) (2 E + 6 u))``, e that of `tanh`; *relative*: the second term alone.
 
-    Six roundings of ``1 - y^2`` are for ``4 t / (1 + t)^2`` with ``t = exp(-2 |z|)``, whose error E moves the
-    quotient by ``E |y|``.
+    y is off by e, its square by 2 e and u; the rest is rounded. ``(1 - y)(1 + y)`` is off by as much. ``1 -
+    y^2`` cancels; ``4 t / (1 + t)^2`` with ``t = exp(-2 |z|)`` does not, whose error E moves the quotient by
+    ``E |y|`` and which has six roundings, nor does ``1 / cosh^2``, twice E and three roundings. A t that
+    underflows is off by w, four times and times g.
     """
-    return curves.tanh_backward(form, Z, dA)
+    return curves.tanh_backward(form, Z, dA, accuracy == "relative")
 
 
-def silu(form: Format, Z: Array) -> Limit:
-    """``|y| ((1 - s) E + 3 u)``: the relative error of the sigmoid s, and a product."""
-    return curves.silu(form, Z)
+def silu(form: Format, Z: Array, accuracy: str) -> Limit:
+    """``|y| ((1 - s) E + 3 u)``: the relative error of the sigmoid s, and a product.
+
+    A subnormal s is off by w, hence ``(|z| + 1) w``. *normal*: also all of y where ``exp(-z)`` overflows.
+    """
+    limit = curves.silu(form, Z)
+    return limit + np.abs(Z) * functions.lost(form, Z) if accuracy == "normal" else limit
 
 
-def silu_backward(form: Format, Z: Array, dA: Array) -> Limit:
+def silu_backward(form: Format, Z: Array, dA: Array, accuracy: str) -> Limit:
     """``|g| (s e (1 + |z| (1 - s)) + s |z| (s e + u) + 4 u (s + |z| s (1 - s)))``, e that of the sigmoid.
 
     The derivative is ``s (1 + z (1 - s))``. s is off by ``s e`` in both places, where ``1 - s`` is rounded
-    once more; four roundings of the products and sums.
+    once more; four roundings of the products and sums. Underflow: s itself, times g and z; or the product ``g
+    s`` before it is multiplied by ``1 + z (1 - s)``: ``(|g| (1 + |z|) + |z| + 3) w``. *normal*: as for
+    `silu`.
     """
-    return curves.silu_backward(form, Z, dA)
+    limit = curves.silu_backward(form, Z, dA)
+    if accuracy == "normal":
+        limit += np.abs(np.asarray(dA, np.float64)) * (1 + np.abs(Z)) * functions.lost(form, Z)
+    return limit
 
 
-def gelu(form: Format, Z: Array, approximate: str) -> Limit:
-    """``|z| (e / 2 + u Phi) + 2 u |result|``, with the error e of ``erf(z / sqrt 2)`` or of ``tanh(y)``.
+def gelu(form: Format, Z: Array, approximate: str, accuracy: str) -> Limit:
+    """``|z| (e / 2 + u Phi) + 2 u |result|``, e the error of ``erf(z / sqrt 2)`` or of ``tanh(y)``.
 
-    erf: ``e = |erf| E + 2 u |z| sqrt(2/pi) exp(-z^2/2)`` from its own accuracy and from its argument, a
-    rounded quotient; tanh: ``e = |tanh| E + 6 u |y| (1 - tanh^2)``, y being five operations.
+    erf: ``e = E max(|erf|, 2 Phi) + 2 u |z| sqrt(2/pi) exp(-z^2/2)``, from its own accuracy or that of ``erfc
+    = 2 Phi``, and from its argument, a product with a rounded constant. tanh: ``e = max(|t| ((1 + |t|) E + 2
+    u), E (1 - t^2) / 2) + 6 u |y| (1 - t^2)``: the error of `tanh`, or that of the sigmoid of 2 y, which is s
+    (1 - s) E and 1 - s = (1 - t) / 2; y is five operations. Near 0 erf and tanh vanish, and the second forms'
+    errors do not.
+
+    *relative*, below 0 (above, nothing cancels): erf by erfc ``|result| (E + 2 u (1 + z^2) + 3 u)``, as the
+    relative condition of erfc(x) is at most ``1 + 2 x^2``; the sigmoid of w = 2 y: ``|result| ((1 - s) (E + 7
+    u |w|) + 4 u)``, w being seven roundings where its cube is most of it.
     """
-    return curves.gelu(form, Z, None if approximate == "tanh" else erf)
+    return curves.gelu(form, Z, None if approximate == "tanh" else erfc, accuracy == "relative")
 
 
-def gelu_backward(form: Format, Z: Array, dA: Array, approximate: str) -> Limit:
+def gelu_backward(form: Format, Z: Array, dA: Array, approximate: str, accuracy: str) -> Limit:
     """``|g| (e / 2 + 2 u (1 + |curve|) + the error of the second term) + 2 u |result|``, e as for `gelu`.
 
     The second term is ``z phi(z)``, off by ``E + u z^2 + 5 u`` relatively (the exponent of the density is a
     rounded square), or ``z (1 - tanh^2) y' / 2``, where ``1 - tanh^2`` is off by ``2 e + 2 u``, and eight
     roundings.
+
+    *relative*, below 0: each of the two terms within a relative error. erf: ``Phi (E + 2 u (1 + z^2) + 3 u) +
+    |z| phi (E + u z^2 + 7 u)``. tanh, with the sigmoid s of w = 2 y: ``s ((1 - s) (E + 7 u |w|) + 4 u) + |z|
+    s (1 - s) w' (E + 7 u |w| + 16 u)``, since ``s (1 - s)`` as a product of two sigmoids is off by E and the
+    error of w.
     """
-    return curves.gelu_backward(form, Z, dA, None if approximate == "tanh" else erf)
+    return curves.gelu_backward(form, Z, dA, None if approximate == "tanh" else erfc, accuracy == "relative")
 
 
-def log_softmax(form: Format, X: Array) -> Limit:
+def log_softmax(form: Format, X: Array, accuracy: str) -> Limit:
     """``2 u |l| + u d + E log s + e_s`` with ``d = max x - x``, s the sum of ``exp(-d)``, off by e_s.
 
     ``e_s = sum_j y_j u d_j + E + (n - 1) u`` moves the logarithm by as much, which itself is within E.
-    The first subtraction rounds by ``u d``, the second by ``u |l|`` (twice, for the other order).
+    The first subtraction rounds by ``u d``, the second by ``u |l|`` (twice, for the other order). *absolute*:
+    ``x - (max + log s)``, whose sum rounds by ``u (|max| + log s)``, however small l is.
     """
-    return rows.log_softmax(form, X)
+    return rows.log_softmax(form, X, accuracy == "absolute")
 
 
-def log_softmax_backward(form: Format, X: Array, dlogp: Array) -> Limit:
+def log_softmax_backward(form: Format, X: Array, dlogp: Array, accuracy: str) -> Limit:
     """``y (n u sum |g| + e |sum g|) + 2 u (|g| + y |sum g|)`` with the relative error e of a probability.
 
-    The probability is softmax's, or exp of the logarithm, which is off by the error of that and by E.
+    The probability is softmax's (`functions.softmax`), or exp of what `log_softmax` answered, which is off by
+    the error of that and by E: the larger of the two.
     """
-    return rows.log_softmax_backward(form, X, dlogp)
+    return rows.log_softmax_backward(form, X, dlogp, accuracy == "absolute")

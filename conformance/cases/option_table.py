@@ -125,9 +125,26 @@ NEGATIVE_SLOPE = Option(
     "a",
     "negative_slope",
     "slope below zero",
-    {"usual": (0.01,), "other": (0.25, 0.1, 0.3)},
+    {"usual": (0.01,), "other": (0.25, 0.1, 0.3), "below-zero": (-0.1, -1.5), "steep": (1.5, 2, 1)},
     default=0.01,
-    plain=2,
+    plain=4,
+)
+
+EPSILON = Option(
+    "eps",
+    "epsilon",
+    "what is added to a variance",
+    {"usual": (0.01,), "tiny": (1e-12, 1e-8), "small": (1e-5, 1e-6, 0.001), "large": (0.1,)},
+    default=0.01,
+    plain=4,
+)
+MOMENTUM = Option(
+    "mom",
+    "momentum",
+    "weight of the batch in the running statistics",
+    {"usual": (0.2,), "none": (0,), "all": (1,), "other": (0.1, 0.9, 0.01)},
+    default=0.2,
+    plain=4,
 )
 
 
@@ -154,7 +171,10 @@ IGNORED = Option(
     kind=_ignore_kind,
 )
 
-_OTHERS = (DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, LABEL_SMOOTHING, IGNORED)
+_OTHERS = (
+    DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, EPSILON, MOMENTUM, LABEL_SMOOTHING,
+    IGNORED,
+)  # fmt: skip
 
 #: What each parameter letter means, for ``conformance list`` and error messages.
 PARAMETERS: dict[str, str] = {

@@ -8,9 +8,9 @@ which the operation lists them::
     conv_forward:f32:m2h9w7c4_f3x5k8_s2x1p1.2.0.1_d2x1_g4:normal:17
     pool_forward:f32:m2h9w7c3_f3s2_max_p1_ceil:ties:4
 
-A value is written ``3``, ``0.1``, ``3x5`` (rows, columns), ``1.2.0.1`` (top, bottom, left, right) or as a
-word, each after the letters of its option; a word may also stand alone. There is one way to write each
-value: ``3x3`` is refused, because it is 3.
+A value is written ``3``, ``0.1``, ``1e-12``, ``3x5`` (rows, columns), ``1.2.0.1`` (top, bottom, left,
+right) or as a word, each after the letters of its option; a word may also stand alone. There is one way to
+write each value: ``3x3`` is refused, because it is 3.
 """
 
 from __future__ import annotations
@@ -28,18 +28,21 @@ _NATURAL = r"(?:0|[1-9][0-9]{0,8})"
 _FORMS = {
     "number": rf"-?{_NATURAL}",
     "decimal": rf"-?{_NATURAL}\.[0-9]{{0,3}}[1-9]",
+    "power": r"[1-9]e-[1-9][0-9]?",
     "pair": rf"{_NATURAL}x{_NATURAL}",
     "sides": rf"{_NATURAL}(?:\.{_NATURAL}){{3}}",
 }
 
 
 def form(value: Value) -> str:
-    """How a value is written: number, decimal, pair, sides or word."""
+    """How a value is written: number, decimal, power, pair, sides or word."""
     if isinstance(value, str):
         return "word"
     if isinstance(value, tuple):
         return "pair" if len(value) == 2 else "sides"
-    return "number" if isinstance(value, int) else "decimal"
+    if isinstance(value, int):
+        return "number"
+    return "power" if "e" in str(value) else "decimal"
 
 
 def written(value: Value) -> str:
@@ -48,7 +51,7 @@ def written(value: Value) -> str:
         return value.replace("_", "-")
     if isinstance(value, tuple):
         return ("x" if len(value) == 2 else ".").join(map(str, value))
-    return str(value)
+    return str(value).replace("e-0", "e-")
 
 
 def shortest(value: Value) -> Value:
@@ -176,10 +179,10 @@ class Option:
 
 
 def number(text: str) -> Value:
-    """The number, decimal, pair or sides that `text` writes."""
+    """The number, decimal, power, pair or sides that `text` writes."""
     if "x" in text:
         return tuple(map(int, text.split("x")))
     parts = text.split(".")
     if len(parts) == 4:
         return tuple(map(int, parts))
-    return float(text) if len(parts) == 2 else int(text)
+    return float(text) if len(parts) == 2 or "e" in text else int(text)

@@ -26,14 +26,14 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The output of a function called before; of a step by its label, if it has one."""
+    """The output of a function called before."""
 
     function: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The cache of a function called before, in whatever form that gave it; of a step as `Output`."""
+    """The cache of a function called before, in whatever form that gave it."""
 
     function: str
 
@@ -64,8 +64,6 @@ class Step(NamedTuple):
         The mode that goes with them.
     hand_hyper : bool
         Whether the contract hands the hyperparameters over; a backward function has them in its cache.
-    label : str
-        What its output and cache are known by, where a function is called more than once.
     """
 
     function: str
@@ -74,22 +72,6 @@ class Step(NamedTuple):
     hyper: Mapping[str, Any] | None = None
     mode: str | None = None
     hand_hyper: bool = True
-    label: str = ""
-
-    @property
-    def known_by(self) -> str:
-        """What its output and cache are known by."""
-        return self.label or self.function
-
-
-class Capture(NamedTuple):
-    """What is told of a step besides the last: as of the last in `Request`, each output as ``LABEL.NAME``."""
-
-    label: str
-    outputs: tuple[str, ...]
-    cached: bool = False
-    places: Mapping[str, int] = {}
-    fields: int = 0
 
 
 class Request(NamedTuple):
@@ -107,10 +89,6 @@ class Request(NamedTuple):
         Outputs that are fields of that cache, with their places in it.
     fields : int
         How many fields it has then.
-    captures : tuple of Capture
-        Steps before the last whose outputs are told as well.
-    watched : bool
-        Whether it is told, too, what each call does to memory: `perform.Tried.facts`.
     """
 
     steps: tuple[Step, ...]
@@ -118,5 +96,3 @@ class Request(NamedTuple):
     cached: bool = False
     places: Mapping[str, int] = {}
     fields: int = 0
-    captures: tuple[Capture, ...] = ()
-    watched: bool = False

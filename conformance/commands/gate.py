@@ -51,6 +51,7 @@ def command(asked: argparse.Namespace) -> int:
     observed = gate.Observed()
     guard.unreadable()
     result = run(chosen, asked.out, progress, observed.add)
+    observed.states = result.summary["states"]
     tell(result, asked.out)
     run_options.tell_seed(asked)
     if asked.update:
@@ -63,6 +64,11 @@ def command(asked: argparse.Namespace) -> int:
         return AGREES
     assert old is not None
     _remind(old)
+    if gate.fewer(old, chosen.cases):
+        print(
+            f"{paint('gate:', DOUBTFUL)} {chosen.cases} cases asked for, the baseline has "
+            f"{old['options']['cases']}: what those cover is not asked of these"
+        )
     worse = [*result.problems, *gate.compare(old, observed, chosen)]
     for sentence in worse:
         print(f"{paint('gate:', BAD)} {sentence}")

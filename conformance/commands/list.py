@@ -10,6 +10,7 @@ from conformance.cases.option_table import PARAMETERS
 from conformance.commands.usage import AGREES, examples
 from conformance.conventions import CONVENTIONS
 from conformance.faults.diagnose import catalogue
+from conformance.faults.state import STATE
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
 from conformance.implementations import adapters
@@ -69,6 +70,9 @@ def _lines() -> Iterator[str]:
     yield f"\nDeviations known by name ({len(deviations)})"
     for slip in deviations:
         yield f"  {slip.id:<36}{slip.text}"
+    yield f"\nFaults that one call cannot show ({len(STATE)})"
+    for name, sentence in sorted(STATE.items()):
+        yield f"  {name:<36}{sentence}"
 
 
 def _form(grammar: tuple[tuple[str, ...], ...]) -> str:

@@ -76,10 +76,11 @@ def command(asked: argparse.Namespace) -> int:
             continue
         print(
             f"{spec}: {found['passed']} passed, {found['failed']} failed, {found['absent']} absent, "
+            f"{found['refused']} refused, "
             f"{len(found['crashed'])} killed the process; {found['seconds']} s"
         )
         for op, cell in found["operations"].items():
-            if cell["failed"]:
+            if cell["failed"] or cell["status"] == "failed":
                 word = "differ as declared" if cell["status"] == "differs" else "failed"
                 print(f"  {op}: {cell['failed']} {word}: {cell['differs']}")
     page = matrix.write(columns, {"cases": asked.cases, "seed": asked.seed}, asked.out)
@@ -90,4 +91,5 @@ def command(asked: argparse.Namespace) -> int:
         if not found.get("passed") and not found.get("failed") and "unusable" not in found:
             print(f"{found['implementation']}: nothing was compared")
     ran = [found for found in columns if "unusable" not in found]
-    return DISAGREES if any(found["failed"] or not found["passed"] for found in ran) else AGREES
+    wrong = any(found["failed"] or found["undeclared"] or not found["passed"] for found in ran)
+    return DISAGREES if wrong else AGREES

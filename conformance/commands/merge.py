@@ -19,7 +19,7 @@ from conformance.verdict.document import SchemaError
 from conformance.verdict.record import STATUSES
 
 #: What all shards of a run must agree on, or their records do not belong together.
-_SAME = ("implementation", "versions", "oracle", "seed", "arithmetic", "options")
+_SAME = ("implementation", "versions", "oracle", "seed", "arithmetic", "dialect", "options")
 
 
 _EXAMPLES = examples(
@@ -94,9 +94,13 @@ def _merge(directories: list[Path], out: Path) -> Result:
     if any("shape_remarks" in found for found in facts):
         about["shape_remarks"] = sum(found.get("shape_remarks", 0) for found in facts)
     seconds = round(sum(found["seconds"] for found in facts), 3)
-    found_problems = problems(summary)
+    wrong, doubts = problems(summary, options.cases), list(summary.states.doubts(options.cases))
     result = Result(
-        summary.to_dict(listed=total, seconds=seconds, problems=found_problems, **about), found_problems
+        summary.to_dict(
+            listed=total, asked=options.cases, seconds=seconds, problems=[*wrong, *doubts], **about
+        ),
+        wrong,
+        doubts,
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from conformance.diagnosis import script
 from conformance.diagnosis.findings import find
 from conformance.faults.diagnose import explain
 from conformance.implementations.implementation import load
+from conformance.verdict.form import fault
 from conformance.verdict.judge import Judge, Trial
 from conformance.verdict.record import Record, case_status
 
@@ -65,14 +66,17 @@ def show(case: Case, spec: str, settings: Settings | None = None, script_path: P
                 small = Trial(implementation, Case.parse(finding.shrunk))
                 shown = small, small.records(judge.diagnoser)
             found = True
-    if script_path is not None and shown[0].outcome.absent is not None:
-        print(f"no script: {shown[0].outcome.absent}")
+    unanswered = shown[0].outcome.absent or shown[0].outcome.refused
+    if script_path is not None and unanswered is not None:
+        print(f"no script: {unanswered}")
     elif script_path is not None:
         script_path.write_text(script.write(*shown, spec), encoding="utf-8")
         print(f"script: {script_path} ({shown[0].case})")
     status = case_status(records)
+    if status in ("absent", "refused"):
+        print(records[0].reason)
     print(status)
-    return int(status != "passed")
+    return int(status != "passed" or any(fault(record.form) for record in records))
 
 
 def _arrays(trial: Trial) -> Iterator[str]:
@@ -93,6 +97,8 @@ def _output(record: Record, trial: Trial) -> Iterator[str]:
         facts.append(f"{record.detectability:.1%} of single dropped terms would show")
     tier = f" ({record.tier} tier)" if record.tier else ""
     yield f"{record.output}: {record.status}{tier}" + "".join(f", {fact}" for fact in facts)
+    if record.form:
+        yield f"  {record.form}"
     if record.status != "failed":
         return
     yield f"  {record.reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from conformance.commands import run_options, sweep_options
+from conformance.commands import errors, run_options, sweep_options
 from conformance.commands.tell import progress, tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
 from conformance.implementations import guard
@@ -31,6 +31,10 @@ def add_command(commands: Any) -> None:
     )
     run_options.add(parser)
     sweep_options.add(parser)
+    parser.add_argument(
+        "--errors", action="store_true",
+        help="tell what it does with invalid input, too: refuses by name, refuses, answers, crashes",
+    )  # fmt: skip
     parser.set_defaults(action=command)
 
 
@@ -38,8 +42,10 @@ def command(asked: argparse.Namespace) -> int:
     """Run ``conformance run``."""
     settle()
     guard.unreadable()  # the cases of the run
-    sweep = sweep_options.sweep(asked)
-    result = run(run_options.options(asked), asked.out, progress, sweep=sweep)
+    options, sweep = run_options.options(asked), sweep_options.sweep(asked)
+    result = run(options, asked.out, progress, sweep=sweep)
     tell(result, asked.out)
+    if asked.errors:
+        errors.tell(options, asked.out)
     run_options.tell_seed(asked)
     return AGREES if result.agrees else DISAGREES

@@ -1,4 +1,4 @@
-"""``--convention`` and ``--lenient-shapes``: how strictly a command reads an implementation."""
+"""How a command reads an implementation: conventions, shapes, dialect, device."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from conformance.conventions import Settings, parse
+from conformance.implementations.dialects import DIALECTS
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -19,6 +20,20 @@ def add(command: argparse.ArgumentParser) -> None:
         "--lenient-shapes", action="store_true",
         help="an output with other leading ones, such as a flat db, is a remark and not a failure",
     )  # fmt: skip
+    command.add_argument(
+        "--dialect", metavar="NAME", choices=tuple(DIALECTS),
+        help="how the module is written, where it does not say so and is not recognised: "
+        f"{', '.join(DIALECTS)} (docs/dialects.md)",
+    )  # fmt: skip
+    command.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help="where the tensors of its dialect are: cuda, mps, xpu (default cpu)",
+    )
+    command.add_argument(
+        "--stress", action="store_true",
+        help="call a thousand times where else three, by several callers, with one thread and many",
+    )  # fmt: skip
 
 
 def settings(asked: argparse.Namespace) -> Settings:
@@ -29,4 +44,4 @@ def settings(asked: argparse.Namespace) -> Settings:
     ConventionError
         If there is no such convention or value.
     """
-    return Settings(parse(asked.convention), asked.lenient_shapes)
+    return Settings(parse(asked.convention), asked.lenient_shapes, asked.dialect, asked.device, asked.stress)

@@ -196,10 +196,17 @@ class Settings:
         Values by the names of `CONVENTIONS`; the others are at their default.
     lenient_shapes : bool
         Whether an output that lacks leading ones, or has more of them, is a remark and not a failure.
+    dialect, device : str or None
+        In which dialect a module is read and where its tensors are, where it does not say so itself.
+    stress : bool
+        Whether a function is called a thousand times where else it is called three times.
     """
 
     conventions: Mapping[str, str] = field(default_factory=dict)
     lenient_shapes: bool = False
+    dialect: str | None = None
+    device: str | None = None
+    stress: bool = False
 
     def value(self, name: str) -> str:
         """The value of a convention."""
@@ -207,8 +214,14 @@ class Settings:
 
     def plain(self) -> dict[str, Any]:
         """What is not at its default, for ``summary.json``."""
-        lenient: dict[str, Any] = {"lenient_shapes": True} if self.lenient_shapes else {}
-        return {"conventions": dict(self.conventions), **lenient} if self.conventions else lenient
+        every = {
+            "conventions": dict(self.conventions),
+            "lenient_shapes": self.lenient_shapes,
+            "dialect": self.dialect,
+            "device": self.device,
+            "stress": self.stress,
+        }
+        return {name: value for name, value in every.items() if value}
 
 
 def parse(items: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,8 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.diagnosis import picture, where
+from conformance.diagnosis.circumstances import circumstances
+from conformance.diagnosis.history import Histories, History
 from conformance.diagnosis.identities import vote
 from conformance.diagnosis.jacobian import entry
 from conformance.diagnosis.shrink import Same, shrink
@@ -52,6 +54,8 @@ class Finding:
         What is wrong there with one element, in one sentence without a full stop.
     rule : str
         Which elements of the case itself are wrong; empty if there is no array to compare.
+    condition : str
+        Under which condition it fails, ``only with groups``, with counts; empty if none was found.
     pictures : tuple of Picture
         The failing elements over the image plane, and the wrong taps.
     identities : tuple of str
@@ -64,6 +68,7 @@ class Finding:
     shrunk: str
     entry: str
     rule: str = ""
+    condition: str = ""
     pictures: tuple[picture.Picture, ...] = ()
     identities: tuple[str, ...] = ()
 
@@ -79,7 +84,8 @@ class Finding:
 
     def lines(self) -> list[str]:
         """The finding for a terminal."""
-        found = [f"where: {self.rule}"] if self.rule else []
+        found = [f"condition: {self.condition}"] if self.condition else []
+        found += [f"where: {self.rule}"] if self.rule else []
         for drawn in self.pictures:
             found += drawn.text()
         if self.shrunk != self.case:
@@ -89,12 +95,13 @@ class Finding:
         return [*found, *self.identities]
 
 
-def find(implementation: Implementation, record: Record) -> Finding:
-    """Find out about one failure."""
+def find(implementation: Implementation, record: Record, history: History | None = None) -> Finding:
+    """Find out about one failure; `history` is what the run has seen of the output."""
     case = Case.parse(record.case)
-    rule, pictures = _where(Trial(implementation, case), record)
     attempt = partial(Trial, implementation)
-    same = Same(attempt, record)
+    around = circumstances(attempt, record, history)
+    rule, pictures = _where(Trial(implementation, case), record)
+    same = Same(attempt, record, around.rule)
     small = shrink(attempt, record, SHRINK, same) if same(case) else case
     trial = Trial(implementation, small)
     wrong = None
@@ -102,10 +109,16 @@ def find(implementation: Implementation, record: Record) -> Finding:
         wrong = entry(implementation, small, record.output, ENTRY)
     if wrong is not None and wrong.picture is not None:
         pictures.append(wrong.picture)
-    text = wrong.text if wrong is not None else _worst(trial, record)
-    votes = tuple(vote(implementation, case).lines())
     return Finding(
-        record.case, record.output, str(record.diagnosis), str(small), text, rule, tuple(pictures), votes
+        record.case,
+        record.output,
+        str(record.diagnosis),
+        str(small),
+        wrong.text if wrong is not None else _worst(trial, record),
+        rule,
+        around.sentence(same.failed, same.passed),
+        tuple(pictures),
+        tuple(vote(implementation, case).lines()),
     )
 
 
@@ -131,6 +144,10 @@ def _worst(trial: Trial, record: Record) -> str:
     return f"{small.output}{at} is {float(small.got or 0):.9g}, expected {float(small.expected):.9g}"
 
 
+#: A failure, and what the run has seen of its output.
+Asked = tuple[Record, History]
+
+
 class Held(NamedTuple):
     """The implementation, how strictly it is read, and the command of its sandbox."""
 
@@ -139,15 +156,15 @@ class Held(NamedTuple):
     wrapped: tuple[str, ...]
 
 
-def _work(theirs: socket.socket, held: Held, records: Sequence[Record]) -> None:
+def _work(theirs: socket.socket, held: Held, asked: Sequence[Asked]) -> None:
     """A child's life: one finding after another."""
     bind_to_parent()
     channel = Answering(theirs)
     warnings.simplefilter("ignore")
     implementation = load(held.spec, held.settings, survives=False, wrapped=held.wrapped)
     with suppress(LostError):  # who asked hears that there is no more
-        for record in records:
-            channel.send(find(implementation, record))
+        for record, history in asked:
+            channel.send(find(implementation, record, history))
 
 
 _MESSAGE = msgspec.msgpack.Decoder(Finding)
@@ -159,10 +176,10 @@ class _Child:
 
     process: Any
     channel: Channel
-    left: list[Record]
+    left: list[Asked]
 
     @classmethod
-    def of(cls, share: list[Record], held: Held) -> _Child:
+    def of(cls, share: list[Asked], held: Held) -> _Child:
         """A child that has just been started."""
         channel = Channel()
         process = context().Process(target=_work, args=(channel.theirs, held, share), daemon=True)
@@ -183,7 +200,7 @@ class _Child:
         if finding is None and dead:
             raise EOFError
         if finding is not None:
-            asked = self.left.pop(0) if self.left else None
+            asked = self.left.pop(0)[0] if self.left else None
             if asked is None or (finding.case, finding.output) != (asked.case, asked.output):
                 raise BrokenChannelError("it found out what it was not asked")
         return finding
@@ -200,6 +217,7 @@ def find_all(
     processes: int,
     seconds: float,
     settings: Settings | None = None,
+    histories: Histories | None = None,
     wrapped: tuple[str, ...] = (),
 ) -> list[Finding]:
     """Find out about several failures of one implementation, in child processes.
@@ -216,6 +234,8 @@ def find_all(
         When to stop; failures not reached by then have no finding.
     settings : Settings, optional
         How strictly the implementation is read.
+    histories : Histories, optional
+        What the run has seen of each output.
     wrapped : tuple of str, optional
         The command of a sandbox.
 
@@ -228,7 +248,8 @@ def find_all(
         return []
     held = Held(spec, settings, wrapped)
     until = time.monotonic() + seconds
-    shares = deque(share for i in range(processes) if (share := list(records[i::processes])))
+    asked = [(record, (histories or Histories()).of(record)) for record in records]
+    shares = deque(share for i in range(processes) if (share := asked[i::processes]))
     found: dict[tuple[str, str], Finding] = {}
     running: list[_Child] = []
     try:
@@ -245,7 +266,7 @@ def find_all(
                     running.remove(child)
                     child.end()
                     if child.left:  # it died of the first one left
-                        dead = child.left[0]
+                        dead = child.left[0][0]
                         text = "the process died looking for a smaller case"
                         found[dead.case, dead.output] = Finding(
                             dead.case, dead.output, str(dead.diagnosis), dead.case, text

@@ -1,7 +1,8 @@
 """A failure as a script of its own: NumPy, the implementation, the data and the right answer, nothing else.
 
-For sending to somebody who does not have this package. Small arrays are written out with the digits that
-read back as the same numbers; larger ones as compressed text.
+For sending to somebody who does not have this package, which it needs only to read another dialect than the
+contract's. Small arrays are written out with the digits that read back as the same numbers; larger ones as
+compressed text.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from conformance.conventions import offered
 from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.implementations import adapters, call_text
 from conformance.implementations.layout import answered, inward
-from conformance.verdict.judge import Trial, output_dtype
+from conformance.verdict.judge import Trial
 from conformance.verdict.record import Record
+from conformance.verdict.right import output_dtype
 
 #: Arrays up to this many elements are written out.
 WRITTEN = 128
@@ -97,7 +99,7 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
     text = _HEAD.format(title="\n\n".join(title).replace("\\", "\\\\").replace('"""', "'''"))
     if case.numpy_dtype.kind != "f":
         text = text.replace("import numpy as np\n", "import ml_dtypes\nimport numpy as np\n", 1)
-    text += f"{call_text.HELPERS}\n\n{_loading(spec)}"
+    text += f"{call_text.HELPERS}\n\n{_loading(spec, trial.implementation.dialect)}"
     implementation = trial.implementation
     given = inward(case, offered(trial.case, trial.arrays, trial.settings), implementation.layout)
     text += "".join(f"{name} = {_array(value)}\n" for name, value in given.items())
@@ -145,8 +147,8 @@ def _array(value: NDArray[Any]) -> str:
     return f"unpack(\n{lines},\n    {dtype}, {value.shape})"
 
 
-def _loading(spec: str) -> str:
-    """The lines that load the implementation."""
+def _loading(spec: str, dialect: str) -> str:
+    """The lines that load the implementation, of another dialect in the contract's form."""
     place, _, attribute = spec.partition(":") if not spec.endswith(".py") else (spec, "", "")
     if place.endswith(".py") or os.sep in place:
         lines = [
@@ -158,4 +160,9 @@ def _loading(spec: str) -> str:
         name = f"conformance.adapters.{place}" if place in adapters() else place
         lines = [f"impl = importlib.import_module({name!r})"]
     lines += [f"impl = impl.{attribute}"] if attribute else []
+    if dialect != "contract":
+        lines += [
+            "from conformance.implementations.dialects import adapted",
+            f"impl, _ = adapted(impl, (), {dialect!r})",
+        ]
     return "\n".join(lines) + "\n\n"

@@ -16,20 +16,25 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.window import possible
-from conformance.faults import CATALOGUE, Slip
-from conformance.faults.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED
+from conformance.faults import Slip
+from conformance.faults.catalogue import named
+from conformance.faults.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED, SHAPE_FLATTENED
 from conformance.faults.evidence import Evidence
+from conformance.faults.features import features
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
-from conformance.verdict.record import Record
+from conformance.verdict.record import Record, number
 
 if TYPE_CHECKING:
     from conformance.verdict.judge import Trial
 
 Attempt = Callable[[Case], "Trial"]
 
+#: Errors up to so many times the bound may be rounding; no such error is a smaller case of a gross one.
+_GROSS = 100.0
+
 #: Diagnoses of a call rather than of the values it gives.
-_CALLS = (BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED)
+_CALLS = (BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED, SHAPE_FLATTENED)
 
 #: Seconds for one case.
 PATIENCE = 4.0
@@ -46,6 +51,9 @@ _TOGETHER = (
     ("i", "o"),
 )
 
+#: Steps down from a number: to the least, by halves of the way that is left, by two and by one.
+_STEPS = 12
+
 #: Families whose data are easiest to read, tried in this order.
 _PLAIN = ("one-hot", "small", "normal")
 
@@ -54,13 +62,13 @@ def manner(record: Record) -> str:
     """In which way an output failed, apart from the figures."""
     reason = record.reason
     if reason.startswith("raised "):
-        return "raised " + re.split(r"[:\s]", reason[len("raised ") :], maxsplit=1)[0]
+        return re.sub(r"\d+", "0", reason)[:200]
     for word in ("shape is", "dtype is", "nondeterministic", "changed its input", "returned", "is a "):
         if reason.startswith(word) or (word == "nondeterministic" and word in reason):
             return word
     if record.max_bound_fraction is None:
         return "not finite"
-    return "values"
+    return "values" if number(record.max_bound_fraction) > _GROSS else "rounding"
 
 
 class Same:
@@ -72,22 +80,41 @@ class Same:
         Tries a case on the implementation: ``partial(Trial, implementation)``.
     record : Record
         The failure.
+    rule : frozenset of str, optional
+        What has to be said of a case, by `faults.features`: the condition under which it fails.
+
+    Attributes
+    ----------
+    failed, passed : list of Case
+        What was tried, by what came of it; cases that fail in another way are in neither.
     """
 
-    def __init__(self, attempt: Attempt, record: Record) -> None:
-        self._attempt, self._output = attempt, record.output
+    def __init__(self, attempt: Attempt, record: Record, rule: frozenset[str] = frozenset()) -> None:
+        self._attempt, self._output, self._rule = attempt, record.output, rule
+        self.failed: list[Case] = []
+        self.passed: list[Case] = []
         self._manner, self._slip = manner(record), _slip(record.diagnosis)
+        if record.reason.startswith("raised "):
+            self._slip = None
         if self._slip is not None and not self(Case.parse(record.case)):
             self._slip = None  # the diagnosis rests on other cases: the manner has to do
 
     def __call__(self, case: Case) -> bool:
         """Whether the same output of `case` fails, in the same manner and by the same slip."""
+        if not self._rule <= features(case).flags:
+            return False
         trial = self._attempt(case)
         record = next(r for r in trial.records(None) if r.output == self._output)
-        if record.status != "failed" or (self._slip is None and manner(record) != self._manner):
-            return False
+        if record.status == "passed":
+            self.passed.append(case)
+        same = record.status == "failed" and self._same(case, trial, record)
+        if same:
+            self.failed.append(case)
+        return same
+
+    def _same(self, case: Case, trial: Trial, record: Record) -> bool:
         if self._slip is None:
-            return True
+            return manner(record) == self._manner
         got = trial.outcome.outputs.get(self._output)
         if got is None:
             return False
@@ -102,13 +129,7 @@ class Same:
 
 def _slip(diagnosis: str | None) -> Slip | None:
     """The slip that a diagnosis names; None for one that is not told from the values of the output."""
-    parts = (diagnosis or "").split("+")
-    if not all(part in CATALOGUE and part not in _CALLS for part in parts):
-        return None
-    found = CATALOGUE[parts[0]]
-    for part in parts[1:]:
-        found = found.combined(CATALOGUE[part])
-    return found
+    return named(diagnosis) if diagnosis not in _CALLS else None
 
 
 def shrink(attempt: Attempt, record: Record, seconds: float = PATIENCE, same: Same | None = None) -> Case:
@@ -154,14 +175,13 @@ def _smaller(case: Case) -> Iterator[Case]:
     """Cases a step smaller, the boldest steps first."""
     yield from _plainer(case)
     numbers = {name: value for name, value in case.params if isinstance(value, int)}
-    for bold in (True, False):
+    for step in range(_STEPS):
         for names in (*_TOGETHER, *((name,) for name in numbers)):
             if not set(names) <= set(numbers):
                 continue
-            for step in range(2):
-                values = {name: _lower(name, numbers[name], bold, step) for name in names}
-                if any(values[name] < numbers[name] for name in names):
-                    yield case.replace(**values)
+            values = {name: _lower(name, numbers[name], step) for name in names}
+            if any(values[name] < numbers[name] for name in names):
+                yield case.replace(**values)
     simpler = _PLAIN[: _PLAIN.index(case.family)] if case.family in _PLAIN else _PLAIN
     for family in simpler:
         yield case.replace(family=family)
@@ -186,12 +206,13 @@ def _plainer(case: Case) -> Iterator[Case]:
             yield case.replace(p=0)
 
 
-def _lower(name: str, value: int, bold: bool, step: int) -> int:
-    """The least, the half; or, not `bold`, one and two less."""
+def _lower(name: str, value: int, step: int) -> int:
+    """The least; then half of the way to it, a quarter, and so on; two less and one less at the end."""
     least = min(_LEAST.get(name, 1), value)
-    if bold:
-        return least if step == 0 else max(least, value // 2)
-    return max(least, value - 1 - step)
+    if step == 0:
+        return least
+    down = (value - least) >> step if step < _STEPS - 2 else _STEPS - step
+    return max(least, value - down)
 
 
 def _possible(case: Case) -> bool:

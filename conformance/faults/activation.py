@@ -2,71 +2,60 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import data, instead, is_word, option
 from conformance.operations.sigmoid import sigmoid
 
 _RELU = {"relu_backward": "dZ", "affine_activation_backward": "dA_prev dW db"}
 _SIGMOID = {"sigmoid_backward": "dZ", "affine_activation_backward": "dA_prev dW db"}
+_relu = partial(option, targets=_RELU, only=is_word("activation", "relu"))
+_slope = partial(option, targets=_SIGMOID, only=is_word("activation", "sigmoid"))
 
 
-def _is(case: Case, activation: str) -> bool:
-    """Whether the case's activation is the one a slip is about."""
-    return case.get("activation", activation) == activation
+def _z(a: Arrays) -> Array:
+    """What the activation is of."""
+    return a["Z"] if "Z" in a else np.asarray(a["A_prev"] @ a["W"] + a["b"])
 
 
-@slip("relu-gradient-at-zero", "Where Z is exactly 0, the gradient passes.", _RELU, post=True)
-def _relu_gradient_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, at_zero=1.0) if _is(case, "relu") else {}
-
-
-@slip("relu-gradient-half-at-zero", "Where Z is exactly 0, half of the gradient passes.", _RELU)
-def _relu_gradient_half_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, at_zero=0.5) if _is(case, "relu") else {}
-
-
-@slip("relu-mask-from-gradient", "The mask is taken from dA > 0 instead of Z > 0.", _RELU)
-def _relu_mask_from_gradient(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, relu_mask=a["dA"]) if _is(case, "relu") else {}
-
-
-@slip("relu-gradient-passes-all", "relu's gradient passes whatever the sign of Z.", {"relu_backward": "dZ"})
-def _relu_gradient_passes_all(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"dZ": a["dA"]}
-
-
-@slip(
+_relu("relu-gradient-at-zero", "Where Z is exactly 0, the gradient passes.", at_zero=1.0, post=True)
+_relu("relu-gradient-half-at-zero", "Where Z is exactly 0, half of the gradient passes.", at_zero=0.5)
+_relu(
+    "relu-mask-from-gradient",
+    "The mask is taken from dA > 0 instead of Z > 0.",
+    of=lambda case, a: {"relu_mask": a["dA"]},
+)
+instead(
+    "relu-gradient-passes-all",
+    "relu's gradient passes whatever the sign of Z.",
+    {"relu_backward": "dZ"},
+    lambda case, a: a["dA"],
+)
+_relu(
     "relu-gradient-inverted",
     "The gradient passes where Z is negative.",
-    _RELU,
+    of=lambda case, a, nan: {"relu_mask": np.where(np.isnan(_z(a)), nan, -_z(a))},
     variants=({"nan": np.nan}, {"nan": -1.0}),
 )
-def _relu_gradient_inverted(case: Case, a: Arrays, base: Base, nan: float) -> Outputs:
-    if not _is(case, "relu"):
-        return {}
-    z = a["Z"] if "Z" in a else a["A_prev"] @ a["W"] + a["b"]
-    return base(case, a, relu_mask=np.where(np.isnan(z), nan, -z))
-
-
-@slip(
+instead(
     "relu-gradient-is-the-mask",
     "The mask itself is returned, not multiplied by dA.",
     {"relu_backward": "dZ"},
+    lambda case, a: (a["Z"] > 0).astype(np.float64),
 )
-def _relu_gradient_is_the_mask(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"dZ": (a["Z"] > 0).astype(np.float64)}
-
-
-@slip("relu-gradient-times-activation", "dA is multiplied by relu(Z) instead of by its derivative.", _RELU)
-def _relu_gradient_times_activation(case: Case, a: Arrays, base: Base) -> Outputs:
-    if "Z" in a:
-        return base(case, {**a, "dA": a["dA"] * a["Z"]})
-    z = a["A_prev"] @ a["W"] + a["b"]
-    return base(case, {**a, "dA": a["dA"] * z}) if _is(case, "relu") else {}
+data(
+    "relu-gradient-times-activation",
+    "dA is multiplied by relu(Z) instead of by its derivative.",
+    _RELU,
+    lambda case, a: {"dA": a["dA"] * _z(a)},
+    is_word("activation", "relu"),
+)
 
 
 @slip(
@@ -82,19 +71,15 @@ def _relu_leaky(case: Case, a: Arrays, base: Base, leak: float) -> Outputs:
     return {"dZ": np.where(a["Z"] > 0, 1.0, leak) * a["dA"]}
 
 
-@slip("relu-absolute", "|Z| is returned instead of max(Z, 0).", {"relu": "A"})
-def _relu_absolute(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": np.abs(a["Z"])}
-
-
-@slip(
+instead("relu-absolute", "|Z| is returned instead of max(Z, 0).", {"relu": "A"},
+        lambda case, a: np.abs(a["Z"]))  # fmt: skip
+instead(
     "relu-capped",
     "The result is capped at 6, or at 1.",
     {"relu": "A"},
+    lambda case, a, cap: np.minimum(np.maximum(a["Z"], 0.0), cap),
     variants=({"cap": 6.0}, {"cap": 1.0}),
 )
-def _relu_capped(case: Case, a: Arrays, base: Base, cap: float) -> Outputs:
-    return {"A": np.minimum(base(case, a)["A"], cap)}
 
 
 @slip("relu-nan-becomes-zero", "NaN becomes 0.", {"relu": "A", "relu_backward": "dZ"})
@@ -103,65 +88,39 @@ def _relu_nan_becomes_zero(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: np.where(np.isnan(a["Z"]), 0.0, value)}
 
 
-def _with_slope(case: Case, a: Arrays, base: Base, slope: object) -> Outputs:
-    return base(case, a, slope=slope) if _is(case, "sigmoid") else {}
+def _twice(z: Array) -> Array:
+    s = sigmoid(sigmoid(z))
+    return s * (1.0 - s)
 
 
-@slip(
+_slope(
     "sigmoid-derivative-of-z",
     "The derivative is computed as Z*(1-Z), as if the cache held the activation.",
-    _SIGMOID,
+    slope=lambda z: z * (1.0 - z),
 )
-def _sigmoid_derivative_of_z(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _with_slope(case, a, base, lambda z: z * (1.0 - z))
-
-
-@slip("sigmoid-applied-twice", "The derivative is taken at sigmoid(Z) instead of at Z.", _SIGMOID)
-def _sigmoid_applied_twice(case: Case, a: Arrays, base: Base) -> Outputs:
-    def slope(z: Array) -> Array:
-        s = sigmoid(sigmoid(z))
-        return s * (1.0 - s)
-
-    return _with_slope(case, a, base, slope)
-
-
-@slip("sigmoid-derivative-is-s", "dA is multiplied by s instead of by s*(1-s).", _SIGMOID)
-def _sigmoid_derivative_is_s(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _with_slope(case, a, base, sigmoid)
-
-
-@slip("sigmoid-derivative-of-tanh", "dA is multiplied by 1-s*s, the derivative of tanh.", _SIGMOID)
-def _sigmoid_derivative_of_tanh(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _with_slope(case, a, base, lambda z: 1.0 - sigmoid(z) ** 2)
-
-
-@slip(
+_slope("sigmoid-applied-twice", "The derivative is taken at sigmoid(Z) instead of at Z.", slope=_twice)
+_slope("sigmoid-derivative-is-s", "dA is multiplied by s instead of by s*(1-s).", slope=sigmoid)
+_slope(
+    "sigmoid-derivative-of-tanh",
+    "dA is multiplied by 1-s*s, the derivative of tanh.",
+    slope=lambda z: 1.0 - sigmoid(z) ** 2,
+)
+_slope(
     "sigmoid-derivative-squared",
     "dA is multiplied by s*(1-s)**2 or s**2*(1-s).",
-    _SIGMOID,
+    of=lambda case, a, k: {"slope": lambda z: sigmoid(z) ** (3 - k) * sigmoid(-z) ** k},
     variants=({"k": 1}, {"k": 2}),
 )
-def _sigmoid_derivative_squared(case: Case, a: Arrays, base: Base, k: int) -> Outputs:
-    return _with_slope(case, a, base, lambda z: sigmoid(z) ** (3 - k) * sigmoid(-z) ** k)
-
-
-@slip("sigmoid-of-minus-z", "The sign of the exponent is wrong: 1/(1+exp(Z)).", {"sigmoid": "A"})
-def _sigmoid_of_minus_z(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {"Z": -a["Z"]})
-
-
-@slip("sigmoid-is-tanh", "tanh is computed instead of the logistic function.", {"sigmoid": "A"})
-def _sigmoid_is_tanh(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": np.tanh(a["Z"])}
-
-
-@slip(
+data("sigmoid-of-minus-z", "The sign of the exponent is wrong: 1/(1+exp(Z)).", {"sigmoid": "A"},
+     lambda case, a: {"Z": -a["Z"]})  # fmt: skip
+instead("sigmoid-is-tanh", "tanh is computed instead of the logistic function.", {"sigmoid": "A"},
+        lambda case, a: np.tanh(a["Z"]))  # fmt: skip
+instead(
     "sigmoid-piecewise-linear",
     "A straight line, clip(0.2*Z + 0.5, 0, 1), stands for the curve.",
     {"sigmoid": "A"},
+    lambda case, a: np.clip(0.2 * a["Z"] + 0.5, 0.0, 1.0),
 )
-def _sigmoid_piecewise_linear(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": np.clip(0.2 * a["Z"] + 0.5, 0.0, 1.0)}
 
 
 @slip(
@@ -175,9 +134,11 @@ def _sigmoid_underflows_early(case: Case, a: Arrays, base: Base) -> Outputs:
     def cut(s: Array) -> Array:
         return np.where(s < smallest, 0.0, s)
 
+    if case.get("activation", "sigmoid") != "sigmoid":
+        return {}
     if case.operation.upstream:
-        return _with_slope(case, a, base, lambda z: cut(sigmoid(z)) * sigmoid(-z))
-    return {"A": cut(base(case, a)["A"])} if _is(case, "sigmoid") else {}
+        return base(case, a, slope=lambda z: cut(sigmoid(z)) * sigmoid(-z))
+    return {"A": cut(base(case, a)["A"])}
 
 
 @slip(
@@ -191,11 +152,10 @@ def _sigmoid_overflows(case: Case, a: Arrays, base: Base) -> Outputs:
         return {"A": power / (1.0 + power)}
 
 
-@slip(
+data(
     "sigmoid-argument-clipped",
     "Z is clipped before the exponential, so the tails are flat.",
     {"sigmoid": "A"},
+    lambda case, a, at: {"Z": np.clip(a["Z"], -at, at)},
     variants=tuple({"at": at} for at in (10.0, 15.0, 20.0, 30.0, 50.0, 88.0, 500.0)),
 )
-def _sigmoid_argument_clipped(case: Case, a: Arrays, base: Base, at: float) -> Outputs:
-    return base(case, {"Z": np.clip(a["Z"], -at, at)})

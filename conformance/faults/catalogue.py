@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.faults.core import Array, Arrays, Base, Outputs, reference
+from conformance.faults.state import STATE
 from conformance.operations import OPERATIONS, having
 
 Targets = Mapping[str, tuple[str, ...]]
@@ -24,6 +26,7 @@ Targets = Mapping[str, tuple[str, ...]]
 #: The function of a slip: ``(case, arrays, base, **variant) -> outputs``.
 Wrong = Callable[..., Outputs]
 Signature = Callable[[Case, Array, Array], bool]
+Own = Callable[[Case, Arrays, str], Array]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Slip:
         A further property of ``(case, got, expected)`` that the data must have.
     unit : float
         The unit roundoff of the slip's arithmetic, where it is coarser than the dtype's.
+    rounds : bool
+        Whether the slip itself rounds, ``(1/m) * sum``, so that its result is not known to the last bit.
+    own : callable, optional
+        How far its own arithmetic may lead from the right result, by ``(case, arrays, output)``, infinite
+        where anything may come of it: for a slip that is nothing but worse rounding.
     """
 
     id: str
@@ -58,6 +66,8 @@ class Slip:
     post: bool = False
     signature: Signature | None = None
     unit: float = 0.0
+    rounds: bool = False
+    own: Own | None = None
 
     def applies(self, op: str, output: str) -> bool:
         """Whether the slip can make this output of this operation wrong."""
@@ -82,21 +92,36 @@ class Slip:
         return replace(self, variants=left) if left else None
 
     def combined(self, other: Slip) -> Slip:
-        """Both slips at once, this one on top of the other."""
+        """Both slips at once, this one on top of the other, each variant of one with each of the other."""
         shared = {
             op: both
             for op, outputs in self.targets.items()
             if (both := tuple(o for o in outputs if other.applies(op, o)))
         }
 
-        def wrong(case: Case, a: Arrays, base: Base, **variant: Any) -> Outputs:
+        def wrong(case: Case, a: Arrays, base: Base, upper: Any, lower: Any) -> Outputs:
             def beneath(case: Case, a: Arrays, **options: Any) -> Outputs:
-                return other.wrong(case, a, partial(base, **options))
+                found = other.wrong(case, a, partial(base, **options), **lower)
+                if not found:
+                    raise KeyError("nothing to change")
+                return found
 
-            return self.wrong(case, a, beneath, **variant)
+            try:
+                return self.wrong(case, a, beneath, **upper)
+            except (KeyError, ValueError, IndexError, TypeError):  # what cannot be on top of the other
+                return {}
 
+        forms: tuple[Mapping[str, Any], ...] = tuple(
+            {"upper": upper, "lower": lower} for upper, lower in product(self.variants, other.variants)
+        )
         return Slip(
-            f"{self.id}+{other.id}", f"{self.text} {other.text}", shared, wrong, self.variants, self.post
+            f"{self.id}+{other.id}",
+            f"{self.text} {other.text}",
+            shared,
+            wrong,
+            forms,
+            self.post and other.post,
+            rounds=self.rounds or other.rounds,
         )
 
 
@@ -113,7 +138,18 @@ KILLED = "process-killed"
 
 def is_diagnosis(word: str) -> bool:
     """Whether a failure can have this diagnosis."""
-    return word in CATALOGUE or word.startswith(RAISED)
+    return word in CATALOGUE or word in STATE or word.startswith(RAISED)
+
+
+def named(diagnosis: str | None) -> Slip | None:
+    """The slip that a diagnosis names, or the two of them at once; None if it names none."""
+    parts = (diagnosis or "").split("+")
+    if not all(part in CATALOGUE for part in parts):
+        return None
+    found = CATALOGUE[parts[0]]
+    for part in parts[1:]:
+        found = found.combined(CATALOGUE[part])
+    return found
 
 
 def slip(
@@ -125,6 +161,8 @@ def slip(
     post: bool = False,
     signature: Signature | None = None,
     unit: float = 0.0,
+    rounds: bool = False,
+    own: Own | None = None,
 ) -> Callable[[Wrong], Wrong]:
     """Register the decorated function as a slip; `targets` maps operations to outputs, space between.
 
@@ -141,7 +179,7 @@ def slip(
 
     def register(wrong: Wrong) -> Wrong:
         if split:
-            CATALOGUE[id] = Slip(id, text, split, wrong, variants, post, signature, unit)
+            CATALOGUE[id] = Slip(id, text, split, wrong, variants, post, signature, unit, rounds, own)
         return wrong
 
     return register

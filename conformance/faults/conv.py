@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from conformance.cases.case import Case
@@ -9,6 +12,7 @@ from conformance.cases.patches import scatter
 from conformance.cases.window import Window, window_of
 from conformance.faults.catalogue import slip, without
 from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import after, data, option
 from conformance.operations.conv import blocks, whole_filters
 
 _TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
@@ -34,153 +38,190 @@ def _channels(a: Arrays) -> int:
     return int(extents[2])
 
 
-@slip(
+def _inner(taps: bool, channels: bool) -> Callable[[Case, Arrays], dict[str, int]]:
+    """How often the bias is added inside the sum over positions, over input channels, or over both."""
+    return lambda case, a: {"bias_times": (_taps(a) if taps else 1) * (_channels(a) if channels else 1)}
+
+
+_inside = partial(option, targets={"conv_single_step": "Z", "conv_forward": "Z"})
+_inside(
     "conv-bias-per-tap",
     "The bias is inside the window sum, so it is added f*f*n_C_prev times instead of once.",
-    {"conv_single_step": "Z", "conv_forward": "Z"},
+    of=_inner(True, True),
     post=True,
 )
-def _conv_bias_per_tap(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=_taps(a) * _channels(a))
-
-
-@slip(
+_inside(
     "conv-bias-per-position",
     "The bias is added once per position of the window (f*f times) instead of once.",
-    {"conv_single_step": "Z", "conv_forward": "Z"},
+    of=_inner(True, False),
 )
-def _conv_bias_per_position(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=_taps(a))
-
-
-@slip(
+_inside(
     "conv-bias-per-channel",
     "The bias is added once per input channel (n_C_prev times) instead of once.",
-    {"conv_single_step": "Z", "conv_forward": "Z"},
+    of=_inner(False, True),
 )
-def _conv_bias_per_channel(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=_channels(a))
-
-
-@slip("bias-forgotten", "The bias is not added.", _BIASED)
-def _bias_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=0.0)
-
-
-@slip("bias-subtracted", "The bias is subtracted instead of added.", _BIASED)
-def _bias_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=-1.0)
-
-
-@slip("bias-twice", "The bias is added twice.", _BIASED)
-def _bias_twice(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, bias_times=2.0)
-
-
-@slip(
+option("bias-forgotten", "The bias is not added.", _BIASED, bias_times=0.0)
+option("bias-subtracted", "The bias is subtracted instead of added.", _BIASED, bias_times=-1.0)
+option("bias-twice", "The bias is added twice.", _BIASED, bias_times=2.0)
+data(
     "bias-of-first-channel",
     "The bias of the first output channel is added to all of them.",
     without(_BIASED, "conv_single_step"),
+    lambda case, a: {"b": np.broadcast_to(a["b"][..., :1], a["b"].shape)},
 )
-def _bias_of_first_channel(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "b": np.broadcast_to(a["b"][..., :1], a["b"].shape)})
 
 
-@slip(
+def _filtered(id: str, text: str, there: Callable[[Array], Array], back: Callable[[Array], Array]) -> None:
+    """A slip that reads the filter changed, and writes its gradient changed back."""
+
+    @slip(id, text, _FILTER)
+    def wrong(case: Case, a: Arrays, base: Base) -> Outputs:
+        out = base(case, {**a, "W": there(a["W"])})
+        return {name: back(value) if name == "dW" else value for name, value in out.items()}
+
+
+def _turned(W: Array) -> Array:
+    return W[::-1, ::-1]
+
+
+def _without_last(axis: int) -> Callable[[Array], Array]:
+    def kept(W: Array) -> Array:
+        shape = [-1 if a == axis else 1 for a in range(4)]
+        return np.asarray(W * (np.arange(W.shape[axis]) < W.shape[axis] - 1).reshape(shape))
+
+    return kept
+
+
+_filtered(
     "filter-flipped",
     "The filter is turned by 180 degrees (a convolution instead of a cross-correlation).",
-    _FILTER,
+    _turned,
+    _turned,
 )
-def _filter_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
-    out = base(case, {**a, "W": a["W"][::-1, ::-1]})
-    return {name: value[::-1, ::-1] if name == "dW" else value for name, value in out.items()}
-
-
-@slip("filter-transposed", "Rows and columns of the filter are exchanged.", _FILTER)
-def _filter_transposed(case: Case, a: Arrays, base: Base) -> Outputs:
-    f_h, f_w, *channels = a["W"].shape
-    out = base(case, {**a, "W": a["W"].reshape(f_w, f_h, *channels).swapaxes(0, 1)})
-    return {
-        name: value.swapaxes(0, 1).reshape(value.shape) if name == "dW" else value
-        for name, value in out.items()
-    }
-
-
-@slip(
+_filtered(
+    "filter-transposed",
+    "Rows and columns of the filter are exchanged.",
+    lambda W: W.reshape(W.shape[1], W.shape[0], *W.shape[2:]).swapaxes(0, 1),
+    lambda dW: dW.swapaxes(0, 1).reshape(dW.shape),
+)
+data(
     "filter-channels-exchanged",
     "The filter's memory is read as (f, f, n_C, n_C_prev): input and output channels are exchanged.",
     {"conv_forward": "Z", "conv_backward": "dA_prev"},
+    lambda case, a: {"W": a["W"].reshape(*a["W"].shape[:2], *a["W"].shape[:1:-1]).swapaxes(2, 3)},
 )
-def _filter_channels_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    f_h, f_w, c, k = a["W"].shape
-    return base(case, {**a, "W": a["W"].reshape(f_h, f_w, k, c).swapaxes(2, 3)})
-
-
-@slip(
+data(
     "filter-read-as-oihw",
     "The filter's memory is read as (n_C, n_C_prev, f, f), the layout of PyTorch.",
     {"conv_forward": "Z", "conv_backward": "dA_prev"},
+    lambda case, a: {"W": a["W"].reshape(*a["W"].shape[:1:-1], *a["W"].shape[:2]).transpose(2, 3, 1, 0)},
 )
-def _filter_read_as_oihw(case: Case, a: Arrays, base: Base) -> Outputs:
-    f_h, f_w, c, k = a["W"].shape
-    return base(case, {**a, "W": a["W"].reshape(k, c, f_h, f_w).transpose(2, 3, 1, 0)})
 
 
-@slip(
+def _as_oihw(case: Case, dW: Array, shape: bool) -> Array:
+    moved = dW.transpose(3, 2, 0, 1)
+    return np.asarray(moved.reshape(dW.shape) if shape else moved)
+
+
+after(
     "weight-gradient-as-oihw",
     "The filter's gradient comes in the layout of PyTorch, (n_C, n_C_prev, f, f).",
     {"conv_backward": "dW"},
+    _as_oihw,
     variants=({"shape": False}, {"shape": True}),
 )
-def _weight_gradient_as_oihw(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
-    right = base(case, a)["dW"]
-    moved = right.transpose(3, 2, 0, 1)
-    return {"dW": moved.reshape(right.shape) if shape else moved}
-
-
-def _all_but_last(extent: int) -> Array:
-    return np.arange(extent) < extent - 1
-
-
-@slip(
+_filtered(
     "filter-last-row-missing",
     "The loop over the window's rows stops one short: the filter's last row is not used.",
-    _FILTER,
+    _without_last(0),
+    _without_last(0),
 )
-def _filter_last_row_missing(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = _all_but_last(len(a["W"])).reshape(-1, 1, 1, 1)
-    out = base(case, {**a, "W": a["W"] * keep})
-    return {name: value * keep if name == "dW" else value for name, value in out.items()}
-
-
-@slip(
+_filtered(
     "filter-last-column-missing",
     "The loop over the window's columns stops one short: the filter's last column is not used.",
-    _FILTER,
+    _without_last(1),
+    _without_last(1),
 )
-def _filter_last_column_missing(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = _all_but_last(a["W"].shape[1]).reshape(1, -1, 1, 1)
-    out = base(case, {**a, "W": a["W"] * keep})
-    return {name: value * keep if name == "dW" else value for name, value in out.items()}
 
 
-@slip(
+def _first_alone(case: Case, a: Arrays) -> Arrays:
+    keep = (np.arange(_channels(a)) == 0).reshape((-1, 1) if a["W"].ndim == 4 else (-1,))
+    return {"W": a["W"] * keep}
+
+
+data(
     "input-channels-only-first",
     "Only the first input channel enters the sum.",
     {"conv_forward": "Z", "conv_single_step": "Z"},
+    _first_alone,
 )
-def _input_channels_only_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    keep = (np.arange(_channels(a)) == 0).reshape((-1, 1) if a["W"].ndim == 4 else (-1,))
-    return base(case, {**a, "W": a["W"] * keep})
-
-
-@slip(
+option(
     "stride-ignored",
     "Windows are placed one apart instead of `stride` apart.",
     {**_FILTER, "pool_forward": "A", "pool_backward": "dA_prev"},
+    of=lambda case, a, rows, columns: {
+        "window": window_of(case).but(
+            s=(1 if rows else window_of(case).rows.s, 1 if columns else window_of(case).columns.s)
+        )
+    },
+    variants=(
+        {"rows": True, "columns": True},
+        {"rows": True, "columns": False},
+        {"rows": False, "columns": True},
+    ),
 )
-def _stride_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, window=window_of(case).but(s=(1, 1)))
+
+
+def _of_the_first(case: Case, a: Arrays, of: str) -> Arrays:
+    W = a["W"]
+    if of == "group":
+        return {"W": np.tile(W[..., : max(W.shape[-1] // case["g"], 1)], case["g"])}
+    return {"W": np.broadcast_to(W[..., :1] if of == "last axis" else W[:, :, :1], W.shape)}
+
+
+data(
+    "filter-of-the-first",
+    "The filter of the first output channel, input channel or group is used for all of them.",
+    {
+        "conv_forward": "Z",
+        "conv_backward": "dA_prev",
+        "conv_transpose_forward": "Z",
+        "conv_transpose_backward": "dA_prev",
+    },
+    _of_the_first,
+    variants=({"of": "last axis"}, {"of": "axis before"}, {"of": "group"}),
+)
+
+
+def _unweighted(case: Case, a: Arrays, block: int) -> Arrays:
+    """Ones in place of the weights of the channels beyond the last full block."""
+    W = np.array(a["W"])
+    axis = 3 if "transposed" in case.operation.traits else 2
+    channels = case["c"] // case["g"]
+    np.moveaxis(W, axis, 0)[channels - channels % block :] = 1.0
+    return {"W": W}
+
+
+data(
+    "remainder-channels-unweighted",
+    "Input channels beyond the last full block of 4 or 8 are added without their weights.",
+    {"conv_forward": "Z", "conv_transpose_forward": "Z"},
+    _unweighted,
+    variants=({"block": 4}, {"block": 8}),
+)
+
+
+@slip(
+    "remainder-positions-not-computed",
+    "Outputs of the positions beyond the last full block of 8, 16 or 32 hold the bias alone, or 0.",
+    {"conv_forward": "Z", "conv_transpose_forward": "Z"},
+    variants=tuple({"block": n, "biased": b} for n in (8, 16, 32) for b in (True, False)),
+)
+def _remainder_positions_not_computed(case: Case, a: Arrays, base: Base, block: int, biased: bool) -> Outputs:
+    Z = np.array(base(case, a)["Z"])
+    flat = Z.reshape(-1, Z.shape[-1])
+    flat[len(flat) - len(flat) % block :] = a["b"].reshape(-1) if biased else 0.0
+    return {"Z": flat.reshape(Z.shape)}
 
 
 @slip(
@@ -197,14 +238,13 @@ def _padding_one_sided(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, window=_unshifted(case))
 
 
-@slip(
+option(
     "padding-off-by-one",
     "Windows start one pixel too early or too late in both directions.",
     _FILTER,
+    of=lambda case, a, by: {"window": window_of(case).shifted(by)},
     variants=({"by": 1}, {"by": -1}),
 )
-def _padding_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
-    return base(case, a, window=window_of(case).shifted(by))
 
 
 @slip(

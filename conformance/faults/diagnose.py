@@ -6,9 +6,10 @@ right result. What is named is a fact about the data, so it has to be exactly on
 give the same result on a case, or it is the first time that a slip is named, further cases with other
 shapes and data (through `rerun`) have to bear it out. All else is `UNEXPLAINED`.
 
-A run with thousands of failures stays fast: a `Diagnoser` remembers which slips it has established for
-an operation and output, tries those first, and stops searching the whole catalogue for an output after
-`SEARCHES` searches that found nothing.
+What is named depends on the case alone, not on those judged before it: the further cases are the same for
+all cases of a kind (`further.kind`), so that what they say of a slip is remembered. A slip may hold under a
+condition (`conditions`): then each further case has its result or the right one. A run with thousands of
+failures stays fast: searches that come to nothing have a budget for each output.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.faults import CATALOGUE, KILLED, RAISED, Slip
+from conformance.faults.conditions import condition
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
 from conformance.faults.further import further
+from conformance.faults.further import kind as further_kind
+from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
 from conformance.operations.entry import largest
 
@@ -33,9 +37,16 @@ UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
 BETWEEN_CALLS = "accumulator-kept-between-calls"
 DTYPE_NOT_KEPT = "dtype-not-kept"
+CROPPED = "crop-empty-at-padding-zero"
+SHAPE_FLATTENED = "shape-flattened"
 
-#: Fruitless searches of the whole catalogue for one output, after which only established slips are tried.
-SEARCHES = 12
+#: Fruitless searches of the whole catalogue for one output, after which cases of a kind that was searched in
+#: vain are not searched again; and after how many no pair of slips is tried any more.
+SEARCHES, PAIRED = 12, 4
+#: As many slips that explain one case are told apart; of more the case says nothing.
+MOST = 12
+#: Slips of more forms than these are not tried in pairs.
+_FORMS = 3
 #: Further cases drawn to tell slips apart or to bear one out.
 FURTHER = 40
 #: Cases on which a slip has to be borne out before it is established.
@@ -56,9 +67,17 @@ class Diagnoser:
 
     def __init__(self, rerun: Rerun | None = None) -> None:
         self._rerun = rerun
+        #: By kind of case and output; what is found of a kind does not depend on which of its cases it was.
         self._established: dict[tuple[str, str], list[Slip]] = defaultdict(list)
+        self._settled_before: dict[tuple[str, str, str], list[Slip]] = {}
         self._between_calls: set[tuple[str, str]] = set()
         self._fruitless: dict[tuple[str, str], int] = defaultdict(int)
+        self._nameless: set[tuple[str, str]] = set()
+
+    def forget(self) -> None:
+        """Take the budgets of searches for new; what further cases have borne out stands."""
+        self._fruitless.clear()
+        self._nameless.clear()
 
     def diagnose(
         self,
@@ -98,72 +117,149 @@ class Diagnoser:
             return UNEXPLAINED
         with np.errstate(all="ignore"):
             data = Evidence(case, arrays, output, got, expected)
-            if modified and data.right():
-                return INPUT_MODIFIED
+            data.failed = True
+            if data.right():
+                if modified:
+                    return INPUT_MODIFIED
+                if kind != case.numpy_dtype and output not in case.operation.forms:
+                    return DTYPE_NOT_KEPT
             found = self._search(data)
-            if found == UNEXPLAINED and data.right() and np.asarray(got).dtype != case.numpy_dtype:
+            if found == UNEXPLAINED and data.right() and kind != case.numpy_dtype:
                 return DTYPE_NOT_KEPT
             return found
 
     def _search(self, data: Evidence) -> str:
+        place = (further_kind(data.case), data.output)
         key = (data.case.op, data.output)
-        known = _left(data.closer_to, self._established[key])
+        known = _left(data.closer_to, self._established[place])
+        # What was borne out on cases of another kind has to show plainly.
+        known = known or _left(data.explained_by, self._established[key])
         known = [slip for slip in known if "+" not in slip.id] or known
         if len(known) == 1:
             return known[0].id
+        if self._fruitless[key] >= SEARCHES and place in self._nameless:
+            return UNEXPLAINED
+        found = self._settled(data, place, _slips(*key))
+        further = found or self._searched_further(data, place)
+        if isinstance(further, str):
+            return further
+        if len(further) != 1:
+            self._fruitless[key] += 1
+            self._nameless.add(place)
+            return UNEXPLAINED
+        found = further
+        self._establish(place, data.case.op, found[0].id)
+        return found[0].id
+
+    def _searched_further(self, data: Evidence, place: tuple[str, str]) -> list[Slip] | str:
+        """Two slips at once, or a sum that is kept between calls: what a budget is for."""
+        key = (data.case.op, data.output)
         if key in self._between_calls and self._keeps_between_calls(data):
             return BETWEEN_CALLS
-        if self._fruitless[key] >= SEARCHES:
-            return UNEXPLAINED
-        found = self._settled(data, _slips(*key)) or self._settled(data, _pairs(*key))
-        if len(found) == 1:
-            self._establish(key, found[0].id)
-            return found[0].id
+        if self._fruitless[key] >= PAIRED:
+            return []
+        found = self._settled(data, place, [pair for pair in _pairs(*key) if pair.post])
+        if not found and self._rerun is not None and data.finite:
+            showing = {slip.id for slip in _slips(*key) if data.shows(slip)}
+            pairs = [pair for pair in _pairs(*key) if showing.issuperset(pair.id.split("+"))]
+            found = self._settled(data, place, pairs)
         if not found and self._keeps_between_calls(data):
             self._between_calls.add(key)
             return BETWEEN_CALLS
-        self._fruitless[key] += 1
-        return UNEXPLAINED
+        return found
 
-    def _establish(self, key: tuple[str, str], id: str) -> None:
+    def _establish(self, place: tuple[str, str], op: str, id: str) -> None:
         """Remember a slip that further cases have borne out, with what it is combined of."""
         if self._rerun is not None:
             # With all its variants: another of them may show in another case.
-            these = [s for s in (*_slips(*key), *_pairs(*key)) if s.id in {id, *id.split("+")}]
-            self._established[key] += [s for s in these if s not in self._established[key]]
+            known = (*_slips(op, place[1]), *_pairs(op, place[1]))
+            these = [s for s in known if s.id in {id, *id.split("+")}]
+            for where in (place, (op, place[1])):
+                self._established[where] += [s for s in these if s not in self._established[where]]
 
-    def _settled(self, data: Evidence, slips: Sequence[Slip]) -> list[Slip]:
+    def _settled(self, data: Evidence, place: tuple[str, str], slips: Sequence[Slip]) -> list[Slip]:
         """The slips that explain the data and that further cases bear out."""
         found = _left(data.explained_by, slips)
-        return self._borne_out(data, found, self._rerun) if found and self._rerun is not None else found
+        if self._rerun is None or len(found) > MOST:
+            return [slip for slip in found if slip.own is None] or found
+        # What gives just this result is more likely than what gives any result about as far off.
+        for likely in (True, False):
+            some = [slip for slip in found if (slip.own is None) == likely]
+            if some and (left := self._left_of(data, place, some, self._rerun)):
+                return left
+        faint = [] if found else [s for s in _left(data.closer_to, slips) if s.own is None]
+        if 0 < len(faint) <= MOST:
+            rerun = self._rerun
+            return self._remembered(place, faint, lambda: self._borne_out(data, faint, rerun, True))
+        return []
 
-    def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
-        """The slips that further cases do not contradict, as soon as one is left and has been seen again."""
+    def _left_of(self, data: Evidence, place: tuple[str, str], found: list[Slip], rerun: Rerun) -> list[Slip]:
+        """Those that further cases of the kind bear out, if need be under a condition."""
+
+        def tried() -> list[Slip]:
+            left = self._borne_out(data, found, rerun)
+            return left or [slip for slip in found if self._holds_somewhere(data, slip, rerun)]
+
+        return self._remembered(place, found, tried)
+
+    def _remembered(
+        self, place: tuple[str, str], found: list[Slip], tried: Callable[[], list[Slip]]
+    ) -> list[Slip]:
+        """What came of trying these slips on the further cases of a kind."""
+        key = (*place, " ".join(f"{slip.id}{slip.variants}" for slip in found))
+        if key not in self._settled_before:
+            self._settled_before[key] = tried()
+        return self._settled_before[key]
+
+    def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun, faint: bool = False) -> list[Slip]:
+        """The slips that further cases do not contradict, as soon as one is left and has been seen again.
+
+        A slip that shows only faintly in the case at hand has to be seen in others.
+        """
         witnesses: list[str] = []
-        for more in self._further(data, rerun, found):
+        seen = False
+        # What options cannot tell apart (depthwise, a filter has one channel) plain cases may.
+        for more in chain(*(self._further(data, rerun, found, like) for like in _alike(data.case))):
             found = _left(more.consistent_with, found)
             if not found:
                 return []
-            if any(more.shows(slip) for slip in found):
+            if any(more.shows(slip) and (slip.own is None or more.worse()) for slip in found):
                 witnesses.append(more.case.family)
             # Two families: what one kind of data bears out, another may contradict.
-            if len(found) == 1 and len(witnesses) >= WITNESSES and len(set(witnesses)) > 1:
+            seen = len(witnesses) >= WITNESSES and len(set(witnesses)) > 1
+            # What is worse rounding explains much: all further cases have to agree.
+            if len(found) == 1 and seen and found[0].own is None:
                 return found
-        return found
+        return found if seen or not faint else []
+
+    def _holds_somewhere(self, data: Evidence, slip: Slip, rerun: Rerun) -> bool:
+        """Whether each further case has the slip's result or the right one, and a condition tells which."""
+        wrong, right = [data.case], list[Case]()
+        for more in self._further(data, rerun, [slip], data.case):
+            if more.explained_by(slip) is not None:
+                wrong.append(more.case)
+            elif more.right():
+                right.append(more.case)
+            else:
+                return False
+        families = {case.family for case in wrong}
+        return len(wrong) > WITNESSES and len(families) > 1 and condition(wrong, right) is not None
 
     @staticmethod
-    def _further(data: Evidence, rerun: Rerun, found: list[Slip]) -> Iterator[Evidence]:
+    def _further(data: Evidence, rerun: Rerun, found: list[Slip], like: Case) -> Iterator[Evidence]:
         """Further cases on which the slips differ from one another, or one slip from the right result."""
-        for case in further(data.case, FURTHER):
+        for case in further(like, FURTHER):
             arrays = draw(case)
             # What a slip makes of NaN is a question of its own: it contradicts nothing about numbers.
             if data.finite and not all(np.isfinite(v).all() for v in arrays.values()):
                 continue
             bare = Evidence(case, arrays, data.output, None, None)
-            if len(found) > 1 and not bare.tells_apart(found):
-                continue
-            if len(found) == 1 and not bare.shows(found[0]):
-                continue
+            # Worse rounding has to be that everywhere, where it cannot show too.
+            if not any(slip.own for slip in found):
+                if len(found) > 1 and not bare.tells_apart(found):
+                    continue
+                if len(found) == 1 and not bare.shows(found[0]):
+                    continue
             try:
                 got = rerun(case).get(data.output)
             except Exception:  # whatever a wrong implementation raises, it is no evidence for a slip
@@ -192,6 +288,13 @@ def _left(test: Callable[[Slip], Slip | None], slips: Sequence[Slip]) -> list[Sl
     return [left for slip in slips if (left := test(slip))]
 
 
+def _alike(case: Case) -> tuple[Case, ...]:
+    """The case, and if it has options one of the same data without."""
+    options = case.operation.trailing
+    plain = {name: option.default for name, option in options.items() if option.default is not None}
+    return (case, case.replace(**plain)) if case.beyond and plain else (case,)
+
+
 @cache
 def _slips(op: str, output: str) -> tuple[Slip, ...]:
     return tuple(slip for slip in CATALOGUE.values() if slip.applies(op, output))
@@ -199,9 +302,10 @@ def _slips(op: str, output: str) -> tuple[Slip, ...]:
 
 @cache
 def _pairs(op: str, output: str) -> tuple[Slip, ...]:
-    """Two conventions of the post at once, as they meet in its composed functions."""
-    post = [slip for slip in _slips(op, output) if slip.post]
-    return tuple(one.combined(other) for one, other in combinations(post, 2))
+    """Two slips at once: first two conventions of the post, as they meet in its composed functions."""
+    slips = [s for s in _slips(op, output) if not (s.signature or any("fill" in v for v in s.variants))]
+    slips = sorted((s for s in slips if len(s.variants) <= _FORMS), key=lambda s: not s.post)
+    return tuple(one.combined(other) for one, other in combinations(slips, 2))
 
 
 def diagnose(
@@ -218,8 +322,14 @@ def diagnose(
     return Diagnoser(rerun).diagnose(case, arrays, output, got, expected, modified=modified)
 
 
-def of_error(error: str) -> str:
-    """The diagnosis of a call that gave no answer: ``raised-TypeError``, or `UNEXPLAINED`."""
+def of_error(error: str, case: Case | None = None) -> str:
+    """The diagnosis of a call that gave no answer: ``raised-TypeError``, or `UNEXPLAINED`.
+
+    An assignment to or from the slice ``p:-p`` at padding 0 does not get as far as a wrong result.
+    """
+    unpadded = case is not None and case.get("p", -1) in (0, "valid")
+    if unpadded and re.search(r"could not broadcast .*\b0,0\b", error):
+        return CROPPED
     match = re.match(r"raised (\w+)", error)
     return f"{RAISED}{match[1]}" if match else UNEXPLAINED
 
@@ -238,6 +348,8 @@ def explain(id: str) -> str:
         return f"The call ended in {id.removeprefix(RAISED)} instead of an answer."
     if id == KILLED:
         return "The process was killed from outside, again when the case was judged alone: no wrong result."
+    if id in STATE:
+        return STATE[id]
     unknown = [part for part in id.split("+") if part not in CATALOGUE]
     if unknown:
         raise ValueError(f"no slip is called {unknown[0]!r}; `conformance list` shows the names")

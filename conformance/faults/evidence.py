@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from conformance.bounds.tier import kind_of
 from conformance.cases.case import Case
-from conformance.cases.dtypes import finfo
-from conformance.faults.catalogue import Slip
-from conformance.faults.core import Array, reference
+from conformance.cases.dtypes import HALF, finfo
+from conformance.faults.catalogue import Own, Slip
+from conformance.faults.core import Array, Arrays, Outputs, reference
 from conformance.faults.rounding import APART, Rounding, agrees, apart, distance, rounding
 
 #: A slip's result and the limit of rounding, None if nothing rounds.
@@ -42,6 +43,9 @@ class Evidence:
         self._exact = kind_of(case) == "exact"
         self._known: dict[str, list[Prediction]] = {}
         self._limits: dict[float, Rounding | None] = {}
+        #: Whether the verdict has found it wrong, by bounds that are tighter than these limits.
+        self.failed = False
+        self._right: Outputs | None = None
 
     def seen(self, got: Array) -> Evidence:
         """The same with what an implementation gave."""
@@ -55,12 +59,50 @@ class Evidence:
             self._known[key] = list(self._predict(slip))
         return self._known[key]
 
+    def _worst(self, slip: Slip) -> list[Prediction]:
+        """As `_predictions` for a slip with a bound of its own, which depends on what was got."""
+        return list(self._predict(slip))
+
     def _predict(self, slip: Slip) -> Iterator[Prediction]:
         limits = self._rounding(slip.unit or self._unit)
-        for outputs in slip.outputs(self.case, self.arrays):
+        for outputs in slip.outputs(self.case, self.arrays, self._base):
             wrong = np.asarray(outputs.get(self.output, self.expected), np.float64)
-            exact = self._exact and not slip.unit and _representable(wrong, self.case)
+            if slip.own is not None:
+                yield self._worse(slip.own, wrong)
+                continue
+            exact = self._exact and not (slip.unit or slip.rounds) and _representable(wrong, self.case)
             yield wrong, None if exact or limits is None else limits.limit(wrong)
+
+    def _worse(self, own: Own, wrong: Array) -> Prediction:
+        """The right result with the bound of a slip's own arithmetic; what is not finite is the slip's."""
+        if wrong.shape != self.expected.shape:
+            return wrong, np.zeros(wrong.shape)
+        slack = np.broadcast_to(np.asarray(own(self.case, self.arrays, self.output)), wrong.shape)
+        value = np.where(np.isfinite(wrong), self.expected, wrong)
+        loose = np.isinf(slack) & (self.got.shape == wrong.shape)
+        value = np.where(loose, self.got, value) if loose.any() else value
+        return value, self._tight() + slack
+
+    def _tight(self) -> Array:
+        """How far rounding may lead in the arithmetic asked for: in half, float32 and one rounding."""
+        if self.case.dtype not in HALF:
+            return self._limit(0.0)
+        limits = self._rounding(2.0**-24)
+        tiny = float(finfo(self.case.numpy_dtype).smallest_subnormal)
+        once = 2 * self._unit * np.abs(self.expected) + tiny
+        return np.asarray((limits.limit(self.expected) if limits else 0.0) + once)
+
+    def worse(self) -> bool:
+        """Whether what was got is further from what is right than that arithmetic leads."""
+        return not agrees(self.case, self.got, self.expected, self._tight())
+
+    def _base(self, case: Case, arrays: Arrays, **options: Any) -> Outputs:
+        """The plain form, computed once where nothing is changed."""
+        if options or case is not self.case or arrays is not self.arrays:
+            return reference(case, arrays, **options)
+        if self._right is None:
+            self._right = reference(case, arrays)
+        return dict(self._right)
 
     def _rounding(self, unit: float) -> Rounding | None:
         if unit not in self._limits:
@@ -70,6 +112,20 @@ class Evidence:
     def explained_by(self, slip: Slip) -> Slip | None:
         """The slip with those variants that give what was got and not what is right; None without any."""
         with np.errstate(all="ignore"):
+            if slip.own is not None:
+                if self.got.shape != self.expected.shape:
+                    return None
+                told = (self.failed or self.worse()) and (
+                    slip.signature is None or slip.signature(self.case, self.got, self.expected)
+                )
+                tight = self._tight()
+                fits = [
+                    told
+                    and (limit is None or bool((limit > tight).any()))
+                    and agrees(self.case, self.got, v, limit)
+                    for v, limit in self._worst(slip)
+                ]
+                return slip.narrowed(fits)
             if slip.signature:
                 told = slip.signature(self.case, self.got, self.expected)
                 fits = [told and agrees(self.case, self.got, *p) for p in self._predictions(slip)]
@@ -88,7 +144,7 @@ class Evidence:
         It is enough that what was got agrees with the slip and lies several times further from what is
         right.
         """
-        if slip.signature:
+        if slip.signature or slip.own:
             return self.explained_by(slip)
         with np.errstate(all="ignore"):
             return slip.narrowed(
@@ -103,7 +159,8 @@ class Evidence:
         """The slip with those variants that do not contradict what was got; None without any."""
         with np.errstate(all="ignore"):
             fits = []
-            for variant, (wrong, limit) in zip(slip.variants, self._predictions(slip), strict=True):
+            predictions = self._worst(slip) if slip.own else self._predictions(slip)
+            for variant, (wrong, limit) in zip(slip.variants, predictions, strict=True):
                 if np.isnan(variant.get("fill", 0.0)) and not self.right():
                     wrong = self._unwritten(wrong)
                 fits.append(agrees(self.case, self.got, wrong, limit))
@@ -118,6 +175,12 @@ class Evidence:
     def shows(self, slip: Slip) -> bool:
         """Whether the slip would be seen in this case."""
         with np.errstate(all="ignore"):
+            if slip.own is not None:
+                tight = APART * self._tight()
+                for wrong, limit in self._worst(slip):
+                    if not np.isfinite(wrong).all() or (limit is not None and (limit > tight).any()):
+                        return True
+                return False
             return bool(slip.signature) or any(
                 apart(self.case, wrong, self.expected, limit) for wrong, limit in self._predictions(slip)
             )

@@ -26,13 +26,22 @@ _POOLS: dict[str, tuple[int, ...]] = {
 }
 
 
+def kind(case: Case) -> str:
+    """What cases share that have the same further cases: all but extents and seed."""
+    kept = [f"{n}={v}" for n, v in case.params if not (isinstance(v, int) and n in _POOLS) and n != "g"]
+    if dict(case.params).get("g", 1) != 1:
+        of_one = case["c"] == case["g"]
+        kept.append(f"g of one, {case['k'] // case['g']}" if of_one else "g")
+    return " ".join((case.op, case.dtype, case.family, *kept))
+
+
 def further(case: Case, count: int) -> Iterator[Case]:
     """Yield `count` cases of the same operation, dtype and words with other extents, data and seeds.
 
     Every other one has the data family of `case`, in which the slip showed; the rest go through all
-    families that suit, those with exact sums first. Drawn from the case's own text: the same every time.
+    families that suit, those with exact sums first. Drawn from the case's kind: the same for all of it.
     """
-    random = Random(str(case))
+    random = Random(kind(case))
     others = sorted(
         (name for name, family in FAMILIES.items() if case.op in family.operations and name != case.family),
         key=lambda name: FAMILIES[name].kind != "exact",

@@ -6,7 +6,8 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.faults.catalogue import SUMMED, of_samples, outputs_of, slip, without
-from conformance.faults.core import Arrays, Base, Outputs
+from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import after, data, instead, scaled
 from conformance.operations import OPERATIONS
 
 #: Outputs that are one for the whole batch.
@@ -29,66 +30,45 @@ _IMAGE = without(_of_parameter("c"), "arr2col", "conv_single_step", "global_aver
 _FILLS = (0.0, float("nan"))
 
 
-@slip("upstream-ignored", "The upstream gradient is taken to be all ones.", _UPSTREAM)
-def _upstream_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    name = str(case.operation.upstream)
-    return base(case, {**a, name: np.ones_like(a[name])})
+def _upstream(case: Case) -> str:
+    return str(case.operation.upstream)
 
 
-@slip(
+data("upstream-ignored", "The upstream gradient is taken to be all ones.", _UPSTREAM,
+     lambda case, a: {_upstream(case): np.ones_like(a[_upstream(case)])})  # fmt: skip
+scaled(
     "input-gradient-divided-by-m",
     "The gradient of the input is divided by the batch size.",
     {op: " ".join(o for o in v.split() if o not in SHARED) for op, v in _UPSTREAM.items()},
+    over=lambda case, a: max(case["m"], 1),
 )
-def _input_gradient_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: v / max(case["m"], 1) for name, v in base(case, a).items() if name not in SHARED}
-
-
-@slip("sign-flipped", "The sign is wrong.", _NEGATIVE)
-def _sign_flipped(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: -v for name, v in base(case, a).items()}
-
-
-@slip("added-twice", "The result is added twice: it is twice as large.", outputs_of())
-def _added_twice(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: 2.0 * v for name, v in base(case, a).items()}
-
-
-@slip(
+scaled("sign-flipped", "The sign is wrong.", _NEGATIVE, by=-1.0)
+scaled("added-twice", "The result is added twice: it is twice as large.", outputs_of(), by=2.0)
+after(
     "nothing-written",
     "The output is never written: all zeros, or all NaN from the memory it was given.",
     outputs_of(),
+    lambda case, value, fill: np.full(value.shape, fill),
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
-def _nothing_written(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
-    return {name: np.full(v.shape, fill) for name, v in base(case, a).items()}
-
-
-@slip(
+after(
     "accumulator-kept-between-samples",
     "The sum is not cleared between samples: each result also holds those before it.",
     _BATCH,
+    lambda case, value: np.cumsum(value, 0),
 )
-def _accumulator_kept_between_samples(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: np.cumsum(v, 0) for name, v in base(case, a).items() if name not in SHARED}
-
-
-@slip(
+after(
     "accumulator-kept-between-channels",
     "The sum is not cleared between output channels: each result also holds those before it.",
     {"conv_forward": "Z", "affine_forward": "Z", "conv_backward": "dA_prev", "affine_backward": "dA_prev"},
+    lambda case, value: np.cumsum(value, -1),
 )
-def _accumulator_kept_between_channels(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: np.cumsum(v, -1) for name, v in base(case, a).items() if name not in SHARED}
-
-
-@slip(
+after(
     "accumulator-not-cleared",
     "The result is added to memory that held ones, not zeros.",
     _BATCH | {op: f"dA_prev {v}" for op, v in SUMMED.items()},
+    lambda case, value: value + 1.0,
 )
-def _accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: v + 1.0 for name, v in base(case, a).items()}
 
 
 @slip(
@@ -102,6 +82,11 @@ def _accumulator_not_cleared(case: Case, a: Arrays, base: Base) -> Outputs:
     outputs_of(),
 )
 @slip(
+    "shape-flattened",
+    "The numbers are right and in order, but axes of the result are merged, missing or too many.",
+    outputs_of(),
+)
+@slip(
     "input-modified",
     "The output is right, but the function changed one of its inputs in place.",
     outputs_of(),
@@ -111,27 +96,21 @@ def _seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:
     return {}
 
 
-@slip(
+after(
     "first-sample-repeated",
     "The sample's index is not used: every sample has the result of the first.",
     _BATCH,
+    lambda case, value: np.broadcast_to(value[:1], value.shape) if case["m"] else value,
 )
-def _first_sample_repeated(case: Case, a: Arrays, base: Base) -> Outputs:
-    if not case["m"]:
-        return {}
-    return {name: np.broadcast_to(v[:1], v.shape) for name, v in base(case, a).items() if name not in SHARED}
 
 
-def _cut(case: Case, a: Arrays, base: Base, axis: int, last: int, fill: float) -> Outputs:
-    """The last entries along an axis not written."""
-    out = {}
-    for name, value in base(case, a).items():
-        if name in SHARED or value.ndim <= abs(axis) - (axis < 0):
-            continue
-        kept = np.moveaxis(np.array(value), axis, 0)
-        kept[max(len(kept) - last, 0) :] = fill
-        out[name] = np.moveaxis(kept, 0, axis)
-    return out
+def _cut(value: Array, axis: int, last: int, fill: float) -> Array:
+    """The last entries along an axis not written; as it is where there is no such axis."""
+    if value.ndim <= abs(axis) - (axis < 0):
+        return value
+    kept = np.moveaxis(np.array(value), axis, 0)
+    kept[max(len(kept) - last, 0) :] = fill
+    return np.moveaxis(kept, 0, axis)
 
 
 @slip(
@@ -141,86 +120,56 @@ def _cut(case: Case, a: Arrays, base: Base, axis: int, last: int, fill: float) -
     variants=tuple({"fill": fill} for fill in _FILLS),
 )
 def _last_sample_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
-    out = _cut(case, a, base, 0, 1, fill)
+    out = {name: v if name in SHARED else _cut(v, 0, 1, fill) for name, v in base(case, a).items()}
     if "dW" in case.operation.outputs and case["m"]:
         rest = of_samples(case, a, base, slice(0, case["m"] - 1))
         out |= {name: rest[name] for name in ("dW", "db")}
     return out
 
 
-@slip(
-    "last-row-missing",
-    "The last row of the output is not written.",
-    _IMAGE,
-    variants=tuple({"fill": fill} for fill in _FILLS),
-)
-def _last_row_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
-    return _cut(case, a, base, -3, 1, fill)
+for _name, _axis in (("row", -3), ("column", -2)):
+    after(
+        f"last-{_name}-missing",
+        f"The last {_name} of the output is not written.",
+        _IMAGE,
+        lambda case, value, fill, axis=_axis: _cut(value, axis, 1, fill),
+        variants=tuple({"fill": fill} for fill in _FILLS),
+    )
 
 
-@slip(
-    "last-column-missing",
-    "The last column of the output is not written.",
-    _IMAGE,
-    variants=tuple({"fill": fill} for fill in _FILLS),
-)
-def _last_column_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
-    return _cut(case, a, base, -2, 1, fill)
+def _without_channels(case: Case, value: Array, block: int, fill: float) -> Array:
+    last = 1 if block == 1 else value.shape[-1] % block if value.ndim else 0
+    return _cut(value, -1, last, fill)
 
 
-@slip(
+after(
     "last-channels-missing",
     "The last channel, or the channels after the last full block of 4, 8 or 16, are not written.",
     without(_BATCH, "arr2col"),
+    _without_channels,
     variants=tuple({"block": block, "fill": fill} for block in (1, 4, 8, 16) for fill in _FILLS),
 )
-def _last_channels_missing(case: Case, a: Arrays, base: Base, block: int, fill: float) -> Outputs:
-    out: Outputs = {}
-    for name, value in base(case, a).items():
-        last = 1 if block == 1 else value.shape[-1] % block if value.ndim else 0
-        out |= {k: v for k, v in _cut(case, a, base, -1, last, fill).items() if k == name}
-    return out
 
 
-@slip(
-    "last-output-row-not-visited",
-    "The last row of the upstream gradient is not visited.",
-    {"conv_backward": "dA_prev dW db", "pool_backward": "dA_prev"},
+def _not_visited(id: str, text: str, targets: dict[str, str], axis: int) -> None:
+    """A slip that leaves the last of the upstream gradient along an axis unread."""
+    data(id, text, targets, lambda case, a: {_upstream(case): _cut(a[_upstream(case)], axis, 1, 0.0)})
+
+
+_WINDOWS = {"conv_backward": "dA_prev dW db", "pool_backward": "dA_prev"}
+_not_visited(
+    "last-output-row-not-visited", "The last row of the upstream gradient is not visited.", _WINDOWS, 1
 )
-def _last_output_row_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _without_last(case, a, base, 1)
-
-
-@slip(
-    "last-output-column-not-visited",
-    "The last column of the upstream gradient is not visited.",
-    {"conv_backward": "dA_prev dW db", "pool_backward": "dA_prev"},
+_not_visited(
+    "last-output-column-not-visited", "The last column of the upstream gradient is not visited.", _WINDOWS, 2
 )
-def _last_output_column_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _without_last(case, a, base, 2)
-
-
-@slip(
+_not_visited(
     "last-filter-not-visited",
     "The last output channel is not visited.",
-    {
-        "conv_backward": "dA_prev",
-        "affine_backward": "dA_prev",
-        "affine_activation_backward": "dA_prev",
-    },
+    dict.fromkeys(("conv_backward", "affine_backward", "affine_activation_backward"), "dA_prev"),
+    -1,
 )
-def _last_filter_not_visited(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _without_last(case, a, base, -1)
-
-
-def _without_last(case: Case, a: Arrays, base: Base, axis: int) -> Outputs:
-    name = str(case.operation.upstream)
-    upstream = np.moveaxis(np.array(a[name]), axis, 0)
-    upstream[-1:] = 0.0
-    return base(case, {**a, name: np.moveaxis(upstream, 0, axis)})
-
-
-@slip(
+data(
     "last-input-channel-not-summed",
     "The last input channel is left out of the sum.",
     {
@@ -229,15 +178,9 @@ def _without_last(case: Case, a: Arrays, base: Base, axis: int) -> Outputs:
         "affine_forward": "Z",
         "affine_activation_forward": "A",
     },
+    lambda case, a: {case.operation.arrays[0]: _cut(a[case.operation.arrays[0]], -1, 1, 0.0)},
 )
-def _last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs:
-    name = case.operation.arrays[0]
-    kept = np.array(a[name])
-    kept[..., -1:] = 0.0
-    return base(case, {**a, name: kept})
-
-
-@slip(
+instead(
     "upstream-passed-through",
     "The upstream gradient itself is returned.",
     without(
@@ -247,8 +190,5 @@ def _last_input_channel_not_summed(case: Case, a: Arrays, base: Base) -> Outputs
         "relu_backward",
         "pad3d_backward",
     ),
+    lambda case, a: a[_upstream(case)],
 )
-def _upstream_passed_through(case: Case, a: Arrays, base: Base) -> Outputs:
-    upstream = a[str(case.operation.upstream)]
-    first = case.operation.outputs[0]
-    return {first: upstream}

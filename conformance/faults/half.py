@@ -12,9 +12,9 @@ from conformance.bounds.storage import rounded
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF, finfo
 from conformance.cases.patches import patches
-from conformance.cases.window import window_of
+from conformance.cases.window import counts_padding, window_of
 from conformance.faults.catalogue import ROUNDED, significand, slip
-from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.core import Array, Arrays, Base, Outputs, reference
 from conformance.operations import OPERATIONS, having
 
 _STORED = {
@@ -63,17 +63,38 @@ def _half_rounded_twice(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: _stored(case, _stored(case, products) + a["b"].reshape(products.shape[-1:]))}
 
 
+def _in_half(case: Case, a: Arrays, output: str) -> Array:
+    """The bound of sums whose every partial sum is rounded to half; infinite where they may overflow."""
+    if case.dtype not in HALF or case.get("mode", "average") != "average":
+        return np.zeros(())
+    info = finfo(case.numpy_dtype)
+    size = np.abs(reference(case, {name: np.abs(v) for name, v in a.items()})[output])
+    divided = max(case.operation.divisors(case))  # the sum is so many times what is returned
+    overflows = size * divided > float(info.max) / 2
+    return np.where(overflows, np.inf, (case.operation.longest(case) + 1) * float(info.eps) / 2 * size)
+
+
 @slip(
     "sums-in-half",
     "Partial sums are rounded to half precision instead of kept in float32.",
-    {"conv_single_step": "Z", "conv_forward": "Z", "affine_forward": "Z", "affine_backward": "dA_prev dW db"},
+    {
+        "conv_single_step": "Z",
+        "conv_forward": "Z",
+        "affine_forward": "Z",
+        "affine_backward": "dA_prev dW db",
+        "pool_forward": "A",
+        "global_average_pool_forward": "A",
+    },
+    own=_in_half,
 )
 def _sums_in_half(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.dtype not in HALF:
+    if case.dtype not in HALF or case.get("mode", "average") != "average":
         return {}
     if "a_slice_prev" in a:
         terms = (a["a_slice_prev"] * a["W"]).reshape(-1)
         return {"Z": _chain(case, terms, a["b"].reshape(()))}
+    if "W" not in a:
+        return {"A": _average(case, a["A_prev"])}
     if "windows" in case.operation.traits:
         if case.beyond:
             return {}
@@ -90,6 +111,19 @@ def _sums_in_half(case: Case, a: Arrays, base: Base) -> Outputs:
     }
 
 
+def _average(case: Case, image: Array) -> Array:
+    """The averages of windows, or of the whole image, whose sums are in half."""
+    taken = patches(image, window_of(case)) if "pool" in case.operation.traits else image[:, None, None]
+    terms = taken.reshape(*taken.shape[:3], -1, taken.shape[-1])
+    return _chain(case, np.moveaxis(terms, 3, 0), np.zeros(())) / _divided(case)
+
+
+def _divided(case: Case) -> Array:
+    if "pool" in case.operation.traits:
+        return np.asarray(window_of(case).counts(counts_padding(case))[..., None])
+    return np.asarray(case["h"] * case["w"])
+
+
 def _product(case: Case, rows: Array, weights: Array, bias: Array) -> Array:
     """``bias + rows @ weights``, each partial sum rounded to half."""
     total = np.broadcast_to(bias, (*rows.shape[:-1], weights.shape[-1]))
@@ -99,6 +133,7 @@ def _product(case: Case, rows: Array, weights: Array, bias: Array) -> Array:
 
 
 def _chain(case: Case, terms: Array, start: Array) -> Array:
+    """The terms along the first axis added to `start`, each partial sum rounded to half."""
     total = np.asarray(start)
     for term in terms:
         total = _stored(case, total + term)

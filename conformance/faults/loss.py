@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import after, data, instead, option, scaled
 from conformance.operations.cross_entropy import count, kept, picked, smoothing, target
 
 _SOFTMAX = {
@@ -14,35 +17,28 @@ _SOFTMAX = {
     "softmax_backward": "dX",
     "softmax_cross_entropy_backward": "dX",
 }
-_JACOBIAN = {"softmax_backward": "dX"}
 _COST = {"cross_entropy_cost": "loss"}
 _LOSS_GRADIENTS = {"cross_entropy_backward": "dAL", "softmax_cross_entropy_backward": "dX"}
 _LABELS = {**_COST, **_LOSS_GRADIENTS}
 _LOG = {**_COST, "cross_entropy_backward": "dAL"}
 
-
-@slip(
-    "softmax-no-shift",
-    "The row maximum is not subtracted, so large logits overflow.",
-    _SOFTMAX,
-    post=True,
-)
-def _softmax_no_shift(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, shift="none")
+Of = Callable[[Arrays], Array]
 
 
-@slip(
+def _probabilities(a: Arrays) -> Array:
+    powers = np.exp(a["X"] - a["X"].max(1, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
+
+
+option("softmax-no-shift", "The row maximum is not subtracted, so large logits overflow.", _SOFTMAX,
+       shift="none", post=True)  # fmt: skip
+option(
     "softmax-shift-by-global-maximum",
     "The maximum of the whole matrix is subtracted: rows far below it underflow to 0/0.",
     _SOFTMAX,
+    shift="all",
 )
-def _softmax_shift_by_global_maximum(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, shift="all")
-
-
-@slip("softmax-over-batch", "Softmax runs down the columns, over the batch.", _SOFTMAX)
-def _softmax_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, axis=0)
+option("softmax-over-batch", "Softmax runs down the columns, over the batch.", _SOFTMAX, axis=0)
 
 
 @slip("softmax-over-everything", "Softmax is normalised over the whole matrix.", {"softmax": "probs"})
@@ -56,64 +52,43 @@ def _softmax_not_normalised(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"probs": np.exp(a["X"] - a["X"].max(1, keepdims=True))} if a["X"].size else {}
 
 
-@slip("softmax-logarithm", "The logarithm of the probabilities is returned.", {"softmax": "probs"})
-def _softmax_logarithm(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"probs": np.log(base(case, a)["probs"])}
+after("softmax-logarithm", "The logarithm of the probabilities is returned.", {"softmax": "probs"},
+      lambda case, probs: np.log(probs))  # fmt: skip
+data("softmax-base-two", "Powers of 2 are taken instead of powers of e.", _SOFTMAX,
+     lambda case, a: {"X": a["X"] * np.log(2.0)})  # fmt: skip
 
 
-@slip("softmax-base-two", "Powers of 2 are taken instead of powers of e.", _SOFTMAX)
-def _softmax_base_two(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "X": a["X"] * np.log(2.0)})
+def _jacobian(id: str, text: str, gradient: Callable[[Array, Array], Array], of: Of = _probabilities) -> None:
+    """A slip of the gradient of softmax: what is made of the probabilities and the upstream gradient."""
+    instead(id, text, {"softmax_backward": "dX"}, lambda case, a: gradient(of(a), a["dprobs"]))
 
 
-@slip(
+_jacobian(
     "softmax-gradient-diagonal",
     "Only the diagonal of the Jacobian is used: p*(1-p)*dprobs.",
-    _JACOBIAN,
+    lambda p, g: p * (1.0 - p) * g,
 )
-def _softmax_gradient_diagonal(case: Case, a: Arrays, base: Base) -> Outputs:
-    p = _probabilities(case, a)
-    return {"dX": p * (1.0 - p) * a["dprobs"]}
-
-
-@slip("softmax-gradient-without-sum", "The row's weighted sum is not subtracted: p*dprobs.", _JACOBIAN)
-def _softmax_gradient_without_sum(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"dX": _probabilities(case, a) * a["dprobs"]}
-
-
-@slip(
+_jacobian(
+    "softmax-gradient-without-sum",
+    "The row's weighted sum is not subtracted: p*dprobs.",
+    lambda p, g: p * g,
+)
+_jacobian(
     "softmax-gradient-unweighted-sum",
     "The sum that is subtracted is not weighted by the probabilities.",
-    _JACOBIAN,
+    lambda p, g: p * (g - g.sum(1, keepdims=True)),
 )
-def _softmax_gradient_unweighted_sum(case: Case, a: Arrays, base: Base) -> Outputs:
-    g = a["dprobs"]
-    return {"dX": _probabilities(case, a) * (g - g.sum(1, keepdims=True))}
-
-
-@slip(
+_jacobian(
     "softmax-gradient-at-probabilities",
     "The logits in the cache are taken for probabilities.",
-    _JACOBIAN,
+    lambda p, g: p * (g - (p * g).sum(1, keepdims=True)),
+    of=lambda a: a["X"],
 )
-def _softmax_gradient_at_probabilities(case: Case, a: Arrays, base: Base) -> Outputs:
-    p = a["X"]
-    return {"dX": p * (a["dprobs"] - (p * a["dprobs"]).sum(1, keepdims=True))}
-
-
-@slip(
+_jacobian(
     "softmax-gradient-sum-over-batch",
     "The weighted sum that is subtracted runs down the columns, over the batch.",
-    _JACOBIAN,
+    lambda p, g: p * (g - (p * g).sum(0, keepdims=True)),
 )
-def _softmax_gradient_sum_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
-    p = _probabilities(case, a)
-    return {"dX": p * (a["dprobs"] - (p * a["dprobs"]).sum(0, keepdims=True))}
-
-
-def _probabilities(case: Case, a: Arrays) -> Array:
-    powers = np.exp(a["X"] - a["X"].max(1, keepdims=True, initial=-np.inf))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 @slip(
@@ -128,56 +103,27 @@ def _labels_by_rank(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "Y": ranks})
 
 
-@slip(
+data(
     "labels-off-by-one",
     "Labels are counted from 1 (or shifted by one class the other way), round the end.",
     _LABELS,
+    lambda case, a, by: {"Y": np.where(kept(case, a), (a["Y"] + by) % max(case["n"], 1), a["Y"])},
     variants=({"by": -1}, {"by": 1}),
 )
-def _labels_off_by_one(case: Case, a: Arrays, base: Base, by: int) -> Outputs:
-    return base(case, {**a, "Y": np.where(kept(case, a), (a["Y"] + by) % max(case["n"], 1), a["Y"])})
-
-
-@slip("labels-reversed", "Rows of labels and of probabilities run in opposite order.", _LABELS)
-def _labels_reversed(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "Y": a["Y"][::-1]})
-
-
-@slip(
-    "loss-not-divided-by-m",
-    "The sum over the batch is taken instead of the mean.",
-    _LABELS,
-)
-def _loss_not_divided_by_m(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: value * max(count(case, a), 1) for name, value in base(case, a).items()}
-
-
-@slip(
-    "loss-divided-by-m-twice",
-    "The loss or its gradient is divided by the batch size twice.",
-    _LABELS,
-)
-def _loss_divided_by_m_twice(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: value / max(count(case, a), 1) for name, value in base(case, a).items()}
-
-
-@slip(
-    "loss-mean-over-classes-too",
-    "The mean is taken over the batch and the classes.",
-    _LABELS,
-)
-def _loss_mean_over_classes_too(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: value / max(case["n"], 1) for name, value in base(case, a).items()}
-
-
-@slip(
+data("labels-reversed", "Rows of labels and of probabilities run in opposite order.", _LABELS,
+     lambda case, a: {"Y": a["Y"][::-1]})  # fmt: skip
+scaled("loss-not-divided-by-m", "The sum over the batch is taken instead of the mean.", _LABELS,
+       by=lambda case, a: max(count(case, a), 1))  # fmt: skip
+scaled("loss-divided-by-m-twice", "The loss or its gradient is divided by the batch size twice.", _LABELS,
+       over=lambda case, a: max(count(case, a), 1))  # fmt: skip
+scaled("loss-mean-over-classes-too", "The mean is taken over the batch and the classes.", _LABELS,
+       over=lambda case, a: max(case["n"], 1))  # fmt: skip
+scaled(
     "loss-divided-by-classes",
     "The sum over the batch is divided by the number of classes instead of the batch size.",
     _LABELS,
+    by=lambda case, a: count(case, a) / max(case["n"], 1),
 )
-def _loss_divided_by_classes(case: Case, a: Arrays, base: Base) -> Outputs:
-    factor = count(case, a) / max(case["n"], 1)
-    return {name: value * factor for name, value in base(case, a).items()}
 
 
 @slip("loss-of-last-sample", "The loss is that of the last sample alone.", _COST)
@@ -200,14 +146,8 @@ def _loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dAL": base(case, a)["dAL"] + others / (1.0 - a["AL"] * others) / m}
 
 
-@slip(
-    "loss-other-logarithm",
-    "The logarithm is to base 2 or 10.",
-    _COST,
-    variants=({"to": 2.0}, {"to": 10.0}),
-)
-def _loss_other_logarithm(case: Case, a: Arrays, base: Base, to: float) -> Outputs:
-    return {name: value / np.log(to) for name, value in base(case, a).items()}
+scaled("loss-other-logarithm", "The logarithm is to base 2 or 10.", _COST,
+       over=lambda case, a, to: np.log(to), variants=({"to": 2.0}, {"to": 10.0}))  # fmt: skip
 
 
 _EPSILON = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30)
@@ -224,14 +164,31 @@ def _log_clipped(case: Case, a: Arrays, base: Base, epsilon: float, both: bool) 
     return base(case, {**a, "AL": np.clip(a["AL"], low, high if both else None)})
 
 
-@slip(
+option(
     "log-of-shifted-probability",
     "A small constant is added to the probability before the logarithm or the division.",
     _LOG,
     variants=tuple({"epsilon": e} for e in _EPSILON),
 )
-def _log_of_shifted_probability(case: Case, a: Arrays, base: Base, epsilon: float) -> Outputs:
-    return base(case, a, epsilon=epsilon)
+
+
+@slip(
+    "zero-times-log-zero",
+    "Every class's term is taken, 0 times the logarithm of 0 (or 0/0) among them, which is NaN.",
+    _LOG,
+)
+def _zero_times_log_zero(case: Case, a: Arrays, base: Base) -> Outputs:
+    ((name, value),) = base(case, a).items()
+    none = (a["AL"] == 0) & (target(case, a) == 0)
+    return {name: np.where(none.any() if name == "loss" else none, np.nan, value)}
+
+
+instead(
+    "softmax-nan-passed-over",
+    "NaN among the logits is passed over: it has the probability 0, and the others share 1.",
+    {"softmax": "probs"},
+    lambda case, a: _probabilities({"X": np.where(np.isnan(a["X"]), -np.inf, a["X"])}),
+)
 
 
 @slip(

@@ -2,120 +2,84 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from conformance.cases.case import Case
+from conformance.cases.dtypes import finfo
 from conformance.faults.catalogue import slip
-from conformance.faults.core import Arrays, Base, Outputs
-from conformance.operations.batch_norm import EPSILON, MOMENTUM
+from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import data, instead, is_word, option, scaled
+from conformance.operations.batch_norm import deviation, epsilon_of, moments, momentum_of
 
 _BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma"}
+_NORMAL = {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"}
 _KEPT = {"batch_norm_forward": "running_mean running_var"}
-_GRADIENT = {"batch_norm_backward": "dA_prev"}
 _GLOBAL = {"global_average_pool_forward": "A", "global_average_pool_backward": "dA_prev"}
+_training = is_word("statistics", "training")
+_trained = partial(option, only=_training)
+_gradient = partial(_trained, targets={"batch_norm_backward": "dA_prev"})
 
 
-def _training(case: Case) -> bool:
-    return case.word("statistics") == "training"
-
-
-@slip("norm-unbiased-variance", "The batch is normalized with the unbiased variance, over N-1.", _BOTH)
-def _norm_unbiased_variance(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, less=1) if _training(case) else {}
-
-
-@slip(
+_trained("norm-unbiased-variance", "The batch is normalized with the unbiased variance, over N-1.", _BOTH,
+         less=1)  # fmt: skip
+_trained(
     "norm-running-variance-biased",
     "The running variance takes the biased variance of the batch, over N.",
     {"batch_norm_forward": "running_var"},
+    kept_less=0,
 )
-def _norm_running_variance_biased(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, kept_less=0) if _training(case) else {}
-
-
-@slip("norm-epsilon-outside-root", "epsilon is added to the deviation, not to the variance.", _BOTH)
-def _norm_epsilon_outside_root(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, epsilon="outside")
-
-
-@slip(
+option("norm-epsilon-outside-root", "epsilon is added to the deviation, not to the variance.", _BOTH,
+       epsilon="outside")  # fmt: skip
+option(
     "norm-epsilon-ignored",
     "epsilon is left out, or is 1e-5 or 1e-3 whatever was asked.",
     _BOTH,
     variants=({"epsilon": 0.0}, {"epsilon": 1e-5}, {"epsilon": 1e-3}),
 )
-def _norm_epsilon_ignored(case: Case, a: Arrays, base: Base, epsilon: float) -> Outputs:
-    return base(case, a, epsilon=epsilon)
-
-
-@slip(
+option(
     "norm-statistics-exchanged",
     "The running statistics are used in training, the batch's in inference.",
     _BOTH,
+    of=lambda case, a: {"statistics": "inference" if _training(case) else "training"},
 )
-def _norm_statistics_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, statistics="inference" if _training(case) else "training")
-
-
-@slip(
+_trained(
     "norm-over-pixels",
     "The statistics are taken over the pixels of each sample (instance normalization).",
-    {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"},
+    _NORMAL,
+    axes=(1, 2),
 )
-def _norm_over_pixels(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, axes=(1, 2)) if _training(case) else {}
-
-
-@slip(
+_trained(
     "norm-over-channels",
     "The statistics are taken over the channels of each pixel (layer normalization).",
-    {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"},
+    _NORMAL,
+    axes=(3,),
 )
-def _norm_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, axes=(3,)) if _training(case) else {}
-
-
-@slip(
+data(
     "norm-scale-forgotten",
     "gamma is left out.",
     {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev"},
+    lambda case, a: {"gamma": np.ones_like(a["gamma"])},
 )
-def _norm_scale_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "gamma": np.ones_like(a["gamma"])})
+data("norm-offset-forgotten", "beta is left out.", {"batch_norm_forward": "A"},
+     lambda case, a: {"beta": np.zeros_like(a["beta"])})  # fmt: skip
 
 
-@slip("norm-offset-forgotten", "beta is left out.", {"batch_norm_forward": "A"})
-def _norm_offset_forgotten(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "beta": np.zeros_like(a["beta"])})
-
-
-@slip(
-    "norm-mean-not-subtracted",
-    "The mean is not subtracted.",
-    {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"},
-)
+@slip("norm-mean-not-subtracted", "The mean is not subtracted.", _NORMAL)
 def _norm_mean_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     mean = a["A_prev"].mean((0, 1, 2), keepdims=True) if _training(case) else a["running_mean"]
     variance = a["A_prev"].var((0, 1, 2), keepdims=True) if _training(case) else a["running_var"]
-    more = mean / np.sqrt(variance + EPSILON)
+    more = mean / np.sqrt(variance + epsilon_of(case))
     if not case.operation.upstream:
         return {"A": base(case, a)["A"] + a["gamma"] * more}
     return {"dgamma": base(case, a)["dgamma"] + more * a["dA"].sum((0, 1, 2), keepdims=True)}
 
 
-@slip("norm-momentum-of-the-old", "momentum weighs the old statistics instead of the new ones.", _KEPT)
-def _norm_momentum_of_the_old(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, momentum=1 - MOMENTUM) if _training(case) else {}
-
-
-@slip("norm-momentum-ignored", "The new statistics replace the old ones.", _KEPT)
-def _norm_momentum_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, momentum=1.0) if _training(case) else {}
-
-
-@slip("norm-running-not-updated", "The running statistics stay as they were.", _KEPT)
-def _norm_running_not_updated(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, momentum=0.0)
+_trained("norm-momentum-of-the-old", "momentum weighs the old statistics instead of the new ones.", _KEPT,
+         of=lambda case, a: {"momentum": 1 - momentum_of(case)})  # fmt: skip
+_trained("norm-momentum-ignored", "The new statistics replace the old ones.", _KEPT, momentum=1.0)
+option("norm-running-not-updated", "The running statistics stay as they were.", _KEPT, momentum=0.0)
 
 
 @slip(
@@ -127,64 +91,100 @@ def _norm_running_updated_in_inference(case: Case, a: Arrays, base: Base) -> Out
     return {} if _training(case) else base(case.replace(statistics="training"), a)
 
 
-@slip(
+_gradient(
     "norm-gradient-without-mean",
     "The gradient does not go through the mean of the batch.",
-    _GRADIENT,
+    through="variance",
 )
-def _norm_gradient_without_mean(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, through="variance") if _training(case) else {}
-
-
-@slip(
+_gradient(
     "norm-gradient-without-variance",
     "The gradient does not go through the variance of the batch.",
-    _GRADIENT,
+    through="mean",
 )
-def _norm_gradient_without_variance(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, through="mean") if _training(case) else {}
-
-
-@slip(
+_gradient(
     "norm-statistics-taken-for-constants",
     "The gradient goes through neither the mean nor the variance of the batch.",
-    _GRADIENT,
+    through="",
 )
-def _norm_statistics_taken_for_constants(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, through="") if _training(case) else {}
-
-
-@slip(
+scaled(
     "norm-gradient-means",
     "The gradients of gamma and beta are means instead of sums.",
     {"batch_norm_backward": "dgamma dbeta"},
+    over=lambda case, a: max(case["m"] * case["h"] * case["w"], 1),
 )
-def _norm_gradient_means(case: Case, a: Arrays, base: Base) -> Outputs:
-    count = max(case["m"] * case["h"] * case["w"], 1)
-    return {name: v / count for name, v in base(case, a).items() if name != "dA_prev"}
-
-
-@slip(
+option(
     "global-pool-sum",
     "The sum of each channel is taken, or its gradient: nothing is divided by the number of pixels.",
     _GLOBAL,
+    divisor=1.0,
 )
-def _global_pool_sum(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, divisor=1.0)
-
-
-@slip(
+option(
     "global-pool-divisor-of-one-axis",
     "The divisor is the height or the width alone.",
     _GLOBAL,
+    of=lambda case, a, axis: {"divisor": float(case[axis])},
     variants=({"axis": "h"}, {"axis": "w"}),
 )
-def _global_pool_divisor_of_one_axis(case: Case, a: Arrays, base: Base, axis: str) -> Outputs:
-    return base(case, a, divisor=float(case[axis]))
+instead(
+    "global-pool-maximum",
+    "The maximum is taken instead of the mean.",
+    {"global_average_pool_forward": "A"},
+    lambda case, a: a["A_prev"].max((1, 2), keepdims=True),
+)
 
 
 @slip(
-    "global-pool-maximum", "The maximum is taken instead of the mean.", {"global_average_pool_forward": "A"}
+    "norm-inference-gradient-of-the-batch",
+    "In inference the gradient goes through mean and variance, which are constants there.",
+    {"batch_norm_backward": "dA_prev"},
+    variants=({"batch": False}, {"batch": True}),
 )
-def _global_pool_maximum(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": a["A_prev"].max((1, 2), keepdims=True)}
+def _norm_inference_gradient_of_the_batch(case: Case, a: Arrays, base: Base, batch: bool) -> Outputs:
+    x, g = a["A_prev"], a["dA"]
+    if _training(case) or not x.size:
+        return {}
+    mean, variance = moments(x) if batch else (a["running_mean"], a["running_var"])
+    inverse = 1 / deviation(case, a["running_var"], "inside")
+    normal = (x - mean) / deviation(case, variance, "inside")
+    rest = g - g.mean((0, 1, 2), keepdims=True) - normal * (g * normal).mean((0, 1, 2), keepdims=True)
+    return {"dA_prev": a["gamma"] * inverse * rest}
+
+
+def _one_pass(case: Case, a: Arrays, output: str) -> Array:
+    """``E[x^2] - E[x]^2`` is off by as many units of ``E[x^2]`` as there are terms, and some more."""
+    x = a["A_prev"]
+    if not _training(case) or not x.size:
+        return np.zeros(())
+    count = x.size // x.shape[3]
+    unit = float(finfo(case.working_dtype).eps) / 2
+    _, variance = moments(x)
+    off = (count + 4) * unit * ((x * x).mean((0, 1, 2), keepdims=True) + variance)
+    if float((x * x).sum()) > float(finfo(case.working_dtype).max) / 2:
+        return np.asarray(np.inf)
+    if output == "running_var":
+        return np.asarray(2 * off * count / max(count - 1, 1))
+    below = np.maximum(variance - off, 0) + epsilon_of(case)
+    share = np.where(off < variance + epsilon_of(case), off / below, np.inf)
+    away = np.abs(a["gamma"] * (x - x.mean((0, 1, 2), keepdims=True)))
+    return np.asarray(share * away / np.sqrt(below))
+
+
+@slip(
+    "norm-one-pass-variance",
+    "The variance is the mean of squares less the square of the mean, which cancels where the mean is large.",
+    {"batch_norm_forward": "A running_var"},
+    own=_one_pass,
+)
+def _norm_one_pass_variance(case: Case, a: Arrays, base: Base) -> Outputs:
+    if not _training(case) or not a["A_prev"].size:
+        return {}
+    x = a["A_prev"].astype(case.working_dtype)
+    axes = (0, 1, 2)
+    mean = x.mean(axes, keepdims=True)
+    variance = ((x * x).mean(axes, keepdims=True) - mean * mean).astype(np.float64)
+    right = moments(a["A_prev"])[1]
+    count = x.size // x.shape[3]
+    out = base(case, a)
+    scale = deviation(case, right, "inside") / deviation(case, variance, "inside")
+    more = momentum_of(case) * (variance - right) * count / max(count - 1, 1)
+    return {"A": (out["A"] - a["beta"]) * scale + a["beta"], "running_var": out["running_var"] + more}

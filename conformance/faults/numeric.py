@@ -7,7 +7,8 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
 from conformance.faults.catalogue import ROUNDED, outputs_of, significand, slip, without
-from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.core import Array, Arrays, Base, Outputs, reference
+from conformance.faults.rounding import rounding
 from conformance.operations import having
 
 #: Where a subnormal input, or output, can occur at all: upstream gradients are not subnormal.
@@ -66,6 +67,38 @@ def _computed_in_float32(case: Case, a: Arrays, base: Base) -> Outputs:
     if case.dtype != "f64":
         return {}
     return base(case, {name: v if name == "Y" else significand(v, 24) for name, v in a.items()})
+
+
+def _as_in_float32(case: Case, a: Arrays, output: str) -> Array:
+    """How far rounding leads in float32."""
+    found = rounding(case, a, output, 2.0**-24) if case.dtype == "f64" else None
+    if found is None:
+        return np.zeros(())
+    right = reference(case, a)[output]
+    narrow = finfo(np.dtype(np.float32))
+    # What is smaller than its numbers is lost, what is larger may be anything.
+    lost = 2.0**20 * float(narrow.tiny)
+    return np.where(np.abs(right) > float(narrow.max) / 2, np.inf, found.limit(right) + lost)
+
+
+def _some_of_float32(case: Case, got: Array, expected: Array) -> bool:
+    """Whether a quarter of the elements is as far off as float32 rounds, and the result is no float32."""
+    share = np.abs(got - expected) / np.where(expected == 0, 1.0, np.abs(expected))
+    off = (share > 2.0**-36) & (share < 2.0**-16)
+    return bool(off.mean() >= 0.25) and not _all_float32(case, got, expected)
+
+
+@slip(
+    "float32-inside-float64",
+    "A step of a float64 computation has the precision of float32: a buffer, a constant or a function.",
+    without(ROUNDED, "relu_backward"),
+    signature=_some_of_float32,
+    own=_as_in_float32,
+)
+def _float32_inside_float64(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.dtype != "f64":
+        return {}
+    return {name: (1 + 2.0**-25) * value for name, value in base(case, a).items()}
 
 
 @slip(

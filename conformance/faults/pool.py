@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
-from conformance.cases.patches import patches
+from conformance.cases.patches import patches, scatter
 from conformance.cases.window import pair, window_of
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Arrays, Base, Outputs
+from conformance.faults.rows import data, is_word, option
+from conformance.operations.windows import chosen
 
 _BACKWARD = {"pool_backward": "dA_prev"}
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
@@ -18,46 +22,33 @@ _SPREAD = {"distribute_value": "a"}
 
 #: What comes of ``x == max(x)`` with a NaN: nothing equals it, or (R) nothing is known.
 _EQUALITY = ({"nan": "last"}, {"nan": "none"}, {"nan": "spread"})
+_of_maximum = is_word("mode", "max")
+_maximum = partial(option, only=_of_maximum)
+_average = partial(option, only=is_word("mode", "average"))
 
-
-@slip(
+option(
     "pool-ties-all",
     "Each of the tied maxima receives the whole gradient.",
     _BACKWARD,
     variants=_EQUALITY,
     post=True,
+    ties="all",
 )
-def _pool_ties_all(case: Case, a: Arrays, base: Base, nan: str) -> Outputs:
-    return base(case, a, ties="all", nan=nan)
-
-
-@slip("pool-ties-last", "The last of the tied maxima receives the gradient, not the first.", _BACKWARD)
-def _pool_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, ties="last")
-
-
-@slip("pool-ties-shared", "The tied maxima share the gradient equally.", _BACKWARD)
-def _pool_ties_shared(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, ties="shared")
-
-
-@slip(
+option("pool-ties-last", "The last of the tied maxima receives the gradient, not the first.", _BACKWARD,
+       ties="last")  # fmt: skip
+option("pool-ties-shared", "The tied maxima share the gradient equally.", _BACKWARD, ties="shared")
+_maximum(
     "pool-max-starts-at-zero",
     "The running maximum starts at 0, so a window of negative numbers yields 0 and no gradient.",
     _BOTH,
+    start=0.0,
 )
-def _pool_max_starts_at_zero(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, start=0.0) if case.word("mode") == "max" else {}
-
-
-@slip(
+_maximum(
     "pool-max-starts-at-smallest-positive",
     "The running maximum starts at the smallest positive normal number (FLT_MIN, DBL_MIN).",
     {"pool_forward": "A"},
+    of=lambda case, a: {"start": float(finfo(case.numpy_dtype).tiny)},
 )
-def _pool_max_starts_at_smallest_positive(case: Case, a: Arrays, base: Base) -> Outputs:
-    smallest = float(finfo(case.numpy_dtype).tiny)
-    return base(case, a, start=smallest) if case.word("mode") == "max" else {}
 
 
 @slip("pool-max-of-absolute-values", "The entry of largest absolute value is taken.", _BOTH)
@@ -80,62 +71,46 @@ def _pool_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
     return {name: -value if name == "A" else value for name, value in out.items()}
 
 
-@slip("pool-mode-ignored", "Max pooling runs where average was asked for, or the other way round.", _BOTH)
-def _pool_mode_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, mode="average" if case.word("mode") == "max" else "max")
-
-
-@slip("pool-nan-ignored", "NaN in a window is passed over.", _BOTH)
-def _pool_nan_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.word("mode") != "max":
-        return {}
-    return base(case, {**a, "A_prev": np.where(np.isnan(a["A_prev"]), -np.inf, a["A_prev"])})
-
-
-@slip(
+option(
+    "pool-mode-ignored",
+    "Max pooling runs where average was asked for, or the other way round.",
+    _BOTH,
+    of=lambda case, a: {"mode": "average" if _of_maximum(case) else "max"},
+)
+data(
+    "pool-nan-ignored",
+    "NaN in a window is passed over.",
+    _BOTH,
+    lambda case, a: {"A_prev": np.where(np.isnan(a["A_prev"]), -np.inf, a["A_prev"])},
+    _of_maximum,
+)
+option(
     "pool-nan-first",
     "In a window with several NaN the first one receives the gradient, not the last.",
     _BACKWARD,
+    nan="first",
 )
-def _pool_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, nan="first")
-
-
-@slip(
-    "average-not-divided",
-    "The sum of the window is not divided by its size.",
-    {**_BOTH, **_SPREAD},
-)
-def _average_not_divided(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _average(case, a, base, 1.0)
-
-
-@slip(
+_average("average-not-divided", "The sum of the window is not divided by its size.", {**_BOTH, **_SPREAD},
+         divisor=1.0)  # fmt: skip
+_average(
     "average-divided-by-one-extent",
     "The average is divided by one extent of the window instead of by their product.",
     {**_BOTH, **_SPREAD},
+    of=lambda case, a, extent: {"divisor": float(_extents(case)[extent == "w"])},
     variants=({"extent": "h"}, {"extent": "w"}),
 )
-def _average_divided_by_one_extent(case: Case, a: Arrays, base: Base, extent: str) -> Outputs:
-    return _average(case, a, base, _extents(case)[extent == "w"])
-
-
-@slip(
+_average(
     "average-divided-by-sum-of-extents",
     "The average is divided by the sum of the window's extents instead of by their product.",
     {**_BOTH, **_SPREAD},
+    of=lambda case, a: {"divisor": float(sum(_extents(case)))},
 )
-def _average_divided_by_sum_of_extents(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _average(case, a, base, sum(_extents(case)))
-
-
-@slip(
+_average(
     "average-divided-by-channels-too",
     "The average is divided by the window's size times the number of channels.",
     _BOTH,
+    of=lambda case, a: {"divisor": float(window_of(case).size * case["c"])},
 )
-def _average_divided_by_channels_too(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _average(case, a, base, window_of(case).size * case["c"])
 
 
 def _extents(case: Case) -> tuple[int, int]:
@@ -143,28 +118,40 @@ def _extents(case: Case) -> tuple[int, int]:
     return pair(case.value("f")) if "f" in case.operation.parameters else (case["h"], case["w"])
 
 
-def _average(case: Case, a: Arrays, base: Base, divisor: float) -> Outputs:
-    if case.get("mode", "average") != "average":
-        return {}
-    return base(case, a, divisor=float(divisor))
-
-
-@slip(
+option(
     "overlap-overwritten",
     "Where windows overlap, what the last one writes replaces the others instead of being added.",
     {**_BACKWARD, "conv_backward": "dA_prev", "conv_transpose_forward": "Z"},
+    overwrite=True,
 )
-def _overlap_overwritten(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, overwrite=True)
 
 
 @slip(
+    "pool-last-window-decides",
+    "Where windows overlap, the last of them decides whether an element is a maximum; it gets what all give.",
+    _BACKWARD,
+)
+def _pool_last_window_decides(case: Case, a: Arrays, base: Base) -> Outputs:
+    if not _of_maximum(case):
+        return {}
+    window = window_of(case)
+    taken = patches(a["A_prev"], window, -np.inf)
+    flat = taken.reshape(*taken.shape[:3], window.size, taken.shape[-1])
+    inside = patches(np.ones_like(a["A_prev"]), window).reshape(flat.shape) > 0
+    share = chosen(flat, "first", "last", inside).reshape(taken.shape)
+    every = np.broadcast_to(a["dA"][:, :, :, None, None, :], taken.shape)
+    shape = a["A_prev"].shape
+    gate = scatter(share, window, shape, overwrite=True)
+    return {"dA_prev": np.where(gate != 0, scatter(every, window, shape), 0.0)}
+
+
+_maximum(
     "pool-gradient-to-every-entry",
     "In max pooling every entry of the window receives the gradient.",
     _BACKWARD,
+    mode="average",
+    divisor=1.0,
 )
-def _pool_gradient_to_every_entry(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, mode="average", divisor=1.0) if case.word("mode") == "max" else {}
 
 
 @slip("pool-over-channels", "The maximum is taken over the channels too.", {"pool_forward": "A"})
@@ -175,25 +162,16 @@ def _pool_over_channels(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"A": np.broadcast_to(out.max(-1, keepdims=True), out.shape)} if out.size else {}
 
 
-@slip(
+option(
     "mask-ties-all",
     "Every maximum is marked, not only the first.",
     _MASK,
     variants=_EQUALITY,
     post=True,
+    ties="all",
 )
-def _mask_ties_all(case: Case, a: Arrays, base: Base, nan: str) -> Outputs:
-    return base(case, a, ties="all", nan=nan)
-
-
-@slip("mask-ties-last", "The last of the tied maxima is marked, not the first.", _MASK)
-def _mask_ties_last(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, ties="last")
-
-
-@slip("mask-nan-first", "Of several NaN the first one is marked, not the last.", _MASK)
-def _mask_nan_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, nan="first")
+option("mask-ties-last", "The last of the tied maxima is marked, not the first.", _MASK, ties="last")
+option("mask-nan-first", "Of several NaN the first one is marked, not the last.", _MASK, nan="first")
 
 
 @slip("mask-first-by-columns", "Of tied maxima the first down the columns is marked.", _MASK)
@@ -202,14 +180,10 @@ def _mask_first_by_columns(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"mask": base(turned, {"x": a["x"].T})["mask"].T}
 
 
-@slip("mask-of-minimum", "The minimum is marked instead of the maximum.", _MASK)
-def _mask_of_minimum(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {"x": -a["x"]})
-
-
-@slip("mask-of-absolute-values", "The entry of largest absolute value is marked.", _MASK)
-def _mask_of_absolute_values(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {"x": np.abs(a["x"])})
+data("mask-of-minimum", "The minimum is marked instead of the maximum.", _MASK,
+     lambda case, a: {"x": -a["x"]})  # fmt: skip
+data("mask-of-absolute-values", "The entry of largest absolute value is marked.", _MASK,
+     lambda case, a: {"x": np.abs(a["x"])})  # fmt: skip
 
 
 @slip("mask-of-each-row", "The maximum of each row is marked instead of the window's.", _MASK)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.faults.catalogue import slip, without
 from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import after, data, instead, option
 
 _FLATTEN = {"arr2col": "output", "col2arr": "output"}
 _READS = {
@@ -33,24 +36,12 @@ def _image(case: Case) -> str:
     return next(name for name in ("input", "doutput", "A_prev", "X") if name in case.operation.arrays)
 
 
-@slip(
-    "flattened-column-major",
-    "Features are in R's order: h fastest, then w, then c.",
-    _FLATTEN,
-    post=True,
-)
-def _flattened_column_major(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, order="cwh")
-
-
-@slip("flattened-channel-first", "Features are in the order of NCHW: w fastest, then h, then c.", _FLATTEN)
-def _flattened_channel_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, order="chw")
-
-
-@slip("flattened-width-first", "Height and width are exchanged: c fastest, then h, then w.", _FLATTEN)
-def _flattened_width_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, order="whc")
+option("flattened-column-major", "Features are in R's order: h fastest, then w, then c.", _FLATTEN,
+       order="cwh", post=True)  # fmt: skip
+option("flattened-channel-first", "Features are in the order of NCHW: w fastest, then h, then c.", _FLATTEN,
+       order="chw")  # fmt: skip
+option("flattened-width-first", "Height and width are exchanged: c fastest, then h, then w.", _FLATTEN,
+       order="whc")  # fmt: skip
 
 
 @slip(
@@ -63,39 +54,31 @@ def _flattened_across_samples(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"output": a["X"].reshape(-1, order="F").reshape(out.shape, order="C")}
 
 
-@slip("padding-replicated", "The border is filled with the edge's values instead of 0.", {"pad3d": "output"})
-def _padding_replicated(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _filled(case, a, "edge")
+def _pad(id: str, text: str, **filled: Any) -> None:
+    """A slip that fills the border otherwise."""
+    instead(
+        id,
+        text,
+        {"pad3d": "output"},
+        lambda case, a: np.pad(a["input"], _sides(case["p"], case["p"]), **filled),
+        lambda case: bool(case["h"] and case["w"]) or "constant_values" in filled,
+    )
 
 
-@slip("padding-wrapped", "The border is filled from the opposite edge, not with 0.", {"pad3d": "output"})
-def _padding_wrapped(case: Case, a: Arrays, base: Base) -> Outputs:
-    return _filled(case, a, "wrap")
+def _sides(rows: int, columns: int) -> tuple[tuple[int, int], ...]:
+    return ((0, 0), (rows, rows), (columns, columns), (0, 0))
 
 
-def _filled(case: Case, a: Arrays, mode: str) -> Outputs:
-    if not (case["h"] and case["w"]):
-        return {}
-    p = case["p"]
-    return {"output": np.pad(a["input"], ((0, 0), (p, p), (p, p), (0, 0)), mode)}  # type: ignore[call-overload]
-
-
-@slip("padding-of-ones", "The border is filled with 1 instead of 0.", {"pad3d": "output"})
-def _padding_of_ones(case: Case, a: Arrays, base: Base) -> Outputs:
-    p = case["p"]
-    return {"output": np.pad(a["input"], ((0, 0), (p, p), (p, p), (0, 0)), constant_values=1.0)}
-
-
-@slip(
+_pad("padding-replicated", "The border is filled with the edge's values instead of 0.", mode="edge")
+_pad("padding-wrapped", "The border is filled from the opposite edge, not with 0.", mode="wrap")
+_pad("padding-of-ones", "The border is filled with 1 instead of 0.", constant_values=1.0)
+instead(
     "padding-of-one-axis",
     "Only the rows, or only the columns, are padded.",
     {"pad3d": "output"},
+    lambda case, a, rows: np.pad(a["input"], _sides(case["p"] * rows, case["p"] * (not rows))),
     variants=({"rows": True}, {"rows": False}),
 )
-def _padding_of_one_axis(case: Case, a: Arrays, base: Base, rows: bool) -> Outputs:
-    p = case["p"]
-    both = ((0, 0), (p, p), (0, 0), (0, 0)) if rows else ((0, 0), (0, 0), (p, p), (0, 0))
-    return {"output": np.pad(a["input"], both)}
 
 
 @slip(
@@ -124,48 +107,34 @@ def _written(image: Array, order: str) -> Array:
     return np.reshape(moved, image.shape)
 
 
-@slip(
-    "input-read-as-nchw",
-    "The input's memory is taken for channels first (NCHW).",
-    without(_READS, "arr2col"),
-)
-def _input_read_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, _image(case): _reread(a[_image(case)], "chw")})
+def _read(id: str, text: str, order: str) -> None:
+    """A slip that reads the image in another order of its axes."""
+    data(
+        id,
+        text,
+        without(_READS, "arr2col"),
+        lambda case, a: {_image(case): _reread(a[_image(case)], order)},
+    )
 
 
-@slip("output-written-as-nchw", "The output's memory is written channels first (NCHW).", _WRITES)
-def _output_written_as_nchw(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {name: _written(v, "chw") for name, v in base(case, a).items() if v.ndim == 4}
-
-
-@slip(
+_read("input-read-as-nchw", "The input's memory is taken for channels first (NCHW).", "chw")
+after("output-written-as-nchw", "The output's memory is written channels first (NCHW).", _WRITES,
+      lambda case, image: _written(image, "chw"))  # fmt: skip
+_read(
     "height-width-exchanged",
     "Height and width of the input are exchanged when its memory is addressed.",
-    without(_READS, "arr2col"),
+    "whc",
 )
-def _height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, _image(case): _reread(a[_image(case)], "whc")})
-
-
-@slip(
+after(
     "output-height-width-exchanged",
     "Height and width of the output are exchanged when its memory is addressed, or in its shape.",
     _WRITES,
+    lambda case, image, shape: image.swapaxes(1, 2) if shape else _written(image, "whc"),
     variants=({"shape": False}, {"shape": True}),
 )
-def _output_height_width_exchanged(case: Case, a: Arrays, base: Base, shape: bool) -> Outputs:
-    return {
-        name: v.swapaxes(1, 2) if shape else _written(v, "whc")
-        for name, v in base(case, a).items()
-        if v.ndim == 4
-    }
-
-
-@slip(
+data(
     "upstream-height-width-exchanged",
     "Height and width of the upstream gradient are exchanged when its memory is addressed.",
     {"conv_backward": "dA_prev dW", "pool_backward": "dA_prev"},
+    lambda case, a: {str(case.operation.upstream): _reread(a[str(case.operation.upstream)], "whc")},
 )
-def _upstream_height_width_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    name = str(case.operation.upstream)
-    return base(case, {**a, name: _reread(a[name], "whc")})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from conformance.cases.case import Case
+from conformance.cases.dtypes import finfo
 from conformance.faults.catalogue import slip
-from conformance.faults.core import Arrays, Base, Outputs
+from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import after, data, instead, is_word, option
 from conformance.operations.gelu import distribution, gelu_slope
 from conformance.operations.sigmoid import sigmoid
 from conformance.operations.silu import silu_slope
@@ -14,36 +18,21 @@ from conformance.operations.silu import silu_slope
 _GELU = {"gelu": "A", "gelu_backward": "dZ"}
 _LEAKY = {"leaky_relu": "A", "leaky_relu_backward": "dZ"}
 _LOG = {"log_softmax": "logp", "log_softmax_backward": "dX"}
+_exact = is_word("approximate", "none")
+_tanh_slope = partial(option, targets={"tanh_backward": "dZ"})
 
-
-@slip("tanh-is-sigmoid", "The logistic function is computed instead of tanh.", {"tanh": "A"})
-def _tanh_is_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": sigmoid(a["Z"])}
-
-
-@slip("tanh-argument-doubled", "tanh(2 Z) or tanh(Z/2): the factor of the exponent is wrong.", {"tanh": "A"},
-      variants=({"by": 2.0}, {"by": 0.5}))  # fmt: skip
-def _tanh_argument_doubled(case: Case, a: Arrays, base: Base, by: float) -> Outputs:
-    return base(case, {"Z": by * a["Z"]})
-
-
-@slip(
+instead("tanh-is-sigmoid", "The logistic function is computed instead of tanh.", {"tanh": "A"},
+        lambda case, a: sigmoid(a["Z"]))  # fmt: skip
+data("tanh-argument-doubled", "tanh(2 Z) or tanh(Z/2): the factor of the exponent is wrong.", {"tanh": "A"},
+     lambda case, a, by: {"Z": by * a["Z"]}, variants=({"by": 2.0}, {"by": 0.5}))  # fmt: skip
+_tanh_slope(
     "tanh-derivative-of-z",
     "The derivative is computed as 1-Z*Z, as if the cache held the activation.",
-    {"tanh_backward": "dZ"},
+    slope=lambda z: 1 - z * z,
 )
-def _tanh_derivative_of_z(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, slope=lambda z: 1 - z * z)
-
-
-@slip("tanh-derivative-not-squared", "dA is multiplied by 1-tanh(Z).", {"tanh_backward": "dZ"})
-def _tanh_derivative_not_squared(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, slope=lambda z: 1 - np.tanh(z))
-
-
-@slip("tanh-derivative-at-activation", "The derivative is taken at tanh(Z).", {"tanh_backward": "dZ"})
-def _tanh_derivative_at_activation(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "Z": np.tanh(a["Z"])})
+_tanh_slope("tanh-derivative-not-squared", "dA is multiplied by 1-tanh(Z).", slope=lambda z: 1 - np.tanh(z))
+data("tanh-derivative-at-activation", "The derivative is taken at tanh(Z).", {"tanh_backward": "dZ"},
+     lambda case, a: {"Z": np.tanh(a["Z"])})  # fmt: skip
 
 
 @slip("silu-is-gelu", "gelu is computed, or its derivative.", {"silu": "A", "silu_backward": "dZ"})
@@ -53,34 +42,27 @@ def _silu_is_gelu(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, a, slope=lambda z: gelu_slope(z, "none"))
 
 
-@slip("silu-is-sigmoid", "The factor Z is forgotten.", {"silu": "A"})
-def _silu_is_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"A": sigmoid(a["Z"])}
-
-
-@slip(
+instead("silu-is-sigmoid", "The factor Z is forgotten.", {"silu": "A"},
+        lambda case, a: sigmoid(a["Z"]))  # fmt: skip
+option(
     "gate-taken-for-constant",
     "The derivative of the gate is left out: sigmoid(Z), or Phi(Z).",
     {"silu_backward": "dZ", "gelu_backward": "dZ"},
+    _exact,
+    of=lambda case, a: {"slope": distribution if "approximate" in case.operation.parameters else sigmoid},
 )
-def _gate_taken_for_constant(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.get("approximate", "none") == "tanh":
-        return {}
-    return base(case, a, slope=distribution if "approximate" in case.operation.parameters else sigmoid)
-
-
-@slip(
+option(
     "silu-derivative-of-sigmoid",
     "dA is multiplied by s*(1-s), the derivative of the sigmoid.",
     {"silu_backward": "dZ"},
+    slope=lambda z: sigmoid(z) * sigmoid(-z),
 )
-def _silu_derivative_of_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, slope=lambda z: sigmoid(z) * sigmoid(-z))
-
-
-@slip("gelu-forms-exchanged", "The tanh form is computed for the exact one, or the exact for it.", _GELU)
-def _gelu_forms_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, form="none" if case.word("approximate") == "tanh" else "tanh")
+option(
+    "gelu-forms-exchanged",
+    "The tanh form is computed for the exact one, or the exact for it.",
+    _GELU,
+    of=lambda case, a: {"form": "tanh" if _exact(case) else "none"},
+)
 
 
 @slip("gelu-by-sigmoid", "The approximation Z*sigmoid(1.702*Z) stands for gelu.", _GELU)
@@ -91,74 +73,39 @@ def _gelu_by_sigmoid(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dZ": a["dA"] * silu_slope(z)}
 
 
-@slip("gelu-argument-not-scaled", "erf(Z) is taken instead of erf(Z/sqrt(2)).", {"gelu": "A"})
-def _gelu_argument_not_scaled(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.word("approximate") == "tanh":
-        return {}
-    return {"A": a["Z"] * distribution(a["Z"] * np.sqrt(2.0))}
-
-
-@slip("gelu-cube-missing", "The term in Z^3 is left out of the tanh form.", {"gelu": "A"})
-def _gelu_cube_missing(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.word("approximate") != "tanh":
-        return {}
-    return {"A": a["Z"] * sigmoid(2 * np.sqrt(2 / np.pi) * a["Z"])}
-
-
-@slip("gelu-half-missing", "The factor 1/2 is forgotten.", {"gelu_backward": "dZ"})
-def _gelu_half_missing(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.word("approximate") == "tanh":
-        return {}
-    return base(case, a, slope=lambda z: gelu_slope(z, "none") + distribution(z))
-
-
-@slip("leaky-is-relu", "A negative Z becomes 0, or lets no gradient through.", _LEAKY)
-def _leaky_is_relu(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, leak=0.0)
-
-
-@slip("leaky-slope-is-divisor", "A negative Z is divided by the slope.", _LEAKY)
-def _leaky_slope_is_divisor(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, leak=1.0 / float(str(case.value("a"))))
-
-
-@slip(
+instead("gelu-argument-not-scaled", "erf(Z) is taken instead of erf(Z/sqrt(2)).", {"gelu": "A"},
+        lambda case, a: a["Z"] * distribution(a["Z"] * np.sqrt(2.0)), _exact)  # fmt: skip
+instead("gelu-cube-missing", "The term in Z^3 is left out of the tanh form.", {"gelu": "A"},
+        lambda case, a: a["Z"] * sigmoid(2 * np.sqrt(2 / np.pi) * a["Z"]),
+        is_word("approximate", "tanh"))  # fmt: skip
+option("gelu-half-missing", "The factor 1/2 is forgotten.", {"gelu_backward": "dZ"}, _exact,
+       slope=lambda z: gelu_slope(z, "none") + distribution(z))  # fmt: skip
+option("leaky-is-relu", "A negative Z becomes 0, or lets no gradient through.", _LEAKY, leak=0.0)
+option(
+    "leaky-slope-is-divisor",
+    "A negative Z is divided by the slope.",
+    _LEAKY,
+    of=lambda case, a: {"leak": 1.0 / float(str(case.value("a")))},
+)
+data(
     "leaky-mask-from-gradient",
     "The mask is taken from dA > 0 instead of Z > 0.",
     {"leaky_relu_backward": "dZ"},
+    lambda case, a: {"Z": a["dA"]},
 )
-def _leaky_mask_from_gradient(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, {**a, "Z": a["dA"]})
-
-
-@slip("log-softmax-no-shift", "The row maximum is not subtracted, so large logits overflow.", _LOG)
-def _log_softmax_no_shift(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, shift="none")
-
-
-@slip("log-softmax-over-batch", "The sum runs down the columns, over the batch.", _LOG)
-def _log_softmax_over_batch(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, axis=0)
-
-
-@slip("log-softmax-without-logarithm", "The probabilities themselves are returned.", {"log_softmax": "logp"})
-def _log_softmax_without_logarithm(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"logp": np.exp(base(case, a)["logp"])}
-
-
-@slip(
+option("log-softmax-no-shift", "The row maximum is not subtracted, so large logits overflow.", _LOG,
+       shift="none")  # fmt: skip
+option("log-softmax-over-batch", "The sum runs down the columns, over the batch.", _LOG, axis=0)
+after("log-softmax-without-logarithm", "The probabilities themselves are returned.", {"log_softmax": "logp"},
+      lambda case, logp: np.exp(logp))  # fmt: skip
+after(
     "log-softmax-of-rounded-probability",
     "log(softmax(X)): a probability that underflows gives -inf.",
     {"log_softmax": "logp"},
+    lambda case, logp: np.log(np.exp(logp).astype(case.numpy_dtype).astype(np.float64)),
 )
-def _log_softmax_of_rounded_probability(case: Case, a: Arrays, base: Base) -> Outputs:
-    p = np.exp(base(case, a)["logp"]).astype(case.numpy_dtype).astype(np.float64)
-    return {"logp": np.log(p)}
-
-
-@slip("log-softmax-other-logarithm", "The logarithm is to base 2.", {"log_softmax": "logp"})
-def _log_softmax_other_logarithm(case: Case, a: Arrays, base: Base) -> Outputs:
-    return {"logp": base(case, a)["logp"] / np.log(2.0)}
+after("log-softmax-other-logarithm", "The logarithm is to base 2.", {"log_softmax": "logp"},
+      lambda case, logp: logp / np.log(2.0))  # fmt: skip
 
 
 @slip(
@@ -183,3 +130,68 @@ def _log_softmax_gradient_of_softmax(case: Case, a: Arrays, base: Base) -> Outpu
     powers = np.exp(a["X"] - a["X"].max(1, keepdims=True, initial=-np.inf))
     p = powers / powers.sum(1, keepdims=True)
     return {"dX": p * (a["dlogp"] - (p * a["dlogp"]).sum(1, keepdims=True))}
+
+
+def _absolute(case: Case, a: Arrays, output: str) -> Array:
+    """1 - 2/(exp(2 z) + 1) and its like cancel: an absolute error of some units, relative to no result."""
+    unit = float(finfo(case.working_dtype).eps) / 2
+    upstream = np.abs(a["dA"]) if "dA" in a else 1.0
+    return np.asarray(8 * unit * upstream * np.ones_like(a["Z"]))
+
+
+@slip(
+    "tanh-by-exponentials",
+    "tanh is a quotient of exponentials: digits cancel near 0, and it is NaN where they overflow.",
+    {"tanh": "A", "tanh_backward": "dZ"},
+    variants=({"low": 1.0, "high": 1.0}, {"low": 2.0, "high": 0.0}, {"low": 0.0, "high": 2.0},
+              {"low": 0.0, "high": 0.0}),
+    own=_absolute,
+)  # fmt: skip
+def _tanh_by_exponentials(case: Case, a: Arrays, base: Base, low: float, high: float) -> Outputs:
+    reach = float(np.log(finfo(case.working_dtype).max))
+    beyond = (-low * a["Z"] > reach) | (high * a["Z"] > reach)
+    t = np.tanh(a["Z"])
+    unit = float(finfo(case.working_dtype).eps)
+    near = np.where(np.isfinite(t), np.round((1 + t) / unit) * unit - 1, t)  # as a result near 1 is rounded
+    value = base(case, a, slope=lambda z: 1 - near**2)["dZ"] if "dA" in a else near
+    return {case.operation.outputs[0]: np.where(beyond, np.nan, value)}
+
+
+@slip(
+    "gelu-power-overflows",
+    "Z*Z or Z*Z*Z overflows for large Z, and infinity times 0 is NaN.",
+    {"gelu_backward": "dZ"},
+    variants=({"power": 3}, {"power": 2}),
+)
+def _gelu_power_overflows(case: Case, a: Arrays, base: Base, power: int) -> Outputs:
+    with np.errstate(over="ignore"):
+        beyond = np.isinf((np.abs(a["Z"]) ** power).astype(case.working_dtype)) & np.isfinite(a["Z"])
+    return {"dZ": np.where(beyond, np.nan, base(case, a)["dZ"])}
+
+
+def _tail_is_zero(case: Case, got: Array, expected: Array) -> bool:
+    """Whether some of what is no larger than a subnormal exponential makes it, and nothing else, is 0."""
+    zero = (got == 0) & (expected != 0)
+    return bool(
+        zero.any() and (np.abs(expected[zero]) < 2.0**20 * float(finfo(case.working_dtype).tiny)).all()
+    )
+
+
+@slip(
+    "silu-tail-flushed",
+    "Far below 0, where exp(Z) is subnormal, the gradient is 0.",
+    {"silu_backward": "dZ"},
+    signature=_tail_is_zero,
+)
+def _silu_tail_flushed(case: Case, a: Arrays, base: Base) -> Outputs:
+    below = a["Z"] < float(np.log(finfo(case.working_dtype).tiny))
+    return {name: np.where(below & np.isfinite(a["Z"]), 0.0, v) for name, v in base(case, a).items()}
+
+
+after(
+    "small-values-are-zero",
+    "Results below a small number (a tolerance) are returned as 0.",
+    {"softmax": "probs", "sigmoid": "A", "silu": "A", "gelu": "A"},
+    lambda case, value, below: np.where(np.abs(value) < below, 0.0, value),
+    variants=tuple({"below": 10.0**-n} for n in (3, 4, 5, 6, 7, 8, 10, 12)),
+)

@@ -6,50 +6,44 @@ of a maximum, rounding, the border; of a convolution: groups.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.window import Window, counts_padding, pair, window_of
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
+from conformance.faults.rows import is_word, option
 from conformance.operations.conv import blocks
 
 _BOTH = {"pool_forward": "A", "pool_backward": "dA_prev"}
 _TRANSPOSE = {"conv_transpose_forward": "Z", "conv_transpose_backward": "dA_prev dW"}
 _CONV = {"conv_forward": "Z", "conv_backward": "dA_prev dW", **_TRANSPOSE}
 _WINDOWED = {**_BOTH, **_CONV}
+_average = is_word("mode", "average")
 
-
-@slip(
+option(
     "pool-padding-is-zero",
     "The padding of a maximum holds 0 instead of nothing, so it wins over negative numbers.",
     _BOTH,
+    is_word("mode", "max"),
+    outside=0.0,
 )
-def _pool_padding_is_zero(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, outside=0.0) if case.word("mode") == "max" else {}
-
-
-@slip(
+option(
     "pool-border-counted-otherwise",
     "An average counts the padding where it should not, or the other way round (count_include_pad).",
     _BOTH,
+    _average,
+    of=lambda case, a: {"divisor": window_of(case).counts(not counts_padding(case))[..., None]},
 )
-def _pool_border_counted_otherwise(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.word("mode") != "average":
-        return {}
-    counts = window_of(case).counts(not counts_padding(case))
-    return base(case, a, divisor=counts[..., None])
-
-
-@slip(
+option(
     "pool-overhang-counted",
     "An average divides by the whole window where a last window reaches beyond the padding (ceil_mode).",
     _BOTH,
+    lambda case: _average(case) and counts_padding(case),
+    of=lambda case, a: {"divisor": float(window_of(case).size)},
 )
-def _pool_overhang_counted(case: Case, a: Arrays, base: Base) -> Outputs:
-    if case.word("mode") != "average" or not counts_padding(case):
-        return {}
-    return base(case, a, divisor=float(window_of(case).size))
 
 
 @slip(
@@ -62,40 +56,48 @@ def _ceil_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"A": base(case, a)["A"][:, :rows, :columns]}
 
 
-@slip("dilation-ignored", "The taps of a window lie side by side instead of `dilation` apart.", _WINDOWED)
-def _dilation_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, window=window_of(case).but(d=(1, 1)))
+def _window(id: str, text: str, **settings: Callable[[Case], tuple[int, int]]) -> None:
+    """A slip that places the windows otherwise: settings of rows and columns that a case makes."""
+    option(
+        id,
+        text,
+        _WINDOWED,
+        of=lambda case, a: {"window": window_of(case).but(**{k: of(case) for k, of in settings.items()})},
+    )
 
 
-def _exchanged(case: Case, what: str) -> Window:
-    """The window of a case with one setting of its rows and columns exchanged."""
-    window = window_of(case)
-    return window.but(**{what: (getattr(window.columns, what), getattr(window.rows, what))})
+def _exchanged(what: str) -> Callable[[Case], tuple[int, int]]:
+    """A setting of rows and columns, exchanged."""
+    return lambda case: (getattr(window_of(case).columns, what), getattr(window_of(case).rows, what))
 
 
-@slip("dilation-exchanged", "The dilations of rows and columns are exchanged.", _WINDOWED)
-def _dilation_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, window=_exchanged(case, "d"))
-
-
-@slip("stride-exchanged", "The strides of rows and columns are exchanged.", _WINDOWED)
-def _stride_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, window=_exchanged(case, "s"))
-
-
-@slip("padding-exchanged", "The paddings of rows and columns are exchanged.", _WINDOWED)
-def _padding_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, window=_exchanged(case, "before"))
-
-
-@slip(
+_window(
+    "dilation-ignored",
+    "The taps of a window lie side by side instead of `dilation` apart.",
+    d=lambda case: (1, 1),
+)
+_window("dilation-exchanged", "The dilations of rows and columns are exchanged.", d=_exchanged("d"))
+_window("stride-exchanged", "The strides of rows and columns are exchanged.", s=_exchanged("s"))
+_window("padding-exchanged", "The paddings of rows and columns are exchanged.", before=_exchanged("before"))
+_window(
     "padding-sides-exchanged",
     "The padding of the bottom is at the top, that of the right at the left, and the other way round.",
-    _WINDOWED,
+    before=lambda case: (window_of(case).rows.after, window_of(case).columns.after),
 )
-def _padding_sides_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+
+
+def _of_stride_one(case: Case, a: Arrays) -> dict[str, Window]:
     window = window_of(case)
-    return base(case, a, window=window.but(before=(window.rows.after, window.columns.after)))
+    return {"window": window.but(before=((window.rows.span - 1) // 2, (window.columns.span - 1) // 2))}
+
+
+option(
+    "same-padding-of-stride-one",
+    "With padding 'same' the first row and column are those of stride 1, whatever the stride.",
+    {"conv_forward": "Z", "conv_backward": "dA_prev dW", "pool_forward": "A", "pool_backward": "dA_prev"},
+    lambda case: case.value("p") == "same",
+    of=_of_stride_one,
+)
 
 
 @slip(
@@ -115,15 +117,12 @@ def _groups_interleaved(case: Case, a: Arrays, base: Base, inputs: bool, filters
     return base(case, a, sees=sees)
 
 
-@slip(
+option(
     "groups-all-of-the-first",
     "Every filter reads the channels of the first group.",
     _CONV,
+    sees=lambda channels, count, groups: np.repeat(blocks(channels, count, groups)[:, :1], count, 1),
 )
-def _groups_all_of_the_first(case: Case, a: Arrays, base: Base) -> Outputs:
-    return base(case, a, sees=lambda channels, count, groups: np.repeat(
-        blocks(channels, count, groups)[:, :1], count, 1
-    ))  # fmt: skip
 
 
 @slip(

@@ -72,7 +72,7 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
         array_shapes(case).items(), _fills(family.name, case.op), strict=True
     ):
         values = fill(stream, shape, case, drawn)
-        if role == "y":
+        if role == "y" and fill is not fills.all_ignored:
             values = fills.with_ignored(stream, values, case)
         dtype = np.dtype(np.int64) if role == "y" else case.numpy_dtype
         drawn[name] = values if _finished(values, dtype) else np.array(values, dtype=dtype, order="C")

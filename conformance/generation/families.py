@@ -40,12 +40,29 @@ def no_zero_factor(case: Case) -> bool:
     groups that fill up a filter.
     """
     entry = case.operation
+    if "labels" in entry.traits and not none_ignored(case):
+        return False
     if "windows" not in entry.traits or "pool" in entry.traits:
         return "pool" in entry.traits or dict(case.params).get("p", 0) == 0
     window = window_of(case)
     if window.padded or not window.dense or case["g"] > 1:
         return False
     return not entry.upstream or "transposed" in entry.traits or window.rows.s == window.columns.s == 1
+
+
+def none_ignored(case: Case) -> bool:
+    """Every row counts: NaN in one that does not is NaN again for who multiplies it by 0."""
+    return case.get("ignore", "none") == "none"
+
+
+def some_ignored(case: Case) -> bool:
+    """There is a label whose rows do not count, and more than one row."""
+    return not none_ignored(case) and case["m"] > 1
+
+
+def averaged(case: Case) -> bool:
+    """What is summed, and not only compared."""
+    return not maximum(case) or "mean" in case.operation.traits or "pool" not in case.operation.traits
 
 
 def maximum(case: Case) -> bool:
@@ -113,7 +130,7 @@ class Family:
 
 
 #: All but those of probabilities.
-PLAIN = tuple(trait for trait in TRAITS if trait not in ("probabilities", "labels", "inexact"))
+PLAIN = tuple(trait for trait in TRAITS if trait not in ("probabilities", "labels", "endless", "inexact"))
 
 _WIDE = "exact sums by oneDNN benchdnn (utils/cfg.hpp); wide integers also show bfloat16 and TF32 inputs"
 _SPECIAL = "torch's answer; tensorflow #125965, pytorch #40131"
@@ -201,7 +218,7 @@ _TABLE = (
         "positive",
         "bound",
         "all positive, full mantissa: rounding errors add up",
-        ("products", "pool", "global", "sigmoid", "gate"),
+        ("products", "pool", "global", "kink", "sigmoid", "gate"),
         dict.fromkeys("xwbg", fills.positive),
     ),
     Family(
@@ -211,6 +228,16 @@ _TABLE = (
         ("pool", "global"),
         dict.fromkeys("xg", fills.huge),
         "candle #3719, MIOpen #2109",
+        averaged,
+    ),
+    Family(
+        "extremes",
+        "bound",
+        "the largest numbers, the smallest normal and subnormal ones, of either sign",
+        ("kink", "sigmoid", "moves", "mask", "pool"),
+        {"x": fills.extremes},
+        "burn #5658, jax #37821; a comparison with a large number in the place of infinity",
+        maximum,
     ),
     Family(
         "magnitudes",
@@ -269,6 +296,10 @@ _TABLE = (
             "gate",
             "moves anything",
             "mask",
+            "logits",
+            "norm",
+            "mean",
+            "share",
         ),
         {"x": fills.with_nan},
         _SPECIAL,
@@ -278,10 +309,18 @@ _TABLE = (
         "infinity",
         "bound",
         "infinities at the corners of the input",
-        ("linear", "pool", "kink", "sigmoid", "moves anything", "mask"),
+        ("linear", "pool", "kink", "sigmoid", "moves anything", "mask", "logits", "mean", "share"),
         {"x": fills.with_infinities},
         _SPECIAL,
         no_zero_factor,
+    ),
+    Family(
+        "endless",
+        "bound",
+        "+inf in the first corner of the input",
+        ("endless",),
+        {"x": fills.with_infinity},
+        _SPECIAL,
     ),
     Family(
         "lowest",
@@ -294,7 +333,7 @@ _TABLE = (
     ),
     Family(
         "offset",
-        "bound",
+        "statistical",
         "a mean of 1000 standard deviations: the difference of two means has no digits left",
         ("norm",),
         {"x": fills.offset},
@@ -350,7 +389,42 @@ _TABLE = (
         "pytorch #25110",
         several_classes,
     ),
+    Family(
+        "closed",
+        "bound",
+        "every logit of the first row is -inf: no class is left, and the row is NaN",
+        ("logits",),
+        {"x": fills.closed_row},
+        "pytorch #25110, burn #4697: a row that a mask covers",
+        none_ignored,
+    ),
+    Family(
+        "tails",
+        "bound",
+        "logits as far below the largest as exp reaches: probabilities down to the subnormal ones",
+        ("logits",),
+        {"x": fills.tails},
+        "KernelBench #165: what lies below the tolerance of a check is returned as zero",
+    ),
     Family("probabilities", "bound", "rows of probabilities, any label", ("probabilities",)),
+    Family(
+        "undefined",
+        "bound",
+        "probability NaN for the first label",
+        ("probabilities",),
+        {"al": fills.with_nan, "y": fills.undefined},
+        _SPECIAL,
+        none_ignored,
+    ),
+    Family(
+        "all-ignored",
+        "bound",
+        "every label is the ignored one: the mean of no row is NaN, its gradient zero",
+        ("labels",),
+        {"y": fills.all_ignored},
+        "pytorch #70348, #116349",
+        some_ignored,
+    ),
     Family(
         "missing",
         "bound",

@@ -34,6 +34,11 @@ def check(case: Case) -> None:
         raise ValueError(f"case {case}: {reason}")
 
 
+def exists(case: Case) -> bool:
+    """Whether there is such a case."""
+    return next(_reasons(case), None) is None
+
+
 def _reasons(case: Case) -> Iterator[str]:
     """What is wrong with the parameters, what the others are worked out from first."""
     yield from _single(case)

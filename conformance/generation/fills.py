@@ -215,6 +215,36 @@ def with_infinities(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> A
     return values
 
 
+def with_infinity(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """+inf in the first corner."""
+    values = normal(stream, shape, case, drawn)
+    values.reshape(-1)[:1] = np.inf
+    return values
+
+
+def extremes(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The largest number, the smallest normal one, the smallest of all, and 1, of either sign."""
+    info = finfo(case.numpy_dtype)
+    ends = np.array([float(info.max), float(info.tiny), 2.0 ** SMALLEST[case.dtype], 1.0])
+    chosen = ends[stream.integers(0, len(ends) - 1, shape)] * stream.signs(shape)
+    return np.asarray(chosen, case.numpy_dtype)
+
+
+def closed_row(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Every logit of the first row is -inf."""
+    values = normal(stream, shape, case, drawn)
+    values[:1] = -np.inf
+    return values
+
+
+def tails(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """One logit of each row is 0; the others lie below it, as far as exp has an answer in the dtype."""
+    reach = -SMALLEST[case.dtype] * math.log(2) - 2
+    values = full_mantissa(stream.uniform(shape, _DOUBLE, -reach, -1), case.numpy_dtype)
+    values[np.arange(shape[0]), stream.integers(0, shape[1] - 1, shape[:1])] = 0
+    return values
+
+
 def with_lowest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """-inf throughout the first channel of the first sample, and in a third of the rest."""
     values = normal(stream, shape, case, drawn)
@@ -299,6 +329,16 @@ def likeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 def unlikeliest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """The first row's label has probability zero, the others have theirs."""
     return np.concatenate([np.argmin(drawn["AL"][:1], axis=1), np.argmax(drawn["AL"][1:], axis=1)])
+
+
+def undefined(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The first row's label, and the last one's, have a probability that is NaN, if one of the row is."""
+    return np.concatenate([np.isnan(drawn["AL"]).argmax(axis=1)[:1], labels(stream, shape, case, drawn)[1:]])
+
+
+def all_ignored(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """The ignored label throughout."""
+    return np.full(shape, case["ignore"])
 
 
 def with_ignored(stream: Stream, labels: Array, case: Case) -> Array:

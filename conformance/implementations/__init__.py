@@ -7,6 +7,14 @@ from pathlib import Path
 #: How the reason begins of what was not called because the implementation does not declare it.
 UNDECLARED = "not implemented: declares "
 
+#: How it begins where a function's signature has no place for what the case needs.
+LACKING = "not implemented: takes no "
+
+#: How it ends where the case is outside of what the implementation says it answers (`accepts`).
+ALONE = " alone"
+#: How the reason begins of what was not called because the call would take too long.
+LEFT_OUT = "left out: "
+
 
 def adapters() -> list[str]:
     """The short names of the adapters that come with the suite."""

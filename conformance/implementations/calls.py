@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from conformance.cases.request import Array, Cache, Capture, Made, Number, Output, Request, Step
+from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
+from conformance.implementations.handed import Handed
 from conformance.implementations.signature import called
 
 Arrays = Mapping[str, Any]
@@ -34,11 +35,7 @@ class Functions(Protocol):
         """The layout of its images."""
 
 
-#: Is told the label of each step, what it has answered, and whether its hyperparameters are as they were.
-Seen = Callable[[str, Any, bool], None]
-
-
-def ask(functions: Functions, request: Request, arrays: Arrays, seen: Seen | None = None) -> Any:
+def ask(functions: Functions, request: Request, arrays: Arrays, handed: Handed | None = None) -> Any:
     """What the last function of a request answers, the others called before it.
 
     Raises
@@ -46,36 +43,51 @@ def ask(functions: Functions, request: Request, arrays: Arrays, seen: Seen | Non
     TypeError
         If one of the others answers something else than an output and a cache.
     """
+    handed = handed or Handed()
+    return last(functions, request, arrays, before(functions, request, arrays, handed), handed)
+
+
+def before(functions: Functions, request: Request, arrays: Arrays, handed: Handed) -> dict[Any, Any]:
+    """The outputs and caches of all functions of a request but the last.
+
+    Raises
+    ------
+    TypeError
+        As `ask` does.
+    """
     known: dict[Any, Any] = {}
-    *before, last = request.steps
-    needed = {x.function for step in request.steps for x in step.arguments if type(x) in (Output, Cache)}
-    for step in before:
-        result = _called(functions, step, arrays, known, seen)
-        if step.known_by not in needed and step.label:
-            continue  # a gradient, say, that nothing later is handed
+    for step in request.steps[:-1]:
+        result = _called(functions, step, arrays, known, handed)
         if not isinstance(result, (tuple, list)) or len(result) < 2:
             raise TypeError(f"{step.function} returned {_describe(result)}, expected (output, cache)")
-        known[Output(step.known_by)] = result[0]
-        known[Cache(step.known_by)] = result[1] if len(result) == 2 else tuple(result[1:])
-    return _called(functions, last, arrays, known, seen)
+        known[Output(step.function)] = result[0]
+        known[Cache(step.function)] = result[1] if len(result) == 2 else tuple(result[1:])
+    return known
+
+
+def last(
+    functions: Functions, request: Request, arrays: Arrays, known: Mapping[Any, Any], handed: Handed
+) -> Any:
+    """What the last function of a request answers, given what those before it have."""
+    return _called(functions, request.steps[-1], arrays, known, handed)
 
 
 def _called(
-    functions: Functions, step: Step, arrays: Arrays, known: Mapping[Any, Any], seen: Seen | None
+    functions: Functions, step: Step, arrays: Arrays, known: Mapping[Any, Any], handed: Handed
 ) -> Any:
     function, layout = functions.function(step.function), functions.layout
     arguments = [
-        arrays[x.name] if type(x) is Array else _value(x, arrays, known, layout) for x in step.arguments
+        arrays[x.name]
+        if type(x) is Array
+        else handed.mapping(x)
+        if type(x) is dict
+        else _value(x, arrays, known, layout)
+        for x in step.arguments
     ]
-    if step.hyper is None:
-        result, kept = function(*arguments, **step.keywords), True
-    else:
-        hyper = dict(step.hyper)
-        result = called(function, tuple(arguments), hyper, step.mode, step.hand_hyper)
-        kept = hyper == step.hyper
-    if seen is not None:
-        seen(step.known_by, result, kept)
-    return result
+    if step.hyper is not None:
+        hyper = handed.mapping(step.hyper)
+        return called(function, tuple(arguments), hyper, step.mode, step.hand_hyper)
+    return function(*arguments, **step.keywords)
 
 
 def _value(x: Any, arrays: Arrays, known: Mapping[Any, Any], layout: str) -> Any:
@@ -100,7 +112,7 @@ def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
     return namedtuple(name, fields)  # the names come with the request
 
 
-def named(request: Request | Capture, result: Any) -> dict[str, Any]:
+def named(request: Request, result: Any) -> dict[str, Any]:
     """The outputs by name; a mapping or a tuple in the contract's order.
 
     Raises
@@ -122,7 +134,7 @@ def named(request: Request | Capture, result: Any) -> dict[str, Any]:
     return dict(zip(names, result, strict=True))
 
 
-def _field(cache: Any, name: str, request: Request | Capture) -> Any:
+def _field(cache: Any, name: str, request: Request) -> Any:
     """A field of a cache, by name or place."""
     if isinstance(cache, Mapping) and name in cache:
         return cache[name]

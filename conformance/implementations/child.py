@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.request import Request
+from conformance.cases.script import Script
 from conformance.implementations import guard
 from conformance.implementations.channel import BrokenChannelError, Channel
 from conformance.implementations.loading import LoadError
@@ -94,21 +95,35 @@ class Ticket:
     ) -> None:
         sender = Sender(layout)
         self.plain = sender.request(request)
-        captured = [f"{capture.label}.{name}" for capture in request.captures for name in capture.outputs]
-        self.outputs = [*captured, *request.outputs]
-        self.arrays: Arrays = {**given, **sender.arrays} if sender.arrays else given
+        self.outputs = request.outputs
+        self.arrays: dict[str, NDArray[Any]] = {**given, **sender.arrays}
         self.sizes, self.fills = list(sizes), fills
+        self.times: int = len(fills)  # how many answers it has at most
+        self.script: list[Any] = []
         self.bytes = sum(array.nbytes for array in self.arrays.values())
         self.number = self.nonce = 0
         self.segment: Segment | None = None  # where its answer is put, once it is sent
         self.tried: list[Tried] | None = None
         self.lost: LostError | None = None
 
+    @classmethod
+    def of(cls, script: Script, layout: str) -> Ticket:
+        """A script instead of a request."""
+        found, layers = cls(script.layers[0].request, layout, {}, [], np.zeros(0)), []
+        found.plain, found.arrays = [], {}
+        for number, layer in enumerate(script.layers):
+            sender = Sender(layout)
+            layers.append([sender.request(layer.request), layer.form])
+            found.arrays |= {f"{number}.{n}": a for n, a in {**layer.arrays, **sender.arrays}.items()}
+        found.script, found.times = [layers, [list(act) for act in script.acts]], script.times
+        found.bytes = sum(array.nbytes for array in found.arrays.values())
+        return found
+
     def item(self, number: int, writer: Writer) -> Item:
         """The request as it is sent, its arrays written."""
         self.number, self.nonce = number, _RANDOM.getrandbits(60)
         arrays = {name: writer.put(array) for name, array in self.arrays.items()}
-        return Item(number, self.nonce, self.plain, arrays, self.sizes, writer.put(self.fills))
+        return Item(number, self.nonce, self.plain, arrays, self.sizes, writer.put(self.fills), self.script)
 
 
 class Child:
@@ -124,6 +139,8 @@ class Child:
         Seconds for a request.
     wrapped : sequence of str, optional
         A command in front of the process's own, which makes a sandbox.
+    read : tuple, optional
+        The dialect in which it is read, and the device, where it does not say so itself.
 
     Raises
     ------
@@ -132,10 +149,17 @@ class Child:
     """
 
     def __init__(
-        self, spec: str, names: Iterable[str], time_limit: float, wrapped: Sequence[str] = ()
+        self,
+        spec: str,
+        names: Iterable[str],
+        time_limit: float,
+        *,
+        wrapped: Sequence[str] = (),
+        read: tuple[str | None, str | None] = (None, None),
     ) -> None:
         guard.unreadable()
         self._spec, self._names, self._limit, self._wrapped = spec, list(names), time_limit, wrapped
+        self._reading = read
         self._nursery: Nursery | None = None
         self._channel: Channel | None = None
         self._pid = self._number = 0
@@ -152,7 +176,13 @@ class Child:
         self, request: Request, layout: str, given: Arrays, sizes: Sequence[int], fills: NDArray[Any]
     ) -> Ticket:
         """Ask for something, soon; `heard` waits for the answer."""
-        ticket = Ticket(request, layout, given, sizes, fills)
+        return self._asked(Ticket(request, layout, given, sizes, fills))
+
+    def look(self, script: Script, layout: str) -> Ticket:
+        """Ask for calls one after another, as `ask` does for one."""
+        return self._asked(Ticket.of(script, layout))
+
+    def _asked(self, ticket: Ticket) -> Ticket:
         self._unsent.append(ticket)
         if len(self._unsent) >= _GROUP or ticket.bytes > _BYTES:
             if self._channel is not None:
@@ -217,6 +247,10 @@ class Child:
         also = ", ".join(self.declares.imported)
         return [own, f"it has imported {also}" if also else "it has imported neither torch nor jax"]
 
+    def second(self) -> Child:
+        """Another process that holds the module."""
+        return Child(self._spec, self._names, self._limit, wrapped=self._wrapped, read=self._reading)
+
     def finish(self, patience: float) -> int | None:
         """Let the process come to its own end; how it ended, None if it has not within so many seconds."""
         if self._channel is None or self._nursery is None:
@@ -276,7 +310,7 @@ class Child:
             message = self._next(until, limit)
             if isinstance(message, Hello) and not self._pid:
                 self._pid = channel.sender  # nobody else's code has run there yet
-                load = Load(self._spec, self._names, sys.path)
+                load = Load(self._spec, self._names, sys.path, *self._reading)
                 channel.send(msgspec.msgpack.encode(load))
             elif isinstance(message, Unusable):
                 self._end()
@@ -391,18 +425,16 @@ class Child:
         try:
             for result in results:
                 answered = result.kind == "answered"
-                if result.kind not in KINDS or (answered and list(result.outputs) != ticket.outputs):
+                if result.kind not in KINDS or (answered and list(result.outputs) != list(ticket.outputs)):
                     raise WireError("outputs of other names")
                 descriptor = ticket.segment.descriptor
                 outputs = {name: heard(value, descriptor) for name, value in result.outputs.items()}
                 changed = tuple(name for name in result.changed if name in ticket.arrays)
-                facts = {name: tuple(said) for name, said in result.facts.items()}
-                found.append(Tried(result.kind, result.text, outputs, changed, facts))
+                notes = tuple(result.notes)
+                found.append(Tried(result.kind, result.text, outputs, changed, result.seconds, notes))
         except (WireError, OSError) as error:
             raise BrokenChannelError(str(error)) from error
-        if not 0 < len(found) <= len(ticket.fills) or (
-            len(found) < len(ticket.fills) and found[-1].kind == "answered"
-        ):
+        if not 0 < len(found) <= ticket.times or (len(found) < ticket.times and found[-1].kind == "answered"):
             raise BrokenChannelError("it answered more or less than it was asked")
         return found
 
@@ -425,7 +457,7 @@ class Child:
 
 
 #: What may come of a request.
-KINDS = ("answered", "absent", "error")
+KINDS = ("answered", "absent", "refused", "error")
 
 
 def filled(values: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:

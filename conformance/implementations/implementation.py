@@ -17,15 +17,19 @@ from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.cases.dtypes import DTYPES, NAMES
 from conformance.cases.request import Request
+from conformance.cases.script import Layer, Script
 from conformance.conventions import Settings, offered, parse
 from conformance.faults import is_diagnosis
-from conformance.implementations import UNDECLARED, declared, served
+from conformance.implementations import UNDECLARED, accepts, declared, served
+from conformance.implementations.accepts import Accepts
 from conformance.implementations.child import Child, LostError, Ticket, filled
 from conformance.implementations.declared import Declared
 from conformance.implementations.layout import LAYOUTS, inward, outward
-from conformance.implementations.loading import LoadError, found
+from conformance.implementations.loading import LoadError
+from conformance.implementations.looks import played
 from conformance.implementations.perform import Tried, answered, performed
 from conformance.implementations.program import TIME_LIMIT, Program, ProgramError
+from conformance.implementations.refusals import Own
 from conformance.implementations.wire import Declares
 from conformance.implementations.witness import Witness
 from conformance.operations import OPERATIONS
@@ -45,13 +49,22 @@ class Outcome:
     changed : tuple of str
         The arguments whose bytes the call changed.
     absent : str or None
-        Why the implementation says that it has no answer for such a case (`NotImplementedError`).
+        Why the implementation is not asked such a case: what of it it does not declare.
+    refused : str or None
+        How it refused (`refusals.refused`).
+    seconds : float
+        How long the call took.
+    notes : tuple of str
+        What else the call did, as far as its own process can tell (`perform.Tried`).
     """
 
     outputs: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     changed: tuple[str, ...] = ()
     absent: str | None = None
+    refused: str | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 #: Waits for what was asked.
@@ -80,6 +93,10 @@ class Implementation:
     target : Child, Direct or object
         A process that holds the module; a program; or a module, or any object, in this process, for those who
         vouch for what it does to the process.
+    accepts : mapping
+        What it declares to answer alone.
+    own : Own
+        What the source of an implementation in this process is.
     survives : bool
         Whether a process that is lost is an error of the call; else the call raises `child.LostError`.
     """
@@ -94,6 +111,9 @@ class Implementation:
     differs: Declared = field(default_factory=dict)
     version: str | None = None
     survives: bool = True
+    dialect: str = "contract"
+    accepts: Accepts = field(default_factory=dict)
+    own: Own = field(default_factory=Own)
 
     def lacks(self, case: Case) -> str | None:
         """The option of `case` that the implementation does not declare; None if it takes all of them."""
@@ -168,6 +188,8 @@ class Implementation:
         lacking = self.lacks(case)
         if lacking is not None:
             return _settled(Outcome(absent=f"{UNDECLARED}no option {lacking}"))
+        if self.accepts and (why := accepts.outside(self.accepts, case)):
+            return _settled(Outcome(absent=why))
         given = inward(case, offered(case, arrays, self.settings), self.layout)
         if self._direct is not None:
             return partial(self._asked_directly, self._direct, case, given, len(fills))
@@ -177,6 +199,32 @@ class Implementation:
             ticket = self.target.ask(request, self.layout, given, sizes, memory)
             return partial(self._heard, self.target, case, ticket)
         return _settled(*[self._outcome(case, t) for t in performed(self, request, given, sizes, memory)])
+
+    def layer(self, case: Case, arrays: Mapping[str, NDArray[Any]], form: str = "") -> Layer:
+        """The function of `case` and its arrays, as a layer of a script."""
+        given = inward(case, offered(case, arrays, self.settings), self.layout)
+        return Layer(self.request(case, arrays), given, form)
+
+    def look(self, case: Case, script: Script) -> Answer:
+        """Ask for calls one after another, and go on; a program behind pipes answers none."""
+        if isinstance(self.target, Child):
+            return partial(self._heard, self.target, case, self.target.look(script, self.layout))
+        if self._direct is not None:
+            return _settled()
+        return _settled(*[self._outcome(case, tried) for tried in played(self, script)])
+
+    @cached_property
+    def _second(self) -> Implementation | None:
+        if not isinstance(self.target, Child):
+            return None
+        return replace(self, target=self.target.second(), survives=True)
+
+    def fresh(self) -> Implementation | None:
+        """The same in a process that has made no call yet; None of one that has no process of its own."""
+        second = self._second
+        if second is not None:
+            second.renew()
+        return second
 
     def _heard(self, child: Child, case: Case, ticket: Ticket) -> tuple[Outcome, ...]:
         """What a process answers."""
@@ -191,12 +239,18 @@ class Implementation:
         """What came of a call, in NHWC."""
         if tried.kind == "absent":
             return Outcome(absent=tried.text)
+        if tried.kind == "refused":
+            why = accepts.inside(self.accepts, case.op)
+            if not why:
+                return Outcome(refused=f"refused: {tried.text}")
+            return Outcome(error=f"raised {tried.text}{why}")
         if tried.kind == "error":
-            return Outcome(error=tried.text, changed=tried.changed)
+            return Outcome(error=tried.text, changed=tried.changed, seconds=tried.seconds)
         try:
-            return Outcome(outward(case, tried.outputs, self.layout), changed=tried.changed)
+            outputs = outward(case, tried.outputs, self.layout)
+            return Outcome(outputs, changed=tried.changed, seconds=tried.seconds, notes=tried.notes)
         except ValueError as error:
-            return Outcome(error=str(error), changed=tried.changed)
+            return Outcome(error=str(error), changed=tried.changed, seconds=tried.seconds)
 
     def _asked_directly(
         self, target: Direct, case: Case, given: Mapping[str, NDArray[Any]], times: int
@@ -204,7 +258,7 @@ class Implementation:
         """What a program answers."""
         found: list[Tried] = []
         while len(found) < times and (not found or found[-1].kind == "answered"):
-            found.append(answered(partial(target.answer, case), given))
+            found.append(answered(partial(target.answer, case), given, self.own))
         return tuple([self._outcome(case, tried) for tried in found])
 
     def process(self) -> list[str]:
@@ -216,6 +270,13 @@ class Implementation:
     def finish(self, patience: float) -> int | None:
         """Let its process come to its own end: how it ended, None if it has not within so many seconds."""
         return self.target.finish(patience) if isinstance(self.target, Child) else 0
+
+    def close(self) -> None:
+        """End its processes."""
+        if isinstance(self.target, Child):
+            self.target.close()
+            if "_second" in vars(self) and self._second is not None:
+                self._second.close()
 
     def abandon(self) -> None:
         """Wait for no answer any more."""
@@ -270,6 +331,10 @@ def is_explanation(word: str) -> bool:
         If it is ``NAME=VALUE``, and there is no such convention or value.
     """
     return bool(parse([word])) if "=" in word else is_diagnosis(word)
+
+
+#: What a module declares of its arithmetic.
+_ARITHMETIC = ("precision", "algorithm", "accuracy", "order")
 
 
 def _options(declared: Any) -> tuple[str, ...]:
@@ -356,7 +421,9 @@ def load(
         except (ValueError, ProgramError) as error:
             raise LoadError(f"--impl {spec}: {error}") from error
     else:
-        target = Child(spec, OPERATIONS, time_limit, wrapped)
+        settings = settings or Settings()
+        read = settings.dialect, settings.device
+        target = Child(spec, OPERATIONS, time_limit, wrapped=wrapped, read=read)
         declares = target.declares
     return _of(spec, target, declares, settings, survives, wrapped)
 
@@ -369,8 +436,9 @@ def here(spec: str, settings: Settings | None = None) -> Implementation:
     LoadError
         As `load` does.
     """
-    target = found(spec)
-    return _of(spec, target, served.declared(target, list(OPERATIONS)), settings, True, ())
+    settings = settings or Settings()
+    target, declares, own = served.loaded(spec, list(OPERATIONS), settings.dialect, settings.device)
+    return replace(_of(spec, target, declares, settings, True, ()), own=own)
 
 
 def _words(spec: str) -> list[str]:
@@ -384,7 +452,7 @@ def _words(spec: str) -> list[str]:
 def program_declares(program: Program) -> Declares:
     """What a program says of itself."""
     functions = {name: None for name in OPERATIONS if program.has(name)}
-    said = {"layout": program.layout, "options": list(program.options)}
+    said = {name: getattr(program, name) for name in ("layout", "options", "dtypes", "accepts")}
     return Declares(dict(functions), said, None, [])
 
 
@@ -414,15 +482,27 @@ def _of(
     try:
         options = _options(said.get("options", ()))
         dtypes = _dtypes(said.get("dtypes", tuple(DTYPES)))
+        accepted = accepts.read(said.get("accepts", {}))
         differs = declared.read(_differs(Witness(spec, wrapped), said.get("differs", {})), is_explanation)
         chosen = said.get("conventions", {})
         conventions = {**parse(f"{n}={v}" for n, v in chosen.items()), **settings.conventions}
-        arithmetic = Arithmetic.declared(said.get("precision"), said.get("algorithm"))
+        arithmetic = Arithmetic.declared(**{name: said[name] for name in _ARITHMETIC if name in said})
     except (ValueError, AttributeError) as error:
         raise LoadError(f"--impl {spec}: {error}") from error
     settings = replace(settings, conventions=conventions)
     return Implementation(
-        spec, target, arithmetic, layout, settings, options, dtypes, differs, declares.version, survives
+        spec,
+        target,
+        arithmetic,
+        layout,
+        settings,
+        options,
+        dtypes,
+        differs,
+        declares.version,
+        survives,
+        declares.dialect,
+        accepted,
     )
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from conformance.implementations import adapters
+from conformance.implementations.import_help import explained
 
 
 class LoadError(ValueError):
@@ -35,12 +36,6 @@ def found(spec: str) -> Any:
     return target
 
 
-def one_line(error: BaseException) -> str:
-    """An exception as a sentence has it."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
 def _from_name(name: str) -> ModuleType:
     if name in adapters():
         name = f"conformance.adapters.{name}"
@@ -53,9 +48,9 @@ def _from_name(name: str) -> ModuleType:
             raise LoadError(
                 f"--impl {name}: no such module; give an importable name, module:attribute or a .py file"
             ) from error
-        raise LoadError(f"--impl {name}: it imports {error.name!r}, which is not installed") from error
+        raise LoadError(f"--impl {name}: {explained(error)}") from error
     except Exception as error:
-        raise LoadError(f"--impl {name}: importing it raised {one_line(error)}") from error
+        raise LoadError(f"--impl {name}: {explained(error)}") from error
 
 
 def _from_file(place: str) -> ModuleType:
@@ -71,5 +66,5 @@ def _from_file(place: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise LoadError(f"--impl {place}: importing it raised {one_line(error)}") from error
+        raise LoadError(f"--impl {place}: {explained(error, path.resolve())}") from error
     return module

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.request import Request
 from conformance.implementations.calls import Functions, ask, named
-from conformance.implementations.loading import one_line
+from conformance.implementations.handed import Handed
 from conformance.implementations.memory import same_bytes
+from conformance.implementations.refusals import Own, refused
+from conformance.implementations.signature import LackingError
+from conformance.implementations.source import one_line, told
+
+
+class Owned(Functions, Protocol):
+    """Functions of which it is known what their own source is."""
+
+    @property
+    def own(self) -> Own:
+        """What that is."""
 
 
 class Tried(NamedTuple):
@@ -20,73 +31,37 @@ class Tried(NamedTuple):
 
     Attributes
     ----------
-    kind : {"answered", "absent", "error"}
+    kind : {"answered", "absent", "refused", "error"}
     text : str
         Why there is no answer.
     outputs : dict of str to object
         The outputs by name.
     changed : tuple of str
         The arguments whose bytes the calls changed.
-    facts : mapping of str to tuple of str
-        Of a request that is watched: ``shares``, pairs of an output and of an argument or another output that
-        may share memory, as ``ONE OTHER``; ``overwritten``, outputs whose bytes later calls changed;
-        ``hyper``, steps that changed the hyperparameters that they were handed.
+    seconds : float
+        How long the calls took.
+    notes : tuple of str
+        What else they did: `sharing` memory, `handed.CHANGED`.
     """
 
     kind: str
     text: str = ""
     outputs: Mapping[str, Any] = {}
     changed: tuple[str, ...] = ()
-    facts: Mapping[str, tuple[str, ...]] = {}
-
-
-class _Watch:
-    """What the functions of a request answer, and what becomes of it while others are called."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self._captures = {capture.label: capture for capture in request.captures}
-        self._bytes: dict[str, bytes] = {}
-        self._hyper: list[str] = []
-        self.outputs: dict[str, Any] = {}
-
-    def seen(self, label: str, result: Any, kept: bool) -> None:
-        """Note the outputs of a step."""
-        if not kept:
-            self._hyper.append(label)
-        capture = self._captures.get(label)
-        if capture is not None:
-            for name, value in named(capture, result).items():
-                self.outputs[f"{label}.{name}"] = value
-                if self.request.watched and isinstance(value, np.ndarray):
-                    self._bytes[f"{label}.{name}"] = value.tobytes()
-
-    def ended(self, result: Any) -> dict[str, Any]:
-        """Every output by name; the last function answered `result`."""
-        return {**self.outputs, **named(self.request, result)}
-
-    def facts(self, outputs: Mapping[str, Any], copies: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """What can be said of memory at the end."""
-        if not self.request.watched:
-            return {}
-        arrays = {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
-        pairs = [*combinations(arrays.items(), 2), *product(arrays.items(), copies.items())]
-        return {
-            "shares": tuple(f"{a} {b}" for (a, one), (b, other) in pairs if np.may_share_memory(one, other)),
-            "hyper": tuple(self._hyper),
-            "overwritten": tuple(n for n, before in self._bytes.items() if arrays[n].tobytes() != before),
-        }
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 class _Unnamed(NamedTuple):
     """What the last function of a request answered."""
 
-    watch: _Watch
+    request: Request
     result: Any
+    handed: Handed
 
 
 def performed(
-    functions: Functions,
+    functions: Owned,
     request: Request,
     given: Mapping[str, NDArray[Any]],
     sizes: Sequence[int],
@@ -116,39 +91,54 @@ def performed(
 
 
 def _once(
-    functions: Functions, request: Request, given: Mapping[str, NDArray[Any]], sizes: Sequence[int], fill: Any
+    functions: Owned, request: Request, given: Mapping[str, NDArray[Any]], sizes: Sequence[int], fill: Any
 ) -> Tried:
     def call(copies: Mapping[str, NDArray[Any]]) -> _Unnamed:
-        watch = _Watch(request)
         _dirty(sizes, fill)
         with np.errstate(all="ignore"):
-            return _Unnamed(
-                watch,
-                ask(functions, request, copies, watch.seen if request.watched or request.captures else None),
-            )
+            handed = Handed()
+            return _Unnamed(request, ask(functions, request, copies, handed), handed)
 
-    return answered(call, given)
+    return answered(call, given, functions.own)
 
 
-def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]]) -> Tried:
-    """What comes of a call on copies of `given`."""
+def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]], own: Own) -> Tried:
+    """What comes of a call on copies of `given`, of functions whose source is `own`."""
     copies = {name: array.copy() for name, array in given.items()}
+    started = time.perf_counter()
     try:
         result = call(copies)
     except (KeyboardInterrupt, MemoryError):
         raise
-    except NotImplementedError as error:
-        return Tried("absent", f"not implemented: {' '.join(str(error).split())[:300]}")
+    except LackingError as error:
+        return Tried("absent", f"not implemented: {error}")
     except BaseException as error:  # SystemExit too: an implementation may not end the run
-        return Tried("error", f"raised {one_line(error)}")
+        if refused(error, own):
+            return Tried("refused", one_line(error))
+        return Tried("error", f"raised {told(error)}")
+    seconds = time.perf_counter() - started
     changed = tuple([name for name, copy in copies.items() if not same_bytes(copy, given[name])])
     try:
         if not isinstance(result, _Unnamed):
-            return Tried("answered", "", dict(result), changed)
-        outputs = result.watch.ended(result.result)
-        return Tried("answered", "", outputs, changed, result.watch.facts(outputs, copies))
+            return Tried("answered", "", dict(result), changed, seconds)
+        outputs = named(result.request, result.result)
+        notes = (*sharing(outputs, copies), *result.handed.notes())
+        return Tried("answered", "", outputs, changed, seconds, notes)
     except ValueError as error:
-        return Tried("error", str(error), {}, changed)
+        return Tried("error", str(error), {}, changed, seconds)
+
+
+def sharing(outputs: Mapping[str, Any], arguments: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Which outputs share memory with which arguments: ``A in Z``."""
+    return tuple(
+        [
+            f"{name} in {argument}"
+            for name, value in outputs.items()
+            if type(value) is np.ndarray
+            for argument, array in arguments.items()
+            if isinstance(array, np.ndarray) and np.may_share_memory(value, array)
+        ]
+    )
 
 
 def _dirty(sizes: Sequence[int], fill: Any) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
+from conformance.cases.dtypes import DTYPES
 from conformance.cases.options import written
 from conformance.implementations.processes import OUTSIDE, cause
 from conformance.operations import OPERATIONS
@@ -41,6 +42,10 @@ _PIECE = 1 << 20
 _LOOK = 0.5
 
 _DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "f64": np.dtype("<f8"), "i64": np.dtype("<i8")}
+
+
+#: What a program may say of itself before its functions.
+_SAYS = ("layout", "options", "dtypes", "accepts")
 
 
 class ProgramError(RuntimeError):
@@ -75,6 +80,8 @@ class Program:
         self._functions: frozenset[str] | None = None
         self.layout = "NHWC"
         self.options: tuple[str, ...] = ()
+        self.dtypes: tuple[str, ...] = tuple(DTYPES)
+        self.accepts: dict[str, tuple[str, ...]] = {}
 
     def has(self, name: str) -> bool:
         """Whether the program says that it has that function."""
@@ -121,18 +128,22 @@ class Program:
             self._ending()
 
     def _introduced(self) -> list[str]:
-        """What the program says it is: ``functions NAME ...``, before it ``layout NCHW`` and
-        ``options OPERATION.OPTION ...`` if it likes.
-        """
+        """What the program says it is: ``functions NAME ...``, before it lines of `_SAYS` if it likes."""
         with self._kept_to_the_protocol():
             self._start()
             first = self._functions is None  # loading takes as long as it takes, however short a case's limit
             self._send(b"functions\n", max(self._patience, ANSWER * TIME_LIMIT) if first else self._patience)
             words = self._line().split()
-            if words[:1] == ["layout"] and len(words) == 2:
-                self.layout, words = words[1], self._line().split()
-            if words[:1] == ["options"]:
-                self.options, words = tuple(words[1:]), self._line().split()
+            while words[:1] and words[0] in _SAYS:
+                if words[0] == "layout" and len(words) == 2:
+                    self.layout = words[1]
+                elif words[0] == "options":
+                    self.options = tuple(words[1:])
+                elif words[0] == "dtypes":
+                    self.dtypes = tuple(words[1:])
+                elif words[0] == "accepts":
+                    self.accepts = _accepted(words[1:])
+                words = self._line().split()
             if words[:1] != ["functions"]:
                 raise self._protocol(" ".join(words), "functions NAME ...")
             unknown = [word for word in words[1:] if word not in OPERATIONS]
@@ -292,6 +303,16 @@ class Program:
 
     def _protocol(self, got: str, expected: str) -> ProgramError:
         return ProgramError(f"the program answered {got[:80]!r}, expected {expected}")
+
+
+def _accepted(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What ``square`` or ``pool_*:tiles`` say that the program answers alone, by operations."""
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        pattern, colon, rule = word.partition(":")
+        key = pattern if colon else "*"
+        found[key] = (*found.get(key, ()), rule if colon else word)
+    return found
 
 
 def _stop(process: subprocess.Popen[bytes], errors: BinaryIO) -> None:

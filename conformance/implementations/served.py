@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 
 from conformance.implementations import guard
 from conformance.implementations.channel import Answering
+from conformance.implementations.dialects import DialectError, adapted
 from conformance.implementations.loading import LoadError, found
+from conformance.implementations.looks import played
 from conformance.implementations.perform import Tried, performed
+from conformance.implementations.refusals import Own
 from conformance.implementations.wire import (
     Answered,
     Batch,
@@ -39,6 +42,7 @@ from conformance.implementations.wire import (
     Writer,
     part,
     request_of,
+    script_of,
     taken,
     told,
     whole,
@@ -47,7 +51,17 @@ from conformance.implementations.wire import (
 _MESSAGE = msgspec.msgpack.Decoder(Load | Batch | Explain | Finish)
 
 #: What a module says of itself in words, numbers and mappings.
-DECLARED = ("layout", "options", "dtypes", "conventions", "precision", "algorithm")
+DECLARED = (
+    "layout",
+    "options",
+    "dtypes",
+    "conventions",
+    "precision",
+    "algorithm",
+    "accuracy",
+    "order",
+    "accepts",
+)
 
 
 class _Module:
@@ -55,8 +69,8 @@ class _Module:
 
     layout = "NHWC"
 
-    def __init__(self, target: Any) -> None:
-        self.target = target
+    def __init__(self, target: Any, own: Own) -> None:
+        self.target, self.own = target, own
 
     def has(self, name: str) -> bool:
         return callable(getattr(self.target, name, None))
@@ -86,13 +100,12 @@ def serve(theirs: socket.socket, parent: int) -> None:
         if isinstance(asked, Load):
             sys.path[:] = asked.path
             try:
-                target = found(asked.spec)
-                declares = declared(target, asked.names)
+                target, declares, own = loaded(asked.spec, asked.names, asked.dialect, asked.device)
             except LoadError as error:
                 channel.send(Unusable(str(error)))
                 return
             channel.send(declares)
-            module = _Module(target)
+            module = _Module(target, own)
             gc.collect()
             gc.freeze()  # it would go through all of it again and again
         elif module is not None and isinstance(asked, Batch):
@@ -117,14 +130,15 @@ def _answer(channel: Answering, module: _Module, batch: Batch, descriptors: list
 
 def _tried(module: _Module, item: Item, segment: NDArray[Any]) -> list[Tried]:
     given = {name: part(segment, block) for name, block in item.arrays.items()}
+    if item.script:
+        return played(module, script_of(item.script, given))
     return performed(module, request_of(item.request), given, item.sizes, part(segment, item.fills))
 
 
 def _result(tried: Tried, writer: Writer) -> Result:
     changed = [name for name in tried.changed if not name.startswith("#")]
     outputs = {name: told(value, writer) for name, value in tried.outputs.items()}
-    facts = {name: list(found) for name, found in tried.facts.items()}
-    return Result(tried.kind, tried.text, outputs, changed, facts)
+    return Result(tried.kind, tried.text, outputs, changed, tried.seconds, list(tried.notes))
 
 
 def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: list[int]) -> None:
@@ -143,16 +157,36 @@ def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: l
     channel.send(Explained(value))
 
 
-def declared(target: Any, names: list[str]) -> Declares:
+def loaded(
+    spec: str, names: list[str], dialect: str | None = None, device: str | None = None
+) -> tuple[Any, Declares, Own]:
+    """A module as an object with the contract's functions, what it says of itself, and what its source is.
+
+    Raises
+    ------
+    LoadError
+        If it cannot be imported, or is in no dialect.
+    """
+    target, read = found(spec), "contract"
+    own = Own.of(target)
+    if names:
+        try:
+            target, read = adapted(target, names, dialect, device)
+        except DialectError as error:
+            raise LoadError(f"--impl {spec}: {error}") from error
+    return target, declared(target, names, read), own
+
+
+def declared(target: Any, names: list[str], dialect: str) -> Declares:
     """What a module is and says of itself."""
     version = getattr(target, "__version__", None)
-    said = {
-        name: plain(getattr(target, name)) for name in DECLARED if getattr(target, name, None) is not None
-    }
+    values = {name: getattr(target, name, None) for name in DECLARED}
+    # A function of such a name, `order` say, is no declaration.
+    said = {name: plain(value) for name, value in values.items() if value is not None and not callable(value)}
     said["differs"] = _differs(getattr(target, "differs", {}))
     functions = {n: signature(getattr(target, n)) for n in names if callable(getattr(target, n, None))}
     imported: list[str] = [name for name in ("torch", "jax") if name in sys.modules]
-    return Declares(functions, said, version and str(version), imported)
+    return Declares(functions, said, version and str(version), imported, dialect)
 
 
 def plain(value: Any) -> Any:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.dtypes import KNOWN
-from conformance.cases.request import Array, Cache, Capture, Made, Number, Output, Request, Step
+from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
+from conformance.cases.script import Act, Layer, Script
 
 #: The version of this protocol (docs/adapters.md).
 VERSION = 1
@@ -59,6 +60,8 @@ class Load(msgspec.Struct, tag="load"):
     spec: str
     names: list[str]
     path: list[str]
+    dialect: str | None = None
+    device: str | None = None
 
 
 #: Of each parameter of a function its name, kind and whether it has a default; None where nobody knows.
@@ -72,6 +75,7 @@ class Declares(msgspec.Struct, tag="declares"):
     declared: dict[str, Any]
     version: str | None
     imported: list[str]
+    dialect: str = "contract"
 
 
 class Unusable(msgspec.Struct, tag="unusable"):
@@ -89,6 +93,7 @@ class Item(msgspec.Struct, array_like=True):
     arrays: dict[str, Block]
     sizes: list[int]
     fills: Block
+    script: list[Any] = []
 
 
 class Batch(msgspec.Struct, tag="batch"):
@@ -104,7 +109,8 @@ class Result(msgspec.Struct, array_like=True):
     text: str
     outputs: dict[str, list[Any]]
     changed: list[str]
-    facts: dict[str, list[str]] = {}
+    seconds: float = 0.0
+    notes: list[str] = []
 
 
 class Answered(msgspec.Struct, tag="answered"):
@@ -281,12 +287,10 @@ class Sender:
         """The request as lists, words and numbers."""
         steps = [
             [s.function, [self._value(x) for x in s.arguments], self._value(s.keywords), self._value(s.hyper),
-             s.mode, s.hand_hyper, s.label]
+             s.mode, s.hand_hyper]
             for s in request.steps
         ]  # fmt: skip
-        captures = [[*capture] for capture in request.captures]
-        found = [steps, list(request.outputs), request.cached, dict(request.places), request.fields]
-        return [*found, captures, request.watched]
+        return [steps, list(request.outputs), request.cached, dict(request.places), request.fields]
 
     def _value(self, x: Any) -> Any:
         kind = type(x)
@@ -322,15 +326,17 @@ class Sender:
 
 def request_of(plain: list[Any]) -> Request:
     """The request that `Sender.request` wrote."""
-    steps, outputs, cached, places, fields, captures, watched = plain
+    steps, outputs, cached, places, fields = plain
     return Request(
         tuple(
             Step(function, tuple(map(_read, arguments)), _read(keywords), _read(hyper), *rest)
             for function, arguments, keywords, hyper, *rest in steps
         ),
-        tuple(outputs), cached, places, fields,
-        tuple(Capture(label, tuple(names), *rest) for label, names, *rest in captures), watched,
-    )  # fmt: skip
+        tuple(outputs),
+        cached,
+        places,
+        fields,
+    )
 
 
 def _read(x: Any) -> Any:
@@ -350,6 +356,23 @@ def _read(x: Any) -> Any:
 
 
 _NAMED: Mapping[str, Any] = {"n": Number, "o": Output, "c": Cache}
+
+
+def script_of(plain: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Script:
+    """The script that was written; an array's name begins with its layer's number."""
+    layers, acts = plain
+    return Script(
+        tuple(
+            Layer(request_of(request), _of_layer(arrays, number), form)
+            for number, (request, form) in enumerate(layers)
+        ),
+        tuple(Act(*act) for act in acts),
+    )
+
+
+def _of_layer(arrays: Mapping[str, NDArray[Any]], number: int) -> dict[str, NDArray[Any]]:
+    mark = f"{number}."
+    return {name.removeprefix(mark): array for name, array in arrays.items() if name.startswith(mark)}
 
 
 # Answers.

@@ -42,7 +42,7 @@ class Witness:
         shown |= {name: array for name, array in fields.items() if array is not None}
         try:
             if self._child is None:
-                self._child = Child(self._spec, (), TIME_LIMIT, self._wrapped)
+                self._child = Child(self._spec, (), TIME_LIMIT, wrapped=self._wrapped)
             return self._child.explain(op, index, str(seen.case), seen.output, shown)
         except (LostError, LoadError):
             return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conformance.cases.operation import Group
 from conformance.cases.request import Made
 from conformance.operations import corner_shapes as shapes
+from conformance.operations import corner_sizes as sizes
 from conformance.operations.conv import LAYER, PRODUCTS
 from conformance.operations.entry import Arrays, Corner, Entry, Outputs, Tensors, plain
 
@@ -75,7 +76,7 @@ FORWARD = Entry(
     bound=lambda rules: rules.affine,
     rounding=lambda r, q: r.of_sum(q, terms(q.case, q.output)),
     traits=frozenset({"products", "linear", "affine"}),
-    corners=(*corners("wide-x"), _INFINITY),
+    corners=(*corners("wide-x"), _INFINITY, *sizes.ended(sizes.AFFINE, "wide-x")),
     longest=lambda case: max(case["i"] + 1, case["o"], case["m"]),
     pools={"m": SAMPLES},
     linear=PRODUCTS,
@@ -88,7 +89,7 @@ BACKWARD = FORWARD.gradient(
     bound=lambda rules: rules.affine,
     rounding=FORWARD.rounding,
     traits=FORWARD.traits | {"sums upstream"},
-    corners=(*corners("wide-g"), _INFINITY),
+    corners=(*corners("wide-g"), _INFINITY, *sizes.ended(sizes.AFFINE, "wide-g")),
     linear=PRODUCTS,
     gradients={"A_prev": "dA_prev", "W": "dW"},
     convention=lambda models: models.affine_gradient,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.cases.operation import WORDS
 from conformance.cases.request import Made
-from conformance.operations import affine, relu
+from conformance.operations import affine, corner_sizes, relu
 from conformance.operations import sigmoid as logistic
 from conformance.operations.call import Parameter
 from conformance.operations.conv import LAYER, PRODUCTS
@@ -81,10 +81,10 @@ def _rounding_backward(r: Any, q: Any) -> Any:
 
 def _corners(exact: str) -> tuple[Corner, ...]:
     # Behind a sigmoid wide integers would be ones and zeros.
-    return tuple(
-        corner
-        for word in WORDS["activation"]
-        for corner in affine.corners(exact, f"_{word}", plain=word == "sigmoid")
+    words = WORDS["activation"]
+    return (
+        *(c for word in words for c in affine.corners(exact, f"_{word}", plain=word == "sigmoid")),
+        *corner_sizes.ended(corner_sizes.AFFINE, exact, "relu", "NULL"),
     )
 
 
@@ -98,6 +98,7 @@ FORWARD = Entry(
     oracle=_oracle,
     reference=_forward,
     bound=lambda rules: rules.affine_activation_forward,
+    accuracies=("relative", "normal"),
     rounding=_rounding,
     traits=frozenset({"products", "activated", "affine"}),
     corners=_corners("wide-x"),
@@ -112,6 +113,7 @@ BACKWARD = FORWARD.gradient(
     wanted=LAYER,
     reference=_backward,
     bound=lambda rules: rules.affine_activation_backward,
+    accuracies=("absolute", "relative", "normal"),
     rounding=_rounding_backward,
     traits=FORWARD.traits | {"sums upstream"},
     corners=_corners("wide-g"),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conformance.cases.operation import WORDS
+from conformance.cases.option_table import EPSILON, MOMENTUM
 from conformance.cases.request import Made
 from conformance.operations import corner_shapes as shapes
-from conformance.operations.call import Is
+from conformance.operations import corner_sizes as sizes
+from conformance.operations.call import Is, Parameter
 from conformance.operations.entry import (
     IMAGE,
     Array,
@@ -26,13 +28,21 @@ from conformance.operations.entry import (
 if TYPE_CHECKING:
     from conformance.cases.case import Case
 
-#: Of every batch normalization: so large that it shows in float32 where it stands.
-EPSILON = 0.01
-MOMENTUM = 0.2
-
 _AXES = (0, 1, 2)
 _RUNNING = ("running_mean", "running_var")
-_HYPER = {"epsilon": EPSILON, "momentum": MOMENTUM, "training": Is("statistics", "training")}
+_HYPER = {
+    "epsilon": Parameter("eps"), "momentum": Parameter("mom"), "training": Is("statistics", "training"),
+}  # fmt: skip
+
+
+def epsilon_of(case: Case) -> float:
+    """What is added to the variance."""
+    return float(case.value("eps"))  # type: ignore[arg-type]
+
+
+def momentum_of(case: Case) -> float:
+    """The weight of the batch in the new running statistics."""
+    return float(case.value("mom"))  # type: ignore[arg-type]
 
 
 def _oracle(torch: Any, case: Case, t: Tensors) -> Any:
@@ -45,7 +55,9 @@ def _oracle(torch: Any, case: Case, t: Tensors) -> Any:
             **{name: t[name] for name in _RUNNING},
         }
     scale, offset = t["gamma"].reshape(-1), t["beta"].reshape(-1)
-    out = torch.batch_norm(image, scale, offset, *kept.values(), training, MOMENTUM, EPSILON, False)
+    out = torch.batch_norm(
+        image, scale, offset, *kept.values(), training, momentum_of(case), epsilon_of(case), False
+    )
     return {"A": out.permute(0, 2, 3, 1), **{name: x.reshape(1, 1, 1, -1) for name, x in kept.items()}}
 
 
@@ -62,11 +74,11 @@ def _chosen(case: Case, a: Arrays, statistics: str, axes: tuple[int, ...], less:
     return a["running_mean"], a["running_var"]
 
 
-def deviation(variance: Array, epsilon: str | float) -> Array:
+def deviation(case: Case, variance: Array, epsilon: str | float) -> Array:
     """``sqrt(variance + epsilon)``, or epsilon ``outside`` the root."""
     if epsilon == "outside":
-        return np.sqrt(variance) + EPSILON
-    return np.sqrt(variance + (EPSILON if isinstance(epsilon, str) else epsilon))
+        return np.sqrt(variance) + epsilon_of(case)
+    return np.sqrt(variance + (epsilon_of(case) if isinstance(epsilon, str) else epsilon))
 
 
 def _forward(
@@ -77,13 +89,14 @@ def _forward(
     less: int = 0,
     kept_less: int = 1,
     epsilon: str | float = "inside",
-    momentum: float = MOMENTUM,
+    momentum: float | None = None,
 ) -> Outputs:
     mean, variance = _chosen(case, a, statistics, axes, less)
-    A = a["gamma"] * (a["A_prev"] - mean) / deviation(variance, epsilon) + a["beta"]
+    A = a["gamma"] * (a["A_prev"] - mean) / deviation(case, variance, epsilon) + a["beta"]
     out = {"A": A, "running_mean": a["running_mean"], "running_var": a["running_var"]}
     if case.word("statistics") == "training" and a["A_prev"].size:
         new = moments(a["A_prev"], _AXES, kept_less)
+        momentum = momentum_of(case) if momentum is None else momentum
         for name, value in zip(_RUNNING, new, strict=True):
             out[name] = (1 - momentum) * a[name] + momentum * value
     return out
@@ -100,7 +113,7 @@ def _backward(
 ) -> Outputs:
     x, g = a["A_prev"], a["dA"]
     mean, variance = _chosen(case, a, statistics, axes, less)
-    inverse = 1 / deviation(variance, epsilon)
+    inverse = 1 / deviation(case, variance, epsilon)
     normal = (x - mean) * inverse
     dbeta, dgamma = g.sum(_AXES, keepdims=True), (g * normal).sum(_AXES, keepdims=True)
     rest = np.array(g)
@@ -142,9 +155,9 @@ def _rounding(r: Any, q: Any) -> Any:
     case, a, x = q.case, q.a, q.a["A_prev"]
     values = case["m"] * case["h"] * case["w"] + 8
     if case.word("statistics") == "training" and x.size:
-        mean, spread = np.abs(x.mean((0, 1, 2))), np.sqrt(x.var((0, 1, 2)) + EPSILON)
+        mean, spread = np.abs(x.mean((0, 1, 2))), np.sqrt(x.var((0, 1, 2)) + epsilon_of(case))
     else:
-        mean, spread = np.abs(a["running_mean"]), np.sqrt(a["running_var"] + EPSILON)
+        mean, spread = np.abs(a["running_mean"]), np.sqrt(a["running_var"] + epsilon_of(case))
     share = (
         values * q.unit * (1 + largest(mean / spread) + largest(x) / max(float(spread.min(initial=1)), 1e-3))
     )
@@ -170,6 +183,7 @@ def _corners() -> tuple[Corner, ...]:
         *found,
         ("empty-batch", shapes.EMPTY, "m0h4w5c3_inference", "normal"),
         ("no-channels", "nothing in, nothing out", "m2h4w5c0_inference", "normal"),
+        *sizes.ended(sizes.NORM, "normal", *WORDS["statistics"]),
     )
 
 
@@ -178,11 +192,12 @@ FORWARD = Entry(
     grammar=(IMAGE, ("statistics",)),
     arrays=("A_prev", "gamma", "beta", "running_mean", "running_var"),
     outputs=("A", "running_mean", "running_var"),
+    options=(EPSILON, MOMENTUM),
     shapes=dict.fromkeys(("gamma", "beta", *_RUNNING), (1, 1, 1, "c")),
     call=plain("A_prev", "gamma", "beta", *_RUNNING, _HYPER, by_hand=Made("BatchNorm", _CACHE)),
     oracle=_oracle,
     reference=_forward,
-    bound=lambda rules: rules.several(rules.norm.batch_norm_forward),
+    bound=lambda rules: rules.normalized(rules.norm.batch_norm_forward),
     rounding=_rounding,
     traits=frozenset({"norm", "inexact"}),
     corners=_corners(),
@@ -193,7 +208,7 @@ BACKWARD = FORWARD.gradient(
     upstream="dA",
     wanted={"dA_prev": "A_prev", "dgamma": "gamma", "dbeta": "beta"},
     reference=_backward,
-    bound=lambda rules: rules.several(rules.norm.batch_norm_backward),
+    bound=lambda rules: rules.normalized(rules.norm.batch_norm_backward),
     rounding=_rounding,
     corners=_corners(),
     dim=("flat",),  # each normalized value is zero, and so is dgamma

@@ -72,6 +72,9 @@ class Call:
         its signature names them.
     given : mapping of str to (Returned or Computed)
         What the forward function is given in place of an array of the case.
+    fused : str
+        A function that gives the cache from the arrays of the case themselves: of an implementation that has
+        it, no other is called before.
     by_hand : Argument
         The cache that it would give, for an implementation that lacks it; None of a function that gives none.
         A function of the case alone, where the form of the cache depends on it.
@@ -83,6 +86,7 @@ class Call:
     mode: str = ""
     hand_hyper: bool = True
     given: Mapping[str, Returned | Computed] = field(default_factory=dict)
+    fused: str = ""
     by_hand: Argument = None
 
     @cached_property
@@ -119,6 +123,10 @@ def resolved(
     call, forward = entry.call, operations.get(str(entry.forward)) if CACHE in entry.call.arguments else None
     if call.fixed and (forward is None or (forward.call.fixed and has(forward.name))):
         return _fixed(entry, forward)
+    if call.fused and has(call.fused):
+        own = _step(entry, case, arrays, {}, Cache(call.fused))
+        before = Step(call.fused, tuple(Array(name) for name in entry.arrays), own.keywords)
+        return Request((before, own), entry.outputs, *entry.answer)
     steps: list[Step] = []
     given: dict[str, Any] = {}
     for name, source in call.given.items():

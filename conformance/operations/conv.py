@@ -17,6 +17,7 @@ from conformance.cases.patches import patches, scatter
 from conformance.cases.request import Made, Number
 from conformance.cases.window import Window, pair, window_of
 from conformance.operations import corner_shapes as shapes
+from conformance.operations import corner_sizes as sizes
 from conformance.operations.call import HYPER, Call
 from conformance.operations.entry import IMAGE, Array, Arrays, Corner, Entry, Form, Outputs, Tensors, plain
 from conformance.operations.images import both, nchw, nhwc, sides_of
@@ -144,18 +145,22 @@ def _longest_backward(case: Case) -> int:
     return max(_longest_forward(case), window.size * case["k"] // case["g"], case["m"] * rows * columns)
 
 
+#: The shapes that are tried with rounded sums too.
+_ROUNDED = ("remainder", "stride-above", "padding", "one-", "non-square", "many-samples")
+
+
 def _corners(exact: str) -> tuple[Corner, ...]:
     found = []
     for name, source, params in shapes.CONV:
         found.append((name, source, params, exact))
-        if not name.startswith(("channels", "1x1-stride-2", "width", "large")):
+        if name.startswith(_ROUNDED):
             found.append((name, source, params, "normal"))
     found += [(*row, exact) for row in shapes.CONV_OPTIONS]
     found += [(*row, "normal") for row in shapes.CONV_EMPTY]
     for family, what in (("nan", "NaN"), ("infinity", "inf")):
         source = f"nothing meets a zero factor, so {what} has one place"
         found.append((family, source, "m2h5w4c3_f2k6_s1p0", family))
-    return tuple(found)
+    return (*found, *sizes.ended(sizes.CONV, exact))
 
 
 def _single_corners() -> tuple[Corner, ...]:
@@ -164,6 +169,7 @@ def _single_corners() -> tuple[Corner, ...]:
         *((f"window-{f}", "the post's one step", f"f{f}c4", "wide-x") for f in (1, 2, 5, 7)),
         ("one-weight", "a scalar times a scalar", "f1c1", "normal"),
         ("no-channels", "the sum over no channel is b", "f3c0", "normal"),
+        *sizes.ended(sizes.SINGLE_STEP, "wide-x"),
     )
 
 

@@ -12,6 +12,7 @@ from conformance.cases.option_table import DILATION, GROUPS, OUTPUT_PADDING, STR
 from conformance.cases.patches import patches, scatter
 from conformance.cases.window import Window, pair, window_of
 from conformance.operations import corner_shapes as shapes
+from conformance.operations import corner_sizes as sizes
 from conformance.operations.call import Call
 from conformance.operations.conv import (
     CACHE_BY_HAND,
@@ -106,6 +107,7 @@ def _corners(exact: str) -> tuple[Corner, ...]:
         *((*row, exact) for row in shapes.TRANSPOSE),
         *((*row, "normal") for row in shapes.TRANSPOSE_EMPTY),
         *((family, source, "m2h4w5c3_f2k6_s2p0", family) for family in ("nan", "infinity")),
+        *sizes.ended(sizes.TRANSPOSE, exact),
     )
 
 

@@ -6,7 +6,9 @@ named, inputs of oneDNN's benchdnn ("benchdnn ..."), or a few words where the de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from conformance.operations import corner_sizes
 
 #: Channels round the vector widths of 4, 8, 16 and 32 lanes, one more than two of them, and four and one.
 WIDTHS = (1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 65)
@@ -248,7 +250,11 @@ LOSS_OPTIONS = (
 
 
 def images(
-    *families: str, lanes: str = TAILS, pads: tuple[int, ...] = (), words: tuple[str, ...] = ("",)
+    *families: str,
+    lanes: str = TAILS,
+    pads: tuple[int, ...] = (),
+    words: tuple[str, ...] = ("",),
+    sizes: Sequence[corner_sizes.Size] = corner_sizes.IMAGES,
 ) -> Iterator[tuple[str, str, str, str]]:
     """The corners of an operation on images, in data of `families`, the first of which goes with every shape.
 
@@ -267,6 +273,8 @@ def images(
         yield "no-channels", "nothing in, nothing out", f"m2h4w5c0{pad}{end}", "normal"
         for p in pads:
             yield f"padding-{p}", PADDING, f"m2h4w3c5_p{p}{end}", families[0]
+    padded = [(name, source, params + pad) for name, source, params in sizes]
+    yield from corner_sizes.ended(padded, "normal", *filter(None, words))
 
 
 def windows(*families: str) -> Iterator[tuple[str, str, str, str]]:
@@ -274,6 +282,7 @@ def windows(*families: str) -> Iterator[tuple[str, str, str, str]]:
     for shape in ("h1w1", "h1w5", "h6w1", "h2w2", "h4w4", "h3w7", "h8w17"):
         for family in families:
             yield f"window-{shape}", POST, shape, family
+    yield from corner_sizes.ended(corner_sizes.WINDOWS, families[0])
 
 
 def rows(*families: str, options: bool = False) -> Iterator[tuple[str, str, str, str]]:
@@ -290,3 +299,6 @@ def rows(*families: str, options: bool = False) -> Iterator[tuple[str, str, str,
         yield "large", LARGE, params, families[0]
     for name, source, params in LOSS_OPTIONS if options else ():
         yield name, source, params, families[0]
+    yield from corner_sizes.ended(corner_sizes.ROWS, families[0])
+    if options:
+        yield from corner_sizes.ended(corner_sizes.LOSSES, families[0])

@@ -52,6 +52,7 @@ TRAITS: dict[str, str] = {
     "kink": "a slope that jumps",
     "sigmoid": "saturates at both ends, and has a limit there",
     "gate": "an activation whose answer to -inf is its limit or NaN",
+    "endless": "goes to infinity with its input, in every form in which it is written",
     "logits": "a softmax",
     "probabilities": "takes probabilities and labels",
     "labels": "takes labels",
@@ -113,6 +114,9 @@ class Entry(Operation):
         By what an output of a case is divided.
     forms : mapping of str to Form
         Outputs that are no arrays in the dtype of the case.
+    accuracies : tuple of str
+        What its tails may be held to, first what they are held to unless a module says otherwise
+        (`bounds.arithmetic.ACCURACIES`); none where there is one bound.
     flat : tuple of str
         Arrays and outputs that are matrices whose rows are whole images.
     dim : tuple of str
@@ -141,6 +145,7 @@ class Entry(Operation):
     longest: Callable[[Case], int] = one
     divisors: Callable[[Case], Iterable[int]] = always
     forms: Mapping[str, Form] = field(default_factory=dict)
+    accuracies: tuple[str, ...] = ()
     flat: tuple[str, ...] = ()
     dim: tuple[str, ...] = ()
     pools: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -189,8 +194,8 @@ class Entry(Operation):
 
 #: What a gradient does not take over from its forward function.
 _OWN = (
-    "call", "reference", "bound", "rounding", "corners", "forms", "flat", "dim", "linear", "gradients",
-    "convention",
+    "call", "reference", "bound", "rounding", "corners", "forms", "accuracies", "flat", "dim", "linear",
+    "gradients", "convention",
 )  # fmt: skip
 
 

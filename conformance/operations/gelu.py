@@ -90,7 +90,8 @@ FORWARD = Entry(
     call=plain("Z", Parameter("approximate"), by_hand="Z"),
     oracle=_oracle,
     reference=_forward,
-    bound=lambda rules: rules.function(lambda f, case, a, y: rules.units.gelu(f, a["Z"], _form(case))),
+    bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.units.gelu(f, a["Z"], _form(case), word)),
+    accuracies=("absolute", "relative"),
     rounding=_rounding,
     traits=frozenset({"gate", "inexact"}),
     corners=_CORNERS,
@@ -100,9 +101,10 @@ BACKWARD = FORWARD.gradient(
     upstream="dA",
     wanted={"dZ": "Z"},
     reference=_backward,
-    bound=lambda rules: rules.function(
-        lambda f, case, a, y: rules.units.gelu_backward(f, a["Z"], a["dA"], _form(case))
+    bound=lambda rules: rules.tailed(
+        lambda f, case, a, word: rules.units.gelu_backward(f, a["Z"], a["dA"], _form(case), word)
     ),
+    accuracies=("absolute", "relative"),
     rounding=gated_backward,
     corners=_CORNERS,
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conformance.operations import corner_shapes
+from conformance.operations import corner_shapes, corner_sizes
 from conformance.operations.entry import IMAGE, Arrays, Entry, Outputs, largest, plain
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _rounding(r: Any, q: Any) -> Any:
     return r.Rounding(share, largest(q.a["A_prev"]), 4 * q.unit, 16 * q.tiny)
 
 
-_CORNERS = tuple(corner_shapes.images("small"))
+_CORNERS = (*corner_shapes.images("small", sizes=()), *corner_sizes.ended(corner_sizes.MEANS, "small"))
 
 FORWARD = Entry(
     name="global_average_pool_forward",

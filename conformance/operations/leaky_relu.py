@@ -45,7 +45,7 @@ FORWARD = Entry(
     reference=_forward,
     bound=lambda rules: rules.function(lambda f, case, a, y: rules.units.leaky_relu(f, y["A"])),
     rounding=lambda r, q: r.Rounding(0.0, 0.0, 4 * q.unit, 2 * q.tiny),
-    traits=frozenset({"gate", "inexact"}),
+    traits=frozenset({"gate", "endless", "inexact"}),
     corners=_CORNERS,
     dim=("subnormal",),  # its slope leaves a few units, or none
 )

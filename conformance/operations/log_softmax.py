@@ -45,7 +45,8 @@ FORWARD = Entry(
     call=plain("X", by_hand="X"),
     oracle=lambda torch, case, t: torch.log_softmax(t["X"], dim=1),
     reference=_forward,
-    bound=lambda rules: rules.function(lambda f, case, a, y: rules.units.log_softmax(f, a["X"])),
+    bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.units.log_softmax(f, a["X"], word)),
+    accuracies=("relative", "absolute"),
     rounding=_rounding,
     traits=frozenset({"logits", "inexact"}),
     corners=_CORNERS,
@@ -55,9 +56,10 @@ BACKWARD = FORWARD.gradient(
     upstream="dlogp",
     wanted={"dX": "X"},
     reference=_backward,
-    bound=lambda rules: rules.function(
-        lambda f, case, a, y: rules.units.log_softmax_backward(f, a["X"], a["dlogp"])
+    bound=lambda rules: rules.tailed(
+        lambda f, case, a, word: rules.units.log_softmax_backward(f, a["X"], a["dlogp"], word)
     ),
+    accuracies=("relative", "absolute"),
     rounding=_rounding,
     corners=_CORNERS,
 )

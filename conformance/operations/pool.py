@@ -13,6 +13,7 @@ from conformance.cases.patches import patches, scatter
 from conformance.cases.request import Made
 from conformance.cases.window import Window, counts_padding, divisors_of, window_of
 from conformance.operations import corner_shapes as shapes
+from conformance.operations import corner_sizes as sizes
 from conformance.operations.call import HYPER, Call
 from conformance.operations.entry import (
     IMAGE,
@@ -174,7 +175,7 @@ def _corners(exact: str) -> tuple[Corner, ...]:
             ("inexact-divisor", "1/9 is rounded", f"m2h7w5c4_f3s2_{mode}", "normal"),
             ("infinity", "inf - inf within one window", f"m2h5w4c3_f2s1_{mode}", "infinity"),
         ]
-    for name, source, params, mode, options in shapes.POOL_OPTIONS:
+    for name, source, params, mode, options in (*shapes.POOL_OPTIONS, *sizes.POOL):
         found.append((name, source, "_".join(filter(None, (params, mode, options))), exact))
     for params in ("m2h6w7c9_f3s2_max_p1", "m3h5w7c17_f3s1_max_p1.0.0.1"):
         source = "pytorch #33384, #41294: padding must not win, nor take the gradient"
@@ -185,7 +186,10 @@ def _corners(exact: str) -> tuple[Corner, ...]:
         ("nan-window", "pytorch #39044: a window of NaN", "m3h5w4c2_f1s1_max", "nan"),
         ("nan-overlapping", "the last NaN gets the gradient", "m2h5w4c3_f3s1_max", "nan"),
         ("nan-average", "NaN within one window", "m2h5w4c3_f2s2_average", "nan"),
-        ("huge-average", "candle #3719, MIOpen #2109: the sum overflows", "m2h7w5c4_f3s2_average", "huge"),
+        *(
+            ("huge-average", "candle #3719, MIOpen #2109: the sum overflows", f"{params}_average", "huge")
+            for params in ("m2h7w5c4_f3s2", "m3h5w8c9_f2s2", "m2h6w9c17_f4s1")
+        ),
     ]
     for params in ("m2h5w4c3_f2s2_max", "m2h6w7c9_f3s1_max", "m3h7w5c17_f2s3_max"):
         source = "pytorch #33384, #41294, tensorflow #10216: a maximum that starts from zero"

@@ -17,11 +17,20 @@ _FAMILIES = ("saturated", "nan", "infinity", "subnormal")
 
 
 def logistic(torch: Any, Z: Any) -> Any:
+    """Torch's sigmoid below 0, and above one less that of -Z.
+
+    Torch's gradient is y (1 - y), which is 0 from 36.7 on, where y is 1. Where a branch is not taken, its
+    argument is 0: its gradient must stay finite.
+    """
+    above = 1 - _below(torch, torch.where(Z > 0, -Z, 0.0))
+    return torch.where(Z > 0, above, _below(torch, torch.where(Z > 0, 0.0, Z)))
+
+
+def _below(torch: Any, Z: Any) -> Any:
     """Torch's sigmoid, but below -40 exp(Z), which is the same number but for a factor 1 + exp(-40).
 
     Torch computes 1 / (1 + exp(-Z)), so that below -709.8, where exp(-Z) overflows, it answers 0 for
-    numbers that float64 has. Where its branch is not taken, exp's argument is held at -40, because its
-    gradient must stay finite.
+    numbers that float64 has.
     """
     return torch.where(Z < -40, torch.exp(torch.clamp(Z, max=-40)), torch.sigmoid(Z))
 
@@ -57,7 +66,8 @@ FORWARD = Entry(
     call=plain("Z", by_hand="Z"),
     oracle=lambda torch, case, t: logistic(torch, t["Z"]),
     reference=lambda case, a: {"A": sigmoid(a["Z"])},
-    bound=lambda rules: rules.function(lambda f, case, a, y: rules.functions.sigmoid(f, a["Z"])),
+    bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.functions.sigmoid(f, a["Z"], word)),
+    accuracies=("relative", "normal"),
     rounding=lambda r, q: r.Rounding(0.0, 0.0, 16 * q.unit, q.tiny),
     traits=frozenset({"sigmoid", "inexact"}),
     corners=tuple(corner_shapes.images(*_FAMILIES, lanes="tt-metal #51543, Vc #273, dotnet/runtime #107838")),
@@ -67,9 +77,10 @@ BACKWARD = FORWARD.gradient(
     upstream="dA",
     wanted={"dZ": "Z"},
     reference=backward,
-    bound=lambda rules: rules.function(
-        lambda f, case, a, y: rules.functions.sigmoid_backward(f, a["Z"], a["dA"])
+    bound=lambda rules: rules.tailed(
+        lambda f, case, a, word: rules.functions.sigmoid_backward(f, a["Z"], a["dA"], word)
     ),
+    accuracies=("absolute", "relative", "normal"),
     rounding=_lost,
     corners=tuple(corner_shapes.images(*_FAMILIES, lanes="tt-metal #51543, Vc #273")),
 )

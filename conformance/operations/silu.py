@@ -46,9 +46,10 @@ FORWARD = Entry(
     call=plain("Z", by_hand="Z"),
     oracle=_oracle,
     reference=lambda case, a: {"A": times(a["Z"], sigmoid(a["Z"]))},
-    bound=lambda rules: rules.function(lambda f, case, a, y: rules.units.silu(f, a["Z"])),
+    bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.units.silu(f, a["Z"], word)),
+    accuracies=("relative", "normal"),
     rounding=gated,
-    traits=frozenset({"gate", "inexact"}),
+    traits=frozenset({"gate", "endless", "inexact"}),
     corners=_CORNERS,
 )
 BACKWARD = FORWARD.gradient(
@@ -56,8 +57,12 @@ BACKWARD = FORWARD.gradient(
     upstream="dA",
     wanted={"dZ": "Z"},
     reference=_backward,
-    bound=lambda rules: rules.function(lambda f, case, a, y: rules.units.silu_backward(f, a["Z"], a["dA"])),
+    bound=lambda rules: rules.tailed(
+        lambda f, case, a, word: rules.units.silu_backward(f, a["Z"], a["dA"], word)
+    ),
+    accuracies=("relative", "normal"),
     rounding=gated_backward,
+    traits=FORWARD.traits - {"endless"},
     corners=_CORNERS,
 )
 ENTRIES = (FORWARD, BACKWARD)

@@ -55,7 +55,8 @@ FORWARD = Entry(
     call=plain("X", by_hand="X"),
     oracle=lambda torch, case, t: torch.softmax(t["X"], dim=1),
     reference=forward,
-    bound=lambda rules: rules.function(lambda f, case, a, y: rules.functions.softmax(f, a["X"])),
+    bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.functions.softmax(f, a["X"], word)),
+    accuracies=("relative", "absolute"),
     rounding=lambda r, q: r.Rounding(0.0, 0.0, spread(q), 16 * q.tiny),
     traits=frozenset({"logits", "inexact"}),
     corners=_CORNERS,
@@ -67,9 +68,10 @@ BACKWARD = FORWARD.gradient(
     upstream="dprobs",
     wanted={"dX": "X"},
     reference=_backward,
-    bound=lambda rules: rules.function(
-        lambda f, case, a, y: rules.functions.softmax_backward(f, a["X"], a["dprobs"])
+    bound=lambda rules: rules.tailed(
+        lambda f, case, a, word: rules.functions.softmax_backward(f, a["X"], a["dprobs"], word)
     ),
+    accuracies=("relative", "absolute"),
     rounding=_rounding_backward,
     corners=_CORNERS,
     convention=lambda models: models.softmax_backward,

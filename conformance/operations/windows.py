@@ -84,8 +84,10 @@ SHARE = Entry(
     call=plain(Number("dz"), (Parameter("h"), Parameter("w"))),
     oracle=_spread,
     reference=_distribute,
-    bound=lambda rules: rules.stated(lambda case, a, y: rules.functions.distribute(y["a"])),
-    rounding=lambda r, q: r.Rounding(0.0, 0.0, 2.0**-51, 0.0),  # float64 whatever the dtype of the case
+    bound=lambda rules: rules.stated(
+        lambda case, a, y: rules.functions.distribute(y["a"], rules.FORMATS[case.dtype])
+    ),
+    rounding=lambda r, q: r.Rounding(0.0, 0.0, 4 * q.unit, 0.0),
     traits=frozenset({"share"}),
     corners=tuple(corner_shapes.windows("wide-x")),
     divisors=lambda case: {case["h"] * case["w"]},

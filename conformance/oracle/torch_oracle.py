@@ -90,7 +90,7 @@ def _backward(case: Case, t: Tensors) -> Tensors:
     return dict(zip(wanted, gradients, strict=True))
 
 
-def erf(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The error function."""
-    found: NDArray[np.float64] = torch.special.erf(torch.from_numpy(x)).numpy()
+def erfc(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One less the error function."""
+    found: NDArray[np.float64] = torch.special.erfc(torch.from_numpy(x)).numpy()
     return found

@@ -10,7 +10,7 @@ from conformance.generation.families import FAMILIES
 from conformance.report.digest import Digest
 
 #: From the one that decides a row with several operations to the one that does not matter.
-_ORDER = ("failed", "not run", "passed", "absent")
+_ORDER = ("failed", "not run", "passed", "refused", "absent")
 
 
 @dataclass

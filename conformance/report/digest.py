@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from conformance.operations import OPERATIONS
-from conformance.report.summary import SHARP
 from conformance.report.text import clean
 from conformance.verdict import schema
 from conformance.verdict.document import SchemaError
@@ -20,11 +19,17 @@ from conformance.verdict.record import Record
 NO_RESULT = "no result"
 TIERS = (*schema.TIERS, NO_RESULT)
 
+#: Below this share of single dropped terms a case could not have shown enough.
+SHARP = 0.95
+
 #: Failures shown in full for each operation, output and diagnosis; the others are counted.
 EXAMPLES = 3
 
 #: Groups of failures that keep examples; a diagnosis that differs every time cannot fill the memory.
 GROUPS = 200
+
+#: Statuses in the order in which one of them decides what is said of several.
+_WORST_FIRST = ("failed", "passed", "refused", "absent")
 
 _STEPS = 4  # bins for each doubling of an error: a median within 20 %
 
@@ -103,7 +108,7 @@ class Cell:
     @property
     def status(self) -> str:
         """The status that matters most: one failure fails the output."""
-        return next((s for s in ("failed", "passed", "absent") if self.counts[s]), "absent")
+        return next((s for s in _WORST_FIRST if self.counts[s]), "absent")
 
 
 @dataclass
@@ -147,7 +152,7 @@ class Corner:
     @property
     def status(self) -> str:
         """The status that matters most."""
-        return next(s for s in ("failed", "passed", "absent") if self.counts[s])
+        return next(s for s in _WORST_FIRST if self.counts[s])
 
 
 @dataclass
@@ -195,7 +200,7 @@ class Digest:
     def _add_coverage(self, row: Record, new_case: bool) -> None:
         family = self.families.setdefault(row.family, Family())
         family.cases += new_case
-        if row.status == "absent":
+        if row.status in ("absent", "refused"):
             return
         tier = row.tier or NO_RESULT
         family.tiers[tier] += 1

@@ -1,10 +1,15 @@
-"""What was found out about failures, by the group of failures it stands for."""
+"""What was found out about failures, by the group of failures it stands for, and each in one sentence."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from conformance.faults.diagnose import UNEXPLAINED, explain
+
 Finding = dict[str, Any]
+
+#: Where-rules that say nothing.
+_EVERYWHERE = ("", "every element")
 
 
 def by_group(summary: dict[str, Any]) -> dict[tuple[str, str, str], Finding]:
@@ -13,3 +18,32 @@ def by_group(summary: dict[str, Any]) -> dict[tuple[str, str, str], Finding]:
         (found["case"].partition(":")[0], found["output"], found["diagnosis"]): found
         for found in summary.get("findings", ())
     }
+
+
+def sentence(diagnosis: str, finding: Finding | None) -> str:
+    """What is wrong, in one sentence: the fault, where one has a name, and its condition.
+
+    Without a name it is the condition alone, or else which elements are wrong.
+    """
+    condition = finding.get("condition", "") if finding else ""
+    if diagnosis != UNEXPLAINED:
+        try:
+            text = explain(diagnosis).rstrip(".")
+        except ValueError:  # of another version of the catalogue
+            text = diagnosis
+        return f"{text}: {condition}" if condition else text
+    if condition:
+        return f"wrong {condition}"
+    if finding and finding["rule"] not in _EVERYWHERE and not finding["rule"].endswith("by no simple rule"):
+        where = finding["rule"].removeprefix("only where ")
+        return f"in the first of these cases {where} is wrong"
+    if finding and finding["entry"]:
+        return f"in the smallest case {finding['entry']}"
+    return "no sentence is left that explains it"
+
+
+def label(diagnosis: str, finding: Finding | None) -> str:
+    """The diagnosis for a list: its name, or what it was named by."""
+    if diagnosis == UNEXPLAINED and finding and finding.get("condition"):
+        return "named by its condition"
+    return diagnosis

@@ -9,11 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.diagnosis.picture import Picture
-from conformance.report import coverage, text
+from conformance.report import coverage, found, text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
 from conformance.report.environment import environment
-from conformance.report.found import by_group
+from conformance.report.states import named
 from conformance.report.verdict import Verdict
 
 _HERE = Path(__file__).parent
@@ -35,12 +35,13 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
         .render(
             summary=summary,
             digest=digest,
-            findings=by_group(summary),
+            findings=found.by_group(summary),
             verdict=verdict,
             matrix=_matrix(digest),
+            states={op: named(found) for op, found in summary.get("states", {}).items()},
             options=[
-                {"op": op, **found, "rows": coverage.matrix(found)}
-                for op, found in summary.get("coverage", {}).items()
+                {"op": op, **seen, "rows": coverage.matrix(seen)}
+                for op, seen in summary.get("coverage", {}).items()
             ],
             dtypes=digest.dtypes,
             tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
@@ -75,6 +76,7 @@ def page_environment() -> Environment:
         clip=text.clip,
         percent=lambda share: f"{100 * share:.1f} %".replace("100.0", "100"),
     )
+    jinja.globals.update(label=found.label, sentence=found.sentence)
     jinja.globals.update(repro=text.repro, counted=text.counted, description=family_description, drawn=_drawn)
     return jinja
 
@@ -84,9 +86,9 @@ def _svg(drawing: str | None) -> Markup | None:
     return None if drawing is None else Markup(drawing)
 
 
-def _drawn(found: dict[str, Any]) -> Markup:
+def _drawn(plain: dict[str, Any]) -> Markup:
     # Safe as it stands: rectangles, and a title that `Picture.svg` escapes.
-    return Markup(Picture.from_dict(found).svg())
+    return Markup(Picture.from_dict(plain).svg())
 
 
 def _matrix(digest: Digest) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
 from conformance.report.digest import NO_RESULT, rows
+from conformance.report.states import named
 from conformance.report.text import clip, index, one_line, repro, value
 from conformance.report.verdict import Verdict
 from conformance.verdict.record import Record
@@ -43,6 +44,7 @@ def write(records: Path, summary: dict[str, Any], verdict: Verdict, target: Path
         stream.writelines(_run(verdict))
         for op, part in parts.items():
             stream.write(f"<testsuite name={quoteattr(op)}{_totals(counts[op])}>\n")
+            stream.write(_state(summary.get("states", {}).get(op)))
             part.seek(0)
             stream.writelines(part)
             stream.write("</testsuite>\n")
@@ -72,8 +74,8 @@ def _testcase(row: Record, implementation: str) -> Iterator[str]:
     reason = clip(row.reason, _REASON)
     if row.status == "passed":
         yield "/>\n"
-    elif row.status == "absent":
-        yield f"><skipped message={quoteattr(one_line(reason) or 'absent')}/></testcase>\n"
+    elif row.status in ("absent", "refused"):
+        yield f"><skipped message={quoteattr(one_line(reason) or row.status)}/></testcase>\n"
     else:
         diagnosis = row.diagnosis or "unexplained"
         message = clip(f"{row.output}: {one_line(reason)} [{diagnosis}]", 400)
@@ -91,5 +93,13 @@ def _failure(row: Record, reason: str, diagnosis: str, implementation: str) -> I
     yield repro(row.case, implementation)
 
 
+def _state(found: dict[str, Any] | None) -> str:
+    """The state of an operation, as a property of its testsuite."""
+    if found is None:
+        return ""
+    return f'<properties><property name="state" value={quoteattr(named(found))}/></properties>\n'
+
+
 def _totals(counts: Counter[str]) -> str:
-    return f' tests="{counts.total()}" failures="{counts["failed"]}" errors="0" skipped="{counts["absent"]}"'
+    skipped = counts["absent"] + counts["refused"]
+    return f' tests="{counts.total()}" failures="{counts["failed"]}" errors="0" skipped="{skipped}"'

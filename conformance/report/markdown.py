@@ -8,7 +8,8 @@ from typing import Any
 
 from conformance.report.digest import Cell, Digest, Group
 from conformance.report.environment import environment
-from conformance.report.found import Finding, by_group
+from conformance.report.found import Finding, by_group, label, sentence
+from conformance.report.states import named
 from conformance.report.text import (
     NOTHING,
     clip,
@@ -22,17 +23,19 @@ from conformance.report.text import (
     whole,
 )
 from conformance.report.verdict import Verdict
+from conformance.verdict.record import STATUSES
 
 #: Bytes a report may take; job summaries are cut, or refused, at 64 KiB or above.
 LIMIT = 60_000
 
 _EXAMPLES = 2  # of each group of failures
-_MARK = {"passed": "✅ passed", "failed": "❌ failed", "absent": "⚪ absent"}
+_MARK = {"passed": "✅ passed", "failed": "❌ failed", "absent": "⚪ absent", "refused": "⚪ refused"}
+_STATE = {"agrees": "✅", "disagrees": "❌", "too-little": "⚠️", "absent": "⚪"}
 
 
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
     """Return the report as GitHub-flavoured Markdown of at most `LIMIT` bytes."""
-    head = [*_verdict(summary, verdict), *_matrix(digest)]
+    head = [*_verdict(summary, verdict), *_states(summary), *_matrix(digest)]
     tail = [*_options(summary), "", "### Run", "", *_table(("", ""), _facts(summary))]
     room = LIMIT - _size(head) - _size(tail)
     return "\n".join([*head, *_failures(summary, digest, room), *tail]) + "\n"
@@ -46,18 +49,29 @@ def _verdict(summary: dict[str, Any], verdict: Verdict) -> Iterator[str]:
         yield _text(line, 1000)
 
 
+def _states(summary: dict[str, Any]) -> Iterator[str]:
+    """In which state each operation is, those of a kind on one line."""
+    found: dict[str, list[str]] = {}
+    for op, state in summary.get("states", {}).items():
+        found.setdefault(f"{_STATE[state['state']]} {named(state)}", []).append(op)
+    if found:
+        yield ""
+    for state, operations in found.items():
+        yield f"- {_text(state, 200)}: {_text(', '.join(operations), 2000)}"
+
+
 def _matrix(digest: Digest) -> Iterator[str]:
     if not digest.cells:
         return
     yield ""
-    header = ("operation", "output", "result", "passed", "failed", "absent")
+    header = ("operation", "output", "result", *STATUSES)
     errors = [f"{what} {dtype}" for what in ("ULP", "share of bound") for dtype in digest.dtypes]
     rows = (_row(cell, digest.dtypes) for cell in digest.cells.values())
-    yield from _table((*header, *errors, "diagnoses"), rows, right=range(3, 6 + len(errors)))
+    yield from _table((*header, *errors, "diagnoses"), rows, right=range(3, 7 + len(errors)))
 
 
 def _row(cell: Cell, dtypes: list[str]) -> list[str]:
-    counts = [whole(cell.counts[status]) for status in ("passed", "failed", "absent")]
+    counts = [whole(cell.counts[status]) for status in STATUSES]
     errors = [
         error(spread[dtype].worst) if dtype in spread else NOTHING
         for spread in (cell.ulp, cell.share)
@@ -98,7 +112,7 @@ def _failures(summary: dict[str, Any], digest: Digest, room: int) -> Iterator[st
     findings = by_group(summary)
     for shown, group in enumerate(digest.groups.values()):
         finding = findings.get((group.op, group.output, group.diagnosis))
-        lines = [*_group(str(summary["implementation"]), group), *_found(finding)]
+        lines = [*_group(str(summary["implementation"]), group, finding), *_found(finding)]
         room -= _size(lines)
         if room < 0:
             yield ""
@@ -108,12 +122,14 @@ def _failures(summary: dict[str, Any], digest: Digest, room: int) -> Iterator[st
         yield from lines
 
 
-def _group(implementation: str, group: Group) -> Iterator[str]:
+def _group(implementation: str, group: Group, finding: Finding | None) -> Iterator[str]:
     yield ""
     yield (
         f"**{_text(group.op, 60)} {_text(group.output, 60)}**: {counted(group.count, 'failure')}, "
-        f"diagnosis {_text(group.diagnosis, 120)}"
+        f"diagnosis {_text(label(group.diagnosis, finding), 120)}"
     )
+    yield ""
+    yield _text(sentence(group.diagnosis, finding), 600)
     for row in group.examples[:_EXAMPLES]:
         command = one_line(repro(row.case, clip(implementation, 200)))
         yield ""

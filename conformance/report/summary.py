@@ -13,12 +13,11 @@ from conformance.cases.window import window_of
 from conformance.implementations import UNDECLARED
 from conformance.operations import OPERATIONS
 from conformance.report.coverage import Coverage
-from conformance.verdict.record import STATUSES, Number, Record, case_status
+from conformance.report.digest import SHARP as SHARP
+from conformance.report.states import ENOUGH, MANY, States
+from conformance.verdict.form import fault
+from conformance.verdict.record import STATUSES, TAILS, Number, Record, case_status
 from conformance.verdict.schema import SCHEMA
-
-#: Below this share of single dropped terms a case could not have shown enough.
-SHARP = 0.95
-
 
 Kind = tuple[str, ...]
 
@@ -33,13 +32,16 @@ class _Output:
     worst_case: str | None = None
     diagnoses: Counter[str] = field(default_factory=Counter)
     sharp: int = 0
+    seeing: int = 0
 
     def add(self, record: Record) -> None:
         self.statuses[record.status] += 1
-        if record.diagnosis is not None:
-            self.diagnoses[record.diagnosis] += 1
-        if record.detectability is not None and record.detectability >= SHARP:
-            self.sharp += 1
+        for diagnosis in (record.diagnosis, fault(record.form)):
+            if diagnosis:
+                self.diagnoses[diagnosis] += 1
+        if record.detectability is not None:
+            self.sharp += record.detectability >= SHARP
+            self.seeing += record.detectability > 0
         fraction, ulp = _number(record.max_bound_fraction), _number(record.max_error_ulp)
         if ulp is not None:
             self.max_error_ulp = max(self.max_error_ulp or 0.0, ulp)
@@ -71,19 +73,24 @@ class Summary:
         self._sharp: set[Kind] = set()
         self._dim: list[tuple[Kind, ...]] = []
         self._coverage = Coverage()
+        self.states = States()
         #: What the implementation does not declare, of what was asked for.
         self.undeclared: dict[str, None] = {}
+        #: Of each operation the outputs that passed, and would not under a stricter accuracy of the tails.
+        self.tails: Counter[str] = Counter()
 
     def add(self, case: Case, records: list[Record]) -> None:
         """Count the records of one case."""
         status = case_status(records)
         self.statuses[status] += 1
         self._coverage.add(case, status)
+        self.states.add(case, records)
         dim: list[Kind] = []
         shape = _shape(case)
         for record in records:
             outputs = self._outputs.setdefault(record.op, {})
             outputs.setdefault(record.output, _Output()).add(record)
+            self.tails[record.op] += record.reason.startswith(TAILS)
             if record.tier is None:
                 if record.reason.startswith(UNDECLARED):
                     self.undeclared[record.reason.removeprefix(UNDECLARED)] = None
@@ -126,7 +133,7 @@ class Summary:
         AssertionError
             If the statuses do not add up to the number of cases listed.
         """
-        listed = about.pop("listed")
+        listed, asked = about.pop("listed"), about.pop("asked", 0)
         counted = sum(self.statuses.values())
         if counted != listed or any(status not in STATUSES for status in self.statuses):
             raise AssertionError(
@@ -141,7 +148,12 @@ class Summary:
             "cases": counted,
             **{status: self.statuses[status] for status in STATUSES},
             "comparisons": self.comparisons,
+            "states": self.states.to_dict(asked, about.get("slips")),
+            "conditions": self.states.conditions(),
+            "faults": self.states.forms.faults(),
+            "remarks": self.states.forms.remarks(),
             **about,
+            "tails": dict(+self.tails),
             "detectability": {tier: total / count for tier, (total, count) in sorted(self._tiers.items())},
             "blind": self.blind,
             "coverage": self._coverage.to_dict(),
@@ -152,18 +164,24 @@ class Summary:
             },
         }
 
-    def powerless(self) -> list[str]:
-        """The outputs that were compared and of which no case could have shown a dropped term."""
+    def powerless(self, asked: int) -> list[str]:
+        """The outputs that were compared and of which no case could have shown a dropped term.
+
+        Of a handful of cases any that could have shown some is enough.
+        """
         return [
             f"{op}.{output}"
             for op, outputs in self._outputs.items()
             for output, found in outputs.items()
-            if not found.sharp and found.statuses["passed"]
+            if not (found.sharp or (asked < ENOUGH and found.seeing)) and found.statuses["passed"]
         ]
 
 
-def problems(summary: Summary) -> list[str]:
-    """Why a run in which nothing failed proves nothing all the same; one sentence each."""
+def problems(summary: Summary, asked: int = MANY) -> list[str]:
+    """Why a run in which nothing failed proves nothing all the same; one sentence each.
+
+    `asked` is how many cases of each operation and dtype were asked for: few cannot all cover each other.
+    """
     found = []
     if not summary.comparisons:
         why = "the implementation has none of the operations asked for"
@@ -173,12 +191,12 @@ def problems(summary: Summary) -> list[str]:
             lacking = " and ".join(list(summary.undeclared)[:4])
             why = f"the implementation declares {lacking} (`dtypes` and `options` in it say what it takes)"
         found.append(f"Nothing was compared: {why}.")
-    for name in summary.powerless():
+    for name in summary.powerless(asked):
         found.append(
             f"No case of {name} could have shown a dropped term (detectability below {SHARP:.0%}): "
             "run more cases or other operations."
         )
-    if summary.blind:
+    if summary.blind and asked >= MANY:
         found.append(
             f"{summary.blind} cases would have shown fewer than {SHARP:.0%} of single dropped terms, and "
             "no exact case of their kind covers them: run more cases."

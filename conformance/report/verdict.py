@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.generation.rules import phrase
 from conformance.report.digest import Digest
+from conformance.report.states import AGREES, MANY
 from conformance.report.text import counted, listed, whole
+from conformance.verdict.record import STATUSES
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,21 @@ class Verdict:
 def judge(summary: dict[str, Any], digest: Digest) -> Verdict:
     """Judge a run by its summary and its records."""
     cases, failed, absent = summary["cases"], summary["failed"], summary["absent"]
-    problems = tuple(_problems(summary, digest))
+    refused = summary.get("refused", 0)
+    faults = [str(found["sentence"]) for found in summary.get("faults", ())]
+    problems = (*faults, *_problems(summary, digest))
     if failed:
         sentence = f"{whole(failed)} of {counted(cases, 'case')} fail: {_failing(digest)}"
     elif digest.compared == 0:
         sentence = "Nothing was compared"
         if absent:
             sentence += f": {whole(absent)} of {counted(cases, 'case')} are absent"
+        if refused:
+            sentence += f"{' and' if absent else ':'} {whole(refused)} are refused"
     else:
         sentence = f"0 of {counted(cases, 'case')} fail"
         if problems:
-            sentence += ", but the run does not count"
+            sentence += ", but the module has a fault" if faults else ", but the run does not count"
     return Verdict(not failed and not problems, sentence + ".", tuple(_notes(summary, digest)), problems)
 
 
@@ -56,12 +63,12 @@ def _problems(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
     yield from known
     if digest.compared == 0 and not known:
         yield "A run that compared nothing says nothing about the implementation, so it fails."
-    if summary["blind"] and not known:
+    if summary["blind"] and not known and summary["options"]["cases"] >= MANY:
         yield (
             f"{counted(summary['blind'], 'case')} would miss more than 5 % of single dropped terms, "
             "and no exact case of their kind covers them."
         )
-    cases, total = summary["cases"], summary["passed"] + summary["failed"] + summary["absent"]
+    cases, total = summary["cases"], sum(summary.get(status, 0) for status in STATUSES)
     if total != cases:
         yield f"The statuses add up to {whole(total)}, not to the {counted(cases, 'case')} listed."
     if digest.cases != cases:
@@ -69,6 +76,12 @@ def _problems(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
 
 
 def _notes(summary: dict[str, Any], digest: Digest) -> Iterator[str]:
+    yield from summary.get("remarks", ())
+    if summary.get("refused") and digest.compared:
+        yield f"{counted(summary['refused'], 'case')} refused, which shows nothing."
+    for op, found in summary.get("states", {}).items():
+        if found["state"] == AGREES and found["rule"]:
+            yield f"{op} is judged on what it says it answers alone: {phrase(found['rule'])}."
     missing = [op for op in dict.fromkeys(op for op, _ in digest.cells) if _is_absent(op, digest)]
     if missing and digest.compared:
         absent = counted(summary["absent"], "case")

@@ -1,21 +1,22 @@
 """What a run does when all cases are judged: failures looked into, its own power measured.
 
-Both in child processes, side by side, within a small share of the time that the run itself took.
+Both in child processes, side by side: the failures within a small share of the time that the run itself took,
+the power over a fixed number of cases, so that no clock decides what it comes to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from conformance.cases.case import Case
 from conformance.conventions import Settings
-from conformance.generation.generate import generate
+from conformance.diagnosis.history import Histories
+from conformance.generation.rules import parse_all
+from conformance.implementations import ALONE, UNDECLARED
 from conformance.implementations.processes import Question, context
-from conformance.operations import OPERATIONS
 from conformance.runs.options import SweepError
 from conformance.verdict.record import Record
 
@@ -28,8 +29,13 @@ NAMED = 6
 #: Cases of an operation and dtype in which slips are planted; more than there are corners.
 PLANTED = 400
 
+#: Processes that plant slips, and seconds after which they are taken for hung.
+MEASURING, PATIENCE = 2, 1800.0
+
+#: A part of what was answered, and of what is not declared: each case with the rules that are.
+Part = tuple[list[str], list[tuple[str, str]]]
+
 #: Seconds that are allowed whatever the run took, and the share of the run beyond that.
-POWER_SECONDS, POWER_SHARE = 2.0, 0.05
 FINDINGS_SECONDS, FINDINGS_SHARE = 20.0, 0.25
 
 
@@ -38,13 +44,22 @@ class Seen:
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str, str], Record] = {}
-        self._present: set[str] = set()
+        self.histories = Histories()
+        self._answered: dict[tuple[str, str], list[str]] = {}
+        self._outside: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Keep the first failure of each operation, output and diagnosis."""
+    def add(self, records: Sequence[Record]) -> None:
+        """Keep the first failure of each kind, what was answered, and which cases failed."""
+        self.histories.add(records)
+        first = records[0]
+        key = first.op, first.dtype
+        if first.tier is not None:
+            _keep(self._answered.setdefault(key, []), first.case)
+        elif first.status == "absent" and first.reason.endswith(ALONE):
+            _keep(self._outside.setdefault(key, []), (first.case, _declared(first.reason)))
+        elif first.status == "absent" and first.reason.startswith(f"{UNDECLARED}no option"):
+            _keep(self._outside.setdefault(key, []), (first.case, ""))
         for record in records:
-            if record.status != "absent":
-                self._present.add(record.op)
             if record.status == "failed" and len(self._first) < GROUPS:
                 self._first.setdefault((record.op, record.output, str(record.diagnosis)), record)
 
@@ -53,30 +68,33 @@ class Seen:
         """The failures to look into."""
         return list(self._first.values())
 
-    @property
-    def operations(self) -> list[str]:
-        """The functions that the implementation has."""
-        return sorted(self._present)
+    def parts(self, count: int) -> list[Part]:
+        """The answered cases, and those that are not declared, in so many parts of whole operations."""
+        operations = list(dict.fromkeys(op for op, _ in self._answered))
+        mine = [set(operations[at::count]) for at in range(count)]
+        return [
+            (
+                [text for (op, _), texts in self._answered.items() if op in part for text in texts],
+                [pair for (op, _), pairs in self._outside.items() if op in part for pair in pairs],
+            )
+            for part in mine
+            if part
+        ]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """How the cases of a run were drawn."""
+def _keep(found: list[Any], item: Any) -> None:
+    if len(found) < PLANTED:
+        found.append(item)
 
-    dtypes: tuple[str, ...]
-    count: int
-    seed: int
 
-    def cases(self, operations: list[str]) -> list[Case]:
-        """The first cases of a run, for these functions; all of them if it is not very long."""
-        chosen = [OPERATIONS[name] for name in operations]
-        return list(generate(chosen, self.dtypes, min(self.count, PLANTED), self.seed))
+def _declared(reason: str) -> str:
+    """What the reason of a case says that the implementation answers alone."""
+    return reason.removeprefix(UNDECLARED).removesuffix(ALONE)
 
 
 def work(
     spec: str,
     settings: Settings,
-    drawn: Drawn,
     seen: Seen,
     processes: int,
     seconds: float,
@@ -90,10 +108,8 @@ def work(
         The implementation.
     settings : Settings
         How strictly it is read.
-    drawn : Drawn
-        The cases of the run.
     seen : Seen
-        What came of them.
+        What came of the cases of the run.
     processes : int
         How many there may be.
     seconds : float
@@ -110,8 +126,7 @@ def work(
         find_all,  # imports torch, which only children of a run need otherwise
     )
 
-    allowed = max(POWER_SECONDS, POWER_SHARE * seconds)
-    power = Question(context(), _power, drawn, seen.operations, allowed)
+    measured = [Question(context(), _power, *part) for part in seen.parts(max(1, min(processes, MEASURING)))]
     try:
         found = find_all(
             spec,
@@ -119,22 +134,31 @@ def work(
             max(1, processes - 1),
             max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds),
             settings,
+            seen.histories,
             wrapped,
         )
-        # Loading torch may take longer than the measuring.
-        slips = power.answer(msgspec.msgpack.Decoder(dict[str, Any]), 10 * allowed + 60.0)
+        decoder = msgspec.msgpack.Decoder(dict[str, Any])
+        slips = [question.answer(decoder, PATIENCE) for question in measured]
     finally:
-        power.close()
-    if slips is None:
+        for question in measured:
+            question.close()
+    if None in slips:
         raise SweepError("the measurement of the run's power ended without a result; go on with --resume")
-    return {"slips": slips, "findings": [finding.to_dict() for finding in found]}
+    return {"slips": _joined(slips), "findings": [finding.to_dict() for finding in found]}
+
+
+def _joined(parts: Sequence[Any]) -> dict[str, Any]:
+    """The power of a run from that of its parts."""
+    return {
+        **{name: sum(part[name] for part in parts) for name in ("slips", "caught", "cases")},
+        "missed": sorted(name for part in parts for name in part["missed"]),
+        "operations": {op: found for part in parts for op, found in part["operations"].items()},
+    }
 
 
 def told(slips: Mapping[str, Any]) -> str:
     """The power of a run in one line, with slips that it would not have caught."""
-    text = f"{slips['caught']} of {slips['slips']} known slips would have been caught"
-    if not slips["complete"]:
-        text += f" by the {slips['cases']} cases there was time for"
+    text = f"{slips['caught']} of {slips['slips']} known faults would have been caught"
     missed = slips["missed"]
     if missed:
         text += f"; not {', '.join(missed[:NAMED])}"
@@ -142,7 +166,9 @@ def told(slips: Mapping[str, Any]) -> str:
     return text
 
 
-def _power(drawn: Drawn, operations: list[str], seconds: float) -> dict[str, Any]:
+def _power(answered: list[str], outside: list[tuple[str, str]]) -> dict[str, Any]:
     from conformance.runs.power import measure
 
-    return measure(drawn.cases(operations), seconds).to_dict()
+    cases = map(Case.parse, answered)
+    beyond = [(Case.parse(text), parse_all(rules) if rules else ()) for text, rules in outside]
+    return measure(cases, beyond).to_dict()

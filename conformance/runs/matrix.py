@@ -33,7 +33,8 @@ from conformance.runs.pool import in_order
 from conformance.runs.worker import belong
 from conformance.runs.workers import Workers, batches, cores
 from conformance.verdict.declared import DECLARED, marked, sentence_of
-from conformance.verdict.record import Record, case_status, plain
+from conformance.verdict.form import fault
+from conformance.verdict.record import STATUSES, Record, case_status, plain
 
 Json = dict[str, Any]
 
@@ -76,9 +77,11 @@ class Cell:
                 self.deaths.setdefault(record.case, record)
             elif record.status == "failed":
                 self._fail(record)
-            elif record.status == "absent":
+            elif record.status in ("absent", "refused"):
                 self.absent = self.absent or record.reason
             else:
+                if fault(record.form):
+                    self._fail(record.but(diagnosis=fault(record.form)))
                 self.max_error_ulp = max(self.max_error_ulp, float(record.max_error_ulp or 0))
                 self.max_bound_fraction = max(self.max_bound_fraction, float(record.max_bound_fraction or 0))
 
@@ -94,15 +97,17 @@ class Cell:
             self.declared_example = self.declared_example or record.case
             return
         known = record.diagnosis not in (None, UNEXPLAINED)
-        self.reasons[_sentence(record) if known else f"{record.output}: {record.reason}"] += 1
+        self.reasons[
+            _sentence(record) if known else f"{record.output}: {record.reason.partition(chr(10))[0]}"
+        ] += 1
         self.example = self.example or record.case
 
     @property
     def status(self) -> str:
         """The one word of the cell; ``differs`` if everything that fails is declared."""
-        if self.statuses["failed"]:
+        if self.statuses["failed"] or self.reasons:
             return "failed" if self.reasons else "differs"
-        return next((status for status in ("passed", "absent") if self.statuses[status]), "absent")
+        return next((status for status in ("passed", "refused") if self.statuses[status]), "absent")
 
     def to_dict(self) -> Json:
         """The cell for ``matrix.json``."""
@@ -116,7 +121,7 @@ class Cell:
         why += [sentence for sentence, _ in self.declared.most_common()]
         return {
             "status": self.status,
-            **{status: self.statuses[status] for status in ("passed", "failed", "absent")},
+            **{status: self.statuses[status] for status in STATUSES},
             "max_error_ulp": plain(self.max_error_ulp),
             "max_bound_fraction": plain(self.max_bound_fraction),
             "differs": " ".join(why),
@@ -145,7 +150,7 @@ def column(
     cells = {operation.name: Cell() for operation in operations}
     workers = Workers(spec, max(1, min(cores(), len(cases))), settings=settings)
     try:
-        with closing(in_order(workers, batches(cases))) as judged:
+        with closing(in_order(workers, batches(cases), follow=False)) as judged:
             for case, records in judged:
                 cells[case.op].add(records)
                 tell(1)
@@ -168,7 +173,7 @@ def column(
         "version": about.version if about else None,
         "arithmetic": about.arithmetic if about else "ieee",
         "conventions": known.conventions,
-        **{status: every[status] for status in ("passed", "failed", "absent")},
+        **{status: every[status] for status in STATUSES},
         "undeclared": sum(cell.status == "failed" for cell in cells.values()),
         "crashed": sorted({case for cell in cells.values() for case in cell.deaths}),
         "seconds": round(seconds, 1),

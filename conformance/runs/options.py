@@ -116,12 +116,22 @@ class Sweep:
 
 @dataclass
 class Result:
-    """What a run came to: ``summary.json`` as a dict, and why it proves nothing if it does not."""
+    """What a run came to: ``summary.json`` as a dict, and why it proves nothing if it does not.
+
+    ``problems`` are those of the run, ``doubts`` those of operations of which too little was compared,
+    ``faults`` those of the form in which the module answers.
+    """
 
     summary: dict[str, Any]
     problems: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """The faults of form, in a sentence each."""
+        return [str(found["sentence"]) for found in self.summary["faults"]]
 
     @property
     def agrees(self) -> bool:
         """Whether nothing failed in a run that could have shown it."""
-        return not self.summary["failed"] and not self.problems
+        return not (self.summary["failed"] or self.problems or self.doubts or self.faults)

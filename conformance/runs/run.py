@@ -96,9 +96,16 @@ def _run(
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)
-    queue = sweep.shard.of(options.groups, options.cases, options.generate)
+    handed = 0
+
+    def queue() -> Batches:
+        nonlocal handed
+        for batch in sweep.shard.of(options.groups, options.cases, options.generate):
+            handed += len(batch)
+            yield batch
+
     written = _Written(directory / "results.jsonl")
-    stream: Iterable[Answer] = _records(workers, written, queue)
+    stream: Iterable[Answer] = _records(workers, written, queue())
     if progress is not None:
         stream = progress(stream, total)
     judged_cases = 0
@@ -109,26 +116,29 @@ def _run(
         remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
         if observe is not None:
             observe(records)
-    if judged_cases != total:
+    if judged_cases < handed or handed != total:
         raise SweepError(f"{total} cases were asked for and {judged_cases} judged: the run shows nothing")
     about = workers.about or About("ieee", None)
     whole = sweep.shard.count == 1  # what a part shows, the whole decides
-    problems = summary_problems(summary) if whole else []
+    problems = summary_problems(summary, options.cases) if whole else []
     after: dict[str, Any] = {}
     if whole:
-        drawn = after_run.Drawn(options.dtypes, options.cases, options.seed)
         seconds = time.monotonic() - started
         spec, settings = options.implementation, options.settings
-        after = after_run.work(spec, settings, drawn, seen, count, seconds, wrapped)
+        after = after_run.work(spec, settings, seen, count, seconds, wrapped)
+    asked = options.cases if whole else 0
+    doubts = list(summary.states.doubts(asked, after.get("slips"))) if whole else []
     result = Result(
         summary.to_dict(
-            listed=total,
+            listed=judged_cases,
+            asked=asked,
             implementation=options.implementation,
             versions=versions(options.implementation, about),
             oracle=f"PyTorch {_version('torch')} autograd in float64, oneDNN off",
             seed=options.seed,
             seconds=round(time.monotonic() - started, 3),
             arithmetic=about.arithmetic,
+            dialect=about.dialect,
             **({"shape_remarks": remarks} if options.settings.lenient_shapes else {}),
             options={
                 "ops": list(options.operations),
@@ -136,10 +146,11 @@ def _run(
                 "cases": options.cases,
                 **options.settings.plain(),
             },
-            problems=problems,
+            problems=[*problems, *doubts],
             **after,
         ),
         problems,
+        doubts,
     )
     _write(result.summary, directory)
     report.write(written.path, result.summary, directory)

@@ -1,7 +1,8 @@
 """Long runs in parts: a run cut into shards, taken up again after it was killed, put together again.
 
 Cases are judged in batches (`conformance.runs.workers.batches`), and the records of a run stand in
-``results.jsonl`` in the order of its cases. A shard ``i/n`` is every n-th batch. After a kill the file is
+``results.jsonl`` in the order of its cases, those that follow from a batch (`conformance.runs.chain`) behind
+it. A shard ``i/n`` is every n-th batch. After a kill the file is
 a whole number of batches and then, perhaps, a torn one: a run that is resumed keeps the former and judges
 the rest again, so that the file ends with the same bytes as that of a run that was never stopped.
 """
@@ -9,14 +10,17 @@ the rest again, so that the file ends with the same bytes as that of a run that 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from conformance.cases.case import Case
 from conformance.generation.corners import corner_of
+from conformance.runs.chain import Chain
 from conformance.runs.options import Shard, SweepError
+from conformance.runs.share import Numbered
 from conformance.runs.workers import Answer, Batches, batches
 from conformance.verdict import document, schema
 from conformance.verdict.document import SchemaError
@@ -66,13 +70,27 @@ def kept(path: Path, queue: Batches) -> Generator[Answer, None, Batches]:
         for batch in queue:
             end = file.tell()
             try:
-                found = [(case, read_case(file, case)) for _, case in batch]
+                found = list(_chained(batch, partial(read_case, file)))
             except SweepError:
                 file.truncate(end)
                 return chain([batch], queue)
             yield from found
         file.truncate(file.tell())
     return iter(())
+
+
+def _chained(batch: list[Numbered], read: Callable[[Case], list[Record]]) -> Iterator[Answer]:
+    """The cases of a batch and those that follow from their records, with what is read of each."""
+    chain = Chain([case for _, case in batch])
+    place = 0
+    while place < len(chain.cases):
+        case = chain.cases[place]
+        records = read(case)
+        yield case, records
+        chain.tell(place, records)
+        place += 1
+        if chain.complete:
+            chain.plan()
 
 
 def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
@@ -111,19 +129,21 @@ def merged(directories: list[Path], cases: Iterable[Case]) -> Iterator[Answer]:
     """
     files = [open(directory / "results.jsonl", "rb") for directory in directories]  # noqa: SIM115
     lines = [0] * len(files)
+
+    def read(at: int, case: Case) -> list[Record]:
+        records = []
+        for output in case.operation.outputs:
+            lines[at] += 1
+            try:
+                records.append(read_output(files[at], case, output))
+            except SweepError as error:
+                where = f"{directories[at] / 'results.jsonl'}, line {lines[at]}"
+                raise SweepError(f"{where}: {error}") from error
+        return records
+
     try:
         for number, batch in enumerate(batches(cases)):
-            at = number % len(files)
-            for _, case in batch:
-                records = []
-                for output in case.operation.outputs:
-                    lines[at] += 1
-                    try:
-                        records.append(read_output(files[at], case, output))
-                    except SweepError as error:
-                        where = f"{directories[at] / 'results.jsonl'}, line {lines[at]}"
-                        raise SweepError(f"{where}: {error}") from error
-                yield case, records
+            yield from _chained(batch, partial(read, number % len(files)))
         for at, file in enumerate(files):
             if file.readline(LONGEST_LINE):
                 path = directories[at] / "results.jsonl"

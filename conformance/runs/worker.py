@@ -30,6 +30,7 @@ class About(msgspec.Struct, tag=True, frozen=True):
 
     arithmetic: str
     version: str | None
+    dialect: str = "contract"
 
 
 class Unusable(msgspec.Struct, tag=True):
@@ -113,7 +114,7 @@ def work(theirs: socket.socket, spec: str, settings: Settings, holding: Holding)
     except LoadError as error:
         channel.send(Unusable(str(error)))
         return
-    channel.send(About(implementation.arithmetic.name, implementation.version))
+    channel.send(About(implementation.arithmetic.name, implementation.version, implementation.dialect))
     judge = Judge(implementation)
     settle()
     while request := channel.receive():

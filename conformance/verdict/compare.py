@@ -14,6 +14,7 @@ from conformance.bounds import Bound
 from conformance.bounds.elements import compared
 from conformance.bounds.storage import spacing
 from conformance.cases.dtypes import finfo
+from conformance.verdict.form import read
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -60,7 +61,7 @@ def compare(
     dtype: np.dtype[Any] | None,
     stored: np.dtype[Any] | None = None,
 ) -> Verdict:
-    """Compare an output with the oracle's.
+    """Compare an output with the oracle's; `form.read` puts another form right before, where that can be.
 
     Parameters
     ----------
@@ -79,8 +80,10 @@ def compare(
     right = (
         dtype is not None and type(got) is np.ndarray and got.dtype == dtype and got.shape == expected.shape
     )
-    if not right and (wrong := _form(got, expected, dtype)):
-        return Verdict("failed", bound.tier, reason=wrong)
+    if not right:
+        form = read(got, expected.shape, dtype)
+        if form.wrong or form.said:
+            return Verdict("failed", bound.tier, reason=form.wrong or form.said.partition(": ")[2])
     if not expected.size:
         return Verdict("passed", bound.tier, 0.0, 0.0)
     if bound.target is not None:
@@ -95,24 +98,6 @@ def failing(got: NDArray[Any], expected: NDArray[Any], limit: NDArray[Any]) -> N
         same = (np.asarray(got, np.float64) == expected) | (np.isnan(got) & np.isnan(expected))
         wrong = ~(error <= np.broadcast_to(limit, expected.shape)) & ~same
     return np.asarray(wrong, np.bool_)
-
-
-def _form(got: Any, expected: NDArray[np.float64], dtype: np.dtype[Any] | None) -> str:
-    """What is wrong with the type, shape or dtype; empty if nothing is."""
-    if dtype is None:
-        return "" if isinstance(got, float) else f"is a {_type(got)}, expected a Python float"
-    if not isinstance(got, np.ndarray):
-        return f"is a {_type(got)}, expected a NumPy array"
-    if got.shape != expected.shape:
-        return f"shape is {got.shape}, expected {expected.shape}"
-    if got.dtype != dtype:
-        return f"dtype is {got.dtype}, expected {dtype}"
-    return ""
-
-
-def _type(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _values(got: Any, expected: NDArray[np.float64], bound: Bound, dtype: np.dtype[Any]) -> Verdict:

@@ -37,10 +37,15 @@ class MisfitError(ValueError):
         self.path = path
         shown = "nothing" if got is NOTHING else json.dumps(got)
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        field = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
+        names = (f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in path)
+        field = "".join(names).lstrip(".")
         super().__init__(
             f"{field}: expected {expected}, got {shown}" if field else f"expected {expected}, got {shown}"
         )
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() else ascii(key)[1:-1]
 
 
 class Document(msgspec.Struct):

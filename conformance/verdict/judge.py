@@ -6,56 +6,36 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds import Bound
-from conformance.bounds.table import bounds
 from conformance.cases.case import Case
-from conformance.cases.dtypes import HALF, KNOWN, working
-from conformance.conventions import adjusted, read
 from conformance.faults import diagnose
 from conformance.generation.arrays import draw
 from conformance.generation.corners import corner_of
+from conformance.implementations.handed import CHANGED
 from conformance.implementations.implementation import Implementation, Outcome
-from conformance.operations import OPERATIONS
-from conformance.oracle.torch_oracle import evaluate
-from conformance.verdict.compare import Verdict, compare, fitted
+from conformance.verdict.confirm import Confirmer
 from conformance.verdict.declared import marked
-from conformance.verdict.record import REMARK, Record, blank, from_verdict
+from conformance.verdict.form import Form
+from conformance.verdict.looks import Found, Look, look, stressed, told
+from conformance.verdict.pace import Pace
+from conformance.verdict.record import NOTED, Record, blank, from_verdict
+from conformance.verdict.right import bits, formed, output_dtype, right
 
 Arrays = Mapping[str, NDArray[Any]]
 
-#: One case in so many is called twice, over memory filled with other values, and compared bit by bit.
-REPEATED = 8
+#: One case in so many is called three times, over memory filled with other values, and compared bit by bit.
+REPEATED = 16
 
-#: What memory holds before the first call and the second.
-FILLS = (np.nan, -7.0)
+#: What memory holds before each call.
+FILLS = (np.nan, -7.0, 1.5)
 
 #: Cases that are asked for before the first of them is judged.
 AHEAD = 16
-
-
-def output_dtype(case: Case, output: str) -> np.dtype[Any] | None:
-    """The dtype an output must have; None for a Python float."""
-    return _forms(case.op, case.dtype)[output][0]
-
-
-@cache
-def _forms(op: str, dtype: str) -> dict[str, tuple[np.dtype[Any] | None, np.dtype[Any] | None]]:
-    """Of each output the dtype it must have, and the half dtype it is stored in."""
-    entry, stored = OPERATIONS[op], np.dtype(KNOWN[dtype])
-    found: dict[str, tuple[np.dtype[Any] | None, np.dtype[Any] | None]] = {}
-    for output in entry.outputs:
-        form: np.dtype[Any] | None = stored
-        if output in entry.forms:
-            name = entry.forms[output].dtype
-            form = None if name is None else working(dtype) if name == "working" else np.dtype(name)
-        found[output] = form, stored if dtype in HALF and entry.rounds(output) else None
-    return found
 
 
 class Judge:
@@ -68,11 +48,12 @@ class Judge:
 
     def __init__(self, implementation: Implementation) -> None:
         self.implementation = implementation
+        self._pace, self._confirmer = Pace(self._seconds), Confirmer(implementation)
         self.diagnoser = diagnose.Diagnoser(self._rerun)
 
     def forget(self) -> None:
         """Drop what earlier diagnoses established, so that the next do not depend on them."""
-        self.diagnoser = diagnose.Diagnoser(self._rerun)
+        self.diagnoser.forget()
 
     def __call__(self, case: Case) -> list[Record]:
         """The records of a case, one for each output."""
@@ -90,23 +71,33 @@ class Judge:
 
     def _begun(self, case: Case) -> Trial | list[Record]:
         """A case whose answer is on its way, or the records of one that nothing answers."""
-        if self.implementation.has(case.op):
+        has, corner = self.implementation.has(case.op), corner_of(case)
+        reason = self._pace.too_slow(case) if has else f"the implementation has no {case.op}"
+        if reason is None:
             return Trial(self.implementation, case)
-        reason, corner = f"the implementation has no {case.op}", corner_of(case)
         return [blank(case, output, "absent", corner, reason) for output in case.operation.outputs]
 
     def _ended(self, begun: Trial | list[Record]) -> list[Record]:
         if isinstance(begun, list):
             return begun
-        records = begun.records(self.diagnoser)
+        records = begun.records(self.diagnoser, self._confirmer)
+        self._pace.took(begun.case, begun.outcome.seconds)
         declared = self.implementation.differs
         return [marked(declared, r, begun) if declared and r.status == "failed" else r for r in records]
 
+    def _seconds(self, case: Case) -> float:
+        return self.implementation.call(case, draw(case)).seconds
+
     def _rerun(self, case: Case) -> Mapping[str, NDArray[Any]]:
-        outcome = self.implementation.call(case, draw(case))
+        arrays = draw(case)
+        outcome = self.implementation.call(case, arrays)
         if outcome.error:
             raise RuntimeError(outcome.error)
-        return outcome.outputs
+        found, wanted = {}, case.operation.wanted
+        for name, got in outcome.outputs.items():
+            shape = arrays[wanted[name]].shape if name in wanted else np.shape(got)
+            found[name] = formed(case, name, got, shape).value
+        return found
 
 
 class Trial:
@@ -115,93 +106,141 @@ class Trial:
     Attributes
     ----------
     arrays, expected, limits, outcome
-        The data, the oracle's outputs, the bound of each output, what the implementation gave.
+        The data, the oracle's outputs, the bound of each output, what the implementation gave, in the form
+        asked for wherever it can be put so.
     """
 
     def __init__(self, implementation: Implementation, case: Case) -> None:
         self.implementation, self.case = implementation, case
         self.arrays: Arrays = draw(case)
         self.settings = implementation.settings
-        self.expected: dict[str, NDArray[np.float64]]
-        self.limits: dict[str, Bound]
-        arithmetic = implementation.arithmetic
-        if not self.settings.conventions:
-            self.expected = evaluate(case, self.arrays)
-            self.limits = bounds(case, self.arrays, self.expected, arithmetic)
-        else:
-            seen = read(case, self.arrays, self.settings)
-            expected = evaluate(case, seen)
-            limits = bounds(case, seen, expected, arithmetic)
-            self.expected, self.limits = adjusted(case, seen, expected, limits, self.settings)
+        self._right = right(implementation, case, self.arrays)
+        self.expected, self.limits = self._right.expected, self._right.limits
         sizes = [np.size(value) for value in self.expected.values()]  # a loss under a convention is a number
         self._repeated = zlib.crc32(str(case).encode()) % REPEATED == 0
         self._answer = implementation.ask(case, self.arrays, sizes, FILLS if self._repeated else FILLS[:1])
+        self._look = self._looked(implementation)
+
+    def _looked(self, implementation: Implementation) -> Look | None:
+        """The look that is asked for, if the case has one and the function is called at all."""
+        case = self.case
+        if implementation.lacks(case) or case.dtype not in implementation.dtypes:
+            return None
+        if self.settings.stress and self._repeated:
+            return stressed(implementation, self._right)
+        forward = case.operation.forward
+        return look(implementation, self._right, forward is not None and implementation.has(forward))
 
     @cached_property
-    def _outcomes(self) -> tuple[Outcome, ...]:
+    def _answered(self) -> tuple[Outcome, ...]:
+        """What came of each call; waits for it."""
         return self._answer()
 
-    @property
+    @cached_property
+    def _forms(self) -> dict[str, Form]:
+        """Each output as it is read."""
+        return {name: self._right.read(name, got) for name, got in self._answered[0].outputs.items()}
+
+    @cached_property
     def outcome(self) -> Outcome:
-        """What the implementation gave; waits for it."""
-        return self._outcomes[0]
+        """What the implementation gave, in the form that is compared; waits for it."""
+        return replace(self._answered[0], outputs={name: form.value for name, form in self._forms.items()})
 
     def dtype(self, output: str) -> np.dtype[Any] | None:
         """The dtype that an output must have; None for a Python float."""
         return output_dtype(self.case, output)
 
-    def records(self, diagnoser: diagnose.Diagnoser | None) -> list[Record]:
-        """The records of the case; failures are diagnosed if there is a diagnoser."""
+    def records(
+        self, diagnoser: diagnose.Diagnoser | None, confirmer: Confirmer | None = None
+    ) -> list[Record]:
+        """The records of the case; failures are diagnosed if there is a diagnoser, confirmed as well."""
         corner, names = corner_of(self.case), self.case.operation.outputs
         if self.outcome.absent is not None:
             return [blank(self.case, n, "absent", corner, self.outcome.absent) for n in names]
+        if self.outcome.refused is not None:
+            return [blank(self.case, n, "refused", corner, self.outcome.refused) for n in names]
         if self.outcome.error:
             reason = self.outcome.error
-            why = diagnose.of_error(reason)
+            why = diagnose.of_error(reason, self.case)
             return [blank(self.case, n, "failed", corner, reason).but(diagnosis=why) for n in names]
-        verdicts = {name: self._verdict(name) for name in names}
-        repeated = self._differing()
+        found, remark = self._found(confirmer)
         records = []
         for name in names:
-            verdict = verdicts[name]
+            verdict = self._right.verdict(name, self._answered[0].outputs[name])
             if verdict.suspect and not self._confirmed(name):
                 verdict = replace(verdict, status="passed", reason="", suspect=False)
+            verdict = self._right.of_tails(name, self.outcome.outputs[name], verdict)
             record = from_verdict(self.case, name, verdict, self.limits[name].detectability, corner)
+            record.form = self._forms[name].said or None
             if self.outcome.changed and verdict.status == "passed":
                 record = record.but(
                     status="failed", reason=f"changed its input {', '.join(self.outcome.changed)}"
                 )
-            if name in repeated:
-                why = "nondeterministic: called twice on the same arrays, it gave different bits"
-                reason = f"{record.reason}; {why}" if record.reason else why
-                record = record.but(status="failed", reason=reason)
-            if record.status == "failed" and diagnoser is not None:
-                record = record.but(diagnosis=self._diagnosis(diagnoser, name))
+            if name in found and record.status == "passed":
+                record = record.but(status="failed", reason=found[name].reason, diagnosis=found[name].fault)
+            elif record.status == "failed" and diagnoser is not None:
+                record = self._explained(record, diagnoser, confirmer)
+            elif remark and record.status == "passed" and not record.reason:
+                record = record.but(reason=f"{NOTED}{remark}")
             records.append(record)
         return records
 
-    def _verdict(self, name: str) -> Verdict:
-        got, (dtype, form) = self.outcome.outputs[name], _forms(self.case.op, self.case.dtype)[name]
-        if not self.settings.lenient_shapes:
-            return compare(got, self.expected[name], self.limits[name], dtype, form)
-        fitting = fitted(got, self.expected[name].shape)
-        verdict = compare(fitting, self.expected[name], self.limits[name], dtype, form)
-        if fitting is got or verdict.status != "passed":
-            return verdict
-        return replace(verdict, reason=f"{REMARK}{np.shape(got)}, expected {np.shape(fitting)}")
+    def _found(self, confirmer: Confirmer | None) -> tuple[dict[str, Found], str]:
+        """What is wrong with outputs whose values are right, by name; and a remark."""
+        found, remark = {}, ""
+        if self._look is not None:
+            seen, remark = told(self._look, self._look.answer(), self.outcome)
+            for name, fault in seen.items():
+                if self._right.verdict(name, self.outcome.outputs[name]).status == "passed":
+                    confirmed = fault if confirmer is None else confirmer.seen(self._look, name, fault)
+                    if confirmed is not None:
+                        found[name] = confirmed
+        for note in self.outcome.notes:
+            name, _, argument = note.partition(" in ")
+            if note == CHANGED:
+                reason = "changed the caller's hyperparameters"
+                found |= {n: Found("hyperparameters-changed", reason) for n in self.expected}
+            elif confirmer is not None and confirmer.by_values(self._right, note):
+                reason = f"shares the memory of {argument} here, and not for other values of that shape"
+                found[name] = Found("output-sometimes-its-input", reason)
+            else:
+                remark = remark or f"{name} shares the memory of {argument}"
+        return {**self._differing(), **found}, remark
 
-    def _differing(self) -> tuple[str, ...]:
-        """The outputs that a second call, over memory with other contents, gives other bits for."""
+    def _explained(
+        self, record: Record, diagnoser: diagnose.Diagnoser, confirmer: Confirmer | None
+    ) -> Record:
+        """A failure with its diagnosis; what no known fault explains is tried in a fresh process."""
+        why = self._diagnosis(diagnoser, record.output)
+        alone = confirmer is not None and why == diagnose.UNEXPLAINED and self.outcome.outputs
+        if alone and confirmer is not None and confirmer.alone(self._right, record.output):
+            why, where = "depends-on-earlier-calls", "right in a fresh process"
+            if confirmer.changes(self._right, record.output):
+                why, where = "nondeterministic", "right when it is called again"
+            return record.but(diagnosis=why, reason=f"{record.reason}; {where}")
+        return record.but(diagnosis=why)
+
+    def _differing(self) -> dict[str, Found]:
+        """The outputs that further calls, over memory with other contents, give other bits for."""
         if not self._repeated:
-            return ()
-        again = self._outcomes[1] if len(self._outcomes) > 1 else Outcome()
-        return tuple(n for n, x in self.outcome.outputs.items() if _bits(x) != _bits(again.outputs.get(n)))
+            return {}
+        found: dict[str, Found] = {}
+        for name, value in self._answered[0].outputs.items():
+            again = [bits(outcome.outputs.get(name)) for outcome in self._answered[1:]]
+            if all(other == bits(value) for other in again) and len(again) == len(FILLS) - 1:
+                continue
+            kept = len(set(again)) == 1 and len(again) == len(FILLS) - 1
+            fault = "depends-on-earlier-calls" if kept else "nondeterministic"
+            reason = f"called {len(FILLS)} times on the same arrays, it gave different bits"
+            found[name] = Found(fault, reason)
+        return found
 
     def _confirmed(self, name: str) -> bool:
         """Whether two fresh draws of the same case exceed the statistical limit again."""
         for step in (1, 2):
             fresh = Trial(self.implementation, self.case.replace(seed=(self.case.seed + step) % 10**9))
-            if fresh.outcome.error or fresh._verdict(name).status == "passed":
+            got = fresh.outcome.outputs
+            if name not in got or fresh._right.verdict(name, got[name]).status == "passed":
                 return False
         return True
 
@@ -215,7 +254,3 @@ class Trial:
             )
         except (TypeError, ValueError, OverflowError):  # what came back is not an array of numbers
             return diagnose.UNEXPLAINED
-
-
-def _bits(value: Any) -> bytes:
-    return np.asarray(value).tobytes()

@@ -14,10 +14,16 @@ from conformance.generation.families import FAMILIES
 from conformance.verdict.compare import Verdict
 
 #: Every status there is. The numbers of cases with each add up to the number of cases.
-STATUSES = ("passed", "failed", "absent")
+STATUSES = ("passed", "failed", "absent", "refused")
 
 #: How the reason of an output begins that passed in another shape, under ``--lenient-shapes``.
 REMARK = "shape remark: "
+
+#: How the reason of an output begins that passed under the accuracy asked of everybody, but not under a
+#: stricter one.
+TAILS = "tails remark: "
+#: How the reason of an output begins that passed, and of which something else was seen.
+NOTED = "remark: "
 
 _ENCODE: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
 _QUOTED: Callable[[str], str] = json.encoder.encode_basestring_ascii
@@ -34,7 +40,7 @@ class Record:
 
     ``kind`` is the family's, ``tier`` the one that judged; ``detectability`` the share of single
     dropped terms it would have seen; ``corner`` the corner case's name; ``diagnosis`` the known
-    deviation that explains a failure exactly.
+    deviation that explains a failure exactly; ``form`` what of type, shape or dtype was not as asked for.
     """
 
     case: str
@@ -54,6 +60,7 @@ class Record:
     corner: str | None = None
     reason: str = ""
     diagnosis: str | None = None
+    form: str | None = None
 
     def line(self) -> str:
         """The record as one line of JSON, without the line feed."""
@@ -66,7 +73,8 @@ class Record:
             f'"index": {"null" if self.index is None else self.index}, "expected": {j(self.expected)}, '
             f'"got": {j(self.got)}, "detectability": {j(self.detectability)}, '
             f'"corner": {j(_whole(self.corner))}, '
-            f'"reason": {q(_whole(self.reason))}, "diagnosis": {j(_whole(self.diagnosis))}}}'
+            f'"reason": {q(_whole(self.reason))}, "diagnosis": {j(_whole(self.diagnosis))}, '
+            f'"form": {j(_whole(self.form))}}}'
         )
 
     def but(self, **changes: Any) -> Record:
@@ -119,9 +127,15 @@ def plain(value: float | None) -> Number:
     return value if value is None or math.isfinite(value) else str(value)
 
 
+def number(written: Number) -> float:
+    """A number that `plain` wrote; infinite where there is none, or it is NaN."""
+    found = math.inf if written is None else float(written)
+    return math.inf if math.isnan(found) else found
+
+
 def case_status(records: list[Record]) -> str:
     """The status of a case from those of its outputs."""
     found = {record.status for record in records}
     if not found <= set(STATUSES) or not found:
         raise ValueError(f"statuses are {sorted(found)}, expected some of {', '.join(STATUSES)}")
-    return next(status for status in ("failed", "absent", "passed") if status in found)
+    return next(status for status in ("failed", "refused", "absent", "passed") if status in found)

@@ -16,6 +16,7 @@ from conformance.cases.dtypes import KNOWN
 from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
 from conformance.verdict.document import NOTHING, Document, MisfitError, SchemaError
+from conformance.verdict.form import fault
 from conformance.verdict.record import STATUSES, Record
 
 #: The number of this schema. Files of version 0.1.0 have none and are read as 0: its baselines have the same
@@ -57,6 +58,13 @@ class KnownFailures(msgspec.Struct, forbid_unknown_fields=True):
     cases: Names
 
 
+class State(msgspec.Struct, forbid_unknown_fields=True):
+    """What a baseline says of one operation."""
+
+    state: Literal["agrees", "disagrees", "too-little"]
+    rule: str | None = None
+
+
 class Drawn(msgspec.Struct, forbid_unknown_fields=True):
     """Which cases a baseline is of."""
 
@@ -75,6 +83,8 @@ class Baseline(Document, forbid_unknown_fields=True):
     families: dict[str, list[str]]
     corners: dict[str, list[str]]
     known_failures: list[KnownFailures]
+    states: dict[str, State] = msgspec.field(default_factory=dict)
+    faults: list[str] = msgspec.field(default_factory=list)
     schema: Count = 0
 
     def misfits(self) -> None:
@@ -92,6 +102,12 @@ class Baseline(Document, forbid_unknown_fields=True):
                     if figures.cases > self.options.cases:
                         most = f"at most the {self.options.cases} of options.cases"
                         raise MisfitError((*at, "cases"), most, figures.cases)
+        for number, text in enumerate(self.faults):
+            words = text.split(" ")
+            op, _, output = words[0].partition(".")
+            if len(words) != 2 or not fault(words[1]):
+                raise MisfitError(("faults", number), "OPERATION.OUTPUT and a fault of form", text)
+            _output(("faults", number), op, output)
         known: set[tuple[str, str]] = set()
         for number, group in enumerate(self.known_failures):
             op, _, output = group.output.partition(".")
@@ -109,6 +125,8 @@ class Settings(msgspec.Struct):
 
     conventions: dict[str, str]
     lenient_shapes: bool
+    dialect: str | None = None
+    device: str | None = None
 
 
 class Run(Document):
@@ -150,14 +168,17 @@ class Summary(Document):
     failed: Count
     absent: Count
     seconds: Seconds
+    refused: Count = 0
     shape_remarks: Count = 0
+    dialect: str = "contract"
     schema: Count = 0
 
     def misfits(self) -> None:
         """As `Document.misfits`."""
         _written_by_now(self.schema)
-        if self.passed + self.failed + self.absent != self.cases:
-            parts = f"passed + failed + absent = {self.passed + self.failed + self.absent}"
+        total = self.passed + self.failed + self.absent + self.refused
+        if total != self.cases:
+            parts = f"passed + failed + absent + refused = {total}"
             raise MisfitError(("cases",), parts, self.cases)
 
 
@@ -283,9 +304,9 @@ def _figures(record: Record) -> None:
         return
     if record.diagnosis is not None:
         raise MisfitError(("diagnosis",), f"none of what {record.status}", record.diagnosis)
-    if record.status == "absent":
+    if record.status in ("absent", "refused"):
         if record.tier is not None:
-            raise MisfitError(("tier",), "none of what is absent", record.tier)
+            raise MisfitError(("tier",), f"none of what is {record.status}", record.tier)
     elif record.tier is None:
         raise MisfitError(("tier",), "the one that passed it", None)
     elif isinstance(fraction, str) or fraction is None or fraction > 1:

@@ -154,6 +154,7 @@ int main(void)
     while (fgets(line, sizeof line, stdin)) {
         if (!strcmp(line, "functions\n")) {
             printf("options conv_*.f conv_*.stride conv_*.dilation conv_*.groups\n");
+            printf("dtypes f32\n");
             printf("functions conv_forward conv_backward relu relu_backward\n");
         } else if (sscanf(line, "call %63s %7s %d", name, dtype, &count) != 3 || count > MAX_ARRAYS) {
             fail("expected a call");

@@ -94,7 +94,7 @@ def bias_gradient_by_sample(dZ, cache):
     return _finish(dX, dW, dZ.sum(axis=(1, 2), keepdims=True), cache)
 
 
-@fault("conv_backward", "db", "bias-gradient-flat")
+@fault("conv_backward", "db", "shape-flattened")
 def bias_gradient_without_leading_ones(dZ, cache):
     dX, dW, db = _gradients(dZ, cache)
     return _finish(dX, dW, db[0, 0, 0], cache)

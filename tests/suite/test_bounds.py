@@ -12,7 +12,7 @@ from conformance.cases.case import Case
 from conformance.generation.arrays import draw
 from conformance.oracle import evaluate
 from conformance.verdict.compare import compare
-from conformance.verdict.judge import output_dtype
+from conformance.verdict.right import output_dtype
 
 U = {"f32": 2.0**-24, "f64": 2.0**-53}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conformance.cases.case import Case
-from conformance.cases.request import Array, Cache, Capture, Made, Number, Output, Request, Step
+from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
 from conformance.implementations.child import Child, LostError, filled
 from conformance.implementations.implementation import here, load
 from conformance.implementations.loading import LoadError
@@ -175,31 +175,13 @@ def test_memory_holds_another_byte_each_time(module):
     assert len(found) > 1
 
 
-def test_several_steps_in_one_request(child):
-    """Forward, forward, backward of the first: outputs of each, and what happened to memory."""
-    keeps = Request(
-        (
-            Step("relu", (Array("Z"),), label="first"), Step("relu", (Array("Y"),), label="second"),
-            Step("relu", (Output("first"),)),
-        ),
-        ("A",), cached=True, watched=True,
-        captures=(Capture("first", ("A",), True), Capture("second", ("A",), True)),
-    )  # fmt: skip
-    given = {"Z": np.array([[13]], np.float32), "Y": np.array([[-4]], np.float32)}
-    (tried,) = child.heard(child.ask(keeps, "NHWC", given, [1], NAN))
-    assert list(tried.outputs) == ["first.A", "second.A", "A"]
-    assert tried.facts["shares"] == ("first.A A", "first.A Z", "A Z")
-    assert tried.facts["overwritten"] == ()
-    assert performed(here("numpy_loops"), keeps, given, [1], NAN)[0].facts["shares"] == ()
-
-
 def test_requests_come_over_whole():
     cache = Made("Cache", {"Z": Array("Z"), "n": 3, "none": None})
     step = Step(
         "f", (Array("Z"), Number("a"), Output("f"), Cache("f"), cache, (1, [2.5, "x"]), np.float64(0.5)),
         {"k": True}, {"stride": (1, 2), "pad": ((0, 1), (2, 3))}, "max", False, "here",
     )  # fmt: skip
-    request = Request((step,), ("A", "B"), True, {"B": 1}, 4, (Capture("here", ("C",)),), True)
+    request = Request((step,), ("A", "B"), True, {"B": 1}, 4)
     sender = Sender()
     wire = msgspec.msgpack.decode(msgspec.msgpack.encode(sender.request(request)))
     (read,) = request_of(wire).steps

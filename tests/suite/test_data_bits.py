@@ -81,6 +81,18 @@ DIGESTS: dict[str, str] = {
     "batch_norm_backward:f64:m2h3w4c5_training:flat:35": "d406eb097db78536",
     "pool_backward:f32:m2h5w4c3_f2s1_average:huge:36": "9bb8119a202d0f6f",
     "pool_backward:f64:m2h5w4c3_f2s1_average:huge:36": "d0e5e10e5d2aa43a",
+    "tanh_backward:f32:m2h3w4c5:extremes:37": "91f2adc39f47eb10",
+    "tanh_backward:f64:m2h3w4c5:extremes:37": "37b61be80701d7bf",
+    "silu:f32:m2h3w4c5:endless:38": "fed403833e79ba26",
+    "silu:f64:m2h3w4c5:endless:38": "92c7dfaef6d1fa9b",
+    "softmax_backward:f32:m4n9:closed:39": "bbf54723de304b77",
+    "softmax_backward:f64:m4n9:closed:39": "66386e4c5c07775b",
+    "softmax:f32:m4n9:tails:40": "3c17db7542006794",
+    "softmax:f64:m4n9:tails:40": "79b904da3ff66c82",
+    "cross_entropy_cost:f32:m4n9:undefined:41": "e3864d537a1a823b",
+    "cross_entropy_cost:f64:m4n9:undefined:41": "decffc7ccfac7731",
+    "cross_entropy_cost:f32:m4n9_ignore3:all-ignored:42": "59bf84d6faa9a0d5",
+    "cross_entropy_cost:f64:m4n9_ignore3:all-ignored:42": "801ee49c2fcfee61",
 }
 
 

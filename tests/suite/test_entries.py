@@ -73,7 +73,7 @@ def test_such_a_question_is_found(line):
     assert list(questions(ast.parse(line))) == [1]
 
 
-def test_torch_is_imported_by_the_oracle_alone():
+def test_torch_is_imported_by_the_oracle_and_its_dialects_alone():
     def imports(path):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -82,19 +82,26 @@ def test_torch_is_imported_by_the_oracle_alone():
                 yield str(node.module).split(".")[0]
 
     importing = {str(path.relative_to(SUITE)) for path in SUITE.rglob("*.py") if "torch" in imports(path)}
-    assert importing == {"oracle/torch_oracle.py", "adapters/torch_float32.py"}
+    dialects = {
+        f"implementations/dialects/{name}.py"
+        for name in ("torch", "torch_modules", "model_pair", "graphs", "tensors")
+    }
+    assert importing == {"oracle/torch_oracle.py", "adapters/torch_float32.py", *dialects}
 
 
 def test_what_calls_an_implementation_knows_neither_operations_nor_oracle():
     script = (
-        "import sys, conformance.implementations.calls;"
-        "print([n for n in sys.modules if n.startswith('conformance.') or n == 'torch'])"
+        "import sys, conformance.implementations.calls, conformance.implementations.dialects;"
+        "print([n for n in sys.modules if n.startswith('conformance.') or n == 'torch']);"
+        "from conformance.implementations.dialects import cs231n, layers, torch_modules;"
+        "print([n for n in sys.modules if n.startswith('conformance.')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    known = set(ast.literal_eval(done.stdout))
-    assert "conformance.implementations.calls" in known
-    rooms = ("conformance.operations", "conformance.oracle", "conformance.cases.case", "torch")
-    assert not [name for name in known if name.startswith(rooms)]
+    without, dialects = map(ast.literal_eval, done.stdout.splitlines())
+    assert "conformance.implementations.calls" in without
+    assert "torch" not in without
+    rooms = ("operations", "oracle", "cases.case", "bounds", "verdict", "generation", "faults", "conventions")
+    assert not [name for name in dialects if name.startswith(tuple(f"conformance.{room}" for room in rooms))]
 
 
 PLAIN = (Array, Number, Output, Cache, Made, np.ndarray, bool, int, float, str)

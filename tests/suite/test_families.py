@@ -21,7 +21,7 @@ def test_kind_follows_from_what_the_operation_does_to_the_family():
         "distribute_value:f32:h4w2:wide-x:0": "exact",
         "distribute_value:f32:h3w2:wide-x:0": "bound",
         "affine_activation_forward:f32:m2i3o4_relu:small:0": "exact",
-        "affine_activation_forward:f32:m2i3o4_sigmoid:normal:0": "bound",
+        "affine_activation_forward:f32:m2i3o4_sigmoid:normal:0": "statistical",
         "affine_activation_forward:f32:m2i3o4_NULL:normal:0": "statistical",
         "affine_forward:f32:m2i3o4:normal:0": "statistical",
         "softmax:f32:m2n3:normal:0": "bound",

@@ -173,8 +173,11 @@ def test_what_a_module_prints_or_names_is_not_run(tmp_path):
         "__version__ = '<script>alert(1)</script>'\n"
         "def relu(Z):\n"
         "    raise ValueError('<script>alert(2)</script> {0} %s \\x1b[2J \\ud800 {{ 7*7 }}')\n"
+        "TEXT = '<script>alert(3)</script> {0} %s \\x1b[2J \\ud800 {{ 7*7 }}'\n"
+        "def sigmoid(Z):\n"
+        "    exec('raise ValueError(TEXT)')\n"
     )
-    command = [sys.executable, "-m", "conformance", "run", "--impl", str(path), "--ops", "relu"]
+    command = [sys.executable, "-m", "conformance", "run", "--impl", str(path), "--ops", "relu", "sigmoid"]
     done = subprocess.run(
         [*command, "--cases", "5", "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
@@ -183,10 +186,12 @@ def test_what_a_module_prints_or_names_is_not_run(tmp_path):
     page = (out / "report.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(2)" in page
+    assert "&lt;script&gt;alert(3)" in page
     for name in ("results.jsonl", "report.html", "report.md", "junit.xml", "summary.json"):
         assert b"\x1b" not in (out / name).read_bytes(), name
-    for line in (out / "results.jsonl").read_text().splitlines():
-        assert json.loads(line)["status"] == "failed"
+    records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    found = {(record["op"], record["status"]) for record in records}
+    assert found == {("relu", "refused"), ("sigmoid", "failed")}
 
 
 def test_there_is_something_to_check():

@@ -11,10 +11,13 @@ import pytest
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.generation.corners import corners
+from conformance.generation.effort import size_of
 from conformance.generation.families import FAMILIES
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
+from conformance.operations.corner_sizes import SIZE
+from conformance.verdict import form
 from conformance.verdict.judge import Judge
 from tests.planted import FAULTS, Fault, implementation
 from tests.planted.post import post
@@ -31,19 +34,24 @@ pytestmark = pytest.mark.filterwarnings("ignore:Mean of empty slice")
 
 
 def cases_of(op: str, dtype: str, seed: int) -> list[Case]:
-    """Every corner and a turn of every data family, or for a function of very many a sample; no options."""
+    """Every corner and a turn of every data family, or for a function of very many a sample; no options.
+
+    None of the sizes of real networks, for which loops in Python take long.
+    """
     every = len(corners(op)) + sum(op in family.operations for family in FAMILIES.values())
-    if every <= EVERY:
-        return list(generate([OPERATIONS[op]], [dtype], every, seed))
-    many = generate([OPERATIONS[op]], [dtype], 2 * CASES, seed)
-    return [case for case in many if not case.beyond][:CASES]
+    sizes = sum(corner.name.startswith(SIZE) for corner in corners(op))
+    few = every - sizes <= EVERY
+    cases = generate([OPERATIONS[op]], [dtype], every if few else 2 * CASES, seed)
+    fitting = [case for case in cases if size_of(case) is None and (few or not case.beyond)]
+    return fitting if few else fitting[:CASES]
 
 
 def judged(fault: Fault, seed: int) -> Counter[tuple[str, str]]:
     """How often each output failed with each diagnosis."""
     judge = Judge(Implementation(str(fault), implementation(fault), Arithmetic.declared(None, None)))
-    records = (record for case in cases_of(fault.op, fault.dtype, seed) for record in judge(case))
-    return Counter((r.output, str(r.diagnosis)) for r in records if r.status == "failed")
+    records = [record for case in cases_of(fault.op, fault.dtype, seed) for record in judge(case)]
+    failed = Counter((r.output, str(r.diagnosis)) for r in records if r.status == "failed")
+    return failed + Counter((r.output, form.fault(r.form)) for r in records if form.fault(r.form))
 
 
 @pytest.fixture(scope="module")

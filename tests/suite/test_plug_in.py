@@ -18,6 +18,7 @@ from conformance.implementations.program import Program, ProgramError
 from conformance.implementations.signature import LackingError, called
 from conformance.operations import OPERATIONS, select
 from conformance.runs.workers import Workers
+from conformance.verdict.form import fault
 from conformance.verdict.judge import Judge
 from conformance.verdict.record import case_status
 
@@ -110,10 +111,12 @@ def test_nchw_is_permuted_and_a_flat_db_is_a_remark_where_that_is_asked_for(tmp_
     for name in ("conv_forward", "arr2col", "col2arr", "conv_single_step", "relu_backward"):
         assert statuses(judged(tmp_path, source, name)) == {"passed"}, name
     found = judged(tmp_path, source, "conv_backward")
-    failed = {r.output for records in found for r in records if r.status == "failed"}
-    assert failed == {"db"}
+    assert statuses(found) == {"passed"}
+    forms = {(r.output, fault(r.form)) for records in found for r in records if r.form}
+    assert forms == {("db", "shape-flattened")}
     found = judged(tmp_path, source, "conv_backward", Settings(lenient_shapes=True))
     assert statuses(found) == {"passed"}
+    assert not any(r.form for records in found for r in records)
     reasons = {r.reason.split("(")[0] for records in found for r in records if r.output == "db"}
     assert reasons == {"shape remark: "}
 
@@ -131,15 +134,15 @@ def test_a_wrong_flat_db_fails_under_lenient_shapes(tmp_path):
 
 def test_an_unknown_layout_is_refused(tmp_path):
     path = tmp_path / "kernels.py"
-    path.write_text("layout = 'CHWN'\nrelu = abs\n")
+    path.write_text("layout = 'CHWN'\ndef relu(Z): return Z, Z\n")
     with pytest.raises(LoadError, match="layout is 'CHWN', expected one of NHWC, NCHW"):
         load(str(path))
 
 
-def test_not_implemented_is_absent(tmp_path):
+def test_not_implemented_is_a_refusal(tmp_path):
     source = "def relu(Z):\n    raise NotImplementedError('later')"
     (records, *_) = judged(tmp_path, source, "relu", count=1)
-    assert (records[0].status, records[0].reason) == ("absent", "not implemented: later")
+    assert (records[0].status, records[0].reason) == ("refused", "refused: NotImplementedError: later")
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +176,13 @@ def test_the_program_in_c_agrees(compiled):
         "conv_forward", "conv_backward", "relu", "relu_backward",
     }  # fmt: skip
     (record,) = Judge(implementation)(Case.parse("relu:f64:m1h2w3c4:small:0"))
-    assert (record.status, record.reason) == ("absent", "not implemented: float32 only")
+    assert (record.status, record.reason) == ("absent", "not implemented: declares no dtype f64")
+    spec = compiled(('printf("dtypes f32', 'if (0) printf("dtypes f32'))
+    (record,) = Judge(load(spec))(Case.parse("relu:f64:m1h2w3c4:small:0"))
+    assert (record.status, record.reason) == ("refused", "refused: NotImplementedError: float32 only")
+    spec = compiled(('printf("dtypes f32', 'printf("accepts conv_*:square relu*:channels%4=0\\ndtypes f32'))
+    (record,) = Judge(load(spec))(Case.parse("relu:f32:m1h2w3c5:small:0"))
+    assert (record.status, record.reason) == ("absent", "not implemented: declares channels%4=0 alone")
 
 
 def test_a_program_s_options_are_those_it_declares(compiled):

@@ -75,18 +75,19 @@ def test_what_is_missing_is_absent_and_its_gradient_is_judged_all_the_same():
 
 def test_an_exception_is_a_failure_with_its_text():
     def relu(Z):
-        raise IndexError("row 7\nof 3")
+        return int("row 7\nof 3"), Z
 
     records = judge(changed(relu=relu), "relu", 1)[0]
-    assert (records[0].status, records[0].reason) == ("failed", "raised IndexError: row 7 of 3")
+    assert records[0].status == "failed"
+    assert records[0].reason.startswith("raised ValueError: invalid literal for int() with base 10: 'row 7")
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
         (lambda Z: np.maximum(Z, 0), "returned one array of shape .*, expected .A, cache."),
-        (lambda Z: (np.maximum(Z, 0).astype(np.float16), Z), "dtype is float16, expected"),
-        (lambda Z: (np.maximum(Z, 0)[..., None], Z), "shape is"),
+        (lambda Z: (np.maximum(Z, 0).astype(np.complex64), Z), "dtype is complex64, expected"),
+        (lambda Z: (np.repeat(np.maximum(Z, 0), 2, 0), Z), "shape is"),
         (lambda Z: (Z.tolist(), Z), "is a list, expected a NumPy array"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from conformance.cases.case import Case
 from conformance.commands import cli
 from conformance.generation.generate import generate
+from conformance.generation.inside import alike
+from conformance.generation.random import Stream
+from conformance.generation.rules import parse
 from conformance.operations import OPERATIONS, select
 from conformance.runs import after_run, power
 from conformance.runs.search import Found, climb, exchange, table
@@ -76,8 +78,7 @@ def test_search_refuses_what_it_cannot_do(capsys):
 def test_most_slips_would_be_caught_by_a_run():
     operations = select(["affine_backward", "pool_backward"])
     cases = list(generate(operations, ["f32", "f64"], 60, 0))
-    found = power.measure(cases, 60.0)
-    assert found.complete
+    found = power.measure(cases)
     assert found.slips > 40
     assert found.caught == found.slips - len(found.missed)
     assert found.caught >= 0.95 * found.slips, found.missed
@@ -85,7 +86,7 @@ def test_most_slips_would_be_caught_by_a_run():
 
 def test_one_blind_case_catches_little_and_names_what_it_misses():
     case = Case.parse("relu_backward:f32:m2h3w4c5:normal:0")
-    found = power.measure([case], 60.0)
+    found = power.measure([case])
     assert "relu_backward.dZ relu-gradient-at-zero" in found.missed
     assert 0 < found.caught < found.slips
     assert "relu_backward.dZ" in after_run.told(found.to_dict())
@@ -95,12 +96,32 @@ def test_a_suite_that_passes_everything_catches_nothing(monkeypatch):
     from conformance.verdict.compare import Verdict
 
     monkeypatch.setattr(power, "compare", lambda *_: Verdict("passed", "equal"))
-    found = power.measure(list(generate([OPERATIONS["relu"]], ["f32"], 5, 0)), 60.0)
+    found = power.measure(list(generate([OPERATIONS["relu"]], ["f32"], 5, 0)))
     assert found.caught == 0 < found.slips
 
 
-def test_time_that_is_up_is_said():
-    found = power.measure(list(generate([OPERATIONS["conv_backward"]], ["f32"], 40, 0)), 0.0)
-    assert not found.complete
-    assert "there was time for" in after_run.told(found.to_dict())
-    assert np.isfinite(found.caught)
+def test_what_is_not_declared_is_not_in_the_denominator():
+    """A fault that shows in an option alone counts where the option is declared, and nowhere else."""
+    op = OPERATIONS["conv_forward"]
+    cases = list(generate([op], ["f32", "f64"], 120, 0))
+    plain = [case for case in cases if not case.beyond]
+    beyond = [case for case in cases if case.beyond]
+    bare, declared = power.measure(plain), power.measure(plain, [(case, ()) for case in beyond])
+    assert "conv_forward.Z dilation-ignored" in bare.missed
+    assert "conv_forward.Z dilation-ignored" not in declared.missed
+    assert (declared.caught, declared.slips < bare.slips) == (bare.caught, True)
+    few = power.measure(
+        [Case.parse("conv_forward:f32:m2h5w7c3_f1k4_s1p0:small:0")], [(case, ()) for case in beyond]
+    )
+    assert few.caught < few.slips  # what the plain calls could have shown stays in it
+    assert "conv_forward.Z stride-ignored" in few.missed
+
+
+def test_a_fault_that_square_images_cannot_show_is_not_asked_of_them():
+    rule = parse("square")
+    cases = list(generate([OPERATIONS["relu"]], ["f32"], 60, 0))
+    square = [found for case in cases if (found := alike(case, (rule,), Stream(str(case)), {}))]
+    assert len(square) > 40
+    found = power.measure(square, [(case, (rule,)) for case in cases])
+    assert found.operations["relu"] == {"slips": found.slips, "caught": found.caught}
+    assert found.caught == found.slips - len(found.missed) > 5

@@ -95,7 +95,7 @@ def test_another_manner_of_failing_is_not_the_same():
     assert manner(record) == "values"
     assert shrink(partial(Trial, target), record)["c"] == 9
     (raised,) = Judge(target)(Case.parse("relu:f32:m2h3w5c3:normal:1"))
-    assert (manner(raised), raised.diagnosis) == ("raised ValueError", "raised-ValueError")
+    assert (manner(raised), raised.diagnosis) == ("raised ValueError: too few channels", "raised-ValueError")
     assert shrink(partial(Trial, target), raised)["c"] == 1
 
 

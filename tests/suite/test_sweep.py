@@ -202,7 +202,7 @@ def relu(Z):
     if kind == "print":
         os.write(1, b"x" * 5_000_000)
         print("y" * 5_000_000, file=sys.stderr)
-        raise ValueError("printed")
+        int("printed")
     return np.maximum(Z, 0), Z
 """
 KINDS = ("hang", "exit", "sys.exit", "segfault", "abort", "kill", "type", "hostile", "print")

@@ -1,0 +1,47 @@
+"""Dialects: implementations as their authors wrote them, each read by a module of its own.
+
+`adapted` makes of a module of any dialect an object with the contract's functions. It imports nothing of
+what the judge knows (operations, oracle, bounds): what it makes lives where the implementation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from conformance.implementations.dialects.own import DialectError
+from conformance.implementations.dialects.recognise import DIALECTS, reader, recognised
+
+__all__ = ["DIALECTS", "DialectError", "adapted"]
+
+
+def adapted(
+    target: Any, names: Iterable[str], dialect: str | None = None, device: str | None = None
+) -> tuple[Any, str]:
+    """An object with the contract's functions, and the dialect that the module is in.
+
+    Parameters
+    ----------
+    target : object
+        A module, or any object with functions or classes.
+    names : iterable of str
+        The contract's functions.
+    dialect : str, optional
+        The dialect; else what the module says (``dialect = "torch"``), else what it is recognised by.
+    device : str, optional
+        Where tensors are; else what the module says (``device = "cuda"``), else the CPU.
+
+    Raises
+    ------
+    DialectError
+        If there is no such dialect, none or several fit, or the device is not there.
+    """
+    said = dialect or getattr(target, "dialect", None)
+    name = recognised(target, names) if said is None else str(said)
+    module = reader(name)
+    if name == "contract":
+        return target, name
+    more = {} if device is None else {"device": device}
+    if more and not getattr(module, "DEVICES", False):
+        raise DialectError(f"--device {device}: dialect {name} computes on NumPy arrays")
+    return module.adapted(target, **more), name

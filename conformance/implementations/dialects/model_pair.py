@@ -1,0 +1,118 @@
+"""`ModelNew` beside its `Model`: which operation that is, told by a process of its own that runs it.
+
+The reference runs on the device ``meta``, which computes no values: what is right is the oracle's to say, and
+nothing that either of them does changes it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from conformance.implementations.dialects.own import DialectError
+
+#: The rows of `table` by what PyTorch's dispatcher calls their operations.
+_ROWS = {
+    "convolution": "conv2d",
+    "transposed convolution": "conv_transpose2d",
+    "max_pool2d_with_indices": "max_pool2d",
+    "avg_pool2d": "avg_pool2d",
+    "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
+    "addmm": "linear",
+    "linear": "linear",
+    "native_batch_norm": "batch_norm",
+    "_native_batch_norm_legit": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "constant_pad_nd": "pad",
+    **{name: name for name in ("relu", "sigmoid", "tanh", "silu", "gelu", "leaky_relu")},
+}
+#: What computes nothing.
+_MOVES = frozenset(
+    (
+        "t",
+        "view",
+        "_unsafe_view",
+        "detach",
+        "transpose",
+        "permute",
+        "expand",
+        "alias",
+        "reshape",
+        "slice",
+        "add_",
+    )
+)
+#: Seconds that a reference has.
+_PATIENCE = 120
+
+
+def row_of(target: Any) -> str:
+    """The row that the `Model` of a file computes.
+
+    Raises
+    ------
+    DialectError
+        If it cannot be run, or computes something else or more than one of the contract's operations.
+    """
+    place = getattr(target, "__file__", None)
+    if place is None or not hasattr(target, "Model"):
+        raise DialectError("ModelNew has no Model beside it that says what it computes")
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, str(place)], capture_output=True, text=True, timeout=_PATIENCE
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+        raise DialectError(f"Model, by get_init_inputs() and get_inputs(): {last[0]}")
+    return named(json.loads(done.stdout.splitlines()[-1]))
+
+
+def named(called: list[str]) -> str:
+    """The row of what PyTorch's dispatcher was asked for.
+
+    Raises
+    ------
+    DialectError
+        If it is none of the rows, or several.
+    """
+    rows = [_ROWS.get(name) for name in called if name not in _MOVES]
+    if len(rows) != 1 or rows[0] is None:
+        raise DialectError(
+            f"Model computes {', '.join(called) or 'nothing'}; a ModelNew of one convolution, pooling, "
+            "linear layer, normalization, softmax or activation is judged"
+        )
+    return rows[0]
+
+
+def main(place: str) -> None:
+    """Print what the dispatcher is asked for by the `Model` of a file."""
+    import runpy
+
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    called: list[str] = []
+
+    class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            name = func.overloadpacket.__name__
+            transposed = name == "convolution" and bool(args[6])
+            called.append("transposed convolution" if transposed else name)
+            return func(*args, **(kwargs or {}))
+
+    names = runpy.run_path(place, run_name="reference")
+    with torch.device("meta"), torch.no_grad():
+        sizes = names["get_init_inputs"]() if "get_init_inputs" in names else []
+        model = names["Model"](**sizes) if isinstance(sizes, dict) else names["Model"](*sizes)
+        inputs = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in names["get_inputs"]()]
+        model.eval()
+        with Noting():  # type: ignore[no-untyped-call]
+            model(*inputs)
+    print(json.dumps(called))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,77 @@
+"""Why a module cannot be imported, and what helps: missing packages, and what old code expects."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from conformance.implementations.source import one_line, shown
+
+#: What newer versions of Python and NumPy have removed, with what stands in its place.
+_REMOVED: tuple[tuple[str, str], ...] = (
+    (
+        r"(?:module 'collections' has no attribute|cannot import name) '(Hashable|Iterable|Mapping|Sequence|"
+        r"Callable|Iterator|MutableMapping|MutableSequence|Set|Sized|Container)'",
+        "Python 3.10 has moved it to collections.abc: `from collections.abc import {0}`",
+    ),
+    (
+        r"module 'numpy' has no attribute '(float|int|bool|object|complex|str|long)'",
+        "NumPy 1.24 has removed it: write {0}, or np.{0}64 for the dtype",
+    ),
+    (r"module 'numpy' has no attribute '(\w+)'|`np\.(\w+)` was removed", "NumPy 2 has removed np.{0}"),
+    (
+        r"No module named '(imp|distutils)'",
+        "Python 3.12 has removed {0}: importlib, or `pip install setuptools`",
+    ),
+    (r"module 'time' has no attribute '(clock)'", "Python 3.8 has removed it: time.perf_counter"),
+)
+#: Packages that are called otherwise where they are installed from.
+_INSTALLED_AS = {"cv2": "opencv-python", "PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+
+def explained(error: BaseException, place: Path | None = None) -> str:
+    """What went wrong at which line of whose source, and what helps.
+
+    Parameters
+    ----------
+    error : BaseException
+        What importing raised.
+    place : Path, optional
+        The file that was imported, where it was given as one.
+    """
+    said = f"importing it raised {one_line(error)}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        said = f"it imports {error.name!r}, which is not installed"
+    parts = [said, _help(error, place), shown(error)]
+    return "\n".join(part for part in parts if part)
+
+
+def _help(error: BaseException, place: Path | None) -> str:
+    text = str(error)
+    for pattern, sentence in _REMOVED:
+        found = re.search(pattern, text)
+        if found:
+            name = next((group for group in found.groups() if group), "")
+            return f"  {sentence.format(name)}" if name else ""
+    if "relative import" in text and place is not None:
+        return (
+            f"  it is part of a package: from {place.parent.parent}, --impl {place.parent.name}.{place.stem}"
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing(error.name, place)
+    return ""
+
+
+def _missing(name: str, place: Path | None) -> str:
+    top = name.split(".")[0]
+    loaded = getattr(sys.modules.get(top), "__path__", None)
+    if loaded and "." in name:
+        return (
+            f"  there is a package {top!r} in {next(iter(loaded))}, another one: judge one project at a time"
+        )
+    for folder in place.parents if place is not None else ():
+        if (folder / top).is_dir() or (folder / f"{top}.py").is_file():
+            module = ".".join(place.relative_to(folder).with_suffix("").parts) if place is not None else ""
+            return f"  {top} is in {folder}: go there, and give --impl {module}"
+    return f"  pip install {_INSTALLED_AS.get(top, top)}"

@@ -1,0 +1,83 @@
+"""Whether a fault is one of state: what failed is tried once more in a process that has made no call yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from conformance.generation.arrays import draw
+from conformance.generation.families import FAMILIES
+from conformance.implementations.implementation import Implementation
+from conformance.verdict.looks import Found, Look, told
+from conformance.verdict.right import Right
+
+#: How often an output is tried in a fresh process; after that the first ones speak for the rest.
+TRIES = 12
+
+#: How often it is called again in the same process.
+AGAIN = 3
+
+
+class Confirmer:
+    """Tries again what failed in one implementation.
+
+    Parameters
+    ----------
+    implementation : Implementation
+    """
+
+    def __init__(self, implementation: Implementation) -> None:
+        self._implementation = implementation
+        self._tried = Counter[tuple[str, str]]()
+        self._right = Counter[tuple[str, str]]()
+
+    def alone(self, own: Right, name: str) -> bool | None:
+        """Whether an output is right in a fresh process; None if that cannot be said."""
+        key = own.case.op, name
+        if self._tried[key] >= TRIES:
+            return True if self._right[key] == self._tried[key] else None
+        fresh = self._implementation.fresh()
+        if fresh is None:
+            return None
+        self._tried[key] += 1
+        outcome = fresh.call(own.case, own.arrays)
+        if outcome.absent or outcome.error or name not in outcome.outputs:
+            return False
+        verdict = own.verdict(name, outcome.outputs[name])
+        right = verdict.status == "passed" or verdict.suspect
+        self._right[key] += right
+        return right
+
+    def changes(self, own: Right, name: str) -> bool:
+        """Whether an output is right when the call is made again, in the same process."""
+        for _ in range(AGAIN):
+            outcome = self._implementation.call(own.case, own.arrays)
+            if name in outcome.outputs and own.verdict(name, outcome.outputs[name]).status == "passed":
+                return True
+        return False
+
+    def seen(self, asked: Look, name: str, found: Found) -> Found | None:
+        """What a look has shown, if each call alone is right; said of a fresh process, too."""
+        if any(self.alone(own, name) is False for own in asked.rights):
+            return None
+        fresh = self._implementation.fresh()
+        if fresh is None:
+            return found
+        outcomes = fresh.look(asked.cases[0], asked.script)()
+        again, _ = told(asked, outcomes, outcomes[0])
+        if name in again:
+            return Found(again[name].fault, f"{again[name].reason}; in a fresh process, too")
+        return Found("depends-on-earlier-calls", f"{found.reason}; not in a fresh process")
+
+    def by_values(self, own: Right, note: str) -> bool:
+        """Whether an output that shares memory with an input does so for some values alone."""
+        key = own.case.op, note
+        if self._tried[key] >= 3:
+            return False
+        self._tried[key] += 1
+        for family in ("normal", "negative", "ties"):
+            other = own.case.replace(family=family)
+            if family != own.case.family and FAMILIES[family].suits(other):
+                outcome = self._implementation.call(other, draw(other))
+                if outcome.outputs and note not in outcome.notes:
+                    return True
+        return False

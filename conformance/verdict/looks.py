@@ -1,0 +1,302 @@
+"""What a case looks at besides the values of one call: the scripts that are asked for, and what they show.
+
+Which look a case has follows from its line. Most call the function on the arrays of the case, whose answer is
+known; one in four needs that of a second case, which is computed while the implementation is at work.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.cases.case import Case
+from conformance.cases.operation import WORDS
+from conformance.cases.options import Value
+from conformance.cases.script import FORMS, LABELS, Act, Layer, Script
+from conformance.generation.arrays import array_shapes, draw
+from conformance.generation.effort import effort
+from conformance.generation.families import FAMILIES
+from conformance.generation.feasible import exists
+from conformance.implementations.implementation import Answer, Implementation, Outcome
+from conformance.verdict.right import Right, bits, right
+
+#: The largest effort of a case that is looked at: together the looks cost at most a fifth of a run.
+_EFFORT = 100_000
+
+#: One case in so many has the look; the numbers of cases that have none are left.
+_STATE, _OPTION, _EXPANDED, _FORM, _LABEL, _CACHE = 16, 32, 64, 6, 12, 12
+
+#: One of so many looks at state has a hundred calls in between.
+_MANY, _CALLS = 4, 100
+
+#: The plain call, among the acts.
+FIRST = -1
+
+#: How often a case is called under ``--stress``.
+STRESS = 1000
+
+
+class Expected(NamedTuple):
+    """What an act that is looked at has to give.
+
+    Attributes
+    ----------
+    of : int
+        The layer whose right answer it is.
+    fault : str
+        What it is called if it is wrong.
+    kept : str
+        What it is called if it is wrong and has the bits that the first act gave.
+    bits_of : int or None
+        The act whose bits it must have; `FIRST` for those of the plain call.
+    """
+
+    of: int
+    fault: str
+    kept: str = ""
+    bits_of: int | None = None
+
+
+@dataclass
+class Look:
+    """A look that is on its way.
+
+    Attributes
+    ----------
+    cases : tuple of Case
+        That of each layer.
+    script : Script
+        What was asked.
+    expected : tuple of Expected
+        What each act has to give.
+    answer : callable
+        Waits for what it gave.
+    rights : list of (Right or None)
+        The right answer of each layer; None until it is asked for.
+    remark : bool
+        Whether an exception is only a remark.
+    """
+
+    cases: tuple[Case, ...]
+    script: Script
+    expected: tuple[Expected, ...]
+    answer: Answer
+    rights: list[Right]
+    remark: bool = False
+
+
+class Found(NamedTuple):
+    """What a look has shown of an output: the name of the fault, and what was seen."""
+
+    fault: str
+    reason: str
+
+
+def look(implementation: Implementation, own: Right, before: bool) -> Look | None:
+    """Ask for the look that a case has, if any; `before`: whether a forward function is called first."""
+    case = own.case
+    number = zlib.crc32(f"{case}:look".encode())
+    if effort(case) > _EFFORT or not all(array.size for array in own.arrays.values()):
+        return None
+    plan = _Plan(implementation, own, before, number)
+    for every, at, make in (
+        (_STATE, 0, plan.state),
+        (_OPTION, 1, plan.option),
+        (_EXPANDED, 2, plan.expanded),
+        (_FORM, 3, plan.form),
+        (_LABEL, 5, plan.label),
+        (_CACHE, 10, plan.cache),
+    ):
+        if number % every == at:
+            return make()
+    return None
+
+
+class _Plan:
+    """The looks of one case."""
+
+    def __init__(self, implementation: Implementation, own: Right, before: bool, number: int) -> None:
+        self._implementation, self._case, self._own = implementation, own.case, own
+        self._before, self._turn = before, number // _EXPANDED
+
+    def _layer(self, own: Right, form: str = "") -> Layer:
+        return self._implementation.layer(own.case, own.arrays, form)
+
+    def _asked(
+        self, layers: tuple[Layer, ...], acts: list[tuple[Act, Expected | None]], rights: list[Right],
+        remark: bool = False,
+    ) -> Look:  # fmt: skip
+        script = Script(layers, tuple(act for act, _ in acts))
+        answer = self._implementation.look(self._case, script)
+        expected = tuple(e for _, e in acts if e is not None)
+        return Look(tuple(r.case for r in rights), script, expected, answer, rights, remark)
+
+    def _other(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> Right:
+        return right(self._implementation, case, draw(case) if arrays is None else arrays)
+
+    def state(self) -> Look:
+        """Other values of the same shape, two layers interleaved, the same memory, many calls."""
+        other = self._other(self._case.replace(seed=(self._case.seed + 1) % 10**9))
+        plain = "depends-on-earlier-calls"
+        acts: list[tuple[Act, Expected | None]] = [
+            (Act("call", 0), Expected(0, plain)),
+            (Act("call", 1), Expected(1, plain, "result-kept-by-shape")),
+            (Act("again", 0), Expected(0, "result-overwritten-later", "", 0)),
+        ]
+        if self._before:
+            acts += [
+                (Act("forward", 0), None),
+                (Act("forward", 1), None),
+                (Act("backward", 1), Expected(1, "layers-not-independent")),
+                (Act("backward", 0), Expected(0, "layers-not-independent")),
+                (Act("backward", 0), Expected(0, "cache-used-up")),
+            ]
+        if self._turn % _MANY == 0:
+            acts += [
+                (Act("repeat", 1, _CALLS), Expected(1, "wrong-after-many-calls")),
+                (Act("call", 0), Expected(0, "wrong-after-many-calls")),
+            ]
+        acts += [
+            (Act("overwrite", 0, 1), None),
+            (Act("call", 0), Expected(1, plain, "result-kept-by-memory")),
+        ]
+        return self._asked((self._layer(self._own), self._layer(other)), acts, [self._own, other])
+
+    def option(self) -> Look | None:
+        """The same shape with one option changed."""
+        changed = next(_changed(self._implementation, self._case, self._turn), None)
+        if changed is None:
+            return self.form()
+        other, fault = self._other(changed), "option-kept-between-calls"
+        acts: list[tuple[Act, Expected | None]] = [
+            (Act("call", 0), Expected(0, fault)),
+            (Act("call", 1), Expected(1, fault)),
+            (Act("call", 0), Expected(0, fault)),
+        ]
+        return self._asked((self._layer(self._own), self._layer(other)), acts, [self._own, other])
+
+    def expanded(self) -> Look:
+        """An array that is the same along its first axis has a stride of zero there."""
+        names = [name for name, array in self._own.arrays.items() if array.ndim > 1 and name != "Y"]
+        chosen = names[self._turn % len(names)] if names else ""
+        arrays = {n: a[:1].repeat(len(a), 0) if n == chosen else a for n, a in self._own.arrays.items()}
+        other = self._other(self._case, arrays)
+        return self._formed(other, "expanded")
+
+    def form(self) -> Look:
+        """Another layout in memory."""
+        forms = [form for form in FORMS if form != "expanded"]
+        return self._formed(self._own, forms[self._turn % len(forms)])
+
+    def label(self) -> Look:
+        """Labels of another dtype."""
+        labels = self._own.arrays.get("Y")
+        if labels is None:
+            return self.form()
+        fitting = [
+            name
+            for name in LABELS
+            if labels.min() >= np.iinfo(name).min and labels.max() <= np.iinfo(name).max
+        ]
+        ignored = self._case.get("ignore", "none")
+        if isinstance(ignored, int) and ignored < 0:
+            fitting = [name for name in fitting if name.startswith("int")]
+        return self._formed(self._own, fitting[self._turn % len(fitting)], "wrong-label-dtype")
+
+    def _formed(self, own: Right, form: str, fault: str = "") -> Look:
+        acts: list[tuple[Act, Expected | None]] = [(Act("call", 0), Expected(0, fault or f"wrong-{form}"))]
+        return self._asked((self._layer(own, form),), acts, [own], True)
+
+    def cache(self) -> Look:
+        """The caller changes its hyperparameters between the forward and the backward function."""
+        if not self._before:
+            return self.form()
+        acts: list[tuple[Act, Expected | None]] = [
+            (Act("forward", 0), None),
+            (Act("alter", 0), None),
+            (Act("backward", 0), Expected(0, "cache-follows-hyperparameters")),
+        ]
+        return self._asked((self._layer(self._own),), acts, [self._own])
+
+
+def stressed(implementation: Implementation, own: Right) -> Look:
+    """The same call a thousand times, alone and by several callers, with one thread and with many."""
+    acts = (
+        (Act("repeat", 0, STRESS), Expected(0, "nondeterministic", "", FIRST)),
+        (Act("together", 0, STRESS), Expected(0, "nondeterministic-among-callers", "", FIRST)),
+        (Act("repeat", 0, 1, 1), Expected(0, "wrong-by-thread-count")),
+        (Act("together", 0, STRESS, 1), Expected(0, "wrong-by-thread-count")),
+    )
+    script = Script((implementation.layer(own.case, own.arrays),), tuple(act for act, _ in acts))
+    expected = tuple(wanted for _, wanted in acts)
+    return Look((own.case,), script, expected, implementation.look(own.case, script), [own])
+
+
+def _changed(implementation: Implementation, case: Case, turn: int) -> Iterator[Case]:
+    """The case with one word or option of another value, in an order that `turn` decides."""
+    operation = case.operation
+    changes: list[tuple[str, Value]] = []
+    for name in operation.factors:
+        option = operation.option.get(name)
+        values: tuple[Value, ...] = WORDS.get(name, ()) if option is None else option.values()
+        changes += [(name, value) for value in values if value != case.get(name, "") and name != "f"]
+    shapes = {n: s for n, s in array_shapes(case).items() if n != operation.upstream}
+    for at in range(len(changes)):
+        name, value = changes[(at + turn) % len(changes)]
+        changed = case.replace(**{name: value})
+        if not FAMILIES[case.family].suits(changed) or not exists(changed) or implementation.lacks(changed):
+            continue
+        if {n: s for n, s in array_shapes(changed).items() if n != operation.upstream} == shapes:
+            yield changed
+
+
+def told(asked: Look, outcomes: tuple[Outcome, ...], first: Outcome) -> tuple[dict[str, Found], str]:
+    """The faults that a look has shown, by output, and a remark; `first` is what the plain call gave."""
+    found: dict[str, Found] = {}
+    for number, (outcome, wanted) in enumerate(zip(outcomes, asked.expected, strict=False)):
+        if outcome.absent is not None or (outcome.refused is not None and not asked.remark):
+            break
+        own = asked.rights[wanted.of]
+        error = outcome.error or outcome.refused
+        if error is not None:
+            what = asked.script.layers[wanted.of].form
+            if asked.remark:
+                words = f"an array {FORMS[what]}" if what in FORMS else f"labels of dtype {what}"
+                return found, f"{error} for {words}"
+            return {n: Found(wanted.fault, error) for n in own.expected}, ""
+        for name, got in outcome.outputs.items():
+            if name in found:
+                continue
+            fault = _fault(own, name, got, wanted, outcomes, number, first)
+            if fault is not None:
+                found[name] = fault
+    return found, ""
+
+
+def _fault(
+    own: Right,
+    name: str,
+    got: Any,
+    wanted: Expected,
+    outcomes: tuple[Outcome, ...],
+    number: int,
+    first: Outcome,
+) -> Found | None:
+    """What is wrong with one output of one act."""
+    if wanted.bits_of is not None:
+        same = first if wanted.bits_of == FIRST else outcomes[wanted.bits_of]
+        if bits(got) == bits(same.outputs.get(name)):
+            return None
+        return Found(wanted.fault, "its bits are others than before")
+    if type(got) is np.ndarray and not got.dtype.isnative:
+        got = got.astype(got.dtype.newbyteorder("="))  # a right answer in the byte order of what was given
+    verdict = own.verdict(name, got)
+    if verdict.status == "passed" or verdict.suspect or not verdict.reason:
+        return None
+    kept = wanted.kept and number and bits(got) == bits(outcomes[0].outputs.get(name))
+    return Found(wanted.kept if kept else wanted.fault, verdict.reason)

@@ -1,0 +1,234 @@
+"""The dialect torch: memory formats, graphs, gradients and what PyTorch itself does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from conformance.bounds import Arithmetic
+from conformance.generation.generate import generate
+from conformance.implementations.dialects import adapted, tensors
+from conformance.implementations.dialects.torch import adapted as of_torch
+from conformance.implementations.implementation import Implementation
+from conformance.operations import OPERATIONS
+from conformance.verdict.judge import Judge
+
+RELU = torch.nn.functional.relu
+
+
+def judged(op, count=24, dtypes=("f32",), **functions):
+    """The records of `count` cases of one operation, and the implementation."""
+    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, "torch")
+    judge = Judge(
+        Implementation(
+            "it", target, Arithmetic.declared(None, None), options=target.options, dtypes=target.dtypes
+        )
+    )
+    cases = [case for case in generate([OPERATIONS[op]], dtypes, count, 5)]
+    return [record for case in cases for record in judge(case)], target
+
+
+def statuses(records):
+    return {record.status for record in records}
+
+
+def reasons(records):
+    return " ".join(record.reason or "" for record in records if record.status == "failed")
+
+
+def test_torch_s_own_functions_pass_in_every_precision():
+    def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+    for op in ("conv_forward", "conv_backward"):
+        records, target = judged(op, dtypes=("f32", "f64", "f16", "bf16"), conv2d=conv2d)
+        assert statuses(records) <= {"passed", "absent"}
+        assert sum(record.status == "passed" for record in records) > 0.8 * len(records)
+    assert {"conv_forward.dilation", "conv_forward.groups", "conv_backward.f"} <= set(target.options)
+    assert target.dtypes == ("f32", "f64", "f16", "bf16")
+
+
+def test_an_option_that_the_function_has_no_place_for_is_not_offered():
+    def conv2d(x, w, b, stride, padding):
+        assert not isinstance(stride, tuple)
+        return functional.conv2d(x, w, b, stride, padding)
+
+    target = of_torch(SimpleNamespace(conv2d=conv2d))
+    keys = {option.partition(".")[2] for option in target.options}
+    assert keys == {"f", "pad"}
+
+
+def test_both_memory_formats_are_tried_and_a_wrong_answer_to_one_fails():
+    def max_pool2d(x, kernel_size, stride):
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        return functional.max_pool2d(x, kernel_size, stride) * (2 if last else 1)
+
+    found = statuses(judged("pool_forward", 60, max_pool2d=max_pool2d)[0])
+    assert found >= {"passed", "failed"}
+
+
+def test_a_memory_format_that_is_refused_is_a_remark():
+    def max_pool2d(x, kernel_size, stride):
+        if not x.is_contiguous():
+            raise RuntimeError("input must be contiguous")
+        return functional.max_pool2d(x, kernel_size, stride)
+
+    records, target = judged("pool_forward", max_pool2d=max_pool2d)
+    assert statuses(records) == {"passed", "absent"}
+    assert any("max_pool2d refuses channels_last tensors: RuntimeError" in text for text in target.remarks)
+
+
+class Doubled(torch.autograd.Function):
+    """Relu whose gradient is right for an upstream gradient in C order alone."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return RELU(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        memory = torch.as_strided(gradient, (gradient.numel(),), (1,)) if gradient.numel() else gradient
+        return torch.where(x <= 0, 0, memory.reshape(gradient.shape))
+
+
+def test_strides_of_the_upstream_gradient_are_not_those_of_the_output():
+    assert statuses(judged("relu_backward", DoubledRelu=Doubled, functions={"relu": "DoubledRelu"})[0]) == {
+        "passed",
+        "failed",
+    }
+
+
+class ReadsOneElement(torch.autograd.Function):
+    """Relu whose gradient takes an expanded upstream gradient for zeros behind its one element."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return RELU(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        if gradient.numel() > 1 and not any(gradient.stride()):
+            gradient = torch.zeros_like(x)
+        return torch.where(x <= 0, 0, gradient)
+
+
+def test_an_expanded_upstream_gradient_is_tried():
+    records, _ = judged("relu_backward", relu=ReadsOneElement)
+    assert {r.diagnosis for r in records if r.status == "failed"} == {"raised-ExpandedGradientError"}
+
+
+def test_a_gradient_that_is_none_is_not_zero():
+    class Linear(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w, b):
+            ctx.save_for_backward(x, w)
+            return x @ w.t() + b
+
+        @staticmethod
+        def backward(ctx, g):
+            x, w = ctx.saved_tensors
+            return g @ w, g.t() @ x, None
+
+    records, _ = judged("affine_backward", linear=Linear)
+    assert {r.output for r in records if r.status == "failed"} == {"db"}
+    assert "is a NoneType" in reasons(records)
+
+
+def test_without_a_graph_there_are_no_gradients():
+    target = of_torch(SimpleNamespace(relu=lambda x: RELU(x.detach())))
+    assert callable(target.relu)
+    assert not hasattr(target, "relu_backward")
+
+
+def test_an_answer_that_depends_on_whether_a_graph_is_made_fails():
+    found = statuses(judged("relu", relu=lambda x: RELU(x) if torch.is_grad_enabled() else x)[0])
+    assert found == {"passed", "failed"}
+
+
+def test_frozen_parameters_are_tried():
+    class Linear(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w, b):
+            ctx.save_for_backward(x, w)
+            return x @ w.t() + b
+
+        @staticmethod
+        def backward(ctx, g):
+            x, w = ctx.saved_tensors
+            dx = g @ w if ctx.needs_input_grad[1] else torch.zeros_like(x)
+            return dx, g.t() @ x, g.sum(0)
+
+    records, _ = judged("affine_backward", 40, linear=Linear)
+    assert {r.output for r in records if r.status == "failed"} == {"dA_prev"}
+    assert {r.status for r in records if r.output == "dA_prev"} == {"passed", "failed"}
+
+
+def test_inplace_is_given_where_it_is_a_parameter_and_a_changed_input_is_a_fault_otherwise():
+    assert statuses(judged("relu", relu=lambda x, inplace=False: RELU(x, inplace))[0]) == {"passed"}
+    records, _ = judged("relu", relu=lambda x: x.detach().clamp_(min=0))
+    assert "changed its input Z" in reasons(records)
+
+
+def test_a_bias_that_the_function_does_not_take_is_added():
+    def conv2d(x, w, stride=1, padding=0):
+        return functional.conv2d(x, w, None, stride, padding)
+
+    for op in ("conv_forward", "conv_backward"):
+        assert "failed" not in statuses(judged(op, conv2d=conv2d)[0])
+
+
+def test_parameters_are_found_by_name_in_any_order():
+    def batch_norm(x, gamma, beta, running_mean, running_var, eps, momentum, training):
+        return functional.batch_norm(x, running_mean, running_var, gamma, beta, training, momentum, eps)
+
+    assert statuses(judged("batch_norm_forward", batch_norm=batch_norm)[0]) <= {"passed", "absent"}
+
+
+def test_the_loss_of_logits_is_judged_by_its_gradient():
+    assert statuses(judged("softmax_cross_entropy_backward", cross_entropy=functional.cross_entropy)[0]) == {
+        "passed",
+    }
+    wrong, _ = judged(
+        "softmax_cross_entropy_backward",
+        cross_entropy=lambda x, y: functional.cross_entropy(x, y, reduction="sum"),
+    )
+    assert "gradient-not-divided-by-m" in {r.diagnosis for r in wrong} or "failed" in statuses(wrong)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_gradient_that_writes_out_of_bounds_is_seen_in_the_graph(last):
+    image = torch.ones(1, 3, 4, 4, requires_grad=True)
+    filters = torch.ones(2, 3, 1, 1, requires_grad=True)
+    given = image.to(memory_format=torch.channels_last) if last else image
+    output = functional.conv2d(given, filters, stride=2) * 2
+    assert tensors.writes_out_of_bounds(output) is last
+    assert not tensors.writes_out_of_bounds(functional.conv2d(given, filters) * 2)
+
+
+def test_such_a_case_of_the_module_s_own_doing_is_absent_and_named_as_pytorch_s():
+    def conv2d(x, w, b, stride, padding):
+        return functional.conv2d(x.contiguous(memory_format=torch.channels_last), w, b, stride, padding)
+
+    target = of_torch(SimpleNamespace(conv2d=conv2d))
+    image, filters, bias = (np.ones(s, np.float32) for s in ((1, 4, 4, 3), (1, 1, 3, 2), (1, 1, 1, 2)))
+    Z, cache = target.conv_forward(image, filters, bias, {"stride": 2, "pad": 0})
+    with pytest.raises(NotImplementedError, match=r"PyTorch's own .* \(oneDNN 6035\)"):
+        target.conv_backward(np.ones_like(Z), cache)
+
+
+def test_bfloat16_goes_there_and_back():
+    half = pytest.importorskip("ml_dtypes").bfloat16
+    values = np.array([1.5, -2.25, 1e30]).astype(half)
+    made = tensors.tensor(values, torch.device("cpu"))
+    assert made.dtype is torch.bfloat16
+    back = tensors.array(made)
+    assert back.dtype == half
+    assert back.tobytes() == values.tobytes()

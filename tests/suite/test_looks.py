@@ -1,0 +1,130 @@
+"""What a case looks at besides values: each fault is found by name, right functions raise nothing."""
+
+from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from conformance.adapters import numpy_loops
+from conformance.bounds import Arithmetic
+from conformance.cases.script import FORMS, LABELS
+from conformance.conventions import Settings
+from conformance.faults.diagnose import explain
+from conformance.faults.state import STATE
+from conformance.generation.effort import size_of
+from conformance.generation.generate import generate
+from conformance.implementations.forms import formed
+from conformance.implementations.implementation import Implementation, load
+from conformance.operations import OPERATIONS
+from conformance.verdict.judge import Judge
+from conformance.verdict.record import NOTED
+from tests.planted.looked import LOOKED, Looked
+
+# NumPy warns of the mean of an empty batch; NaN is the right answer there.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def cases(op: str, count: int, dtypes=("f32", "f64")):
+    return [c for c in generate([OPERATIONS[op]], dtypes, count, 3) if size_of(c) is None]
+
+
+def implementation(functions=None, **more) -> Implementation:
+    target = SimpleNamespace(**{**vars(numpy_loops), **(functions or {})})
+    return Implementation("looked", target, Arithmetic(), options=numpy_loops.options, **more)
+
+
+def failures(target: Implementation, op: str, count: int = 90) -> Counter[str]:
+    try:
+        judged = list(Judge(target).each(cases(op, count, ["f32"])))
+    finally:
+        target.close()
+    return Counter(str(r.diagnosis) for records in judged for r in records if r.status == "failed")
+
+
+@pytest.mark.parametrize("fault", LOOKED, ids=str)
+def test_each_fault_is_found_by_its_name(fault: Looked):
+    found = failures(load(f"tests.planted.looked:TARGETS.{fault}"), fault.op)
+    assert any(found[name] for name in fault.faults), found
+    assert found.keys() <= fault.faults | {"depends-on-earlier-calls"}, found
+
+
+def test_right_functions_raise_nothing_and_are_looked_at():
+    judge, seen = Judge(implementation()), Counter()
+    for op in sorted({fault.op for fault in LOOKED}):
+        for case in cases(op, 60):
+            trial = judge._begun(case)
+            if trial._look is not None:
+                seen[trial._look.expected[-1].fault] += 1
+            assert {record.status for record in judge._ended(trial)} == {"passed"}, case
+    assert {f"wrong-{form}" for form in FORMS} <= seen.keys()
+    assert {"wrong-label-dtype", "cache-follows-hyperparameters", "option-kept-between-calls"} <= seen.keys()
+
+
+def test_a_layout_that_is_refused_is_a_remark():
+    def tanh(Z):
+        if not Z.flags.c_contiguous:
+            raise ValueError("contiguous arrays only")
+        return numpy_loops.tanh(Z)
+
+    judge = Judge(implementation({"tanh": tanh}))
+    records = [record for case in cases("tanh", 120) for record in judge(case)]
+    assert {record.status for record in records} == {"passed"}
+    said = {record.reason for record in records if record.reason}
+    assert f"{NOTED}raised ValueError: contiguous arrays only for an array in Fortran order" in said
+
+
+def test_a_view_is_a_remark_where_it_is_one_for_all_values():
+    judge = Judge(implementation({"arr2col": lambda X: (X.reshape(len(X), -1), X)}))
+    records = [record for case in cases("arr2col", 20) for record in judge(case) if case["m"] and case["c"]]
+    assert {(record.status, record.reason) for record in records} == {
+        ("passed", f"{NOTED}output shares the memory of X")
+    }
+
+
+def test_a_fault_of_state_is_confirmed_in_a_fresh_process(tmp_path):
+    module = tmp_path / "kept.py"
+    module.write_text(
+        "import numpy as np\nfrom conformance.adapters import numpy_loops\n_calls = []\n"
+        "def tanh(Z):\n    A, cache = numpy_loops.tanh(Z)\n    _calls.append(1)\n"
+        "    if len(_calls) > 30 and A.size:\n        A.reshape(-1)[0] += 1\n    return A, cache\n"
+    )
+    assert failures(load(str(module)), "tanh", 60).keys() == {"depends-on-earlier-calls"}
+
+
+def test_stress_finds_one_call_in_hundreds():
+    calls = iter(range(10**9))
+
+    def gelu(Z, approximate="none"):
+        A, cache = numpy_loops.gelu(Z, approximate)
+        if next(calls) % 777 == 776 and A.size > 1:
+            A.reshape(-1)[0] += 1
+        return A, cache
+
+    target = implementation({"gelu": gelu})
+    assert not failures(target, "gelu", 24)
+    assert failures(replace(target, settings=Settings(stress=True)), "gelu", 24)["nondeterministic"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_hold_the_same_values(form):
+    array = np.arange(60.0, dtype=np.float32).reshape(3, 4, 5)
+    given = np.broadcast_to(array[:1], (3, 4, 5)).copy() if form == "expanded" else array
+    (made,) = formed({"x": given}, form).values()
+    assert (made == given).all()
+    assert {
+        "fortran": made.flags.f_contiguous,
+        "negative": min(made.strides) < 0,
+        "slice": made.strides[-1] == 8,
+        "read-only": not made.flags.writeable,
+        "swapped": not made.dtype.isnative,
+        "unaligned": not made.flags.aligned,
+        "expanded": made.strides[0] == 0,
+    }[form]
+
+
+def test_every_name_has_a_sentence():
+    assert {name for fault in LOOKED for name in fault.faults} <= STATE.keys()
+    assert all(explain(name) == sentence and sentence.endswith(".") for name, sentence in STATE.items())
+    assert all(np.dtype(name).kind in "iu" for name in LABELS)
