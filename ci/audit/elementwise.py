@@ -147,7 +147,13 @@ def gelu_gradients(approximate: str) -> Iterator[tuple[str, Form, bool]]:
             cdf = _c(0.5, z) * F.erfc(-z * _c(math.sqrt(0.5), z))
             return g * (cdf + _times(z, density(F, z)))
 
+        def by_erf_of_scaled(F: Functions, z: Array, g: Array) -> Array:
+            x = z * _c(math.sqrt(0.5), z)
+            slope = _times(z, _c(_ROOT / 2, z) * F.exp(-x * x))
+            return g * (_c(0.5, z) * F.erfc(-x) + slope)
+
         yield "by erf", by_erf, False
+        yield "by erfc and its derivative", by_erf_of_scaled, True
         yield "by erfc", by_erfc, True
         return
     for name, tanh in TANH.items():

@@ -84,7 +84,7 @@ def pool_backward(dA: Array, cache: PoolCache, mode: str = "max") -> Array:
 
 def create_mask_from_window(x: Array) -> Array:
     """One at the first maximum (the last NaN, if there is one), zero elsewhere."""
-    mask = np.zeros_like(x)
+    mask = np.zeros(x.shape, x.dtype)  # in C order, whatever that of x is
     if x.size:
         mask.reshape(-1)[_choice(x.reshape(-1))] = 1
     return mask

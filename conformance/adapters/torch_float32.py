@@ -76,7 +76,10 @@ def _backward(gradient: Any, cache: Any) -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        found = torch.autograd.grad(output, inputs, torch.from_numpy(gradient), materialize_grads=True)
+        # The graph stays: a cache may be asked for its gradient again.
+        found = torch.autograd.grad(
+            output, inputs, torch.from_numpy(gradient), retain_graph=True, materialize_grads=True
+        )
     except RuntimeError as error:
         # torch 2.13 refuses the weight gradient of a single filter over an NHWC view in float64.
         if "grad_weight must be contiguous" in str(error):

@@ -293,14 +293,14 @@ def gelu_backward(object form, object Z, object dA, object erfc, bint relative):
             second = 0.5 * z * slope * (2 * e + 2 * f.u) + 8 * f.u * size
         else:
             size = z * ROOT / 2 * data(curve.slope)[i]
-            second = size * (f.E + f.u * z * z + 5 * f.u)
+            second = size * (f.E + 3 * f.u * z * z + 5 * f.u)
         first = g * (e / 2 + 2 * f.u * (1 + fabs(data(curve.value)[i])) + second + 2 * f.u * (1 + size))
         if relative and -INFINITY < x < 0:
             first = data(curve.factor)[i]
             if curve.approximate:
                 second = size * (f.E + 14 * f.u * fabs(inner(x)) + 16 * f.u)
             else:
-                second = size * (f.E + f.u * z * z + 7 * f.u)
+                second = size * (f.E + 3 * f.u * z * z + 7 * f.u)
             first = g * (first * (below(x, first, f, curve.approximate) + 2 * f.u) + second)
         made[i] = first * (1 + 20 * f.u) + (g * (1 + z) + 2) * f.w
     return out

@@ -93,14 +93,14 @@ def gelu(form: Format, Z: Array, approximate: str, accuracy: str) -> Limit:
 def gelu_backward(form: Format, Z: Array, dA: Array, approximate: str, accuracy: str) -> Limit:
     """``|g| (e / 2 + 2 u (1 + |curve|) + the error of the second term) + 2 u |result|``, e as for `gelu`.
 
-    The second term is ``z phi(z)``, off by ``E + u z^2 + 5 u`` relatively (the exponent of the density is a
-    rounded square), or ``z (1 - tanh^2) y' / 2``, where ``1 - tanh^2`` is off by ``2 e + 2 u``, and eight
-    roundings.
+    The second term is ``z phi(z)``, off by ``E + 3 u z^2 + 5 u`` relatively: the exponent of the density is a
+    rounded square, or the square of a rounded ``z sqrt(1/2)``, twice its error and half of z^2 large. Or it
+    is ``z (1 - tanh^2) y' / 2``, where ``1 - tanh^2`` is off by ``2 e + 2 u``, and eight roundings.
 
     *relative*, below 0: each of the two terms within a relative error. erf: ``Phi (E + 2 u (1 + z^2) + 3 u) +
-    |z| phi (E + u z^2 + 7 u)``. tanh, with the sigmoid s of w = 2 y: ``s ((1 - s) (E + 7 u |w|) + 4 u) + |z|
-    s (1 - s) w' (E + 7 u |w| + 16 u)``, since ``s (1 - s)`` as a product of two sigmoids is off by E and the
-    error of w.
+    |z| phi (E + 3 u z^2 + 7 u)``. tanh, with the sigmoid s of w = 2 y: ``s ((1 - s) (E + 7 u |w|) + 4 u) +
+    |z| s (1 - s) w' (E + 7 u |w| + 16 u)``, since ``s (1 - s)`` as a product of two sigmoids is off by E and
+    the error of w.
     """
     return curves.gelu_backward(form, Z, dA, None if approximate == "tanh" else erfc, accuracy == "relative")
 

@@ -42,10 +42,11 @@ def command(asked: argparse.Namespace) -> int:
     """Run ``conformance run``."""
     settle()
     guard.unreadable()  # the cases of the run
-    options, sweep = run_options.options(asked), sweep_options.sweep(asked)
+    sweep = sweep_options.sweep(asked)
+    options = run_options.options(asked)
     result = run(options, asked.out, progress, sweep=sweep)
     tell(result, asked.out)
+    run_options.tell_seed(asked)
     if asked.errors:
         errors.tell(options, asked.out)
-    run_options.tell_seed(asked)
     return AGREES if result.agrees else DISAGREES

@@ -13,7 +13,7 @@ from conformance.operations.corner_sizes import SIZE
 
 #: The data in whose flat tails a dropped term hardly shows, whatever the operation; those of one operation
 #: stand in its entry (`Entry.dim`).
-_DIM_EVERYWHERE = ("saturated",)
+_DIM_EVERYWHERE = ("saturated", "all-ignored")
 
 #: A sum of so many products takes a sigmoid into its flat tails.
 _LONG = 15

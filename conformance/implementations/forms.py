@@ -22,7 +22,8 @@ def formed(arrays: Mapping[str, Array], form: str) -> dict[str, Array]:
 
 def _negative(a: Array) -> Array:
     turned = (slice(None, None, -1),) * a.ndim
-    return np.ascontiguousarray(a[turned])[turned]
+    found: Array = np.ascontiguousarray(a[turned])[turned]
+    return found
 
 
 def _slice(a: Array) -> Array:
@@ -39,7 +40,10 @@ def _read_only(a: Array) -> Array:
 
 
 def _swapped(a: Array) -> Array:
-    return a.astype(a.dtype.newbyteorder()) if a.dtype.kind in "fiu" else a.copy()
+    found: Array = a.copy()
+    if a.dtype.kind in "fiu":
+        found = a.astype(a.dtype.newbyteorder())
+    return found
 
 
 def _unaligned(a: Array) -> Array:
@@ -51,7 +55,8 @@ def _unaligned(a: Array) -> Array:
 def _expanded(a: Array) -> Array:
     """Where every entry along the first axis is the same, one of them for all."""
     same = len(a) > 1 and (a[1:].tobytes() == a[:1].tobytes() * (len(a) - 1))
-    return np.broadcast_to(a[:1].copy(), a.shape) if same else a.copy()
+    found: Array = np.broadcast_to(a[:1].copy(), a.shape) if same else a.copy()
+    return found
 
 
 _FORMS = {

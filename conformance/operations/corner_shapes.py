@@ -301,4 +301,6 @@ def rows(*families: str, options: bool = False) -> Iterator[tuple[str, str, str,
         yield name, source, params, families[0]
     yield from corner_sizes.ended(corner_sizes.ROWS, families[0])
     if options:
+        for params in ("m9n5_ignore-100", "m4n7_ignore2", "m5n3_smooth0.1_ignore-1"):
+            yield "all-ignored", "pytorch #70348: the mean of no row", params, "all-ignored"
         yield from corner_sizes.ended(corner_sizes.LOSSES, families[0])

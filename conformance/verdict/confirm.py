@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
-from conformance.implementations.implementation import Implementation
-from conformance.verdict.looks import Found, Look, told
-from conformance.verdict.right import Right
+
+if TYPE_CHECKING:
+    from conformance.implementations.implementation import Implementation, Outcome
+    from conformance.verdict.looks import Found, Look
+    from conformance.verdict.right import Right
 
 #: How often an output is tried in a fresh process; after that the first ones speak for the rest.
 TRIES = 12
@@ -55,18 +59,32 @@ class Confirmer:
                 return True
         return False
 
-    def seen(self, asked: Look, name: str, found: Found) -> Found | None:
-        """What a look has shown, if each call alone is right; said of a fresh process, too."""
+    def seen(self, asked: Look, name: str, found: Found, told: Callable[..., Any]) -> Found | None:
+        """What a look has shown (`looks.told`), if each call alone is right; said of a fresh process, too."""
         if any(self.alone(own, name) is False for own in asked.rights):
             return None
-        fresh = self._implementation.fresh()
+        own, fresh = asked.rights[0], self._implementation.fresh()
         if fresh is None:
             return found
-        outcomes = fresh.look(asked.cases[0], asked.script)()
-        again, _ = told(asked, outcomes, outcomes[0])
+        first = fresh.call(own.case, own.arrays)
+        again = self._played(self._implementation.fresh() or fresh, asked, told, first)
         if name in again:
-            return Found(again[name].fault, f"{again[name].reason}; in a fresh process, too")
-        return Found("depends-on-earlier-calls", f"{found.reason}; not in a fresh process")
+            seen: Found = again[name]
+            return seen._replace(reason=f"{seen.reason}; in a fresh process, too")
+        if found.fault.startswith("nondeterministic"):
+            return found
+        kept = name in self._played(self._implementation, asked, told, first)
+        fault = "depends-on-earlier-calls" if kept else "nondeterministic"
+        return found._replace(fault=fault, reason=f"{found.reason}; not in a fresh process")
+
+    def _played(
+        self, implementation: Implementation, asked: Look, told: Callable[..., Any], first: Outcome
+    ) -> Mapping[str, Found]:
+        """What the same look shows once more."""
+        again: Mapping[str, Found] = told(asked, implementation.look(asked.cases[0], asked.script)(), first)[
+            0
+        ]
+        return again
 
     def by_values(self, own: Right, note: str) -> bool:
         """Whether an output that shares memory with an input does so for some values alone."""

@@ -6,7 +6,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,10 @@ from conformance.implementations.implementation import Implementation, Outcome
 from conformance.verdict.confirm import Confirmer
 from conformance.verdict.declared import marked
 from conformance.verdict.form import Form
-from conformance.verdict.looks import Found, Look, look, stressed, told
+from conformance.verdict.looks import Found, Look, bits, look, stressed, told
 from conformance.verdict.pace import Pace
 from conformance.verdict.record import NOTED, Record, blank, from_verdict
-from conformance.verdict.right import bits, formed, output_dtype, right
+from conformance.verdict.right import formed, output_dtype, right
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -129,7 +129,8 @@ class Trial:
         if self.settings.stress and self._repeated:
             return stressed(implementation, self._right)
         forward = case.operation.forward
-        return look(implementation, self._right, forward is not None and implementation.has(forward))
+        before = forward is not None and implementation.has(forward)
+        return look(implementation, self._right, before, partial(right, implementation))
 
     @cached_property
     def _answered(self) -> tuple[Outcome, ...]:
@@ -192,7 +193,7 @@ class Trial:
             seen, remark = told(self._look, self._look.answer(), self.outcome)
             for name, fault in seen.items():
                 if self._right.verdict(name, self.outcome.outputs[name]).status == "passed":
-                    confirmed = fault if confirmer is None else confirmer.seen(self._look, name, fault)
+                    confirmed = fault if confirmer is None else confirmer.seen(self._look, name, fault, told)
                     if confirmed is not None:
                         found[name] = confirmed
         for note in self.outcome.notes:

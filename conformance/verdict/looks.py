@@ -7,9 +7,9 @@ known; one in four needs that of a second case, which is computed while the impl
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,22 @@ from conformance.generation.arrays import array_shapes, draw
 from conformance.generation.effort import effort
 from conformance.generation.families import FAMILIES
 from conformance.generation.feasible import exists
-from conformance.implementations.implementation import Answer, Implementation, Outcome
-from conformance.verdict.right import Right, bits, right
+
+if TYPE_CHECKING:
+    from conformance.implementations.implementation import Answer, Implementation, Outcome
+    from conformance.verdict.right import Right
 
 #: The largest effort of a case that is looked at: together the looks cost at most a fifth of a run.
 _EFFORT = 100_000
 
 #: One case in so many has the look; the numbers of cases that have none are left.
-_STATE, _OPTION, _EXPANDED, _FORM, _LABEL, _CACHE = 16, 32, 64, 6, 12, 12
+_STATE, _OPTION, _EXPANDED, _FORM, _LABEL, _CACHE = 24, 48, 96, 8, 12, 16
 
 #: One of so many looks at state has a hundred calls in between.
 _MANY, _CALLS = 4, 100
+
+#: A case and its arrays to what is right for them.
+Answers = Callable[[Case, Mapping[str, NDArray[Any]]], "Right"]
 
 #: The plain call, among the acts.
 FIRST = -1
@@ -97,13 +102,25 @@ class Found(NamedTuple):
     reason: str
 
 
-def look(implementation: Implementation, own: Right, before: bool) -> Look | None:
-    """Ask for the look that a case has, if any; `before`: whether a forward function is called first."""
+def look(implementation: Implementation, own: Right, before: bool, right: Answers) -> Look | None:
+    """Ask for the look that a case has, if any.
+
+    Parameters
+    ----------
+    implementation : Implementation
+        What is asked.
+    own : Right
+        The case.
+    before : bool
+        Whether a forward function is called first.
+    right : callable
+        What is right for another case with its arrays.
+    """
     case = own.case
     number = zlib.crc32(f"{case}:look".encode())
     if effort(case) > _EFFORT or not all(array.size for array in own.arrays.values()):
         return None
-    plan = _Plan(implementation, own, before, number)
+    plan = _Plan(implementation, own, before, number, right)
     for every, at, make in (
         (_STATE, 0, plan.state),
         (_OPTION, 1, plan.option),
@@ -120,9 +137,11 @@ def look(implementation: Implementation, own: Right, before: bool) -> Look | Non
 class _Plan:
     """The looks of one case."""
 
-    def __init__(self, implementation: Implementation, own: Right, before: bool, number: int) -> None:
+    def __init__(
+        self, implementation: Implementation, own: Right, before: bool, number: int, right: Answers
+    ) -> None:
         self._implementation, self._case, self._own = implementation, own.case, own
-        self._before, self._turn = before, number // _EXPANDED
+        self._before, self._turn, self._right = before, number // _EXPANDED, right
 
     def _layer(self, own: Right, form: str = "") -> Layer:
         return self._implementation.layer(own.case, own.arrays, form)
@@ -137,7 +156,7 @@ class _Plan:
         return Look(tuple(r.case for r in rights), script, expected, answer, rights, remark)
 
     def _other(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> Right:
-        return right(self._implementation, case, draw(case) if arrays is None else arrays)
+        return self._right(case, draw(case) if arrays is None else arrays)
 
     def state(self) -> Look:
         """Other values of the same shape, two layers interleaved, the same memory, many calls."""
@@ -300,3 +319,8 @@ def _fault(
         return None
     kept = wanted.kept and number and bits(got) == bits(outcomes[0].outputs.get(name))
     return Found(wanted.kept if kept else wanted.fault, verdict.reason)
+
+
+def bits(value: Any) -> bytes:
+    """The bytes of an output."""
+    return np.asarray(value).tobytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ from conformance.bounds.table import bounds
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF, KNOWN, working
 from conformance.conventions import Settings, adjusted, read
-from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
 from conformance.oracle.torch_oracle import evaluate
 from conformance.verdict import form
 from conformance.verdict.compare import Verdict, compare, fitted
 from conformance.verdict.form import Form
 from conformance.verdict.record import REMARK, TAILS
+
+if TYPE_CHECKING:
+    from conformance.implementations.implementation import Implementation
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -119,8 +121,3 @@ def right(implementation: Implementation, case: Case, arrays: Arrays) -> Right:
     expected = evaluate(case, seen)
     limits = bounds(case, seen, expected, arithmetic)
     return Right(case, arrays, *adjusted(case, seen, expected, limits, settings), settings)
-
-
-def bits(value: Any) -> bytes:
-    """The bytes of an output."""
-    return np.asarray(value).tobytes()
