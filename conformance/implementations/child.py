@@ -42,6 +42,7 @@ from conformance.implementations.wire import (
     Result,
     Segment,
     Sender,
+    Trying,
     Unusable,
     WireError,
     Writer,
@@ -49,7 +50,7 @@ from conformance.implementations.wire import (
 )
 
 #: What the process says.
-Said = Hello | Declares | Unusable | Answered | Explained
+Said = Hello | Trying | Declares | Unusable | Answered | Explained
 
 _MESSAGE: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
 _RANDOM = SystemRandom()
@@ -159,7 +160,7 @@ class Child:
     ) -> None:
         guard.unreadable()
         self._spec, self._names, self._limit, self._wrapped = spec, list(names), time_limit, wrapped
-        self._reading = read
+        self._reading, self._trials = read, True
         self._nursery: Nursery | None = None
         self._channel: Channel | None = None
         self._pid = self._number = 0
@@ -278,18 +279,27 @@ class Child:
             self._nursery.close()
 
     def _begin(self) -> Declares:
-        """Start the process and have it load the module; again if something else ends it meanwhile."""
+        """Start the process and have it load the module; again if something else ends it meanwhile.
+
+        A module that does not live through the calls that would tell its dialect is told by its names alone.
+        """
         for attempt in range(1, _STARTS + 1):
+            trials = self._trials
             try:
-                return self._load()
+                declares = self._load()
             except LostError as lost:
                 self._end()
-                if not lost.outside or attempt == _STARTS:
+                if trials == self._trials and (not lost.outside or attempt == _STARTS):
                     raise LoadError(f"--impl {self._spec}: {lost.why} loading it") from lost
             except BrokenChannelError as error:
                 self._end()
+                if trials != self._trials:
+                    continue
                 why = f"the process broke the channel it answers on ({error}) in"
                 raise LoadError(f"--impl {self._spec}: {why} loading it") from error
+            else:
+                self._reading = declares.dialect, self._reading[1]
+                return declares
         raise AssertionError
 
     def _load(self) -> Declares:
@@ -310,8 +320,11 @@ class Child:
             message = self._next(until, limit)
             if isinstance(message, Hello) and not self._pid:
                 self._pid = channel.sender  # nobody else's code has run there yet
-                load = Load(self._spec, self._names, sys.path, *self._reading)
+                load = Load(self._spec, self._names, sys.path, *self._reading, self._trials)
                 channel.send(msgspec.msgpack.encode(load))
+            elif isinstance(message, Trying) and self._trials:
+                self._trials, limit = False, self._limit
+                until = time.monotonic() + limit
             elif isinstance(message, Unusable):
                 self._end()
                 raise LoadError(message.reason)

@@ -38,6 +38,7 @@ from conformance.implementations.wire import (
     Load,
     Result,
     Signature,
+    Trying,
     Unusable,
     Writer,
     part,
@@ -100,7 +101,13 @@ def serve(theirs: socket.socket, parent: int) -> None:
         if isinstance(asked, Load):
             sys.path[:] = asked.path
             try:
-                target, declares, own = loaded(asked.spec, asked.names, asked.dialect, asked.device)
+                target, declares, own = loaded(
+                    asked.spec,
+                    asked.names,
+                    asked.dialect,
+                    asked.device,
+                    (lambda: channel.send(Trying())) if asked.trials else None,
+                )
             except LoadError as error:
                 channel.send(Unusable(str(error)))
                 return
@@ -158,9 +165,15 @@ def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: l
 
 
 def loaded(
-    spec: str, names: list[str], dialect: str | None = None, device: str | None = None
+    spec: str,
+    names: list[str],
+    dialect: str | None = None,
+    device: str | None = None,
+    trying: Callable[[], None] | None = lambda: None,
 ) -> tuple[Any, Declares, Own]:
     """A module as an object with the contract's functions, what it says of itself, and what its source is.
+
+    `trying` is as `dialects.adapted` has it.
 
     Raises
     ------
@@ -171,7 +184,7 @@ def loaded(
     own = Own.of(target)
     if names:
         try:
-            target, read = adapted(target, names, dialect, device)
+            target, read = adapted(target, names, dialect, device, trying)
         except DialectError as error:
             raise LoadError(f"--impl {spec}: {error}") from error
     return target, declared(target, names, read), own

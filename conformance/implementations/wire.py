@@ -62,6 +62,7 @@ class Load(msgspec.Struct, tag="load"):
     path: list[str]
     dialect: str | None = None
     device: str | None = None
+    trials: bool = True
 
 
 #: Of each parameter of a function its name, kind and whether it has a default; None where nobody knows.
@@ -76,6 +77,10 @@ class Declares(msgspec.Struct, tag="declares"):
     version: str | None
     imported: list[str]
     dialect: str = "contract"
+
+
+class Trying(msgspec.Struct, tag="trying"):
+    """The module is imported; its functions are called once to tell its dialect."""
 
 
 class Unusable(msgspec.Struct, tag="unusable"):

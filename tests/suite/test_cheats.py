@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from conformance.cases.case import Case
+from conformance.conventions import Settings
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
 from conformance.implementations import guard, nursery
@@ -28,6 +29,7 @@ from conformance.oracle import evaluate
 from conformance.runs.options import SweepError
 from conformance.runs.run import _Written
 from conformance.verdict import judge as judging
+from conformance.verdict import right as rights
 from conformance.verdict.compare import Verdict
 from conformance.verdict.judge import Judge
 
@@ -48,16 +50,28 @@ def path_of(name):
     return str(FOLDER / f"{name}.py")
 
 
+def loaded(name):
+    """The implementation in this process, called by nobody yet."""
+    return here(path_of(name), Settings(dialect="contract"))
+
+
 def statuses(judged):
     return [record.status for records in judged for record in records]
 
 
-# Judges that lack a defence. Each runs in a process of its own, for what the cheat does to it.
+# Judges that lack a defence, and look no further than at one call of a case. Each runs in a process of its
+# own, for what the cheat does to it.
+
+
+def once(implementation):
+    """A judge that looks at one call of a case."""
+    judging.look = lambda *asked: None
+    return Judge(implementation)
 
 
 def together(name, cases):
     """The implementation in the judge's own process."""
-    judge = Judge(here(path_of(name)))
+    judge = once(loaded(name))
     try:
         return statuses(judge(case) for case in cases)
     finally:
@@ -66,7 +80,7 @@ def together(name, cases):
 
 def ahead(name, cases):
     """As `together`, asked ahead: what was handed over is not copied."""
-    return statuses(Judge(here(path_of(name))).each(cases))[:-1]
+    return statuses(once(loaded(name)).each(cases))[:-1]
 
 
 def loose(name, cases):
@@ -76,20 +90,20 @@ def loose(name, cases):
         wrong = (np.abs(got - expected) > 1e-6 * (1 + np.abs(expected))).any()
         return Verdict("failed" if wrong else "passed", bound.tier, 0.0, 0.0)
 
-    judging.compare = close
+    rights.compare = close
     return together(name, cases)
 
 
 def in_one_memory(name, cases):
     """Every call on the same array."""
-    (case, *_), relu = cases, here(path_of(name)).target.relu
+    (case, *_), relu = cases, loaded(name).target.relu
     z = draw(case)["Z"]
     return ["passed" if (relu(z)[0] == evaluate(case, {"Z": z})["A"]).all() else "failed" for _ in range(6)]
 
 
 def looked_at_later(name, cases):
     """What is right is computed from the input after the call had it."""
-    relu, found = here(path_of(name)).target.relu, []
+    relu, found = loaded(name).target.relu, []
     for case in cases:
         z = draw(case)["Z"]
         output = relu(z)[0]
@@ -99,7 +113,7 @@ def looked_at_later(name, cases):
 
 def freed_before(name, cases):
     """What is right was in memory that is free when the implementation is called."""
-    relu, found = here(path_of(name)).target.relu, []
+    relu, found = loaded(name).target.relu, []
     for case in cases:
         z = draw(case)["Z"]
         right = np.maximum(z, 0)
@@ -111,11 +125,11 @@ def freed_before(name, cases):
 
 def unpickled(name, cases):
     """What the implementation answers is pickled, and read by the judge."""
-    relu, found = here(path_of(name)).target.relu, []
+    relu, found = loaded(name).target.relu, []
     for case in cases:
         trial = judging.Trial(here("numpy_loops"), case)
         got = pickle.loads(pickle.dumps(relu(trial.arrays["Z"].copy())[0]))
-        verdict = judging.compare(got, trial.expected["A"], trial.limits["A"], trial.dtype("A"))
+        verdict = rights.compare(got, trial.expected["A"], trial.limits["A"], trial.dtype("A"))
         found.append(verdict.status)
     return found
 
@@ -287,15 +301,26 @@ def test_a_file_of_results_that_is_rewritten_is_seen(tmp_path, monkeypatch):
         written.check()
 
 
+def told(alive):
+    """Who wrote the file, and what, in a moment at which it is whole."""
+    end = time.monotonic() + 10
+    while alive.exists() and time.monotonic() < end:
+        words = alive.read_text().split()
+        if len(words) == 2:
+            return words
+        time.sleep(0.001)
+    return "", ""
+
+
 @pytest.mark.parametrize("defences", [(), ("adopting",)])
 def test_nothing_outlives_the_judge_s_interest(defences, tmp_path, monkeypatch):
     alive = tmp_path / "alive"
     monkeypatch.setenv("CHEAT_ALIVE", str(alive))
     assert set(judged("survives_the_end", wrapped=without(*defences))) == {"failed"}
     time.sleep(0.2)
-    pid, before = alive.read_text().split() if alive.exists() else ("", "")
+    pid, before = told(alive)
     time.sleep(0.3)
-    going_on = bool(pid) and alive.read_text().split()[1:] != [before]
+    going_on = bool(pid) and told(alive)[1] != before
     if going_on:
         os.kill(int(pid), signal.SIGKILL)
     assert going_on == bool(defences)

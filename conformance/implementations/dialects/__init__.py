@@ -6,7 +6,7 @@ what the judge knows (operations, oracle, bounds): what it makes lives where the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from conformance.implementations.dialects.own import DialectError
@@ -16,7 +16,11 @@ __all__ = ["DIALECTS", "DialectError", "adapted"]
 
 
 def adapted(
-    target: Any, names: Iterable[str], dialect: str | None = None, device: str | None = None
+    target: Any,
+    names: Iterable[str],
+    dialect: str | None = None,
+    device: str | None = None,
+    trying: Callable[[], None] | None = lambda: None,
 ) -> tuple[Any, str]:
     """An object with the contract's functions, and the dialect that the module is in.
 
@@ -30,6 +34,8 @@ def adapted(
         The dialect; else what the module says (``dialect = "torch"``), else what it is recognised by.
     device : str, optional
         Where tensors are; else what the module says (``device = "cuda"``), else the CPU.
+    trying : callable, optional
+        Is called before the module's functions are, to tell its dialect; None where they may not be.
 
     Raises
     ------
@@ -37,7 +43,7 @@ def adapted(
         If there is no such dialect, none or several fit, or the device is not there.
     """
     said = dialect or getattr(target, "dialect", None)
-    name = recognised(target, names) if said is None else str(said)
+    name = recognised(target, names, trying) if said is None else str(said)
     module = reader(name)
     if name == "contract":
         return target, name

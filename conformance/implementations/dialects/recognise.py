@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -64,7 +64,7 @@ def reader(dialect: str) -> Any:
         raise DialectError(f"dialect {dialect} needs {error.name}, which is not installed") from error
 
 
-def recognised(target: Any, names: Iterable[str]) -> str:
+def recognised(target: Any, names: Iterable[str], trying: Callable[[], None] | None) -> str:
     """The dialect of a module that does not say it.
 
     Parameters
@@ -73,6 +73,8 @@ def recognised(target: Any, names: Iterable[str]) -> str:
         The module.
     names : iterable of str
         The contract's functions.
+    trying : callable or None
+        Is called before functions of the module are; None where names alone may tell.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def recognised(target: Any, names: Iterable[str]) -> str:
     if len(deciding) == 1:
         return _fitting(target, deciding[0])
     likely = deciding or claims
-    dialect = _tried(target, likely)
+    dialect = _tried(target, likely, trying)
     return _fitting(target, next(claim for claim in likely if claim.dialect == dialect))
 
 
@@ -125,17 +127,19 @@ def _claim(dialect: str, target: Any, names: tuple[str, ...]) -> Claim | None:
     return Claim(dialect, functions) if functions else None
 
 
-def _tried(target: Any, claims: list[Claim]) -> str:
+def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) -> str:
     """The one of several dialects in which the most functions answer a small call in the right shape.
 
     Where none does, the one that knows every name that the others know.
     """
-    fitting: dict[str, set[str]] = {}
-    for claim in claims:
+    fitting: dict[str, set[str]] = {claim.dialect: set() for claim in claims}
+    if trying is not None:
+        trying()
+    for claim in claims if trying is not None else ():
         try:
             fitting[claim.dialect] = set(trials.answered(reader(claim.dialect).adapted(target), ROWS))
         except Exception:  # it is not of that dialect
-            fitting[claim.dialect] = set()
+            continue
     best = max(map(len, fitting.values()))
     likely = [claim for claim in claims if len(fitting[claim.dialect]) == best]
     if best == 0:

@@ -157,7 +157,7 @@ def answered(target: Any, rows: Iterable[Row]) -> list[str]:
         try:
             with np.errstate(all="ignore"):
                 result = function(*arrays.values(), *(() if row.name == "cross_entropy" else hyper))
-        except Exception:
+        except BaseException:  # SystemExit too
             continue
         if row.name != "pad":
             if not isinstance(result, tuple) or len(result) < 2:

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-judge = sys.modules.get("conformance.verdict.judge")
+judge = sys.modules.get("conformance.verdict.right")
 if judge is not None:
     bounds = judge.bounds
 

@@ -3,7 +3,7 @@
 CODE = """
 import sys
 verdict = sys.modules["conformance.verdict.compare"].Verdict
-sys.modules["conformance.verdict.judge"].compare = (
+sys.modules["conformance.verdict.right"].compare = (
     lambda got, expected, bound, *rest, verdict=verdict: verdict("passed", bound.tier, 0.0, 0.0)
 )
 """
