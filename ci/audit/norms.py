@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ci.audit.kernel import Arrays, Kernel, Outputs
 from conformance.cases.case import Case
-from conformance.operations.batch_norm import EPSILON, MOMENTUM
+from conformance.operations.batch_norm import epsilon_of, momentum_of
 
 Array = NDArray[Any]
 #: The sum over the first axis of an array of values by channels.
@@ -100,8 +100,8 @@ def _given(case: Case, a: Arrays, moments: Any, add: Sum) -> Statistics:
     return a["running_mean"].reshape(-1), a["running_var"].reshape(-1)
 
 
-def _root(variance: Array) -> Array:
-    return 1 / np.sqrt(variance + variance.dtype.type(EPSILON))
+def _root(case: Case, variance: Array) -> Array:
+    return 1 / np.sqrt(variance + variance.dtype.type(epsilon_of(case)))
 
 
 def difference(a: Arrays, mean: Array, r: Array) -> Array:
@@ -120,12 +120,13 @@ def _forward(moments: Any, add: Sum, form: Any) -> Callable[[Case, Arrays], Outp
         if not a["A_prev"].size:
             return {}
         mean, variance = _given(case, a, moments, add)
-        outputs = {"A": form(a, mean, _root(variance))}
+        outputs = {"A": form(a, mean, _root(case, variance))}
         n, t = a["A_prev"].size // max(case["c"], 1), case.working_dtype.type
         kept = a["running_mean"], a["running_var"]
         if case.word("statistics") == "training" and n:
             new = mean, variance * t(n) / t(n - 1) if n > 1 else variance
-            kept = tuple(t(1 - MOMENTUM) * old + t(MOMENTUM) * v for old, v in zip(kept, new, strict=True))
+            momentum = momentum_of(case)
+            kept = tuple(t(1 - momentum) * old + t(momentum) * v for old, v in zip(kept, new, strict=True))
         return {**outputs, "running_mean": kept[0], "running_var": kept[1]}
 
     return answer
@@ -138,7 +139,7 @@ def _backward(moments: Any, add: Sum, whole: bool) -> Callable[[Case, Arrays], O
             return {}
         x, g = (a[name].reshape(-1, c) for name in ("A_prev", "dA"))
         mean, variance = _given(case, a, moments, add)
-        r, n = _root(variance), t(max(len(x), 1))
+        r, n = _root(case, variance), t(max(len(x), 1))
         normal = (x - mean) * r
         dbeta, dgamma = add(g), add(g * normal) if whole else add(g * (x - mean)) * r
         gamma = a["gamma"].reshape(-1)

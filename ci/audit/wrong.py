@@ -13,7 +13,7 @@ from ci.audit.kernel import Prepared, seen
 from conformance.bounds.arithmetic import IEEE, Arithmetic
 from conformance.cases.case import Case
 from conformance.operations import OPERATIONS
-from conformance.operations.batch_norm import EPSILON
+from conformance.operations.batch_norm import epsilon_of
 
 Array = NDArray[Any]
 
@@ -96,7 +96,8 @@ def one_pass(prepared: Prepared) -> Any:
     x = a["A_prev"]
     mean = x.mean((0, 1, 2), dtype=x.dtype)
     variance = (x * x).mean((0, 1, 2), dtype=x.dtype) - mean * mean
-    return (x - mean) / np.sqrt(np.maximum(variance, 0) + x.dtype.type(EPSILON)) * a["gamma"] + a["beta"]
+    root = np.sqrt(np.maximum(variance, 0) + x.dtype.type(epsilon_of(prepared.case)))
+    return (x - mean) / root * a["gamma"] + a["beta"]
 
 
 def _clipped(prepared: Prepared) -> Any:

@@ -293,7 +293,11 @@ def by_accuracy(rule: Callable[[str], Rule]) -> Rule:
         held = declared or words[0]
 
         def under(name: str) -> Callable[[str], Bound]:
-            return lambda word: rule(word)(case, arrays, expected, arithmetic)[name]
+            def limit(word: str) -> Bound:
+                with np.errstate(all="ignore"):  # as in `table.bounds`, where this is asked for later
+                    return rule(word)(case, arrays, expected, arithmetic)[name]
+
+            return limit
 
         found = rule(held)(case, arrays, expected, arithmetic)
         return {

@@ -41,7 +41,7 @@ def _right(piece, w, b, k):
 
 
 def _cache(A_prev, W, b, hparameters):
-    return ConvCache(A_prev, W, b, hparameters)
+    return ConvCache(A_prev, W, b, dict(hparameters))
 
 
 def plant(slip, name, dtype="f32"):

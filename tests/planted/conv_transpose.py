@@ -29,7 +29,7 @@ def plant(slip, name):
     def register(compute):
         def conv_transpose_forward(A_prev, W, b, hparameters):
             Z = compute(A_prev, W, b, hparameters["stride"], hparameters["pad"])
-            return np.ascontiguousarray(Z), ConvCache(A_prev, W, b, hparameters)
+            return np.ascontiguousarray(Z), ConvCache(A_prev, W, b, dict(hparameters))
 
         conv_transpose_forward.__name__ = name
         fault("conv_transpose_forward", "Z", slip)(conv_transpose_forward)

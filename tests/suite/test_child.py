@@ -166,11 +166,11 @@ def test_the_form_and_the_inputs_are_told(child):
     assert answer(child, 12).changed == ("Z",)
     sigmoid = Request((Step("sigmoid", (Array("Z"),)),), ("A",))
     later = child.heard(child.ask(sigmoid, "NHWC", Z, [3], NAN))[0]
-    assert (later.kind, later.text) == ("absent", "not implemented: later")
+    assert (later.kind, later.text) == ("refused", "NotImplementedError: later")
 
 
 def test_memory_holds_another_byte_each_time(module):
-    found = {int(answer(Child(module, ("relu",), 5.0), 15).outputs["A"][0]) for _ in range(3)}
+    found = {int(answer(Child(module, ("relu",), 5.0, read=("contract", None)), 15).outputs["A"][0]) for _ in range(3)}
     assert found <= set(range(1, 256))
     assert len(found) > 1
 
@@ -179,7 +179,7 @@ def test_requests_come_over_whole():
     cache = Made("Cache", {"Z": Array("Z"), "n": 3, "none": None})
     step = Step(
         "f", (Array("Z"), Number("a"), Output("f"), Cache("f"), cache, (1, [2.5, "x"]), np.float64(0.5)),
-        {"k": True}, {"stride": (1, 2), "pad": ((0, 1), (2, 3))}, "max", False, "here",
+        {"k": True}, {"stride": (1, 2), "pad": ((0, 1), (2, 3))}, "max", False,
     )  # fmt: skip
     request = Request((step,), ("A", "B"), True, {"B": 1}, 4)
     sender = Sender()

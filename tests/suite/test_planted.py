@@ -120,6 +120,7 @@ def _target(name: str) -> Any:
     return import_module(name) if name == "cnnref.blog" else post()
 
 
+@pytest.mark.filterwarnings("ignore::cnnref.ProbabilityWarning")
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("name", ["post in NumPy", "cnnref.blog"])
 def test_the_post_fails_where_the_contract_says_and_nowhere_else(name: str, dtype: str) -> None:
