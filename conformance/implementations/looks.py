@@ -82,6 +82,7 @@ class _Player:
         if act.what == "forward":
             live.known = before(self._functions, live.request, live.arrays, live.handed)
         elif act.what == "overwrite":
+            live.request = self._layers[act.more].request  # a cache made by hand has values of its own
             for name, array in self._layers[act.more].arrays.items():
                 live.arrays[name][...] = array
                 live.given[name] = live.arrays[name].copy()

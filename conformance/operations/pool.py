@@ -227,6 +227,7 @@ FORWARD = Entry(
     rounding=_rounding,
     traits=frozenset({"pool", "windows"}),
     corners=_corners("wide-x"),
+    dim=("subnormal",),  # an average leaves a few units
     longest=_taps,
     divisors=_divisors,
     linear={"A": (("A_prev", None),)},
