@@ -23,7 +23,8 @@ from itertools import chain, combinations
 import numpy as np
 
 from conformance.cases.case import Case
-from conformance.faults import CATALOGUE, KILLED, RAISED, Slip
+from conformance.cases.dtypes import HALF
+from conformance.faults import CATALOGUE, KILLED, RAISED, Slip, half
 from conformance.faults.conditions import condition
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
@@ -31,6 +32,7 @@ from conformance.faults.further import further
 from conformance.faults.further import kind as further_kind
 from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
+from conformance.generation.families import FAMILIES
 from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"
@@ -185,6 +187,8 @@ class Diagnoser:
         # What gives just this result is more likely than what gives any result about as far off.
         for likely in (True, False):
             some = [slip for slip in found if (slip.own is None) == likely]
+            if not likely and data.case.dtype in HALF and (told := self._told_exactly(data, place, slips)):
+                return told
             if some and (left := self._left_of(data, place, some, self._rerun)):
                 return left
         faint = [] if found else [s for s in _left(data.closer_to, slips) if s.own is None]
@@ -192,6 +196,20 @@ class Diagnoser:
             rerun = self._rerun
             return self._remembered(place, faint, lambda: self._borne_out(data, faint, rerun, True))
         return []
+
+    def _told_exactly(self, data: Evidence, place: tuple[str, str], slips: Sequence[Slip]) -> list[Slip]:
+        """Of faults as small as one rounding the one that cases where nothing else rounds bear out."""
+        small = [slip for slip in slips if slip.id in half.SMALL and data.consistent_with(slip)]
+        exact = (data.case.replace(family=name) for name, f in FAMILIES.items() if f.kind == "exact")
+        like = next((case for case in exact if FAMILIES[case.family].suits(case)), None)
+        if like is None or self._rerun is None:
+            return []
+        rerun, there = self._rerun, Evidence(like, draw(like), data.output, None, None)
+
+        def tried() -> list[Slip]:
+            return [left for slip in small for left in self._borne_out(there, [slip], rerun, True)]
+
+        return self._remembered((*place[:1], f"{place[1]} exactly"), small, tried) if small else []
 
     def _left_of(self, data: Evidence, place: tuple[str, str], found: list[Slip], rerun: Rerun) -> list[Slip]:
         """Those that further cases of the kind bear out, if need be under a condition."""
@@ -214,7 +232,7 @@ class Diagnoser:
     def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun, faint: bool = False) -> list[Slip]:
         """The slips that further cases do not contradict, as soon as one is left and has been seen again.
 
-        A slip that shows only faintly in the case at hand has to be seen in others.
+        A slip that shows only faintly in the case at hand has to be seen in others, and so has worse rounding.
         """
         witnesses: list[str] = []
         seen = False
@@ -230,7 +248,7 @@ class Diagnoser:
             # What is worse rounding explains much: all further cases have to agree.
             if len(found) == 1 and seen and found[0].own is None:
                 return found
-        return found if seen or not faint else []
+        return found if seen or not (faint or any(slip.own for slip in found)) else []
 
     def _holds_somewhere(self, data: Evidence, slip: Slip, rerun: Rerun) -> bool:
         """Whether each further case has the slip's result or the right one, and a condition tells which."""

@@ -17,6 +17,9 @@ from conformance.faults.catalogue import ROUNDED, significand, slip
 from conformance.faults.core import Array, Arrays, Base, Outputs, reference
 from conformance.operations import OPERATIONS, having
 
+#: Faults as small as one rounding, which only cases where nothing else rounds tell from one another.
+SMALL = ("half-truncated", "half-rounded-twice")
+
 _STORED = {
     op: " ".join(name for name in outputs.split() if OPERATIONS[op].rounds(name))
     for op, outputs in ROUNDED.items()
