@@ -62,7 +62,7 @@ def manner(record: Record) -> str:
     """In which way an output failed, apart from the figures."""
     reason = record.reason
     if reason.startswith("raised "):
-        return re.sub(r"\d+", "0", reason)[:200]
+        return re.sub(r"\d+", "0", reason.partition("\n")[0])[:200]
     for word in ("shape is", "dtype is", "nondeterministic", "changed its input", "returned", "is a "):
         if reason.startswith(word) or (word == "nondeterministic" and word in reason):
             return word

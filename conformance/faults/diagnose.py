@@ -232,7 +232,7 @@ class Diagnoser:
     def _borne_out(self, data: Evidence, found: list[Slip], rerun: Rerun, faint: bool = False) -> list[Slip]:
         """The slips that further cases do not contradict, as soon as one is left and has been seen again.
 
-        A slip that shows only faintly in the case at hand has to be seen in others, and so has worse rounding.
+        A slip that shows only faintly in the case at hand has to be seen in others; so has worse rounding.
         """
         witnesses: list[str] = []
         seen = False

@@ -281,7 +281,8 @@ class Child:
     def _begin(self) -> Declares:
         """Start the process and have it load the module; again if something else ends it meanwhile.
 
-        A module that does not live through the calls that would tell its dialect is told by its names alone.
+        What was called to tell its dialect is judged in another process; a module that does not live through
+        that is told by its names alone.
         """
         for attempt in range(1, _STARTS + 1):
             trials = self._trials
@@ -299,7 +300,9 @@ class Child:
                 raise LoadError(f"--impl {self._spec}: {why} loading it") from error
             else:
                 self._reading = declares.dialect, self._reading[1]
-                return declares
+                if trials == self._trials:
+                    return declares
+                self._end()  # who answers has been called by nobody yet
         raise AssertionError
 
     def _load(self) -> Declares:

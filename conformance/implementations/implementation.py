@@ -32,7 +32,7 @@ from conformance.implementations.program import TIME_LIMIT, Program, ProgramErro
 from conformance.implementations.refusals import Own
 from conformance.implementations.wire import Declares
 from conformance.implementations.witness import Witness
-from conformance.operations import OPERATIONS
+from conformance.operations import FUNCTIONS, OPERATIONS
 from conformance.operations.call import resolved
 
 
@@ -423,7 +423,7 @@ def load(
     else:
         settings = settings or Settings()
         read = settings.dialect, settings.device
-        target = Child(spec, OPERATIONS, time_limit, wrapped=wrapped, read=read)
+        target = Child(spec, FUNCTIONS, time_limit, wrapped=wrapped, read=read)
         declares = target.declares
     return _of(spec, target, declares, settings, survives, wrapped)
 
@@ -437,7 +437,7 @@ def here(spec: str, settings: Settings | None = None) -> Implementation:
         As `load` does.
     """
     settings = settings or Settings()
-    target, declares, own = served.loaded(spec, list(OPERATIONS), settings.dialect, settings.device)
+    target, declares, own = served.loaded(spec, list(FUNCTIONS), settings.dialect, settings.device)
     return replace(_of(spec, target, declares, settings, True, ()), own=own)
 
 

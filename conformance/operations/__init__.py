@@ -30,6 +30,9 @@ def _found() -> dict[str, Entry]:
 #: The operations by name, in the contract's order.
 OPERATIONS: dict[str, Entry] = _found()
 
+#: What an implementation may have: the operations, and what gives the cache of two of them at once.
+FUNCTIONS = (*OPERATIONS, *dict.fromkeys(e.call.fused for e in OPERATIONS.values() if e.call.fused))
+
 
 def having(*traits: str) -> tuple[str, ...]:
     """The names of the operations that have one of these traits."""

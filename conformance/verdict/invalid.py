@@ -14,7 +14,7 @@ from conformance.cases.script import Act, Layer, Script
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
 from conformance.implementations.child import LostError
-from conformance.implementations.implementation import Implementation
+from conformance.implementations.implementation import Implementation, Outcome
 from conformance.operations.entry import Entry
 
 Array = NDArray[Any]
@@ -124,7 +124,8 @@ def _tried(
         outcomes = implementation.look(case, script)()
     except LostError as lost:
         return Answer(case.op, argument, what, "crashes", f"{lost.why} it")
-    said = (outcomes[0].error or outcomes[0].absent or "") if outcomes else ""
+    first = outcomes[0] if outcomes else Outcome()
+    said = first.error or first.refused or first.absent or ""
     if " the process " in f" {said}" or said.startswith("no answer within"):
         return Answer(case.op, argument, what, "crashes", said)
     if not said:

@@ -170,7 +170,10 @@ def test_the_form_and_the_inputs_are_told(child):
 
 
 def test_memory_holds_another_byte_each_time(module):
-    found = {int(answer(Child(module, ("relu",), 5.0, read=("contract", None)), 15).outputs["A"][0]) for _ in range(3)}
+    found = {
+        int(answer(Child(module, ("relu",), 5.0, read=("contract", None)), 15).outputs["A"][0])
+        for _ in range(3)
+    }
     assert found <= set(range(1, 256))
     assert len(found) > 1
 

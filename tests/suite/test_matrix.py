@@ -36,7 +36,7 @@ def result(tmp_path_factory):
     place = tmp_path_factory.mktemp("matrix")
     dying = place / "dying.py"
     dying.write_text(textwrap.dedent(DYING))
-    arguments = ["matrix", "--impl", "numpy_loops", str(dying), "no_such_peer", "--cases", "16"]
+    arguments = ["matrix", "--impl", "numpy_loops", str(dying), "no_such_peer", "--cases", "60"]
     status = cli.main([*arguments, "--ops", "pad3d", "relu", "--out", str(place / "out")])
     facts = json.loads((place / "out" / "matrix.json").read_text())
     return status, facts["implementations"], (place / "out" / "matrix.html").read_text()
@@ -45,10 +45,10 @@ def result(tmp_path_factory):
 def test_the_right_one_passes_and_the_dying_one_is_named(result):
     status, (right, dying, missing), page = result
     assert status == 1
-    assert (right["passed"], right["failed"], right["crashed"]) == (64, 0, [])
+    assert (right["passed"], right["failed"], right["crashed"]) == (240, 0, [])
     cell = dying["operations"]["pad3d"]
     assert cell["status"] == "differs"  # declared for empty batches; undeclared in test_differences
-    assert cell["passed"] + cell["failed"] == 32  # the cases behind the crash went on
+    assert cell["passed"] + cell["failed"] == 120  # the cases behind the crash went on
     assert cell["crashed"] == dying["crashed"]
     assert all(":m0" in case for case in cell["crashed"])
     assert cell["crashed"][0] in page
@@ -66,7 +66,7 @@ def test_how_one_differs_is_one_sentence_and_text_not_markup(result):
 def test_a_process_that_dies_at_its_end_is_found(tmp_path, monkeypatch):
     late = tmp_path / "late.py"
     late.write_text(
-        "import atexit, os\nfrom conformance.adapters.numpy_loops import *\n"
+        "import atexit, os\ndialect = 'contract'\nfrom conformance.adapters.numpy_loops import *\n"
         "from multiprocessing import util\nutil.Finalize(None, os.abort, exitpriority=1)\n"
     )
     case = "relu:f32:m1h2w3c4:small:0"

@@ -30,7 +30,7 @@ def named(fault):
 
 def first_failure(target, op, dtype, diagnosis):
     judge = Judge(target)
-    for case in generate([OPERATIONS[op]], [dtype], 60, 5):
+    for case in generate([OPERATIONS[op]], [dtype], 160, 5):
         for record in judge(case):
             if record.status == "failed" and record.diagnosis == diagnosis:
                 return record

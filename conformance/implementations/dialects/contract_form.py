@@ -71,7 +71,7 @@ def _gradient(engine: Engine, row: Row) -> Callable[..., Any]:
 
 def _convolution(engine: Engine, row: Row) -> Callable[..., Any]:
     def forward(A_prev: Any, W: Any, b: Any, hparameters: Mapping[str, Any]) -> Any:
-        return engine.forward(row, {"input": A_prev, "weight": W, "bias": b}, hparameters)
+        return engine.forward(row, {"input": A_prev, "weight": W, "bias": b}, dict(hparameters))
 
     return forward
 
@@ -87,7 +87,7 @@ def _pool(engine: Engine, rows: Mapping[str, Row]) -> Callable[..., Any]:
     def forward(A_prev: Any, hparameters: Mapping[str, Any], mode: str = "max") -> Any:
         if mode not in rows:
             raise LackingError(f"has no {mode} pooling")
-        return engine.forward(rows[mode], {"input": A_prev}, hparameters)
+        return engine.forward(rows[mode], {"input": A_prev}, dict(hparameters))
 
     return forward
 
@@ -105,7 +105,7 @@ def _norm(engine: Engine, row: Row) -> Callable[..., Any]:
         hparameters: Mapping[str, Any],
     ) -> Any:  # fmt: skip
         arrays = (A_prev, gamma, beta, running_mean, running_var)
-        return engine.forward(row, dict(zip(row.order, arrays, strict=True)), hparameters)
+        return engine.forward(row, dict(zip(row.order, arrays, strict=True)), dict(hparameters))
 
     return forward
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,6 +24,8 @@ DIALECTS: Mapping[str, str] = {
     "layers": "layers",
     "jax": "jax",
 }
+#: Those whose readers import torch.
+_OF_TORCH = frozenset(("torch", "torch-modules"))
 #: What parameters are called in one dialect alone, of two that have functions of the same name.
 _PARAMETERS: Mapping[str, frozenset[str]] = {
     "contract": frozenset(("A_prev", "W", "Z", "dZ", "dA", "AL", "hparameters")),
@@ -119,12 +122,22 @@ def _fitting(target: Any, claim: Claim) -> str:
 def _claim(dialect: str, target: Any, names: tuple[str, ...]) -> Claim | None:
     if dialect == "jax" and not (imports(target, "jax") or imports(target, "jaxlib")):
         return None  # nothing of it is loaded for others
+    if dialect in _OF_TORCH and "torch" not in sys.modules:  # no tensor and no module can be there
+        functions = _named_alike(target) if dialect == "torch" else {}
+        return Claim(dialect, functions) if functions else None
     try:
         module = reader(dialect)
     except DialectError:  # what it needs is not there, so nothing is written in it
         return None
-    functions: dict[str, str] = module.claimed(target, names)
+    functions = module.claimed(target, names)
     return Claim(dialect, functions) if functions else None
+
+
+def _named_alike(target: Any) -> dict[str, str]:
+    """The functions whose names are those of PyTorch's, which need not import it."""
+    alike = {spelled(n): row.name for row in ROWS for n in (row.name, *row.also)}
+    there = {n: x for n, x in own(target).items() if callable(x) and not inspect.isclass(x)}
+    return {name: alike[spelled(name)] for name in there if spelled(name) in alike}
 
 
 def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) -> str:
@@ -136,6 +149,9 @@ def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) 
     if trying is not None:
         trying()
     for claim in claims if trying is not None else ():
+        whole = any(fitting[other.dialect] >= set(other.functions) for other in claims)
+        if claim.dialect in _OF_TORCH and whole and "torch" not in sys.modules:
+            continue  # all of it is of another, and loading torch takes its time
         try:
             fitting[claim.dialect] = set(trials.answered(reader(claim.dialect).adapted(target), ROWS))
         except Exception:  # it is not of that dialect
