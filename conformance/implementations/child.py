@@ -30,6 +30,7 @@ from conformance.implementations.perform import Tried
 from conformance.implementations.processes import LOST, OUTSIDE, cause
 from conformance.implementations.program import TIME_LIMIT
 from conformance.implementations.wire import (
+    VERSION,
     Answered,
     Batch,
     Declares,
@@ -318,7 +319,7 @@ class Child:
         self._pid = 0
         while True:
             message = self._next(until, limit)
-            if isinstance(message, Hello) and not self._pid:
+            if isinstance(message, Hello) and not self._pid and message.version == VERSION:
                 self._pid = channel.sender  # nobody else's code has run there yet
                 load = Load(self._spec, self._names, sys.path, *self._reading, self._trials)
                 channel.send(msgspec.msgpack.encode(load))

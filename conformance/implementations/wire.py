@@ -22,8 +22,8 @@ from conformance.cases.dtypes import KNOWN
 from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
 from conformance.cases.script import Act, Layer, Script
 
-#: The version of this protocol (docs/adapters.md).
-VERSION = 1
+#: The version of the protocol, of modules and of programs (docs/adapters.md).
+VERSION = 2
 
 #: The largest answer taken, in bytes: an extent that was never set must not exhaust the memory.
 LARGEST = 1 << 30
@@ -200,6 +200,10 @@ class Segment:
         """Let nobody change it any more."""
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, seals)
+
+    def close_to_seals(self) -> None:
+        """Let nobody seal it: it is written again and again."""
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
 
     def close(self) -> None:
         """Close it; whoever else has it keeps it."""
