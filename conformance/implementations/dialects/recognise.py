@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
+from conformance.implementations.dialects import names as names_of
 from conformance.implementations.dialects import trials
 from conformance.implementations.dialects.arguments import parameters_of
 from conformance.implementations.dialects.own import DialectError, imports, own, spelled
@@ -23,6 +26,8 @@ DIALECTS: Mapping[str, str] = {
     "layers": "layers",
     "jax": "jax",
 }
+#: Those that need torch.
+_OF_TORCH = ("torch", "torch-modules")
 #: What parameters are called in one dialect alone, of two that have functions of the same name.
 _PARAMETERS: Mapping[str, frozenset[str]] = {
     "contract": frozenset(("A_prev", "W", "Z", "dZ", "dA", "AL", "hparameters")),
@@ -116,14 +121,18 @@ def _fitting(target: Any, claim: Claim) -> str:
     return claim.dialect
 
 
-def _claim(dialect: str, target: Any, names: tuple[str, ...]) -> Claim | None:
+def _claim(dialect: str, target: Any, contract: tuple[str, ...]) -> Claim | None:
+    functions: dict[str, str]
     if dialect == "jax" and not (imports(target, "jax") or imports(target, "jaxlib")):
         return None  # nothing of it is loaded for others
+    if dialect in _OF_TORCH and "torch" not in sys.modules:  # it would be, had the module anything of it
+        functions = names_of.claimed(target) if dialect == "torch" and find_spec("torch") else {}
+        return Claim(dialect, functions) if functions else None
     try:
         module = reader(dialect)
     except DialectError:  # what it needs is not there, so nothing is written in it
         return None
-    functions: dict[str, str] = module.claimed(target, names)
+    functions = module.claimed(target, contract)
     return Claim(dialect, functions) if functions else None
 
 
