@@ -146,6 +146,13 @@ class Finish(msgspec.Struct, tag="finish"):
     """Nothing more is asked: the process ends as programs of Python do."""
 
 
+def legible(text: str) -> str:
+    """Words of a process nobody vouches for, as they may be printed: what moves a cursor is taken out."""
+    if text.isprintable():
+        return text
+    return "".join([letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text])
+
+
 class WireError(ValueError):
     """What came is not what the protocol has; the text says what."""
 
@@ -164,7 +171,7 @@ class Writer:
         if size > LARGEST:
             return Block(spelled, array.shape)
         if size:
-            self._waiting.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            self._waiting.append(_bytes(array))
             over = -size % _ALIGNED
             if over:
                 self._waiting.append(_NOTHING[:over])
@@ -183,6 +190,13 @@ class Writer:
                     done -= left.pop(0).nbytes
                 if left:
                     left[0] = left[0][done:]
+
+
+def _bytes(array: NDArray[Any]) -> memoryview | NDArray[Any]:
+    """The bytes of an array, which may be a copy."""
+    if array.dtype.kind in "biuf" and array.flags.c_contiguous and array.dtype.isbuiltin == 1:
+        return array.data.cast("B") if array.ndim else array.reshape(1).data.cast("B")
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 #: Arrays written in one go, and what lies between them.
@@ -455,11 +469,11 @@ def heard(plain: list[Any], descriptor: int) -> Any:
             *names, block = rest
             array = None if block is None else taken(descriptor, msgspec.convert(block, Block))
             if mark == "f":
-                module, name = map(str, names)
+                module, name = (legible(str(word)) for word in names)
                 return type(name, (Foreign,), {"__module__": module})(array)
             return _objects(str(names[0]), names[1], array)
-    except (TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
-        raise WireError(str(error)[:_TEXT]) from error
+    except (TypeError, ValueError, IndexError, OverflowError, msgspec.ValidationError) as error:
+        raise WireError(legible(str(error)[:_TEXT])) from error
     raise WireError("a value of no known form")
 
 
