@@ -192,9 +192,13 @@ class Writer:
                     left[0] = left[0][done:]
 
 
+#: The types that memory views of every Python read as bytes.
+_CASTABLE = "?bBhHiIlLqQfd"
+
+
 def _bytes(array: NDArray[Any]) -> memoryview | NDArray[Any]:
     """The bytes of an array, which may be a copy."""
-    if array.dtype.kind in "biuf" and array.flags.c_contiguous and array.dtype.isbuiltin == 1:
+    if array.dtype.char in _CASTABLE and array.flags.c_contiguous and array.dtype.isnative:
         return array.data.cast("B") if array.ndim else array.reshape(1).data.cast("B")
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 

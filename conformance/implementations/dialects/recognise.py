@@ -26,6 +26,8 @@ DIALECTS: Mapping[str, str] = {
     "layers": "layers",
     "jax": "jax",
 }
+#: What answers with its output alone in every dialect.
+_SINGLE = {row.forward for row in ROWS if row.name == "pad"}
 #: Those that need torch.
 _OF_TORCH = ("torch", "torch-modules")
 #: What parameters are called in one dialect alone, of two that have functions of the same name.
@@ -144,7 +146,9 @@ def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) 
     fitting: dict[str, set[str]] = {claim.dialect: set() for claim in claims}
     if trying is not None:
         trying()
-    for claim in claims if trying is not None else ():
+    for claim in sorted(claims, key=lambda claim: claim.dialect in _OF_TORCH) if trying is not None else ():
+        if _needless(claim, fitting):
+            continue
         try:
             fitting[claim.dialect] = set(trials.answered(reader(claim.dialect).adapted(target), ROWS))
         except Exception:  # it is not of that dialect
@@ -166,6 +170,16 @@ def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) 
         f"it may be {names} ({', '.join(sorted(shared)) or 'each by other names'}); add the line "
         f"dialect = {likely[0].dialect!r}, or give --dialect {likely[0].dialect}"
     )
+
+
+def _needless(claim: Claim, fitting: Mapping[str, set[str]]) -> bool:
+    """Whether torch need not be loaded: another dialect fits as many functions as it could.
+
+    One that answers arrays with an output and a cache answers tensors with no tensor.
+    """
+    if claim.dialect not in _OF_TORCH or "torch" in sys.modules:
+        return False
+    return len(claim.functions) <= max((len(found - _SINGLE) for found in fitting.values()), default=0)
 
 
 def _written_as(target: Any, claims: list[Claim]) -> list[Claim]:
