@@ -9,18 +9,21 @@ from pathlib import Path
 
 from conformance.operations import OPERATIONS
 from conformance.runs.options import Options
+from conformance.runs.worker import Holding
 from conformance.verdict.invalid import DOES, Answer, answers
 
 #: Inputs of one function that are named, of those that are answered or end the process.
 _NAMED = 6
 
 
-def tell(options: Options, directory: Path) -> None:
+def tell(options: Options, directory: Path, holding: Holding) -> None:
     """Try invalid input, print the table, and write every answer into ``errors.tsv``."""
     from conformance.implementations.implementation import load
 
     warnings.simplefilter("ignore")
-    implementation = load(options.implementation, options.settings)
+    implementation = load(
+        options.implementation, options.settings, holding.time_limit, wrapped=holding.wrapped
+    )
     try:
         found = list(answers(implementation, [OPERATIONS[name] for name in options.operations]))
     finally:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conformance.commands import run_options
+from conformance.commands import process_options, run_options
 from conformance.commands.tell import progress, tell
 from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint
 from conformance.commands.usage import AGREES, DISAGREES, UsageError, examples
 from conformance.implementations import guard
 from conformance.runs import gate
+from conformance.runs.options import Sweep
 from conformance.runs.run import run
 
 _EXAMPLES = examples(
@@ -37,6 +38,9 @@ def add_command(commands: Any) -> None:
         help="with --update: why failures that are not in the baseline yet are accepted",
     )  # fmt: skip
     run_options.add(gated)
+    process_options.add(gated)
+    process_options.add_isolate(gated)
+    process_options.add_hidden(gated)
     gated.set_defaults(action=command)
 
 
@@ -44,13 +48,18 @@ def command(asked: argparse.Namespace) -> int:
     """Run ``conformance gate``."""
     if asked.reason is not None and not (asked.update and asked.reason.strip()):
         raise UsageError("--reason: expected a text, and --update beside it")
+    if asked.hidden and asked.update:
+        raise UsageError("--hidden: a baseline lists the cases that fail; not with --update")
     old = gate.read(asked.baseline) if asked.baseline.exists() or not asked.update else None
     chosen = run_options.options(asked, old)
     if asked.update:
         asked.baseline.parent.mkdir(parents=True, exist_ok=True)  # said now, and not after the run
     observed = gate.Observed()
     guard.unreadable()
-    result = run(chosen, asked.out, progress, observed.add)
+    sweep = Sweep(
+        isolate=asked.isolate, time_limit=asked.time_limit, sandbox=asked.sandbox, hidden=asked.hidden
+    )
+    result = run(chosen, asked.out, progress, observed.add, sweep)
     observed.states = result.summary["states"]
     tell(result, asked.out)
     run_options.tell_seed(asked)
@@ -69,7 +78,7 @@ def command(asked: argparse.Namespace) -> int:
             f"{paint('gate:', DOUBTFUL)} {chosen.cases} cases asked for, the baseline has "
             f"{old['options']['cases']}: what those cover is not asked of these"
         )
-    worse = [*result.problems, *gate.compare(old, observed, chosen)]
+    worse = [*result.problems, *gate.compare(old, observed, chosen, 0 if asked.hidden else gate.SHOWN)]
     for sentence in worse:
         print(f"{paint('gate:', BAD)} {sentence}")
     problems = "1 problem" if len(worse) == 1 else f"{len(worse)} problems"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from conformance.commands import settings_options
+from conformance.commands import process_options, settings_options
 from conformance.commands.usage import (
     AGREES,
     DEFAULT_DIRECTORY,
@@ -46,6 +46,8 @@ def add_command(commands: Any) -> None:
         "--out", type=Path, default=Path(DEFAULT_DIRECTORY), metavar="DIR", help="where the page goes"
     )
     settings_options.add(parser)
+    process_options.add(parser)
+    process_options.add_isolate(parser)
     parser.set_defaults(action=command)
 
 
@@ -65,11 +67,11 @@ def command(asked: argparse.Namespace) -> int:
         raise UsageError(f"--ops: {error}") from error
     asked.out.mkdir(parents=True, exist_ok=True)  # said now, and not after all is judged
     specs = asked.impl or [DEFAULT_IMPLEMENTATION, *adapters()]
-    settings = settings_options.settings(asked)
+    settings, holding = settings_options.settings(asked), process_options.holding(asked)
     columns = []
     for spec in specs:
         with tqdm(total=2 * asked.cases * len(operations), desc=spec, unit="case", disable=None) as bar:
-            found = matrix.column(spec, operations, asked.cases, asked.seed, settings, bar.update)
+            found = matrix.column(spec, operations, asked.cases, asked.seed, settings, holding, bar.update)
         columns.append(found)
         if "unusable" in found:
             print(f"{spec}: not run: {found['unusable']}")

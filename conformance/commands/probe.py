@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from conformance.commands import process_options
 from conformance.commands.run_options import add_implementation
 from conformance.commands.usage import AGREES, DEFAULT_IMPLEMENTATION, examples
 from conformance.conventions import Settings
@@ -27,13 +28,17 @@ def add_command(commands: Any) -> None:
         "Find by experiment what an implementation does where frameworks legitimately differ."
     )
     add_implementation(parser)
+    process_options.add(parser)
     parser.set_defaults(action=command)
 
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance probe``."""
     # The module's own declaration is not asked: the experiments say what it does.
-    implementation = load(asked.impl or DEFAULT_IMPLEMENTATION)
+    holding = process_options.holding(asked)
+    implementation = load(
+        asked.impl or DEFAULT_IMPLEMENTATION, time_limit=holding.time_limit, wrapped=holding.wrapped
+    )
     plain = replace(implementation, settings=Settings(), differs={})
     print("\n".join(lines(plain)))
     return AGREES

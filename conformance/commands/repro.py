@@ -16,6 +16,7 @@ from conformance.diagnosis import script
 from conformance.diagnosis.findings import find
 from conformance.faults.diagnose import explain
 from conformance.implementations.implementation import load
+from conformance.runs.worker import PLAIN, Holding
 from conformance.verdict.form import fault
 from conformance.verdict.judge import Judge, Trial
 from conformance.verdict.record import Record, case_status
@@ -26,7 +27,13 @@ WHOLE = 64
 WORST, AROUND = 10, 2
 
 
-def show(case: Case, spec: str, settings: Settings | None = None, script_path: Path | None = None) -> int:
+def show(
+    case: Case,
+    spec: str,
+    settings: Settings | None = None,
+    script_path: Path | None = None,
+    holding: Holding = PLAIN,
+) -> int:
     """Run `case` on the implementation `spec`, print what came of it, return the exit status.
 
     Each failure is shrunk, and the smallest case shown with it. A script that shows the failure without
@@ -40,7 +47,7 @@ def show(case: Case, spec: str, settings: Settings | None = None, script_path: P
     ValueError
         If the family does not go with the case.
     """
-    implementation = load(spec, settings)
+    implementation = load(spec, settings, holding.time_limit, wrapped=holding.wrapped)
     print(f"case            {case}")
     print(f"implementation  {spec} ({implementation.arithmetic.name} arithmetic)")
     print(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cases.case import Case
-from conformance.commands import run_options, settings_options
+from conformance.commands import process_options, run_options, settings_options
 from conformance.commands.usage import DEFAULT_IMPLEMENTATION, UsageError, examples
 from conformance.generation import feasible
 from conformance.generation.arrays import draw
@@ -25,6 +25,7 @@ def add_command(commands: Any) -> None:
     repro.add_argument("case", metavar="CASE", help="the case, as results.jsonl and the report write it")
     run_options.add_implementation(repro)
     settings_options.add(repro)
+    process_options.add(repro)
     repro.add_argument(
         "--script", type=Path, metavar="FILE",
         help="write a stand-alone NumPy script that shows the failure without this package",
@@ -45,4 +46,5 @@ def command(asked: argparse.Namespace) -> int:
     spec = asked.impl or DEFAULT_IMPLEMENTATION
     if asked.script is not None and spec.startswith("exec:"):
         raise UsageError(f"--script: {spec} is a program; a script can only call Python")
-    return repro.show(case, spec, settings_options.settings(asked), asked.script)
+    settings, holding = settings_options.settings(asked), process_options.holding(asked)
+    return repro.show(case, spec, settings, asked.script, holding)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from conformance.commands import errors, run_options, sweep_options
+from conformance.commands import errors, process_options, run_options, sweep_options
 from conformance.commands.tell import progress, tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
 from conformance.implementations import guard
@@ -48,5 +48,5 @@ def command(asked: argparse.Namespace) -> int:
     tell(result, asked.out)
     run_options.tell_seed(asked)
     if asked.errors:
-        errors.tell(options, asked.out)
+        errors.tell(options, asked.out, process_options.holding(asked))
     return AGREES if result.agrees else DISAGREES

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from conformance.cases.dtypes import DTYPES, KNOWN
+from conformance.commands import process_options
 from conformance.commands.usage import AGREES, DEFAULT_IMPLEMENTATION, DISAGREES, UsageError, examples, split
 from conformance.operations import select
 from conformance.runs.search import climb, exchange, table
@@ -31,6 +32,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--dtype", choices=[*KNOWN], action="append", help="default f32 and f64")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each implementation (default 20)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seeds the climb (default 0)")
+    process_options.add(parser)
     parser.set_defaults(action=command)
 
 
@@ -44,11 +46,12 @@ def command(asked: argparse.Namespace) -> int:
         raise UsageError(f"--seed: {asked.seed}, expected 0 to 999999999")
     if not asked.seconds > 0:
         raise UsageError(f"--seconds: {asked.seconds:g}, expected more than 0")
+    holding = process_options.holding(asked)
     found = [
-        climb(spec, operations, asked.dtype or list(DTYPES), asked.seconds, asked.seed)
+        climb(spec, operations, asked.dtype or list(DTYPES), asked.seconds, asked.seed, holding)
         for spec in asked.impl or [DEFAULT_IMPLEMENTATION]
     ]
-    exchange(found)
+    exchange(found, holding)
     print("\n".join(table(found)))
     for one in found:
         if not one.failed and not one.worst:

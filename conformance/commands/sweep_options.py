@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from conformance.commands import process_options
 from conformance.commands.usage import UsageError
-from conformance.implementations.program import TIME_LIMIT
 from conformance.runs.options import Shard, Sweep
 
 
@@ -22,27 +22,12 @@ def add(command: argparse.ArgumentParser) -> None:
         help="do part I of N; `conformance merge` puts the parts together",
     )  # fmt: skip
 
-    command.add_argument(
-        "--isolate", action="store_true",
-        help="a process of its own for each case: what one leaves behind cannot reach the next (slower)",
-    )  # fmt: skip
-    command.add_argument(
-        "--time-limit", type=_seconds, default=TIME_LIMIT, metavar="SECONDS",
-        help=f"after which a case is taken for hung and fails (default {TIME_LIMIT:g}); a program (exec:) "
-        "has nine tenths of them for each answer",
-    )  # fmt: skip
+    process_options.add(command)
+    process_options.add_isolate(command)
+    process_options.add_hidden(command)
     command.add_argument(
         "--dask", metavar="ADDRESS",
         help="judge on the workers of this Dask scheduler, tcp://host:8786 say (extra `dask`)",
-    )  # fmt: skip
-
-    command.add_argument(
-        "--sandbox", action="store_true",
-        help="run the implementation under bubblewrap: it changes no file, sees no other process, no network",
-    )  # fmt: skip
-    command.add_argument(
-        "--hidden", action="store_true",
-        help="keep the cases to yourself: DIR has summary.json alone, without one line of a case",
     )  # fmt: skip
 
 
@@ -62,16 +47,6 @@ def sweep(asked: argparse.Namespace) -> Sweep:
         asked.workers, asked.resume, asked.shard, asked.isolate, asked.time_limit, asked.dask, asked.sandbox,
         asked.hidden,
     )  # fmt: skip
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected 0.1 to 86400 seconds")
-    return seconds
 
 
 def _processes(text: str) -> int:

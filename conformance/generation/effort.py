@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from conformance.cases.case import Case
 from conformance.cases.options import Value
@@ -22,6 +23,7 @@ def size_of(case: Case) -> str | None:
     return name if name is not None and name.startswith(SIZE) else None
 
 
+@lru_cache(maxsize=64)  # a case is asked for it when it is drawn, when it is looked at, when it is answered
 def effort(case: Case) -> int:
     """About how many products, comparisons or copies an answer takes."""
     shapes = array_shapes(case)

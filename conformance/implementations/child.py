@@ -30,6 +30,7 @@ from conformance.implementations.perform import Tried
 from conformance.implementations.processes import LOST, OUTSIDE, cause
 from conformance.implementations.program import TIME_LIMIT
 from conformance.implementations.wire import (
+    VERSION,
     Answered,
     Batch,
     Declares,
@@ -47,6 +48,7 @@ from conformance.implementations.wire import (
     WireError,
     Writer,
     heard,
+    legible,
 )
 
 #: What the process says.
@@ -104,6 +106,7 @@ class Ticket:
         self.bytes = sum(array.nbytes for array in self.arrays.values())
         self.number = self.nonce = 0
         self.segment: Segment | None = None  # where its answer is put, once it is sent
+        self.since = 0.0  # when it was
         self.tried: list[Tried] | None = None
         self.lost: LostError | None = None
 
@@ -119,6 +122,11 @@ class Ticket:
         found.script, found.times = [layers, [list(act) for act in script.acts]], script.times
         found.bytes = sum(array.nbytes for array in found.arrays.values())
         return found
+
+    def took(self, seconds: float) -> float:
+        """How long a call took, as its process says; not longer than the answer was waited for."""
+        waited = time.monotonic() - self.since
+        return seconds if 0.0 <= seconds <= waited else waited
 
     def item(self, number: int, writer: Writer) -> Item:
         """The request as it is sent, its arrays written."""
@@ -321,7 +329,7 @@ class Child:
         self._pid = 0
         while True:
             message = self._next(until, limit)
-            if isinstance(message, Hello) and not self._pid:
+            if isinstance(message, Hello) and not self._pid and message.version == VERSION:
                 self._pid = channel.sender  # nobody else's code has run there yet
                 load = Load(self._spec, self._names, sys.path, *self._reading, self._trials)
                 channel.send(msgspec.msgpack.encode(load))
@@ -330,7 +338,7 @@ class Child:
                 until = time.monotonic() + limit
             elif isinstance(message, Unusable):
                 self._end()
-                raise LoadError(message.reason)
+                raise LoadError(legible(message.reason))
             elif isinstance(message, Declares) and self._pid:
                 return message
             else:
@@ -382,10 +390,11 @@ class Child:
             finally:
                 given.close()
             self._number += len(group)
+            sent = time.monotonic()
             if not self._sent:
-                self._since = time.monotonic()
+                self._since = sent
             for ticket in group:
-                ticket.segment = answers
+                ticket.segment, ticket.since = answers, sent
             self._sent.extend(group)
 
     def _listen(self, patience: float) -> None:
@@ -446,8 +455,8 @@ class Child:
                 descriptor = ticket.segment.descriptor
                 outputs = {name: heard(value, descriptor) for name, value in result.outputs.items()}
                 changed = tuple(name for name in result.changed if name in ticket.arrays)
-                notes = tuple(result.notes)
-                found.append(Tried(result.kind, result.text, outputs, changed, result.seconds, notes))
+                text, notes = legible(result.text), tuple(map(legible, result.notes))
+                found.append(Tried(result.kind, text, outputs, changed, ticket.took(result.seconds), notes))
         except (WireError, OSError) as error:
             raise BrokenChannelError(str(error)) from error
         if not 0 < len(found) <= ticket.times or (len(found) < ticket.times and found[-1].kind == "answered"):

@@ -1,8 +1,9 @@
 """Programs in any language: ``--impl 'exec:./kernels'``. The protocol is in docs/adapters.md.
 
 The program is started once and asked, case by case, on its standard input: a line of text, then for
-each array a line of text and its bytes. It answers on its standard output in the same form. It keeps no
-state between requests: a gradient is asked for with the forward inputs beside the upstream gradient.
+each array a line of text and its bytes. It answers on its standard output in the same form; one that asks
+for segments finds the bytes there, and puts its own there. It keeps no state between requests: a gradient
+is asked for with the forward inputs beside the upstream gradient.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from conformance.cases.case import Case
 from conformance.cases.dtypes import DTYPES
 from conformance.cases.options import written
 from conformance.implementations.processes import OUTSIDE, cause
+from conformance.implementations.wire import LARGEST, VERSION, Block, Segment, WireError, Writer, taken
 from conformance.operations import OPERATIONS
 
 #: Seconds that a case may take, if nothing else is asked for; one takes milliseconds.
@@ -32,8 +34,6 @@ TIME_LIMIT = 60.0
 #: The part of a case's time that a program has for one answer: its silence is then what is recorded, and it
 #: is ended, before the process that asked it is taken for hung.
 ANSWER = 0.9
-#: The largest answer taken, in bytes: an extent that was never set must not exhaust the memory.
-LARGEST = 1 << 30
 #: The longest line of text.
 LINE = 4096
 #: Bytes written or read at a time.
@@ -45,7 +45,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "f64": np.dtype("<f
 
 
 #: What a program may say of itself before its functions.
-_SAYS = ("layout", "options", "dtypes", "accepts")
+_SAYS = ("protocol", "layout", "options", "dtypes", "accepts")
+
+#: Tells a program the descriptors of its segments: that of its arguments, that of its answers.
+SEGMENTS = "CONFORMANCE_SEGMENTS"
 
 
 class ProgramError(RuntimeError):
@@ -78,6 +81,10 @@ class Program:
         self._buffer, self._unsent = b"", memoryview(b"")
         self._allowed = self._deadline = 0.0
         self._functions: frozenset[str] | None = None
+        self._given: Segment
+        self._answers: Segment
+        #: Whether arrays lie in them, as the program that is running has asked.
+        self.segments = False
         self.layout = "NHWC"
         self.options: tuple[str, ...] = ()
         self.dtypes: tuple[str, ...] = tuple(DTYPES)
@@ -101,17 +108,10 @@ class Program:
         RuntimeError
             If it says that the case is an error.
         """
-        words = [f"{name}={written(value)}" for name, value in case.params]
-        request = [f"call {case.op} {case.dtype} {len(arrays)} {' '.join(words)}\n".encode()]
-        for name, array in arrays.items():
-            kind = "i64" if array.dtype.kind in "iu" else case.dtype
-            extents = "".join(f" {extent}" for extent in array.shape)
-            request.append(f"array {name} {kind} {array.ndim}{extents}\n".encode())
-            request.append(array.astype(_DTYPES[kind]).tobytes())
         try:
-            outputs = self._ask(b"".join(request), case.operation.outputs)
+            outputs = self._ask(case, arrays)
         except KilledError:  # not its own doing, perhaps
-            outputs = self._ask(b"".join(request), case.operation.outputs)
+            outputs = self._ask(case, arrays)
         forms = case.operation.forms
         # What the contract has as a Python float comes as an array of one number.
         return {
@@ -135,7 +135,9 @@ class Program:
             self._send(b"functions\n", max(self._patience, ANSWER * TIME_LIMIT) if first else self._patience)
             words = self._line().split()
             while words[:1] and words[0] in _SAYS:
-                if words[0] == "layout" and len(words) == 2:
+                if words[0] == "protocol":
+                    self._speaks(words[1:])
+                elif words[0] == "layout" and len(words) == 2:
                     self.layout = words[1]
                 elif words[0] == "options":
                     self.options = tuple(words[1:])
@@ -152,6 +154,13 @@ class Program:
             self._nothing_more("after its introduction")
         return words[1:]
 
+    def _speaks(self, words: list[str]) -> None:
+        """The version of the protocol that the program speaks, and whether arrays are to lie in segments."""
+        if words not in (["1"], [str(VERSION)], [str(VERSION), "segments"]):
+            expected = f"protocol 1, protocol {VERSION} or protocol {VERSION} segments"
+            raise self._protocol(" ".join(["protocol", *words]), expected)
+        self.segments = "segments" in words
+
     @contextlib.contextmanager
     def _kept_to_the_protocol(self) -> Iterator[None]:
         """End the program when anything goes wrong: what it has written cannot be told from later answers."""
@@ -161,13 +170,36 @@ class Program:
             self.close()
             raise
 
-    def _ask(self, request: bytes, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    def _request(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+        """The request for a case; its arrays' bytes are in it, or in the segment that is made anew."""
+        parameters = [f"{name}={written(value)}" for name, value in case.params]
+        request = [f"call {case.op} {case.dtype} {len(arrays)} {' '.join(parameters)}\n".encode()]
+        writer = Writer(self._given.descriptor)
+        for name, array in arrays.items():
+            kind = "i64" if array.dtype.kind in "iu" else case.dtype
+            words = ["array", name, kind, str(array.ndim), *map(str, array.shape)]
+            plain = array.astype(_DTYPES[kind])
+            if self.segments:
+                at = writer.put(plain).offset
+                assert at is not None  # no case has an array beyond `LARGEST`
+                words.append(str(at))
+            request.append(" ".join(words).encode() + b"\n")
+            if not self.segments:
+                request.append(plain.tobytes())
+        if self.segments:
+            for segment in (self._given, self._answers):
+                os.ftruncate(segment.descriptor, 0)  # nothing of another case is there
+            writer.write()
+        return b"".join(request)
+
+    def _ask(self, case: Case, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if self._process is None:
             self._introduced()
         outputs: dict[str, NDArray[Any]] = {}
+        names = case.operation.outputs
         with self._kept_to_the_protocol():
             self._nothing_more("before it was asked")
-            self._send(request, self._patience)
+            self._send(self._request(case, arrays), self._patience)
             words = self._line().split()
             if words == ["ok", str(len(names))]:
                 while len(outputs) < len(names):
@@ -195,28 +227,43 @@ class Program:
     def _array(self, names: Sequence[str]) -> tuple[str, NDArray[Any]]:
         line = self._line()
         words = line.split()
-        form = "array NAME f32|f64|i64 AXES EXTENT ..."
+        form = "array NAME f32|f64|i64 AXES EXTENT ..." + (" OFFSET" if self.segments else "")
         if len(words) < 4 or words[0] != "array" or words[1] not in names or words[2] not in _DTYPES:
             raise self._protocol(line, f"{form} with a name of {', '.join(names)}")
         if not all(word.isascii() and word.isdecimal() and len(word) < 20 for word in words[3:]):
             raise self._protocol(line, form)
         axes, *shape = (int(word) for word in words[3:])
+        at = shape.pop() if self.segments and shape else None
+        if self.segments and at is None:
+            raise self._protocol(line, form)
         if axes != len(shape) or axes > 8:
             raise self._protocol(line, form)
         dtype = _DTYPES[words[2]]
         size = dtype.itemsize * math.prod(extent or 1 for extent in shape)  # NumPy's bound, zeros or not
         if size > LARGEST:
             raise ProgramError(f"{line!r} announces more than {LARGEST} bytes")
-        data = np.frombuffer(self._bytes(0 if 0 in shape else size), dtype)
-        return words[1], data.reshape(shape).astype(dtype.newbyteorder("="))
+        if at is not None:
+            try:
+                data = taken(self._answers.descriptor, Block(dtype.str, tuple(shape), at))
+            except (WireError, OSError) as error:
+                raise ProgramError(f"{line!r} is not in the segment of the answers: {error}") from error
+        else:
+            data = np.frombuffer(self._bytes(0 if 0 in shape else size), dtype).reshape(shape)
+        return words[1], data.astype(dtype.newbyteorder("="))
 
     def _start(self) -> None:
         self.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the program)
+        self._given, self._answers = Segment(), Segment()
+        self.segments = False
+        for segment in (self._given, self._answers):
+            segment.close_to_seals()
+        shared = (self._given.descriptor, self._answers.descriptor)
         try:
             self._process = subprocess.Popen(
-                self._command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
-            )
+                self._command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+                pass_fds=shared, env={**os.environ, SEGMENTS: "{} {}".format(*shared)},
+            )  # fmt: skip
         except OSError as error:
             self._errors.close()
             raise ProgramError(f"{self._command[0]}: {error.strerror}") from error

@@ -61,9 +61,8 @@ def called(
     """
     rest: list[Any] = [] if mode is None else [mode]
     contract = (*arrays, hyper, *rest) if hand_hyper else (*arrays, *rest)
-    try:
-        every = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # a compiled function without a signature
+    every = _parameters(function)
+    if every is None:
         return function(*contract)
     values: list[tuple[inspect.Parameter, Any]]
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -103,6 +102,25 @@ def called(
     positional = [value for p, value in ordered if p.kind is p.POSITIONAL_ONLY]
     by_name = {p.name: value for p, value in ordered if p.kind is not p.POSITIONAL_ONLY}
     return function(*arrays, *positional, **by_name)
+
+
+#: What was read of functions before, by their identity; the function is kept, so that it stays its own.
+_READ: dict[int, tuple[Callable[..., Any], list[inspect.Parameter] | None]] = {}
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """The parameters of a function; None of a compiled one that does not tell."""
+    known = _READ.get(id(function))
+    if known is not None and known[0] is function:
+        return known[1]
+    try:
+        found = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        found = None
+    if len(_READ) > 1000:  # methods are another object each time
+        _READ.clear()
+    _READ[id(function)] = function, found
+    return found
 
 
 def _named(free: list[inspect.Parameter], names: tuple[str, ...]) -> inspect.Parameter | None:

@@ -22,8 +22,8 @@ from conformance.cases.dtypes import KNOWN
 from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
 from conformance.cases.script import Act, Layer, Script
 
-#: The version of this protocol (docs/adapters.md).
-VERSION = 1
+#: The version of the protocol, of modules and of programs (docs/adapters.md).
+VERSION = 2
 
 #: The largest answer taken, in bytes: an extent that was never set must not exhaust the memory.
 LARGEST = 1 << 30
@@ -146,6 +146,13 @@ class Finish(msgspec.Struct, tag="finish"):
     """Nothing more is asked: the process ends as programs of Python do."""
 
 
+def legible(text: str) -> str:
+    """Words of a process nobody vouches for, as they may be printed: what moves a cursor is taken out."""
+    if text.isprintable():
+        return text
+    return "".join([letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text])
+
+
 class WireError(ValueError):
     """What came is not what the protocol has; the text says what."""
 
@@ -164,7 +171,7 @@ class Writer:
         if size > LARGEST:
             return Block(spelled, array.shape)
         if size:
-            self._waiting.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            self._waiting.append(_bytes(array))
             over = -size % _ALIGNED
             if over:
                 self._waiting.append(_NOTHING[:over])
@@ -185,6 +192,17 @@ class Writer:
                     left[0] = left[0][done:]
 
 
+#: The types that memory views of every Python read as bytes.
+_CASTABLE = "?bBhHiIlLqQfd"
+
+
+def _bytes(array: NDArray[Any]) -> memoryview | NDArray[Any]:
+    """The bytes of an array, which may be a copy."""
+    if array.dtype.char in _CASTABLE and array.flags.c_contiguous and array.dtype.isnative:
+        return array.data.cast("B") if array.ndim else array.reshape(1).data.cast("B")
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
 #: Arrays written in one go, and what lies between them.
 _VECTORS = 256
 _NOTHING = np.zeros(_ALIGNED, np.uint8)
@@ -200,6 +218,10 @@ class Segment:
         """Let nobody change it any more."""
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, seals)
+
+    def close_to_seals(self) -> None:
+        """Let nobody seal it: it is written again and again."""
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
 
     def close(self) -> None:
         """Close it; whoever else has it keeps it."""
@@ -451,11 +473,11 @@ def heard(plain: list[Any], descriptor: int) -> Any:
             *names, block = rest
             array = None if block is None else taken(descriptor, msgspec.convert(block, Block))
             if mark == "f":
-                module, name = map(str, names)
+                module, name = (legible(str(word)) for word in names)
                 return type(name, (Foreign,), {"__module__": module})(array)
             return _objects(str(names[0]), names[1], array)
-    except (TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
-        raise WireError(str(error)[:_TEXT]) from error
+    except (TypeError, ValueError, IndexError, OverflowError, msgspec.ValidationError) as error:
+        raise WireError(legible(str(error)[:_TEXT])) from error
     raise WireError("a value of no known form")
 
 

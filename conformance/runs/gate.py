@@ -141,15 +141,18 @@ def rounded_up(value: float) -> float:
     return float(f"{(math.floor(digits) + 1) * unit:.12g}")
 
 
-def compare(baseline: Json, observed: Observed, options: Options) -> list[str]:
-    """What is worse than the baseline says, in sentences; empty if nothing is."""
+def compare(baseline: Json, observed: Observed, options: Options, shown: int = SHOWN) -> list[str]:
+    """What is worse than the baseline says, in sentences; empty if nothing is.
+
+    Of each kind at most `shown` cases are named.
+    """
     now = observed.baseline(options, baseline)
     return [
         *_states(baseline, now),
         *_coverage(baseline, now),
         *_errors(baseline, now),
         *_forms(baseline, now),
-        *_failures(baseline, now, observed),
+        *_failures(baseline, now, observed, shown),
     ]
 
 
@@ -235,7 +238,7 @@ def _errors(old: Json, new: Json) -> Iterable[str]:
         yield f"{op}.{output} {dtype} is not in the baseline: write it with --update"
 
 
-def _failures(old: Json, new: Json, observed: Observed) -> Iterable[str]:
+def _failures(old: Json, new: Json, observed: Observed, shown: int) -> Iterable[str]:
     known: dict[tuple[str, str], str] = {}  # (case, output) -> diagnosis
     for group in old["known_failures"]:
         if not str(group["reason"]).strip():
@@ -270,9 +273,9 @@ def _failures(old: Json, new: Json, observed: Observed) -> Iterable[str]:
                 f"known failure not compared: {output} in {case}; if that is meant, take it out with --update"
             )
     for kind, sentences in kinds.items():
-        yield from sentences[:SHOWN]
-        if len(sentences) > SHOWN:
-            yield f"{len(sentences) - SHOWN} more {kind}"
+        yield from sentences[:shown]
+        if len(sentences) > shown:
+            yield f"{len(sentences) - shown}{' more' if shown else ''} {kind}"
 
 
 def read(path: Path) -> Json:

@@ -30,7 +30,7 @@ from conformance.implementations.processes import Question, cause
 from conformance.operations import OPERATIONS
 from conformance.operations.entry import Entry
 from conformance.runs.pool import in_order
-from conformance.runs.worker import belong
+from conformance.runs.worker import PLAIN, Holding, belong
 from conformance.runs.workers import Workers, batches, cores
 from conformance.verdict.declared import DECLARED, marked, sentence_of
 from conformance.verdict.form import fault
@@ -142,20 +142,25 @@ def _sentence(record: Record) -> str:
 
 def column(
     spec: str, operations: Sequence[Entry], count: int, seed: int, settings: Settings,
-    tell: Callable[[int], None] = lambda n: None,
+    holding: Holding = PLAIN, tell: Callable[[int], None] = lambda n: None,
 ) -> Json:  # fmt: skip
     """Judge one implementation; the column of ``matrix.json``."""
     started = time.monotonic()
     cases = list(generate(operations, ("f32", "f64"), count, seed))
     cells = {operation.name: Cell() for operation in operations}
-    workers = Workers(spec, max(1, min(cores(), len(cases))), settings=settings)
+    processes = max(1, min(cores(), len(cases)))
+    workers = Workers(
+        spec, processes, holding.time_limit, settings, isolate=holding.isolate, wrapped=holding.wrapped
+    )
     try:
         with closing(in_order(workers, batches(cases), follow=False)) as judged:
             for case, records in judged:
                 cells[case.op].add(records)
                 tell(1)
         hazards = [
-            _hazard(spec, Case.parse(text), settings) for text in HAZARDS if text.split(":")[0] in cells
+            _hazard(spec, Case.parse(text), settings, holding)
+            for text in HAZARDS
+            if text.split(":")[0] in cells
         ]
     except LoadError as error:
         return {"implementation": spec, "unusable": str(error)}
@@ -163,7 +168,7 @@ def column(
     for records in hazards:
         cells[records[0].op].add(records)
     deaths = [record for cell in cells.values() for record in cell.deaths.values()]
-    known = _declared(spec, deaths)
+    known = _declared(spec, deaths, holding)
     for cell in cells.values():
         cell.settle(known.deaths)
     every = sum((cell.statuses for cell in cells.values()), Counter[str]())
@@ -182,13 +187,13 @@ def column(
     }
 
 
-def _hazard(spec: str, case: Case, settings: Settings) -> list[Record]:
+def _hazard(spec: str, case: Case, settings: Settings, holding: Holding) -> list[Record]:
     """The records of a case that is run alone, to the end of its process."""
     from conformance.verdict.record import blank
 
     found: _Alone | None = None
     for _ in range(ATTEMPTS):
-        child = Question(multiprocessing.get_context("spawn"), _alone, spec, case, settings)
+        child = Question(multiprocessing.get_context("spawn"), _alone, spec, case, settings, holding)
         found = child.answer(_ALONE, PATIENCE)
         code = child.exitcode(PATIENCE)
         why = f"the process died of {cause(code)} in" if found is None else found.why
@@ -211,10 +216,10 @@ class _Alone(msgspec.Struct):
 _ALONE = msgspec.msgpack.Decoder(_Alone)
 
 
-def _alone(spec: str, case: Case, settings: Settings) -> _Alone:
+def _alone(spec: str, case: Case, settings: Settings, holding: Holding) -> _Alone:
     from conformance.verdict.judge import Judge
 
-    implementation = load(spec, settings, survives=False)
+    implementation = load(spec, settings, holding.time_limit, survives=False, wrapped=holding.wrapped)
     try:
         records = Judge(implementation)(case)
     except LostError as lost:
@@ -223,8 +228,8 @@ def _alone(spec: str, case: Case, settings: Settings) -> _Alone:
     return _Alone(records, "" if code == 0 else f"the process died of {cause(code)} in")
 
 
-def _declare(spec: str, deaths: list[Record]) -> Json:
-    implementation = load(spec)
+def _declare(spec: str, deaths: list[Record], holding: Holding) -> Json:
+    implementation = load(spec, wrapped=holding.wrapped)
     sentences = {r.case: sentence_of(marked(implementation.differs, r)) for r in deaths}
     return {"deaths": sentences, "conventions": dict(implementation.settings.conventions)}
 
@@ -236,9 +241,9 @@ class _Said(msgspec.Struct):
     conventions: dict[str, str] = {}
 
 
-def _declared(spec: str, deaths: list[Record]) -> _Said:
+def _declared(spec: str, deaths: list[Record], holding: Holding) -> _Said:
     """What a module says of itself and of the cases it died of, asked in a child of its own."""
-    child = Question(multiprocessing.get_context("spawn"), _declare, spec, deaths)
+    child = Question(multiprocessing.get_context("spawn"), _declare, spec, deaths, holding)
     try:
         return child.answer(msgspec.msgpack.Decoder(_Said), PATIENCE) or _Said()
     finally:

@@ -19,6 +19,7 @@ from typing import Any
 from conformance.cases.case import Case
 from conformance.cases.options import Value
 from conformance.generation.families import FAMILIES
+from conformance.runs.worker import PLAIN, Holding
 
 #: Cases of an operation and dtype that the climb starts from, and how many of the worst are climbed from.
 STARTS, BEST = 12, 3
@@ -57,7 +58,14 @@ class Found:
         return len(self.failed), max(shares, default=0.0), sum(shares) / max(len(shares), 1)
 
 
-def climb(spec: str, operations: Sequence[Any], dtypes: Sequence[str], seconds: float, seed: int) -> Found:
+def climb(
+    spec: str,
+    operations: Sequence[Any],
+    dtypes: Sequence[str],
+    seconds: float,
+    seed: int,
+    holding: Holding = PLAIN,
+) -> Found:
     """Search one implementation; operations take turns, so that each has its share of the time.
 
     Parameters
@@ -72,6 +80,8 @@ def climb(spec: str, operations: Sequence[Any], dtypes: Sequence[str], seconds: 
         How long; every operation's first cases are judged whatever it is.
     seed : int
         Seeds the cases and the climb.
+    holding : Holding, optional
+        How its process is held.
 
     Raises
     ------
@@ -79,9 +89,8 @@ def climb(spec: str, operations: Sequence[Any], dtypes: Sequence[str], seconds: 
         If the implementation cannot be used.
     """
     import conformance.verdict.judge  # noqa: F401  loading torch is not part of the time
-    from conformance.implementations.implementation import load
 
-    implementation, found = load(spec), Found(spec)
+    implementation, found = _loaded(spec, holding), Found(spec)
     climbs = [
         _climb(implementation, operation.name, dtype, seed, found)
         for operation in operations
@@ -104,13 +113,17 @@ def climb(spec: str, operations: Sequence[Any], dtypes: Sequence[str], seconds: 
     return found
 
 
-def exchange(found: Sequence[Found]) -> None:
-    """Judge every implementation on the cases that the others were found to be worst at, or wrong."""
+def _loaded(spec: str, holding: Holding) -> Any:
     from conformance.implementations.implementation import load
 
+    return load(spec, time_limit=holding.time_limit, wrapped=holding.wrapped)
+
+
+def exchange(found: Sequence[Found], holding: Holding = PLAIN) -> None:
+    """Judge every implementation on the cases that the others were found to be worst at, or wrong."""
     met = [{*(case for _, case in one.worst.values()), *one.failed.values()} for one in found]
     for one, own in zip(found, met, strict=True):
-        implementation = load(one.spec)
+        implementation = _loaded(one.spec, holding)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for case in map(Case.parse, sorted(set().union(*met) - own)):

@@ -98,6 +98,10 @@ class Holding(NamedTuple):
     wrapped: tuple[str, ...] = ()
 
 
+#: Nothing asked for.
+PLAIN = Holding()
+
+
 def work(theirs: socket.socket, spec: str, settings: Settings, holding: Holding) -> None:
     """Judge what comes through the channel until it is closed."""
     bind_to_parent()

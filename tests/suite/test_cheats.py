@@ -18,9 +18,11 @@ import pytest
 from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.generation.arrays import draw
+from conformance.generation.effort import size_of
 from conformance.generation.generate import generate
-from conformance.implementations import guard, nursery
+from conformance.implementations import child, guard, nursery
 from conformance.implementations.channel import Channel
+from conformance.implementations.child import Ticket
 from conformance.implementations.implementation import here, load
 from conformance.implementations.processes import Question, context
 from conformance.implementations.wire import Segment
@@ -189,7 +191,7 @@ SOMETIMES = {"keyed_by_pointer": 1, "keyed_by_shape": 2, "keyed_by_call": 3}
 #: Cheats that have a test of their own.
 APART_TESTED = {
     "forked_copy_answers", "results_rewritten", "judges_memory", "judges_descriptors", "own_descriptors",
-    "segment_overwritten", "survives_the_end",
+    "segment_overwritten", "survives_the_end", "slow_clock", "terminal_forged", "nursery_stopped",
 }  # fmt: skip
 
 
@@ -324,3 +326,43 @@ def test_nothing_outlives_the_judge_s_interest(defences, tmp_path, monkeypatch):
     if going_on:
         os.kill(int(pid), signal.SIGKILL)
     assert going_on == bool(defences)
+
+
+def test_the_clock_of_the_implementation_leaves_nothing_out(monkeypatch):
+    """Unless its word is taken for how long a call took."""
+    sized = [Case.parse(f"relu:f32:m1h2w3c4:normal:{seed}") for seed in range(3)]
+    sized.append(Case.parse("relu:f32:m1h224w5c3:normal:0"))
+    assert size_of(sized[-1])
+
+    def last():
+        implementation = load(path_of("slow_clock"))
+        judge = Judge(implementation)
+        try:
+            return [judge(case)[0].status for case in sized][-1]
+        finally:
+            implementation.close()
+
+    assert last() == "failed"
+    monkeypatch.setattr(Ticket, "took", lambda self, seconds: seconds)
+    assert last() == "absent"
+
+
+def test_no_word_of_the_implementation_moves_the_cursor(monkeypatch):
+    def reason():
+        implementation = load(path_of("terminal_forged"))
+        try:
+            return Judge(implementation)(CASES[0])[0].reason
+        finally:
+            implementation.close()
+
+    assert "200 of 200 passed" in reason()
+    assert all(letter.isprintable() or letter == "\n" for letter in reason())
+    monkeypatch.setattr(child, "legible", str)
+    assert "\x1b[1A" in reason()
+
+
+def test_who_stops_the_process_that_watches_it_fails_alone(monkeypatch):
+    monkeypatch.setattr(child, "_DYING", 0.3)
+    monkeypatch.setattr(nursery, "_DYING", 0.3)
+    found = judged("nursery_stopped")
+    assert [case["m"] for case, status in zip(CASES, found, strict=True) if status == "failed"] == [3]

@@ -252,6 +252,12 @@ def test_a_module_that_dies_in_every_case_is_given_up(module, tmp_path):
     )
 
 
+def test_torch_is_not_loaded_for_what_computes_with_numpy():
+    implementation = load("numpy_loops")
+    assert implementation.target.declares.imported == []
+    implementation.close()
+
+
 def test_records_do_not_depend_on_the_process():
     cases = [Case.parse(f"conv_backward:f32:m{m}h9w7c3_f3k4_s2p1:normal:{m}") for m in range(1, 5)]
     for spec in ("numpy_loops", "cnnref.blog"):

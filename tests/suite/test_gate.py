@@ -132,6 +132,8 @@ def test_of_many_failures_of_one_kind_some_are_named(records, baseline):
         *(f"new failure: affine_backward.dA_prev in {case} (flipped)" for case in failed[: gate.SHOWN]),
         f"{len(failed) - gate.SHOWN} more new failures of affine_backward.dA_prev (flipped)",
     ]
+    (hidden,) = [s for s in gate.compare(baseline, observed(every), OPTIONS, 0) if "failure" in s]
+    assert hidden == f"{len(failed)} new failures of affine_backward.dA_prev (flipped)"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"options": 3}', '{"operations": {"relu": []}}'])

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
+from conformance.implementations.dialects import names as names_of
 from conformance.implementations.dialects import trials
 from conformance.implementations.dialects.arguments import parameters_of
 from conformance.implementations.dialects.own import DialectError, imports, own, spelled
@@ -24,8 +26,10 @@ DIALECTS: Mapping[str, str] = {
     "layers": "layers",
     "jax": "jax",
 }
-#: Those whose readers import torch.
-_OF_TORCH = frozenset(("torch", "torch-modules"))
+#: What answers with its output alone in every dialect.
+_SINGLE = {row.forward for row in ROWS if row.name == "pad"}
+#: Those that need torch.
+_OF_TORCH = ("torch", "torch-modules")
 #: What parameters are called in one dialect alone, of two that have functions of the same name.
 _PARAMETERS: Mapping[str, frozenset[str]] = {
     "contract": frozenset(("A_prev", "W", "Z", "dZ", "dA", "AL", "hparameters")),
@@ -119,25 +123,19 @@ def _fitting(target: Any, claim: Claim) -> str:
     return claim.dialect
 
 
-def _claim(dialect: str, target: Any, names: tuple[str, ...]) -> Claim | None:
+def _claim(dialect: str, target: Any, contract: tuple[str, ...]) -> Claim | None:
+    functions: dict[str, str]
     if dialect == "jax" and not (imports(target, "jax") or imports(target, "jaxlib")):
         return None  # nothing of it is loaded for others
-    if dialect in _OF_TORCH and "torch" not in sys.modules:  # no tensor and no module can be there
-        functions = _named_alike(target) if dialect == "torch" else {}
+    if dialect in _OF_TORCH and "torch" not in sys.modules:  # it would be, had the module anything of it
+        functions = names_of.claimed(target) if dialect == "torch" and find_spec("torch") else {}
         return Claim(dialect, functions) if functions else None
     try:
         module = reader(dialect)
     except DialectError:  # what it needs is not there, so nothing is written in it
         return None
-    functions = module.claimed(target, names)
+    functions = module.claimed(target, contract)
     return Claim(dialect, functions) if functions else None
-
-
-def _named_alike(target: Any) -> dict[str, str]:
-    """The functions whose names are those of PyTorch's, which need not import it."""
-    alike = {spelled(n): row.name for row in ROWS for n in (row.name, *row.also)}
-    there = {n: x for n, x in own(target).items() if callable(x) and not inspect.isclass(x)}
-    return {name: alike[spelled(name)] for name in there if spelled(name) in alike}
 
 
 def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) -> str:
@@ -148,10 +146,9 @@ def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) 
     fitting: dict[str, set[str]] = {claim.dialect: set() for claim in claims}
     if trying is not None:
         trying()
-    for claim in claims if trying is not None else ():
-        whole = any(fitting[other.dialect] >= set(other.functions) for other in claims)
-        if claim.dialect in _OF_TORCH and whole and "torch" not in sys.modules:
-            continue  # all of it is of another, and loading torch takes its time
+    for claim in sorted(claims, key=lambda claim: claim.dialect in _OF_TORCH) if trying is not None else ():
+        if _needless(claim, fitting):
+            continue
         try:
             fitting[claim.dialect] = set(trials.answered(reader(claim.dialect).adapted(target), ROWS))
         except Exception:  # it is not of that dialect
@@ -173,6 +170,16 @@ def _tried(target: Any, claims: list[Claim], trying: Callable[[], None] | None) 
         f"it may be {names} ({', '.join(sorted(shared)) or 'each by other names'}); add the line "
         f"dialect = {likely[0].dialect!r}, or give --dialect {likely[0].dialect}"
     )
+
+
+def _needless(claim: Claim, fitting: Mapping[str, set[str]]) -> bool:
+    """Whether torch need not be loaded: another dialect fits as many functions as it could.
+
+    One that answers arrays with an output and a cache answers tensors with no tensor.
+    """
+    if claim.dialect not in _OF_TORCH or "torch" in sys.modules:
+        return False
+    return len(claim.functions) <= max((len(found - _SINGLE) for found in fitting.values()), default=0)
 
 
 def _written_as(target: Any, claims: list[Claim]) -> list[Claim]:

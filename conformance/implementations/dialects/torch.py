@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conformance.implementations.dialects import names as names_of
 from conformance.implementations.dialects import trials
 from conformance.implementations.dialects.arguments import Takes
 from conformance.implementations.dialects.contract_form import functions
 from conformance.implementations.dialects.facade import Adapted
 from conformance.implementations.dialects.graphs import Called, Graphs, Runs
-from conformance.implementations.dialects.own import chosen, own, spelled
+from conformance.implementations.dialects.own import chosen
 from conformance.implementations.dialects.table import ROWS, Row, named
 from conformance.implementations.dialects.tensors import device_of
 from conformance.implementations.signature import LackingError
@@ -27,8 +28,6 @@ from conformance.implementations.source import told
 NAME = "torch"
 #: It has a device.
 DEVICES = True
-#: Other names of its functions.
-NAMES = {row.name: row.also for row in ROWS}
 
 
 def is_function(value: Any) -> bool:
@@ -40,19 +39,12 @@ def is_function(value: Any) -> bool:
 
 def claimed(target: Any, names: Iterable[str]) -> dict[str, str]:
     """Of what a module defines itself the functions of the dialect."""
-    there = own(target)
-    alike = {spelled(n): row.name for row in ROWS for n in (row.name, *row.also)}
-    declared = getattr(target, "functions", None)
-    every = {str(other): str(name) for name, other in dict(declared or {}).items()}
-    found = {
-        name: alike[spelled(name)] for name, x in there.items() if is_function(x) and spelled(name) in alike
-    }
-    return found | {name: row for name, row in every.items() if row in NAMES}
+    return names_of.claimed(target, is_function)
 
 
 def found(target: Any) -> dict[str, Any]:
     """Of the functions of the dialect those that a module has, by the dialect's names."""
-    return chosen(target, NAMES, is_function)
+    return chosen(target, names_of.NAMES, is_function)
 
 
 class _Function:
