@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.faults.diagnose import UNEXPLAINED, explain
+from conformance.report.text import clip, one_line
 
 Finding = dict[str, Any]
+
+#: Characters of a label.
+_LABEL = 72
 
 #: Where-rules that say nothing.
 _EVERYWHERE = ("", "every element")
@@ -34,6 +38,8 @@ def sentence(diagnosis: str, finding: Finding | None) -> str:
         return f"{text}: {condition}" if condition else text
     if condition:
         return f"wrong {condition}"
+    if finding and finding.get("reason"):
+        return str(finding["reason"]).rstrip(".")
     if finding and finding["rule"] not in _EVERYWHERE and not finding["rule"].endswith("by no simple rule"):
         where = finding["rule"].removeprefix("only where ")
         return f"in the first of these cases {where} is wrong"
@@ -43,7 +49,9 @@ def sentence(diagnosis: str, finding: Finding | None) -> str:
 
 
 def label(diagnosis: str, finding: Finding | None) -> str:
-    """The diagnosis for a list: its name, or what it was named by."""
-    if diagnosis == UNEXPLAINED and finding and finding.get("condition"):
-        return "named by its condition"
-    return diagnosis
+    """The diagnosis for a list: its name, what it was named by, or why there was nothing to compare."""
+    if diagnosis != UNEXPLAINED or not finding:
+        return diagnosis
+    if finding.get("reason"):
+        return clip(one_line(str(finding["reason"]).partition("\n")[0]), _LABEL)
+    return "named by its condition" if finding.get("condition") else diagnosis
