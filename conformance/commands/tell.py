@@ -66,7 +66,8 @@ def _tell_power(summary: Mapping[str, Any]) -> None:
     """What the run would have seen."""
     shown = ", ".join(f"{tier} {share:.1%}" for tier, share in summary["detectability"].items())
     if shown:
-        print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}")
+        covered = "" if summary["blind"] else " (exact cases see what others of the same shapes do not)"
+        print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}{covered}")
     if summary.get("slips", {}).get("cases"):
         print(after_run.told(summary["slips"]))
 

@@ -12,6 +12,9 @@ Finding = dict[str, Any]
 #: Characters of a label.
 _LABEL = 72
 
+#: Of what is said in a sentence and has no name, and where no sentence is left.
+_NAMELESS, _NOTHING_LEFT = "no known fault", "no sentence is left that explains it"
+
 #: Where-rules that say nothing.
 _EVERYWHERE = ("", "every element")
 
@@ -45,7 +48,7 @@ def sentence(diagnosis: str, finding: Finding | None) -> str:
         return f"in the first of these cases {where} is wrong"
     if finding and finding["entry"]:
         return f"in the smallest case {finding['entry']}"
-    return "no sentence is left that explains it"
+    return _NOTHING_LEFT
 
 
 def label(diagnosis: str, finding: Finding | None) -> str:
@@ -54,4 +57,6 @@ def label(diagnosis: str, finding: Finding | None) -> str:
         return diagnosis
     if finding.get("reason"):
         return clip(one_line(str(finding["reason"]).partition("\n")[0]), _LABEL)
-    return "named by its condition" if finding.get("condition") else diagnosis
+    if finding.get("condition"):
+        return "named by its condition"
+    return _NAMELESS if sentence(diagnosis, finding) != _NOTHING_LEFT else diagnosis
