@@ -90,7 +90,7 @@ def topic(name: str, pattern: str | None = None) -> str:
 def summary(columns: int = 80) -> str:
     """What there is, on one screen."""
     forward = [name for name, operation in OPERATIONS.items() if not operation.forward]
-    heads = {
+    heads: dict[str, Iterable[str]] = {
         "operations": forward, "families": FAMILIES, "conventions": CONVENTIONS, "adapters": adapters(),
         "corners": (), "faults": (), "state": (),
     }  # fmt: skip
