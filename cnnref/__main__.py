@@ -26,6 +26,9 @@ DONE, DISAGREES, UNUSABLE, STOPPED = 0, 1, 2, 130
 
 DEFAULT_FOLDER = "cnnref-training"
 
+#: From paper to ink, for a picture made of characters.
+_SHADES = " .:-=+*#%@"
+
 #: Epochs where none are asked for: on the small digits, and on a folder of MNIST's size.
 _EPOCHS_DIGITS, _EPOCHS_FOLDER = 60, 10
 
@@ -39,6 +42,7 @@ _EXAMPLES = """examples:
   python -m cnnref train --data mnist --epochs 5       a folder with the four IDX files, plain or gzip
   python -m cnnref train --seed 7 --out seed7 --optimizer sgd
   python -m cnnref train --agreement                   beside the same training in PyTorch
+  python -m cnnref predict                             a digit that the model was not trained on
   python -m cnnref predict seven.png                   with the model just trained
   python -m cnnref predict scans/ --model seed7
   eval "$(register-python-argcomplete cnnref)"         completion of `cnnref`, in bash or zsh"""
@@ -92,10 +96,13 @@ def parser() -> argparse.ArgumentParser:
 
     guess = commands.add_parser("predict", help="say what an image, or each in a folder, shows", **looks)
     guess.description = (
-        "Print file, class and probability of an image (PNG, PGM, ... or .npy), or all in a folder."
+        "Print file, class and probability of an image (PNG, PGM, ... or .npy), or all in a folder; without "
+        "one, of a digit of the test. Writing on a larger sheet is cut out and centred as MNIST's is."
     )
-    guess.add_argument("image", type=Path, metavar="IMAGE", help="an image, or a folder of images")
+    guess.add_argument("image", type=Path, metavar="IMAGE", nargs="?", help="an image, or a folder of images")
     add = guess.add_argument
+    add("--data", type=Path, metavar="DIR",
+        help="without an image: a folder of IDX files (default: scikit-learn's)")  # fmt: skip
     add("--model", type=Path, default=Path(DEFAULT_FOLDER), metavar="PATH",
         help=f"a checkpoint or the folder that holds it (default {DEFAULT_FOLDER})")  # fmt: skip
     add("--ink", choices=("auto", "light", "dark"), default="auto",
@@ -216,7 +223,7 @@ def _train(asked: argparse.Namespace) -> int:
         run = resume_or_start(options, dataset, path)
         print(_sizes(dataset), flush=True)
         if run.epochs:
-            print(f"{path}: goes on after epoch {run.epochs}", flush=True)
+            print(f"{path}: {_going_on(run.epochs, epochs)}", flush=True)
         start = time.perf_counter()
         train(run, dataset, epochs, path, _say, _bar)
         seconds = time.perf_counter() - start
@@ -234,10 +241,29 @@ def _train(asked: argparse.Namespace) -> int:
     return DONE
 
 
+def _going_on(done: int, epochs: int) -> str:
+    """What becomes of a run of `done` epochs of which `epochs` in all are asked for."""
+    if done < epochs:
+        return f"goes on after epoch {done}"
+    more = "" if done == epochs else f", and --epochs {epochs} are epochs in all"
+    return (
+        f"has {done} epochs{more}: nothing to train, the report is written again; "
+        f"--epochs {done + epochs} trains {epochs} more, --out begins a run of its own"
+    )
+
+
 def _predict(asked: argparse.Namespace) -> int:
     from cnnref.classifier import predict
 
-    run = Run.load(asked.model / CHECKPOINT if asked.model.is_dir() else asked.model)
+    place = asked.model / CHECKPOINT if asked.model.is_dir() else asked.model
+    try:
+        run = Run.load(place)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{place}: {error.strerror}; `python -m cnnref train` makes a model") from None
+    if asked.image is None:
+        return _predict_a_test_digit(run, asked.data)
+    if asked.data is not None:
+        raise DataError("--data: is for a digit of its test; leave it out beside an image")
     files = predict.images_in(asked.image)
     refused = 0
     for path in files:
@@ -246,9 +272,30 @@ def _predict(asked: argparse.Namespace) -> int:
         except DataError as error:
             refused += _refuse("predict", str(error)) == UNUSABLE
             continue
-        probabilities = run.model.predict(image[None])[0]
-        print(f"{path}\t{probabilities.argmax()}\t{probabilities.max():.4f}")
+        _guess(run, str(path), image, drawn=len(files) == 1)
     return UNUSABLE if refused else DONE
+
+
+def _predict_a_test_digit(run: Run, folder: Path | None) -> int:
+    """Guess the first image of a test that the model was not trained on."""
+    dataset = load(folder)
+    if run.data["digest"] != dataset.digest():
+        raise DataError(
+            f"the model was trained on {run.data['name']!r:.80}, and its test is not that of {dataset.name}: "
+            "name an image, or the folder it was trained on with --data"
+        )
+    label = f"{dataset.name}, first image of the test (a {dataset.test.labels[0]})"
+    _guess(run, label, dataset.test.images[0], drawn=True)
+    return DONE
+
+
+def _guess(run: Run, name: str, image: Any, drawn: bool) -> None:
+    """Print what an image shows; on a terminal, if it is `drawn`, what the model sees too."""
+    if drawn and sys.stdout.isatty():
+        for row in image[..., 0]:
+            print("  " + "".join(2 * _SHADES[round(float(value) * (len(_SHADES) - 1))] for value in row))
+    probabilities = run.model.predict(image[None])[0]
+    print(f"{name}\t{probabilities.argmax()}\t{probabilities.max():.4f}")
 
 
 def _comparison() -> ModuleType:

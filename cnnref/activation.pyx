@@ -157,6 +157,12 @@ def sigmoid(Z):
     References
     ----------
     "R for Deep Learning (IV)", ``sigmoid``.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.sigmoid([-1.0, 0.0, 2.0])
+    >>> A
+    array([0.2689, 0.5   , 0.8808])
     """
     return forward(SIGMOID, "sigmoid", Z)
 
@@ -184,6 +190,12 @@ def relu(Z):
     References
     ----------
     "R for Deep Learning (IV)", ``relu``.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.relu([-1.0, 0.0, 2.0])
+    >>> A
+    array([0., 0., 2.])
     """
     return forward(RELU, "relu", Z)
 
@@ -213,6 +225,12 @@ def sigmoid_backward(dA, cache):
     References
     ----------
     "R for Deep Learning (IV)", ``sigmoid_backward``.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.sigmoid([-1.0, 0.0, 2.0])
+    >>> cnnref.sigmoid_backward([1, 1, 1], cache)
+    array([0.1966, 0.25  , 0.105 ])
     """
     return backward(SIGMOID_GRADIENT, "sigmoid_backward", dA, cache)
 
@@ -242,6 +260,12 @@ def relu_backward(dA, cache):
     References
     ----------
     "R for Deep Learning (IV)", ``relu_backward``.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.relu([-1.0, 0.0, 2.0])
+    >>> cnnref.relu_backward([1, 1, 1], cache)
+    array([0., 0., 1.])
     """
     return backward(RELU_GRADIENT, "relu_backward", dA, cache)
 

@@ -133,6 +133,12 @@ def affine_forward(A_prev, W, b):
     References
     ----------
     "R for Deep Learning (IV)", ``affine_forward``.
+
+    Examples
+    --------
+    >>> Z, cache = cnnref.affine_forward([[1, 2]], [[1, 0, 1], [0, 1, 1]], [[0.5, 0.5, 0.5]])
+    >>> Z
+    array([[1.5, 2.5, 3.5]])
     """
     cdef ndarray a, w, bias
     a, w, bias = check_affine_forward(A_prev, W, b)
@@ -173,6 +179,16 @@ def affine_backward(dZ, cache):
     References
     ----------
     "R for Deep Learning (IV)", ``affine_backward``, without its division of dW and db by m.
+
+    Examples
+    --------
+    >>> Z, cache = cnnref.affine_forward([[1, 2]], [[1, 0, 1], [0, 1, 1]], [[0.5, 0.5, 0.5]])
+    >>> dA_prev, dW, db = cnnref.affine_backward(np.ones_like(Z), cache)
+    >>> dA_prev
+    array([[2., 2.]])
+    >>> dW
+    array([[1., 1., 1.],
+           [2., 2., 2.]])
     """
     cdef ndarray g, a, w
     g, a, w, _ = check_affine_backward(dZ, cache)

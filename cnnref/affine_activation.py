@@ -55,6 +55,12 @@ def compose(functions):
         References
         ----------
         "R for Deep Learning (IV)", ``affine_activation_forward``.
+
+        Examples
+        --------
+        >>> A, cache = cnnref.affine_activation_forward([[1, 2]], [[1, -1], [0, 0]], [[0, 0]], "relu")
+        >>> A
+        array([[1., 0.]])
         """
         name = check_activation_name(FORWARD, activation)
         A_prev, W, b = check_affine_forward(A_prev, W, b, FORWARD)
@@ -100,6 +106,14 @@ def compose(functions):
         References
         ----------
         "R for Deep Learning (IV)", ``affine_activation_backward``.
+
+        Examples
+        --------
+        >>> A, cache = cnnref.affine_activation_forward([[1, 2]], [[1, -1], [0, 0]], [[0, 0]], "relu")
+        >>> dA_prev, dW, db = cnnref.affine_activation_backward(np.ones_like(A), cache, "relu")
+        >>> dW
+        array([[1., 0.],
+               [2., 0.]])
         """
         name = check_activation_name(BACKWARD, activation)
         affine_cache, activation_cache = check_cache(BACKWARD, cache)

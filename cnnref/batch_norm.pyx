@@ -174,6 +174,15 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     References
     ----------
     S. Ioffe and C. Szegedy, "Batch Normalization", 2015; conventions as in ``torch.nn.functional.batch_norm``.
+
+    Examples
+    --------
+    >>> A_prev, one = np.arange(8.0).reshape(4, 1, 1, 2), np.ones((1, 1, 1, 2))
+    >>> A, cache = cnnref.batch_norm_forward(A_prev, one, 0 * one, 0 * one, one, {"training": True})
+    >>> A[:, 0, 0, 0]
+    array([-1.3416, -0.4472,  0.4472,  1.3416])
+    >>> cache.running_mean
+    array([[[[0.3, 0.4]]]])
     """
     cdef ndarray x, scale, offset
     cdef double epsilon, momentum
@@ -226,6 +235,14 @@ def batch_norm_backward(dA, cache):
     References
     ----------
     S. Ioffe and C. Szegedy, "Batch Normalization", 2015.
+
+    Examples
+    --------
+    >>> A_prev, one = np.arange(8.0).reshape(4, 1, 1, 2), np.ones((1, 1, 1, 2))
+    >>> A, cache = cnnref.batch_norm_forward(A_prev, one, 0 * one, 0 * one, one, {"training": True})
+    >>> dA_prev, dgamma, dbeta = cnnref.batch_norm_backward(np.ones_like(A), cache)
+    >>> dbeta
+    array([[[[4., 4.]]]])
     """
     cdef ndarray g, x, scale, mean, variance
     cdef double epsilon

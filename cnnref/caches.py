@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 
 class ConvCache(NamedTuple):
-    """Cache of `conv_forward`: its four arguments."""
+    """Cache of `conv_forward`: its four arguments.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((1, 2, 2, 1)), np.ones((1, 1, 1, 3)), np.zeros((1, 1, 1, 3))
+    >>> Z, cache = cnnref.conv_forward(A_prev, W, b, {"stride": 1, "pad": 0})
+    >>> cache.W.shape, cache.hparameters
+    ((1, 1, 1, 3), {'stride': 1, 'pad': 0})
+    """
 
     A_prev: Any
     W: Any
@@ -20,7 +28,15 @@ class ConvCache(NamedTuple):
 
 
 class ConvTransposeCache(NamedTuple):
-    """Cache of `conv_transpose_forward`: its four arguments."""
+    """Cache of `conv_transpose_forward`: its four arguments.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((1, 2, 2, 1)), np.ones((2, 2, 1, 1)), np.zeros((1, 1, 1, 1))
+    >>> Z, cache = cnnref.conv_transpose_forward(A_prev, W, b, {"stride": 2, "pad": 0})
+    >>> cache.A_prev.shape, cache.hparameters
+    ((1, 2, 2, 1), {'stride': 2, 'pad': 0})
+    """
 
     A_prev: Any
     W: Any
@@ -40,6 +56,12 @@ class PoolCache(_PoolFields):
     `pool_backward` uses it as long as the fields are those of the forward call, and works from `A_prev`
     otherwise (a cache built by hand, or the other mode). The maximum is the one that the forward call
     saw, even where `A_prev` was overwritten since.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.pool_forward(np.ones((1, 2, 2, 1)), {"f": 2, "stride": 2})
+    >>> cache.hparameters
+    {'f': 2, 'stride': 2}
     """
 
     _argmax: Any  # absent unless `pool_forward` set it
@@ -48,7 +70,14 @@ class PoolCache(_PoolFields):
 
 
 class AffineCache(NamedTuple):
-    """Cache of `affine_forward`: its three arguments."""
+    """Cache of `affine_forward`: its three arguments.
+
+    Examples
+    --------
+    >>> Z, cache = cnnref.affine_forward(np.ones((2, 3)), np.ones((3, 4)), np.zeros((1, 4)))
+    >>> cache.W.shape
+    (3, 4)
+    """
 
     A_prev: Any
     W: Any
@@ -56,7 +85,15 @@ class AffineCache(NamedTuple):
 
 
 class AffineActivationCache(NamedTuple):
-    """Cache of `affine_activation_forward`; without an activation `activation_cache` is the affine cache."""
+    """Cache of `affine_activation_forward`; without an activation `activation_cache` is the affine cache.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((2, 3)), np.ones((3, 4)), np.zeros((1, 4))
+    >>> A, cache = cnnref.affine_activation_forward(A_prev, W, b, "relu")
+    >>> cache.affine_cache.W.shape, cache.activation_cache.shape
+    ((3, 4), (2, 4))
+    """
 
     affine_cache: Any
     activation_cache: Any
@@ -68,6 +105,13 @@ class BatchNormCache(NamedTuple):
     `mean` and `variance` (biased), in float64, are those of the batch in training, and the running ones in
     inference. The running statistics are new arrays where they were given, in inference copies of those, else
     None.
+
+    Examples
+    --------
+    >>> one = np.ones((1, 1, 1, 1))
+    >>> A, cache = cnnref.batch_norm_forward(np.ones((2, 1, 1, 1)), one, one, one, one, {"training": True})
+    >>> cache.mean, cache.variance
+    (array([[[[1.]]]]), array([[[[0.]]]]))
     """
 
     A_prev: Any
@@ -80,7 +124,14 @@ class BatchNormCache(NamedTuple):
 
 
 class CrossEntropyCache(NamedTuple):
-    """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0."""
+    """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0.
+
+    Examples
+    --------
+    >>> loss, cache = cnnref.cross_entropy_cost([[0.5, 0.5]], [1])
+    >>> cache.Y_index
+    array([[0, 1]])
+    """
 
     AL: Any
     Y_index: Any

@@ -34,6 +34,11 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ------
     ValueError
         If `mode` is neither.
+
+    Examples
+    --------
+    >>> cnnref.show_config("dicts")["threads"] == cnnref.get_num_threads()
+    True
     """
     if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {mode!r}")

@@ -214,6 +214,11 @@ def conv_single_step(a_slice_prev, W, b):
     References
     ----------
     "R for Deep Learning (IV)", ``conv_single_step``.
+
+    Examples
+    --------
+    >>> cnnref.conv_single_step(np.ones((2, 2, 3)), np.full((2, 2, 3), 0.5), 1.0)
+    7.0
     """
     cdef ndarray a, w
     cdef double bias
@@ -270,6 +275,18 @@ def conv_forward(A_prev, W, b, hparameters):
     References
     ----------
     "R for Deep Learning (IV)", ``conv_forward``.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((1, 4, 4, 3)), np.ones((3, 3, 3, 2)), np.zeros((1, 1, 1, 2))
+    >>> Z, cache = cnnref.conv_forward(A_prev, W, b, {"stride": 1, "pad": "same"})
+    >>> Z.shape
+    (1, 4, 4, 2)
+    >>> Z[0, :, :, 0]
+    array([[12., 18., 18., 12.],
+           [18., 27., 27., 18.],
+           [18., 27., 27., 18.],
+           [12., 18., 18., 12.]])
     """
     return forward_of(False, ConvCache, A_prev, W, b, hparameters)
 
@@ -309,6 +326,16 @@ def conv_backward(dZ, cache):
     References
     ----------
     "R for Deep Learning (IV)", ``conv_backward``; the true gradient, as PyTorch autograd gives it.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((1, 4, 4, 3)), np.ones((3, 3, 3, 2)), np.zeros((1, 1, 1, 2))
+    >>> Z, cache = cnnref.conv_forward(A_prev, W, b, {"stride": 1, "pad": 0})
+    >>> dA_prev, dW, db = cnnref.conv_backward(np.ones_like(Z), cache)
+    >>> dA_prev.shape, dW.shape
+    ((1, 4, 4, 3), (3, 3, 3, 2))
+    >>> db
+    array([[[[4., 4.]]]])
     """
     return backward_of(False, dZ, cache)
 
@@ -360,6 +387,16 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
     References
     ----------
     V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", chapter 4. The post has no such layer.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((1, 2, 2, 3)), np.ones((2, 2, 1, 3)), np.zeros((1, 1, 1, 1))
+    >>> Z, cache = cnnref.conv_transpose_forward(A_prev, W, b, {"stride": 2, "pad": 0})
+    >>> Z.shape
+    (1, 4, 4, 1)
+    >>> Z[0, :2, :, 0]
+    array([[3., 3., 3., 3.],
+           [3., 3., 3., 3.]])
     """
     return forward_of(True, ConvTransposeCache, A_prev, W, b, hparameters)
 
@@ -390,5 +427,16 @@ def conv_transpose_backward(dZ, cache):
         If an argument has the wrong type.
     MemoryError
         If a result cannot be allocated.
+
+    Examples
+    --------
+    >>> A_prev, W, b = np.ones((1, 2, 2, 3)), np.ones((2, 2, 1, 3)), np.zeros((1, 1, 1, 1))
+    >>> Z, cache = cnnref.conv_transpose_forward(A_prev, W, b, {"stride": 2, "pad": 0})
+    >>> dA_prev, dW, db = cnnref.conv_transpose_backward(np.ones_like(Z), cache)
+    >>> dA_prev[0, :, :, 0]
+    array([[4., 4.],
+           [4., 4.]])
+    >>> db
+    array([[[[16.]]]])
     """
     return backward_of(True, dZ, cache)

@@ -140,6 +140,12 @@ def global_average_pool_forward(A_prev):
     References
     ----------
     M. Lin, Q. Chen and S. Yan, "Network In Network", 2013.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.global_average_pool_forward(np.arange(8.0).reshape(1, 2, 2, 2))
+    >>> A
+    array([[[[3., 4.]]]])
     """
     cdef ndarray x = check_global_average_pool_forward(A_prev)
     return run(x, 0, 0, True), x
@@ -166,6 +172,13 @@ def global_average_pool_backward(dA, cache):
         If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.global_average_pool_forward(np.arange(8.0).reshape(1, 2, 2, 2))
+    >>> cnnref.global_average_pool_backward(np.ones_like(A), cache)[0, :, :, 0]
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
     """
     cdef ndarray da
     da, height, width = check_global_average_pool_backward(dA, cache)

@@ -82,6 +82,12 @@ def leaky_relu(Z, negative_slope=0.01):
     References
     ----------
     A. Maas, A. Hannun and A. Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.leaky_relu([-1.0, 0.0, 2.0])
+    >>> A
+    array([-0.01,  0.  ,  2.  ])
     """
     cdef double slope = real_number("leaky_relu", "negative_slope", negative_slope)
     return forward(LEAKY, "leaky_relu", Z, slope, 1)
@@ -110,6 +116,12 @@ def leaky_relu_backward(dA, cache, negative_slope=0.01):
         If an array does not hold floats of 16 to 64 bits, integers or booleans, or `negative_slope` is no number.
     ValueError
         If the shapes differ, or `negative_slope` is not finite.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.leaky_relu([-1.0, 0.0, 2.0])
+    >>> cnnref.leaky_relu_backward([1, 1, 1], cache)
+    array([0.01, 0.01, 1.  ])
     """
     cdef double slope = real_number("leaky_relu_backward", "negative_slope", negative_slope)
     return backward(LEAKY_GRADIENT, "leaky_relu_backward", dA, cache, slope, 1)
@@ -140,6 +152,12 @@ def silu(Z):
     ----------
     S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in
     Reinforcement Learning", 2017.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.silu([-1.0, 0.0, 2.0])
+    >>> A
+    array([-0.2689,  0.    ,  1.7616])
     """
     return forward(SILU, "silu", Z, 0, EXP_WORK)
 
@@ -166,6 +184,12 @@ def silu_backward(dA, cache):
         If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.silu([-1.0, 0.0, 2.0])
+    >>> cnnref.silu_backward([1, 1, 1], cache)
+    array([0.0723, 0.5   , 1.0908])
     """
     return backward(SILU_GRADIENT, "silu_backward", dA, cache, 0, EXP_WORK)
 
@@ -198,6 +222,12 @@ def gelu(Z, approximate="none"):
     References
     ----------
     D. Hendrycks and K. Gimpel, "Gaussian Error Linear Units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.gelu([-1.0, 0.0, 2.0])
+    >>> A
+    array([-0.1587,  0.    ,  1.9545])
     """
     cdef bint tanh = by_tanh("gelu", approximate)
     return forward(GELU_TANH if tanh else GELU, "gelu", Z, 0, EXP_WORK if tanh else TAIL_WORK)
@@ -227,6 +257,12 @@ def gelu_backward(dA, cache, approximate="none"):
         If an array does not hold floats of 16 to 64 bits, integers or booleans, or `approximate` is no string.
     ValueError
         If the shapes differ, or `approximate` is unknown.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.gelu([-1.0, 0.0, 2.0])
+    >>> cnnref.gelu_backward([1, 1, 1], cache)
+    array([-0.0833,  0.5   ,  1.0852])
     """
     cdef bint tanh = by_tanh("gelu_backward", approximate)
     return backward(

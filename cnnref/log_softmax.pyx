@@ -130,6 +130,13 @@ def log_softmax(X):
     References
     ----------
     P. Blanchard, D. Higham and N. Higham, "Accurately computing the log-sum-exp and softmax functions", 2021.
+
+    Examples
+    --------
+    >>> logp, cache = cnnref.log_softmax([[0.0, 0.0], [0.0, np.log(3)]])
+    >>> logp
+    array([[-0.6931, -0.6931],
+           [-1.3863, -0.2877]])
     """
     cdef ndarray x = check_softmax(X, "log_softmax")
     return run(apply[float], apply[double], 0, x, None, 0, EXP_WORK, True), x
@@ -156,6 +163,13 @@ def log_softmax_backward(dlogp, cache):
         If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ or are not two-dimensional.
+
+    Examples
+    --------
+    >>> logp, cache = cnnref.log_softmax([[0.0, 0.0], [0.0, np.log(3)]])
+    >>> cnnref.log_softmax_backward([[1, 0], [1, 0]], cache)
+    array([[ 0.5 , -0.5 ],
+           [ 0.75, -0.75]])
     """
     cdef ndarray dl, x
     dl, x = check_softmax_backward(dlogp, cache, "log_softmax_backward", "dlogp")

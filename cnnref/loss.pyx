@@ -89,6 +89,12 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     References
     ----------
     "R for Deep Learning (IV)", ``cross_entropy_cost``.
+
+    Examples
+    --------
+    >>> loss, cache = cnnref.cross_entropy_cost([[0.5, 0.5], [0.25, 0.75]], [0, 1])
+    >>> round(loss, 4)
+    0.4904
     """
     cdef ndarray al, index
     cdef Py_ssize_t n
@@ -174,6 +180,13 @@ def cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None):
     ValueError
         If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
         (or the ignored label), or `label_smoothing` is out of range.
+
+    Examples
+    --------
+    >>> loss, cache = cnnref.cross_entropy_cost([[0.5, 0.5], [0.25, 0.75]], [0, 1])
+    >>> cnnref.cross_entropy_backward(cache)
+    array([[-1.    ,  0.    ],
+           [ 0.    , -0.6667]])
     """
     return backward(False, cache, label_smoothing, ignore_index)
 
@@ -201,5 +214,12 @@ def softmax_cross_entropy_backward(cache, label_smoothing=0.0, ignore_index=None
     ValueError
         If a field is missing or has a wrong shape, `Y_index` does not hold each row in order with a column in range
         (or the ignored label), or `label_smoothing` is out of range.
+
+    Examples
+    --------
+    >>> loss, cache = cnnref.cross_entropy_cost([[0.5, 0.5], [0.25, 0.75]], [0, 1])
+    >>> cnnref.softmax_cross_entropy_backward(cache)
+    array([[-0.25 ,  0.25 ],
+           [ 0.125, -0.125]])
     """
     return backward(True, cache, label_smoothing, ignore_index)

@@ -115,6 +115,12 @@ def create_mask_from_window(x):
     References
     ----------
     "R for Deep Learning (IV)", ``create_mask_from_window``.
+
+    Examples
+    --------
+    >>> cnnref.create_mask_from_window([[1, 3], [3, 2]])
+    array([[0., 1.],
+           [0., 0.]])
     """
     return run(x, False)
 
@@ -151,6 +157,12 @@ def distribute_value(dz, shape):
     References
     ----------
     "R for Deep Learning (IV)", ``distribute_value``.
+
+    Examples
+    --------
+    >>> cnnref.distribute_value(2.0, (2, 2))
+    array([[0.5, 0.5],
+           [0.5, 0.5]])
     """
     cdef double value
     value, sides = check_distribute_value(dz, shape)

@@ -188,6 +188,17 @@ def pool_forward(A_prev, hparameters, mode="max"):
     References
     ----------
     "R for Deep Learning (IV)", ``pool_forward``.
+
+    Examples
+    --------
+    >>> A_prev = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> A, cache = cnnref.pool_forward(A_prev, {"f": 2, "stride": 2})
+    >>> A[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    >>> cnnref.pool_forward(A_prev, {"f": 2, "stride": 2}, mode="average")[0][0, :, :, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
     """
     cdef ndarray a
     cdef Py_ssize_t f, stride
@@ -237,6 +248,16 @@ def pool_backward(dA, cache, mode="max"):
     References
     ----------
     "R for Deep Learning (IV)", ``pool_backward``.
+
+    Examples
+    --------
+    >>> A_prev = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> A, cache = cnnref.pool_forward(A_prev, {"f": 2, "stride": 2})
+    >>> cnnref.pool_backward(np.ones_like(A), cache)[0, :, :, 0]
+    array([[0., 0., 0., 0.],
+           [0., 1., 0., 1.],
+           [0., 0., 0., 0.],
+           [0., 1., 0., 1.]])
     """
     cdef object kept = getattr(cache, "_argmax", None) if isinstance(cache, PoolCache) else None
     da, a, f, stride, is_max, window = check_pool_backward(dA, cache, mode)

@@ -84,6 +84,14 @@ def pad3d(input, stride=1):
     References
     ----------
     "R for Deep Learning (IV)", ``pad3d``.
+
+    Examples
+    --------
+    >>> cnnref.pad3d(np.ones((1, 2, 2, 1)), 1)[0, :, :, 0]
+    array([[0., 0., 0., 0.],
+           [0., 1., 1., 0.],
+           [0., 1., 1., 0.],
+           [0., 0., 0., 0.]])
     """
     cdef ndarray x
     cdef npy_intp[4] padded
@@ -118,6 +126,12 @@ def pad3d_backward(doutput, stride=1):
     References
     ----------
     "R for Deep Learning (IV)"; the post has no such function, its ``conv_backward`` takes the inner part itself.
+
+    Examples
+    --------
+    >>> cnnref.pad3d_backward(np.arange(16.0).reshape(1, 4, 4, 1), 1)[0, :, :, 0]
+    array([[ 5.,  6.],
+           [ 9., 10.]])
     """
     cdef ndarray x
     cdef npy_intp[4] padded
@@ -151,6 +165,12 @@ def arr2col(X):
     References
     ----------
     "R for Deep Learning (IV)", ``arr2col``.
+
+    Examples
+    --------
+    >>> rows, cache = cnnref.arr2col(np.zeros((5, 4, 4, 3)))
+    >>> rows.shape
+    (5, 48)
     """
     cdef ndarray x
     cdef npy_intp[2] shape
@@ -186,6 +206,12 @@ def col2arr(X, cache):
     References
     ----------
     "R for Deep Learning (IV)", ``col2arr``.
+
+    Examples
+    --------
+    >>> rows, cache = cnnref.arr2col(np.zeros((5, 4, 4, 3)))
+    >>> cnnref.col2arr(rows, cache).shape
+    (5, 4, 4, 3)
     """
     cdef ndarray x
     x, shape = check_col2arr(X, cache)

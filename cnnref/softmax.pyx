@@ -183,6 +183,13 @@ def softmax(X):
     References
     ----------
     "R for Deep Learning (IV)", ``softmax``.
+
+    Examples
+    --------
+    >>> probs, cache = cnnref.softmax([[0.0, 0.0], [0.0, np.log(3)]])
+    >>> probs
+    array([[0.5 , 0.5 ],
+           [0.25, 0.75]])
     """
     cdef ndarray x = check_softmax(X)
     return run_softmax(x, None, True), x
@@ -209,6 +216,13 @@ def softmax_backward(dprobs, cache):
         If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ or are not two-dimensional.
+
+    Examples
+    --------
+    >>> probs, cache = cnnref.softmax([[0.0, 0.0], [0.0, np.log(3)]])
+    >>> cnnref.softmax_backward([[1, 0], [1, 0]], cache)
+    array([[ 0.25  , -0.25  ],
+           [ 0.1875, -0.1875]])
     """
     cdef ndarray dp, x
     dp, x = check_softmax_backward(dprobs, cache)

@@ -199,6 +199,12 @@ def tanh(Z):
     References
     ----------
     M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", section 4.5.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.tanh([-1.0, 0.0, 2.0])
+    >>> A
+    array([-0.7616,  0.    ,  0.964 ])
     """
     return activated(apply[float], apply[double], TANH, "tanh", Z, 0, EXP_WORK)
 
@@ -224,5 +230,11 @@ def tanh_backward(dA, cache):
         If an argument does not hold floats of 16 to 64 bits, integers or booleans.
     ValueError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.tanh([-1.0, 0.0, 2.0])
+    >>> cnnref.tanh_backward([1, 1, 1], cache)
+    array([0.42  , 1.    , 0.0707])
     """
     return activation_gradient(apply[float], apply[double], GRADIENT, "tanh_backward", dA, cache, 0, EXP_WORK)

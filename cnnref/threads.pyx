@@ -224,6 +224,11 @@ def get_num_threads():
     int
         At least 1; 1 in a child process after ``fork()``, inside a parallel region and in a build without
         OpenMP.
+
+    Examples
+    --------
+    >>> cnnref.get_num_threads() >= 1
+    True
     """
     return _limit()
 
@@ -242,6 +247,14 @@ def set_num_threads(n):
         If `n` is not an integer.
     ValueError
         If `n` is below 1 or above 1024.
+
+    Examples
+    --------
+    >>> before = cnnref.get_num_threads()
+    >>> cnnref.set_num_threads(1)
+    >>> cnnref.get_num_threads()
+    1
+    >>> cnnref.set_num_threads(before)
     """
     global _num_threads
     n = index("set_num_threads", "n", n)

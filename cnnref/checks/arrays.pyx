@@ -34,7 +34,7 @@ from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.aligned cimport aligned_empty
 
-from cnnref.checks.mistakes import refuse_mistakes
+from cnnref.checks.mistakes import described, dimensions, refuse_mistakes
 
 cnp.import_array()
 
@@ -84,6 +84,7 @@ cdef ndarray checked(str function, str name, object value, int ndim, str axes):
     if ndim >= 0 and cnp.PyArray_NDIM(x) != ndim:
         raise ValueError(
             f"{function}: {name} must have {ndim} dimensions {axes}, got shape {(<object>x).shape}"
+            + dimensions(name, (<object>x).shape, ndim, axes)
         )
     return x
 
@@ -99,7 +100,7 @@ cdef object converted(str function, str name, object value):
         raise ValueError(f"{function}: {name} cannot be made an array: {error}") from error
     except Exception as error:  # whatever __array__ raised: a tensor that requires its gradient, for example
         raise TypeError(
-            f"{function}: {name} must be an array, got {type(value).__name__} ({error})"
+            f"{function}: {name} must be an array, got {described(value)} ({error})"
         ) from error
 
 
@@ -196,7 +197,7 @@ cdef object index(str function, str name, object value, str expected="an integer
             return found if type(found) is int else int.__int__(found)
         except (AttributeError, TypeError):
             pass
-    raise TypeError(f"{function}: {name} must be {expected}, got {type(value).__name__}")
+    raise TypeError(f"{function}: {name} must be {expected}, got {described(value)}")
 
 
 cdef Py_ssize_t integer(str function, str name, object value, Py_ssize_t least) except -1:
@@ -224,13 +225,13 @@ cdef double real_number(str function, str name, object value) except? -1:
         type(value) is bool or type(value) is np.bool_
         or not (isinstance(value, np.number) or isinstance(value, Real))
     ):
-        raise TypeError(f"{function}: {name} must be a number, got {type(value).__name__}")
+        raise TypeError(f"{function}: {name} must be a number, got {described(value)}")
     try:
         x = float(value)
     except OverflowError:
         raise ValueError(f"{function}: {name} must be finite, got {shown(value)}") from None
     except (AttributeError, TypeError):
-        raise TypeError(f"{function}: {name} must be a number, got {type(value).__name__}") from None
+        raise TypeError(f"{function}: {name} must be a number, got {described(value)}") from None
     if x - x != 0:
         raise ValueError(f"{function}: {name} must be finite, got {x}")
     return x

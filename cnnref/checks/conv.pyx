@@ -11,6 +11,8 @@ from cnnref.checks.arrays cimport addressable, array, common, given, index, inte
 from cnnref.checks.fields cimport entries, fields
 from cnnref.checks.hyper cimport Axis, Pair, Window, outputs, padded_extent, pair, read_window, settled, span
 
+from cnnref.checks.mistakes import channels, turned
+
 cnp.import_array()
 
 cdef str IMAGE = "(m, n_H, n_W, n_C)"
@@ -79,6 +81,7 @@ cdef tuple _conv(
         raise ValueError(
             f"{function}: {prefix}W has {w.shape[2]} input channels, {prefix}A_prev has {a.shape[3]}"
             + _in_groups(groups[0])
+            + channels(prefix, (<object>a).shape, (<object>w).shape, groups[0], False)
         )
     if w.shape[3] % groups[0]:
         raise ValueError(
@@ -89,6 +92,7 @@ cdef tuple _conv(
     if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != w.shape[3]:
         raise ValueError(
             f"{function}: {prefix}b must have shape {(1, 1, 1, w.shape[3])}, got {(<object>bias).shape}"
+            + turned(b_name, (<object>bias).shape, (1, 1, 1, w.shape[3]))
         )
     if span(&window.h) > padded_extent(&window.h) or span(&window.w) > padded_extent(&window.w):
         raise ValueError(
@@ -113,6 +117,7 @@ cdef int same_output(
     if dz.shape[0] != m or dz.shape[1] != n_h or dz.shape[2] != n_w or dz.shape[3] != n_c:
         raise ValueError(
             f"{function}: dZ must have the shape of the output, {(m, n_h, n_w, n_c)}, got {(<object>dz).shape}"
+            + turned("dZ", (<object>dz).shape, (m, n_h, n_w, n_c))
         )
     return 0
 
@@ -171,7 +176,10 @@ cdef tuple _transpose(
     more = pair(function, "hparameters['output_padding']", padding, 0)
     groups[0] = integer(function, "hparameters['groups']", given_groups, 1)
     if w.shape[3] != a.shape[3]:
-        raise ValueError(f"{function}: {prefix}W has {w.shape[3]} input channels, {prefix}A_prev has {a.shape[3]}")
+        raise ValueError(
+            f"{function}: {prefix}W has {w.shape[3]} input channels, {prefix}A_prev has {a.shape[3]}"
+            + channels(prefix, (<object>a).shape, (<object>w).shape, groups[0], True)
+        )
     if a.shape[3] % groups[0]:
         raise ValueError(
             f"{function}: {prefix}A_prev has {a.shape[3]} channels, which do not divide into {groups[0]} groups"
@@ -180,7 +188,10 @@ cdef tuple _transpose(
         groups[0] = 1  # without channels there is nothing to group
     n_C = w.shape[2] * groups[0]
     if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != n_C:
-        raise ValueError(f"{function}: {prefix}b must have shape {(1, 1, 1, n_C)}, got {(<object>bias).shape}")
+        raise ValueError(
+            f"{function}: {prefix}b must have shape {(1, 1, 1, n_C)}, got {(<object>bias).shape}"
+            + turned(b_name, (<object>bias).shape, (1, 1, 1, n_C))
+        )
     _extent(function, "rows", &window.h, a.shape[1], stride.h, dilation.h, more.h)
     _extent(function, "columns", &window.w, a.shape[2], stride.w, dilation.w, more.w)
     shape[0], shape[1], shape[2], shape[3] = a.shape[0], window.h.n, window.w.n, n_C

@@ -10,6 +10,8 @@ from cnnref.checks.arrays cimport addressable, array, common, given, index, inte
 
 import numpy as np
 
+from cnnref.checks.mistakes import described
+
 cnp.import_array()
 
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
@@ -97,7 +99,7 @@ cpdef tuple check_distribute_value(object dz, object shape):
     try:
         shape = tuple(shape)
     except TypeError:
-        raise TypeError(f"{function}: shape must be a tuple of integers, got {type(shape).__name__}") from None
+        raise TypeError(f"{function}: shape must be a tuple of integers, got {described(shape)}") from None
     if len(<tuple>shape) > MOST_AXES:
         raise ValueError(f"{function}: shape must have at most {MOST_AXES} dimensions, got {len(<tuple>shape)}")
     for axis in range(<int>len(<tuple>shape)):

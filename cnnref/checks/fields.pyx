@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cpython.object cimport PyObject
 
-from cnnref.checks.mistakes import refuse_pair
+from cnnref.checks.mistakes import described, refuse_pair
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
@@ -61,7 +61,7 @@ cdef dict own(str function, object hparameters):
 
 cdef dict _copy(str function, str name, object mapping, str expected):
     if type(mapping) is not dict and not isinstance(mapping, dict) and not isinstance(mapping, Mapping):
-        raise TypeError(f"{function}: {name} must be {expected}, got {type(mapping).__name__}")
+        raise TypeError(f"{function}: {name} must be {expected}, got {described(mapping)}")
     return dict(mapping)
 
 

@@ -1,4 +1,4 @@
-"""Arguments that NumPy would make an array of, with another meaning: refused, with what to do instead."""
+"""What a caller most likely meant by an argument that is refused, and what to do instead."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import numpy as np
 from cnnref import caches
 
 _CACHES = tuple(kind for kind in vars(caches).values() if isinstance(kind, type) and issubclass(kind, tuple))
+
+#: What is written out without running anybody's code.
+_PLAIN = frozenset((bool, int, float, complex, str, bytes, *np.sctypeDict.values())) - {np.object_, np.void}
+
+#: Characters of a value, and entries of a tuple or list, that a message shows.
+_SHOWN, _ENTRIES = 40, 8
 
 #: NumPy's own limit of nesting.
 _DEEPEST = 64
@@ -50,6 +56,74 @@ def refuse_pair(function: str, cache: tuple[Any, ...]) -> None:
             f"{function}: cache must be the cache alone, got a tuple of a result and its cache; unpack it:"
             " A, cache = ..."
         )
+
+
+def described(value: Any) -> str:
+    """The type of `value`, and the value itself where it is short and plain: ``float 0.5``."""
+    kind = type(value)
+    if kind in (tuple, list):
+        entries = tuple(value[: _ENTRIES + 1])
+        plain = len(entries) <= _ENTRIES and all(type(entry) in _PLAIN for entry in entries)
+    else:
+        plain = kind in _PLAIN
+    try:
+        text = (repr if kind in (tuple, list, str, bytes) else str)(value) if plain else ""
+    except ValueError:  # an integer of thousands of digits
+        text = ""
+    return f"{kind.__name__} {text}" if 0 < len(text) <= _SHOWN else kind.__name__
+
+
+def dimensions(name: str, shape: tuple[int, ...], ndim: int, axes: str) -> str:
+    """What to do about an array with another number of dimensions than `ndim`, which `axes` names."""
+    wide = [extent for extent in shape if extent != 1]
+    if axes.startswith("(1, ") and len(wide) <= 1:
+        return f"; reshape to {(*(1,) * (ndim - 1), wide[0] if wide else 1)}"
+    if not axes.startswith("(m, "):
+        return ""
+    found = {
+        (3, 4): f"a single image is {name}[None], images of one channel are {name}[..., None]",
+        (1, 2): f"a single row is {name}[None]",
+        (4, 2): f"cnnref.arr2col({name})[0] has the images as rows",
+    }.get((len(shape), ndim))
+    return f"; {found}" if found else ""
+
+
+def channels(
+    prefix: str, images: tuple[int, ...], filters: tuple[int, ...], groups: int, transpose: bool
+) -> str:
+    """What to do about images and filters of different channels: NCHW, PyTorch's filters, or both."""
+    here, there, times = (3, 0, 1) if transpose else (2, 1, groups)
+    last, first, in_place, in_torch = images[3], images[1], filters[here] * times, filters[there] * times
+    turned_images = f"; {prefix}A_prev looks like NCHW: pass {prefix}A_prev.transpose(0, 2, 3, 1)"
+    turned_filters = f"; {prefix}W looks like PyTorch's: pass {prefix}W.transpose(2, 3, 1, 0)"
+    if first == in_place:
+        return turned_images
+    if last == in_torch:
+        return turned_filters
+    return turned_images + turned_filters if first == in_torch else ""
+
+
+def turned(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What to do about an array of another shape than `expected`: its axes turned, or the same numbers."""
+    if sorted(shape) == sorted(expected) and expected.count(1) >= len(expected) - 1:
+        return f"; reshape to {expected}"
+    if len(shape) == 4 and (shape[0], *shape[2:], shape[1]) == expected:
+        return f"; looks like NCHW: pass {name}.transpose(0, 2, 3, 1)"
+    return ""
+
+
+def channels_of(name: str, shape: tuple[int, ...], images: tuple[int, ...]) -> str:
+    """What to do about an array with other than one number for each of the images' last axis."""
+    if shape == (1, 1, 1, images[1]):
+        return "; A_prev looks like NCHW: pass A_prev.transpose(0, 2, 3, 1)"
+    return turned(name, shape, (1, 1, 1, images[3]))
+
+
+def window_too_large(name: str, shape: tuple[int, ...], f: int) -> str:
+    """What to do about images that a window does not fit into as they are, and would with channels last."""
+    if shape[1] < f <= min(shape[2:]):
+        return f"; {name} looks like NCHW: pass {name}.transpose(0, 2, 3, 1)"
+    return ""
 
 
 def _not_unpacked(value: tuple[Any, ...]) -> str:

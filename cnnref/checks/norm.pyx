@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cnnref.checks.mistakes import channels_of, described
+
 cimport numpy as cnp
 from numpy cimport ndarray
 
@@ -53,7 +55,10 @@ cdef ndarray _channels(str function, str name, object value, ndarray a):
     """`value` as one number for each channel of `a`."""
     cdef ndarray x = array(function, name, value, 4, "(1, 1, 1, n_C_prev)")
     if x.shape[0] != 1 or x.shape[1] != 1 or x.shape[2] != 1 or x.shape[3] != a.shape[3]:
-        raise ValueError(f"{function}: {name} must have shape {(1, 1, 1, a.shape[3])}, got {(<object>x).shape}")
+        raise ValueError(
+            f"{function}: {name} must have shape {(1, 1, 1, a.shape[3])}, got {(<object>x).shape}"
+            + channels_of(name, (<object>x).shape, (<object>a).shape)
+        )
     return x
 
 
@@ -63,7 +68,7 @@ cdef tuple _norm_hparameters(str function, object hparameters):
     cdef double epsilon, momentum
     if type(values[0]) is not bool and type(values[0]) is not np.bool_:
         raise TypeError(
-            f"{function}: hparameters['training'] must be True or False, got {type(values[0]).__name__}"
+            f"{function}: hparameters['training'] must be True or False, got {described(values[0])}"
         )
     epsilon = real_number(function, "hparameters['epsilon']", values[1])
     if epsilon < 0:

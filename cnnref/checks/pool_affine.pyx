@@ -20,6 +20,8 @@ from cnnref.kernels.pool.window cimport PoolWindow, inner_tap, outer_tap, pool_o
 
 import numpy as np
 
+from cnnref.checks.mistakes import described, turned, window_too_large
+
 cnp.import_array()
 
 cdef str IMAGE = "(m, n_H, n_W, n_C)"
@@ -35,7 +37,7 @@ cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 cdef bint _is_max(str function, object mode) except -1:
     if not isinstance(mode, str):
-        raise TypeError(f"{function}: mode must be 'max' or 'average', got {type(mode).__name__}")
+        raise TypeError(f"{function}: mode must be 'max' or 'average', got {described(mode)}")
     cdef str exact = word(mode)
     if exact == "max":
         return True
@@ -46,7 +48,7 @@ cdef bint _is_max(str function, object mode) except -1:
 
 cdef bint _flag(str function, str name, object value) except -1:
     if type(value) is not bool and type(value) is not np.bool_:
-        raise TypeError(f"{function}: {name} must be True or False, got {type(value).__name__}")
+        raise TypeError(f"{function}: {name} must be True or False, got {described(value)}")
     return value
 
 
@@ -101,7 +103,7 @@ cdef tuple _pool(str function, str prefix, object A_prev, object hparameters, bi
         if f > a.shape[1] or f > a.shape[2]:
             raise ValueError(
                 f"{function}: hparameters['f'] makes a window of {f}x{f}, larger than {prefix}A_prev"
-                f" of {a.shape[1]}x{a.shape[2]}"
+                f" of {a.shape[1]}x{a.shape[2]}" + window_too_large(name, (<object>a).shape, f)
             )
         stride = min(stride, max(a.shape[1], a.shape[2]))  # beyond that a stride makes no difference
         return a, f, stride, output_extent(a.shape[1], f, stride, 0), output_extent(a.shape[2], f, stride, 0), None
@@ -157,7 +159,7 @@ cpdef tuple check_pool_backward(object dA, object cache, object mode):
     if da.shape[0] != a.shape[0] or da.shape[1] != n_h or da.shape[2] != n_w or da.shape[3] != a.shape[3]:
         raise ValueError(
             f"{function}: dA must have the shape of the output, {(a.shape[0], n_h, n_w, a.shape[3])},"
-            f" got {(<object>da).shape}"
+            f" got {(<object>da).shape}" + turned("dA", (<object>da).shape, (a.shape[0], n_h, n_w, a.shape[3]))
         )
     typenum = common(kind_of(a) | kind_of(da))
     return plain(da, typenum), plain(a, typenum), f, stride, is_max, window
@@ -179,7 +181,10 @@ cdef tuple _affine(str function, str prefix, object A_prev, object W, object b):
             f"{function}: {prefix}W has {w.shape[0]} input features, {prefix}A_prev has {a.shape[1]}"
         )
     if bias.shape[0] != 1 or bias.shape[1] != w.shape[1]:
-        raise ValueError(f"{function}: {prefix}b must have shape {(1, w.shape[1])}, got {(<object>bias).shape}")
+        raise ValueError(
+            f"{function}: {prefix}b must have shape {(1, w.shape[1])}, got {(<object>bias).shape}"
+            + turned(b_name, (<object>bias).shape, (1, w.shape[1]))
+        )
     return a, w, bias
 
 
@@ -220,7 +225,7 @@ cpdef object check_activation_name(str function, object activation):
         return None
     if not isinstance(activation, str):
         raise TypeError(
-            f"{function}: activation must be 'relu', 'sigmoid', 'NULL' or None, got {type(activation).__name__}"
+            f"{function}: activation must be 'relu', 'sigmoid', 'NULL' or None, got {described(activation)}"
         )
     cdef str name = word(activation)
     if name not in ("relu", "sigmoid", "NULL"):

@@ -17,6 +17,15 @@ class ProbabilityWarning(UserWarning):
 
     The loss is what the formula gives, as in PyTorch: below 0 for a probability above 1, NaN for one below 0.
     ``warnings.simplefilter("error", cnnref.ProbabilityWarning)`` makes an error of it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as seen:
+    ...     warnings.simplefilter("always")
+    ...     loss, cache = cnnref.cross_entropy_cost([[2.0, -1.0]], [0])
+    >>> seen[0].category.__name__
+    'ProbabilityWarning'
     """
 
 

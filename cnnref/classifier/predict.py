@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnref.classifier import npy
+from cnnref.classifier import framing, npy
 from cnnref.classifier.data import DataError
 
 SUFFIXES = (".png", ".pgm", ".ppm", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".npy")
@@ -24,6 +24,12 @@ _FORMATS = ("PNG", "PPM", "BMP", "DIB", "GIF", "JPEG", "MPO", "TIFF", "WEBP")
 _PIXELS_A_BYTE, _FREE_PIXELS = 16, 1 << 24
 
 _MOST_SCANS = 100
+
+#: Pixels a side in which writing is looked for.
+_LOOKED = 1024
+
+#: The largest value of a pixel in scikit-learn's digits.
+_SIXTEEN = 16
 
 #: The largest value of 16 bits.
 _WORD = 65535
@@ -54,8 +60,9 @@ def read(path: Path, shape: Sequence[int], ink: str = "auto") -> np.ndarray:
     ----------
     path : Path
         A picture, made grey and of the model's size: turned as its EXIF says, on white where it is
-        transparent, the first where there are several. Or an ``.npy`` array of that size, uint8 (0 to 255)
-        or floating point (0 to 1).
+        transparent, the first where there are several; where the writing is only a part of it, cut out and
+        centred as MNIST's is (`framing`). Or an ``.npy`` array of that size, uint8 (0 to 255), floating
+        point (0 to 1), or as scikit-learn has its digits (whole numbers from 0 to 16).
     shape : sequence of int
         Height, width and channels (one) of the result.
     ink : {"auto", "light", "dark"}, optional
@@ -74,17 +81,24 @@ def read(path: Path, shape: Sequence[int], ink: str = "auto") -> np.ndarray:
         raise DataError(
             f"{path}: the model takes images with {channels} channels, only grey ones can be read"
         )
-    pixels = _array(path, height, width) if path.suffix.lower() == ".npy" else _picture(path, height, width)
-    if ink == "dark" or (ink == "auto" and np.median(_border(pixels)) > 0.5):
-        pixels = 1 - pixels
+    if path.suffix.lower() == ".npy":
+        pixels = _light(_array(path, height, width), ink)
+    else:
+        pixels = _picture(path, height, width, ink)
     return pixels[..., np.newaxis]
+
+
+def _light(pixels: np.ndarray, ink: str) -> np.ndarray:
+    """`pixels` with light writing."""
+    dark = ink == "dark" or (ink == "auto" and np.median(_border(pixels)) > 0.5)
+    return 1 - pixels if dark else pixels
 
 
 def _border(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
 
 
-def _picture(path: Path, height: int, width: int) -> np.ndarray:
+def _picture(path: Path, height: int, width: int, ink: str) -> np.ndarray:
     try:
         from PIL import Image
     except ImportError:
@@ -95,6 +109,12 @@ def _picture(path: Path, height: int, width: int) -> np.ndarray:
             warnings.simplefilter("ignore")  # of damage that does not matter, and pixels, counted below
             with _open(content) as image:
                 grey = _grey(image)
+                looked = grey.copy()
+                looked.thumbnail((_LOOKED, _LOOKED), Image.Resampling.BOX)
+                whole = _light(np.clip(np.asarray(looked, np.float64) / 255, 0, 1), ink)
+                box = framing.writing(whole, height, width)
+                if box is not None:
+                    return framing.placed(whole, box, height, width)
                 if grey.size != (width, height):
                     shrinks = grey.width >= width and grey.height >= height
                     grey = grey.resize((width, height), Image.Resampling.BOX if shrinks else None)
@@ -105,7 +125,7 @@ def _picture(path: Path, height: int, width: int) -> np.ndarray:
         raise DataError(
             f"{path}: not an image that Pillow can read, or a damaged one: {_one_line(error)}"
         ) from error
-    return np.clip(pixels, 0, 1)
+    return _light(np.clip(pixels, 0, 1), ink)
 
 
 def _open(content: bytes) -> Any:
@@ -163,7 +183,7 @@ def _array(path: Path, height: int, width: int) -> np.ndarray:
             raise DataError(
                 f"{path}: the header states an .npy array of {found.size} bytes, the file has {size}"
             )
-        if found.shape not in ((height, width), (height, width, 1)):
+        if found.shape not in ((height, width), (height, width, 1), (height * width,)):
             raise DataError(f"{path}: has the shape {found.shape}, the model takes {(height, width)}")
         if found.dtype != np.uint8 and found.dtype.kind != "f":
             raise DataError(
@@ -177,6 +197,8 @@ def _array(path: Path, height: int, width: int) -> np.ndarray:
         pixels = npy.array(content).astype(np.float64).reshape(height, width)
     if found.dtype == np.uint8:
         pixels /= 255
+    elif pixels.min() == 0 and 1 < pixels.max() <= _SIXTEEN and not (pixels % 1).any():
+        pixels /= _SIXTEEN
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         raise DataError(f"{path}: has values from {pixels.min():g} to {pixels.max():g}, expected 0 to 1")
     return pixels

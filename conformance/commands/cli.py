@@ -25,6 +25,7 @@ _COMMANDS = {
     "merge": "conformance.commands.merge",
     "search": "conformance.commands.search",
     "list": "conformance.commands.list",
+    "explain": "conformance.commands.explain",
     "doctor": "conformance.commands.doctor",
 }
 
@@ -32,7 +33,7 @@ _COMMANDS = {
 _NEEDED = ("torch", "jinja2", "matplotlib", "tqdm", "msgspec")
 
 #: The commands that do without it.
-_ALONE = ("list", "doctor")
+_ALONE = ("list", "explain", "doctor")
 
 _ABOUT = f"""Judge an implementation of the CNN functions against PyTorch autograd in float64.
 
@@ -47,7 +48,8 @@ _EXAMPLES = examples(
     "conformance probe --impl mykernels.py              what it does where frameworks differ",
     "conformance matrix --impl numpy_loops jax          several, side by side",
     "conformance doctor --impl mykernels.py             what is recognised, what is wrong and what to do",
-    "conformance list                                   operations, data, corner cases, deviations",
+    "conformance list                                   operations, data, corner cases, faults",
+    "conformance explain gradient-divided-by-m          what a name in the report is, with an example",
     'eval "$(register-python-argcomplete conformance)"  completion, in bash or zsh',
 )
 

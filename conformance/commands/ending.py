@@ -20,8 +20,11 @@ from conformance.commands.usage import INTERRUPTED, UNUSABLE, UsageError
 #: Set to anything but nothing, it shows where in the code an error came from.
 TRACEBACK = "CONFORMANCE_TRACEBACK"
 
-#: The commands that leave what they have compared when they are interrupted.
-_RESUMED = ("run", "gate")
+#: The commands that leave what they have compared when they are interrupted, and how they go on.
+_RESUMED = {
+    "run": "; what was compared until then is in results.jsonl: the same command with --resume goes on",
+    "gate": "; what was compared until then is in results.jsonl",
+}
 
 
 def status_of(command: str, action: Callable[[], int]) -> int:
@@ -33,8 +36,7 @@ def status_of(command: str, action: Callable[[], int]) -> int:
                 sys.stdout.flush()
             return status
         except KeyboardInterrupt:
-            kept = "; what was compared until then is in results.jsonl" if command in _RESUMED else ""
-            refuse(command, f"interrupted{kept}")
+            refuse(command, f"interrupted{_RESUMED.get(command, '')}")
             return INTERRUPTED
         except Exception as error:
             if os.environ.get(TRACEBACK):

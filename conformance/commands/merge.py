@@ -10,6 +10,7 @@ from typing import Any
 from conformance import report
 from conformance.commands.tell import tell
 from conformance.commands.usage import AGREES, DISAGREES, examples
+from conformance.report.made import made
 from conformance.report.summary import Summary, problems
 from conformance.runs.lock import reading, writing
 from conformance.runs.options import Options, Result, SweepError
@@ -104,7 +105,7 @@ def _merge(directories: list[Path], out: Path) -> Result:
     )
     text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
-    report.write(results, result.summary, out)
+    report.write(results, result.summary, out, made(str(result.summary["implementation"])))
     return result
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint
+from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint, wrapped
 from conformance.report import found, states
-from conformance.report.text import one_line
+from conformance.report.text import counted, listed, one_line, repro
 from conformance.runs import after_run
 from conformance.runs.options import Result
 from conformance.runs.workers import Answer
@@ -25,10 +27,13 @@ def progress(stream: Iterable[Answer], total: int) -> Iterable[Answer]:
     return bar
 
 
+#: Failures told in full, and outputs that fail besides and are named; the report has the rest.
+_WORST, _NAMED = 3, 6
+
+
 def tell(result: Result, directory: Path) -> None:
     """The run in a few lines."""
     summary = result.summary
-    findings = found.by_group(summary)
     passed, failed = f"{summary['passed']} passed", f"{summary['failed']} failed"
     refused = paint(f"{summary['refused']} refused", DOUBTFUL)
     print(f"{summary['implementation']} is read as dialect {summary['dialect']}")
@@ -38,25 +43,11 @@ def tell(result: Result, directory: Path) -> None:
         f"{', ' + refused if summary['refused'] else ''}; "
         f"{summary['comparisons']} outputs compared in {summary['seconds']:.1f} s"
     )
-    for name, outputs in summary["operations"].items():
-        for output, figures in outputs.items():
-            if figures["failed"]:
-                ends = summary["conditions"].get(name, {})
-                seen = {d: findings.get((name, output, d)) for d in figures["diagnoses"] if not fault(d)}
-                why = ", ".join(
-                    f"{found.label(d, seen[d])} ({count}{', ' + ends[d] if d in ends else ''})"
-                    for d, count in figures["diagnoses"].items()
-                    if d in seen
-                )
-                where = paint(f"{name}.{output}", BAD)
-                print(f"  {where}: {figures['failed']} of {figures['cases']} failed: {why}")
-                for diagnosis, finding in seen.items():
-                    print(f"    {one_line(found.sentence(diagnosis, finding))}")
-    shown = ", ".join(f"{tier} {share:.1%}" for tier, share in summary["detectability"].items())
-    if shown:
-        print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}")
-    if summary.get("slips", {}).get("cases"):
-        print(after_run.told(summary["slips"]))
+    report = directory / "report.html"
+    read = report if report.exists() else directory / "summary.json"
+    for line in _failures(summary, read):
+        print(line)
+    _tell_power(summary)
     print(f"Operations: {states.told(summary['states'])}")
     for sentence in result.faults:
         print(paint(sentence, BAD))
@@ -68,5 +59,72 @@ def tell(result: Result, directory: Path) -> None:
         print(f"Shape remarks (not failures): {summary['shape_remarks']} outputs with other leading ones")
     for name, count in summary.get("tails", {}).items():
         print(f"Tails remark (not a failure): {name}: {count} outputs lose digits that other kernels keep")
-    report = directory / "report.html"
-    print(f"Report: {report}" if report.exists() else f"Counts: {directory / 'summary.json'}")
+    print(f"Report: {report}" if read == report else f"Counts: {read}")
+
+
+def _tell_power(summary: Mapping[str, Any]) -> None:
+    """What the run would have seen."""
+    shown = ", ".join(f"{tier} {share:.1%}" for tier, share in summary["detectability"].items())
+    if shown:
+        covered = "" if summary["blind"] else " (exact cases see what others of the same shapes do not)"
+        print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}{covered}")
+    if summary.get("slips", {}).get("cases"):
+        print(after_run.told(summary["slips"]))
+
+
+class _Group(NamedTuple):
+    """The failures of one output that have a diagnosis in common."""
+
+    op: str
+    output: str
+    diagnosis: str
+    count: int
+
+
+def _failures(summary: Mapping[str, Any], read: Path) -> Iterator[str]:
+    """The worst failures: what is wrong, one element, the line that shows it; how many others there are."""
+    groups = _worst_first(summary)
+    findings = found.by_group(dict(summary))
+    for group in groups[:_WORST]:
+        yield from _told(summary, group, findings.get(group[:3]))
+    others = list(dict.fromkeys(f"{g.op}.{g.output}" for g in groups[_WORST:]))
+    if others:
+        further = counted(sum(group.count for group in groups[_WORST:]), "further failure")
+        yield from wrapped(f"  and {further}, of {listed(others, _NAMED)}: {read}", "    ")
+
+
+def _worst_first(summary: Mapping[str, Any]) -> list[_Group]:
+    """All groups: of each operation the largest, by size; then of each the second, and so on."""
+    groups = [
+        _Group(op, output, diagnosis, count)
+        for op, outputs in summary["operations"].items()
+        for output, figures in outputs.items()
+        for diagnosis, count in figures["diagnoses"].items()
+        if figures["failed"] and not fault(diagnosis)
+    ]
+    groups.sort(key=lambda group: -group.count)
+    before: Counter[str] = Counter()
+    rounds = []
+    for group in groups:
+        rounds.append(before[group.op])
+        before[group.op] += 1
+    return [group for _, group in sorted(zip(rounds, groups, strict=True), key=lambda pair: pair[0])]
+
+
+def _told(summary: Mapping[str, Any], group: _Group, finding: found.Finding | None) -> Iterator[str]:
+    """One group of failures."""
+    figures = summary["operations"][group.op][group.output]
+    ending = summary["conditions"].get(group.op, {}).get(group.diagnosis)
+    name = found.label(group.diagnosis, finding)
+    why = f"{name} ({group.count}{', ' + ending if ending else ''})"
+    where = paint(f"{group.op}.{group.output}", BAD)
+    yield f"  {where}: {figures['failed']} of {figures['cases']} failed: {why}"
+    sentence = one_line(found.sentence(group.diagnosis, finding))
+    if sentence != name:
+        yield from wrapped(f"    {sentence}", "    ")
+    if finding:
+        seen = one_line(finding.get("place") or finding.get("reason", ""))
+        if seen and seen not in sentence and seen != name:
+            yield from wrapped(f"    {seen}", "    ")
+        # To be pasted: never broken.
+        yield f"    {repro(finding['shrunk'], summary['implementation'])}"

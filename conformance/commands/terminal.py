@@ -1,10 +1,12 @@
-"""Colour on a terminal (never elsewhere, never under ``NO_COLOR``) and completion in the shell."""
+"""Colour and width of a terminal (never elsewhere, never under ``NO_COLOR``) and completion in the shell."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
@@ -25,6 +27,16 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     # termcolor looks at the environment and at standard output; the other stream must be a terminal too.
     plain = stream is not None and not stream.isatty()
     return colored(text, colour, attrs=["bold"], no_color=True if plain else None)
+
+
+def wrapped(text: str, indent: str) -> list[str]:
+    """`text` in lines as wide as the terminal, all but the first behind `indent`; elsewhere one line."""
+    if not sys.stdout.isatty():
+        return [text]
+    columns = shutil.get_terminal_size().columns
+    return textwrap.wrap(
+        text, max(40, columns), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def refusal(command: str, message: str) -> str:

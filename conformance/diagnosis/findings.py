@@ -34,7 +34,7 @@ from conformance.implementations.implementation import Implementation, load
 from conformance.implementations.processes import bind_to_parent, context, end, start
 from conformance.verdict.compare import failing
 from conformance.verdict.judge import Trial
-from conformance.verdict.record import Record
+from conformance.verdict.record import Record, number
 
 #: Seconds for one failure: to shrink, and then to look for the entry.
 SHRINK, ENTRY = 3.0, 1.5
@@ -60,6 +60,10 @@ class Finding:
         The failing elements over the image plane, and the wrong taps.
     identities : tuple of str
         What the identities that need no oracle say of the function, the verdict first.
+    place : str
+        An element of the smallest case with both values and its limit; empty if there is none to compare.
+    reason : str
+        Why there is no element to compare: what was raised, returned instead, or died.
     """
 
     case: str
@@ -71,6 +75,8 @@ class Finding:
     condition: str = ""
     pictures: tuple[picture.Picture, ...] = ()
     identities: tuple[str, ...] = ()
+    place: str = ""
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """What ``summary.json`` holds."""
@@ -104,6 +110,8 @@ def find(implementation: Implementation, record: Record, history: History | None
     same = Same(attempt, record, around.rule)
     small = shrink(attempt, record, SHRINK, same) if same(case) else case
     trial = Trial(implementation, small)
+    small_record = next(r for r in trial.records(None) if r.output == record.output)
+    place = _place(trial, small_record)
     wrong = None
     if trial.outcome.error is None:
         wrong = entry(implementation, small, record.output, ENTRY)
@@ -114,11 +122,13 @@ def find(implementation: Implementation, record: Record, history: History | None
         record.output,
         str(record.diagnosis),
         str(small),
-        wrong.text if wrong is not None else _worst(trial, record),
+        wrong.text if wrong is not None else place or small_record.reason,
         rule,
         around.sentence(same.failed, same.passed),
         tuple(pictures),
         tuple(vote(implementation, case).lines()),
+        place,
+        "" if place else small_record.reason,
     )
 
 
@@ -135,13 +145,40 @@ def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:
     return where.rule(mask, names), [drawn] if drawn else []
 
 
-def _worst(trial: Trial, record: Record) -> str:
-    """The worst element of a case of which no entry is wrong by itself."""
-    small = next(r for r in trial.records(None) if r.output == record.output)
-    if small.index is None or small.expected is None:
-        return small.reason
-    at = f"[{','.join(map(str, small.index))}]" if small.index else ""
-    return f"{small.output}{at} is {float(small.got or 0):.9g}, expected {float(small.expected):.9g}"
+def _place(trial: Trial, record: Record) -> str:
+    """The worst element of a case with both values and, where it is beyond it, its limit."""
+    text = _values(record)
+    if text and record.max_bound_fraction is not None:
+        limit = np.broadcast_to(trial.limits[record.output].limit, trial.expected[record.output].shape)
+        allowed = float(limit[tuple(record.index or ())])
+        if not abs(number(record.got) - number(record.expected)) <= allowed:
+            text += f", at most {allowed:.3g} off" if allowed else " exactly"
+    return text
+
+
+def _values(record: Record) -> str:
+    """The worst element of a record with both values; empty if there is none."""
+    if record.index is None or record.expected is None or record.got is None:
+        return ""
+    at = f"[{','.join(map(str, record.index))}]" if record.index else ""
+    got, expected = float(record.got), float(record.expected)
+    digits = next((d for d in (6, 9, 12) if f"{got:.{d}g}" != f"{expected:.{d}g}"), 17)
+    return f"{record.output}{at} is {got:.{digits}g}, expected {expected:.{digits}g}"
+
+
+def bare(record: Record) -> Finding:
+    """What a failure says by itself, where there was no time to look into it, or it could not be."""
+    text = _values(record)
+    reason = "" if text else record.reason
+    return Finding(
+        record.case,
+        record.output,
+        str(record.diagnosis),
+        record.case,
+        text or reason,
+        place=text,
+        reason=reason,
+    )
 
 
 #: A failure, and what the run has seen of its output.
@@ -231,7 +268,7 @@ def find_all(
     processes : int
         How many children at a time.
     seconds : float
-        When to stop; failures not reached by then have no finding.
+        When to stop; of failures not reached by then there is what the record says.
     settings : Settings, optional
         How strictly the implementation is read.
     histories : Histories, optional
@@ -266,13 +303,8 @@ def find_all(
                     running.remove(child)
                     child.end()
                     if child.left:  # it died of the first one left
-                        dead = child.left[0][0]
-                        text = "the process died looking for a smaller case"
-                        found[dead.case, dead.output] = Finding(
-                            dead.case, dead.output, str(dead.diagnosis), dead.case, text
-                        )
                         shares.append(child.left[1:])
     finally:
         for child in running:
             child.end()
-    return [found[r.case, r.output] for r in records if (r.case, r.output) in found]
+    return [found.get((r.case, r.output)) or bare(r) for r in records]

@@ -16,7 +16,10 @@ __all__ = ["write"]
 
 
 def write(
-    records_path: str | PathLike[str], summary: Mapping[str, Any], out_dir: str | PathLike[str]
+    records_path: str | PathLike[str],
+    summary: Mapping[str, Any],
+    out_dir: str | PathLike[str],
+    made: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html``, ``report.md`` and ``junit.xml``.
 
@@ -28,6 +31,9 @@ def write(
         What ``summary.json`` holds.
     out_dir : path
         Where to write; made if it is missing.
+    made : mapping of str to str, optional
+        When, of what and where the run was made (`made.made`), for the page alone: records and summary are
+        the same whenever they are made.
 
     Returns
     -------
@@ -45,7 +51,7 @@ def write(
     verdict = judge(facts, result)
     out.mkdir(parents=True, exist_ok=True)
     page = out / "report.html"
-    page.write_text(html.render(facts, result, verdict), encoding="utf-8")
+    page.write_text(html.render(facts, result, verdict, clean(dict(made or {}))), encoding="utf-8")
     (out / "report.md").write_text(markdown.render(facts, result, verdict), encoding="utf-8")
     junit.write(records, facts, verdict, out / "junit.xml")
     return page

@@ -69,6 +69,33 @@ def _name(pair: covering.Pair) -> str:
     return " ".join(f"{name}={kind}" for name, kind in pair)
 
 
+def with_undeclared(operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation's coverage with what the implementation does not declare told from what was not reached.
+
+    A kind is not declared if cases with it, or with others of its option that were never compared either,
+    came back absent; a pair if one of its kinds is not.
+    """
+    options: dict[str, Any] = {}
+    undeclared: set[str] = set()
+    for name, option in operation["options"].items():
+        left = {kind for kind, counts in option["kinds"].items() if not counts["compared"]}
+        gone = left if any(option["kinds"][kind]["absent"] for kind in left) else set()
+        undeclared |= {f"{name}={kind}" for kind in gone}
+        kinds = {kind: {**counts, "undeclared": kind in gone} for kind, counts in option["kinds"].items()}
+        options[name] = {**option, "kinds": kinds}
+    pairs = {
+        name: {**counts, "undeclared": not counts["compared"] and not undeclared.isdisjoint(name.split(" "))}
+        for name, counts in operation["pairs"].items()
+    }
+    missing = [name for name in operation["missing"] if not pairs[name]["undeclared"]]
+    grey = sum(counts["undeclared"] for counts in pairs.values())
+    compared = any(counts["compared"] for option in options.values() for counts in option["kinds"].values())
+    return {
+        "options": options, "pairs": pairs, "missing": missing, "undeclared": grey,
+        "wanted": len(pairs) - grey, "declared": compared,
+    }  # fmt: skip
+
+
 def matrix(operation: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of the table of pairs: the pairs of each kind with those of the options before it.
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.faults.diagnose import UNEXPLAINED, explain
+from conformance.report.text import clip, one_line
 
 Finding = dict[str, Any]
+
+#: Characters of a label.
+_LABEL = 72
+
+#: Of what is said in a sentence and has no name, and where no sentence is left.
+_NAMELESS, _NOTHING_LEFT = "no known fault", "no sentence is left that explains it"
 
 #: Where-rules that say nothing.
 _EVERYWHERE = ("", "every element")
@@ -34,16 +41,22 @@ def sentence(diagnosis: str, finding: Finding | None) -> str:
         return f"{text}: {condition}" if condition else text
     if condition:
         return f"wrong {condition}"
+    if finding and finding.get("reason"):
+        return str(finding["reason"]).rstrip(".")
     if finding and finding["rule"] not in _EVERYWHERE and not finding["rule"].endswith("by no simple rule"):
         where = finding["rule"].removeprefix("only where ")
         return f"in the first of these cases {where} is wrong"
     if finding and finding["entry"]:
         return f"in the smallest case {finding['entry']}"
-    return "no sentence is left that explains it"
+    return _NOTHING_LEFT
 
 
 def label(diagnosis: str, finding: Finding | None) -> str:
-    """The diagnosis for a list: its name, or what it was named by."""
-    if diagnosis == UNEXPLAINED and finding and finding.get("condition"):
+    """The diagnosis for a list: its name, what it was named by, or why there was nothing to compare."""
+    if diagnosis != UNEXPLAINED or not finding:
+        return diagnosis
+    if finding.get("reason"):
+        return clip(one_line(str(finding["reason"]).partition("\n")[0]), _LABEL)
+    if finding.get("condition"):
         return "named by its condition"
-    return diagnosis
+    return _NAMELESS if sentence(diagnosis, finding) != _NOTHING_LEFT else diagnosis

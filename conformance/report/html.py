@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.diagnosis.picture import Picture
-from conformance.report import coverage, found, text
+from conformance.faults import CATALOGUE
+from conformance.report import coverage, found, terms, text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
 from conformance.report.environment import environment
@@ -22,13 +25,16 @@ _HERE = Path(__file__).parent
 _OPEN = 5
 
 #: Characters of one reason; a traceback is the business of ``conformance repro``.
-REASON = 600
+REASON = 500
 
 
-def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
-    """Return the page as text."""
+def render(
+    summary: dict[str, Any], digest: Digest, verdict: Verdict, made: dict[str, str] | None = None
+) -> str:
+    """Return the page as text; `made` are facts of when and where, by name."""
     from conformance.report import plots  # Matplotlib: half of what importing the command line would take
 
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
     return (
         page_environment()
         .get_template("template.html.j2")
@@ -40,13 +46,20 @@ def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:
             matrix=_matrix(digest),
             states={op: named(found) for op, found in summary.get("states", {}).items()},
             options=[
-                {"op": op, **seen, "rows": coverage.matrix(seen)}
+                {"op": op, **declared, "rows": coverage.matrix(declared)}
                 for op, seen in summary.get("coverage", {}).items()
+                for declared in [coverage.with_undeclared(seen)]
             ],
+            anchors=_anchors(digest),
+            explained=CATALOGUE,
+            figures=terms.FIGURES,
+            terms={**terms.FIGURES, **terms.TIERS},
+            script=Markup(script),
+            script_hash=Markup(f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"),
             dtypes=digest.dtypes,
             tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
             corners=corner_rows(digest),
-            environment=environment(summary),
+            environment=[*(made or {}).items(), *environment(summary)],
             worst=_worst(digest),
             ulp_plot=_svg(plots.error_in_ulps(digest)),
             share_plot=_svg(plots.share_of_bound(digest)),
@@ -71,6 +84,8 @@ def page_environment() -> Environment:
     jinja.filters.update(
         whole=text.whole,
         error=text.error,
+        ulp=text.ulp,
+        capfirst=lambda words: words[:1].upper() + words[1:],
         value=text.value,
         index=text.index,
         clip=text.clip,
@@ -96,7 +111,19 @@ def _matrix(digest: Digest) -> list[dict[str, Any]]:
     operations: dict[str, list[Any]] = {}
     for cell in digest.cells.values():
         operations.setdefault(cell.op, []).append(cell)
-    return [{"op": op, "cells": cells} for op, cells in operations.items()]
+    return [
+        {"op": op, "cells": cells, "absent": all(cell.status == "absent" for cell in cells)}
+        for op, cells in operations.items()
+    ]
+
+
+def _anchors(digest: Digest) -> dict[tuple[str, ...], str]:
+    """Where on the page each group of failures stands, and the first of each output."""
+    found: dict[tuple[str, ...], str] = {}
+    for number, key in enumerate(digest.groups):
+        found[key] = f"failure-{number}"
+        found.setdefault(key[:2], found[key])
+    return found
 
 
 def _worst(digest: Digest) -> Spread | None:

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from conformance.report.digest import Cell, Digest, Spread
+from conformance.report.text import FAR_ULP
 
 # Stand-ins that no plot uses by chance; each becomes a variable of style.css.
 _INK, _MUTED, _GRID, _FAILED = "#010101", "#020202", "#030303", "#040404"
@@ -54,15 +55,12 @@ _LETTER = 0.066  # inches that a letter of a row's name takes, where letters are
 #: Shares of the bound above this are all as wrong; the axis is for those that pass.
 _FAR = 100.0
 
-#: Larger errors stand with the infinite ones: an axis has no room beyond the largest float.
-_LARGEST = 1e300
-
 
 def error_in_ulps(digest: Digest) -> str | None:
     """Draw the worst and the median error of each output in ULPs; None where nothing was measured."""
     rows = [(cell, cell.ulp) for cell in digest.cells.values() if cell.ulp]
     label = "error / ULP of the output's dtype"
-    return _draw("ulp", "Error in ULPs by operation", label, rows, digest.dtypes, 1.0, math.inf)
+    return _draw("ulp", "Error in ULPs by operation", label, rows, digest.dtypes, 1.0, FAR_ULP)
 
 
 def share_of_bound(digest: Digest) -> str | None:
@@ -86,12 +84,12 @@ def _draw(
     if not rows:
         return None
     worst = [spread.worst for _, errors in rows for spread in errors.values()]
-    near = [item for item in worst if item <= min(limit, _LARGEST)]
+    near = [item for item in worst if item <= limit]
     top = 10.0 ** math.ceil(math.log10(max([2.0, *near])))
-    if limit < math.inf and len(near) < len(worst):
+    if len(near) < len(worst):
         top = limit
     edge = top * 10 if len(near) < len(worst) else top
-    far = "∞" if math.isinf(limit) else f"> {limit:g}"
+    far = f"> {limit:,.0f}"
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
         # Left to itself, a Figure without pyplot has no global state and no window system behind it.
         height = _MARGIN + _ROW * len(rows)

@@ -65,6 +65,16 @@ def error(number: float | None) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+#: Errors beyond so many ULPs are all as wrong.
+FAR_ULP = 1000
+
+
+def ulp(number: float | None) -> str:
+    """Write an error in ULPs; of one that is nothing but wrong only that."""
+    far = number is not None and FAR_ULP < number < math.inf
+    return f"> {FAR_ULP:,}" if far else error(number)
+
+
 def value(item: Any) -> str:
     """Write one array element in full: the shortest digits that read back as the same number."""
     if item is None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from conformance import report
 from conformance.implementations import sandbox
+from conformance.report.made import made
 from conformance.report.summary import Summary
 from conformance.report.summary import problems as summary_problems
 from conformance.runs import after_run
@@ -153,7 +154,7 @@ def _run(
         doubts,
     )
     _write(result.summary, directory)
-    report.write(written.path, result.summary, directory)
+    report.write(written.path, result.summary, directory, made(options.implementation))
     written.check()  # the implementation was at work until now
     return result
 

@@ -11,6 +11,7 @@ from conformance.commands import cli
 from conformance.faults.diagnose import catalogue
 from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
+from conformance.report import terms
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -29,6 +30,8 @@ def _write(app: Any) -> None:
         "operations.md": _operations(),
         "families.md": _families(),
         "deviations.md": _deviations(),
+        "statuses.md": _terms("status", terms.STATUSES),
+        "states.md": _terms("state", terms.STATES),
         "bench.md": _bench(Path(app.srcdir)),
     }
     for name, text in pages.items():
@@ -81,6 +84,11 @@ def _families() -> str:
 def _deviations() -> str:
     rows = [f"| `{slip.id}` | {_cell(slip.text)} |" for slip in catalogue()]
     return "| deviation | what was done |\n|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _terms(head: str, words: dict[str, str]) -> str:
+    rows = [f"| {word.replace('-', ' ')} | {_cell(text.rstrip('.'))} |" for word, text in words.items()]
+    return f"| {head} | means |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _cell(text: str) -> str:

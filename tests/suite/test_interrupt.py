@@ -28,6 +28,7 @@ def test_an_interrupted_run_stops_promptly_and_keeps_what_it_recorded(tmp_path):
     assert time.monotonic() - started < 5
     assert process.returncode == 130
     assert b"interrupted" in said
+    assert b"--resume goes on" in said
     assert b"Traceback" not in said
     lines = results.read_text().splitlines()
     assert len(lines) > 20

@@ -29,8 +29,9 @@ def test_hostile_text_is_text_everywhere(report):
         record(number=n, status="failed", reason=HOSTILE, diagnosis=HOSTILE, corner=HOSTILE) for n in range(3)
     ]
     result = report(records, implementation=HOSTILE, versions={HOSTILE: HOSTILE}, oracle=HOSTILE)
-    tags = {tag for tag, _ in result.page.elements}
-    assert not tags & {"script", "b", "img", "iframe", "object"}
+    tags = Counter(tag for tag, _ in result.page.elements)
+    assert not tags.keys() & {"b", "img", "iframe", "object"}
+    assert tags["script"] == 1, "the page's own alone"
     assert "<script>alert('x')</script><b>&amp;" in result.page.words
     assert not any(name.startswith("on") for _, attrs in result.page.elements for name in attrs)
     unescaped = re.sub(r"(?ms)^(`{3,})sh$.*?^\1$", "", result.markdown)
@@ -65,8 +66,7 @@ def test_page_is_small_and_self_contained(report):
     assert len(records) > 10_000
     records = [r.but(diagnosis=f"reason-{n}") if n % 2 else r for n, r in enumerate(records)]
     result = report(records)
-    assert len(result.html.encode()) < 1_100_000
-    assert "script" not in {tag for tag, _ in result.page.elements}
+    assert len(result.html.encode()) < 1_000_000
     for tag, attrs in result.page.elements:
         for name in ("src", "href", "xlink:href", "action", "data"):
             assert attrs.get(name, "#").startswith("#"), (tag, attrs)
@@ -141,14 +141,15 @@ def test_plots_have_a_far_end_only_for_what_lies_there(report):
         return [set(re.findall(r">([^<>]+)</text>", svg)) for svg in svgs]
 
     ulp, share = written_in([record(), record("relu", 2)])
-    assert not ulp & {"∞", "fails"}
+    assert not ulp & {"&gt; 1,000", "fails"}
     assert "&gt; 100" not in share
     wrong = record("relu", 3, "failed", max_error_ulp="inf", max_bound_fraction=1e9)
     ulp, share = written_in([record(), wrong])
-    assert {"∞", "fails"} <= ulp
+    assert {"&gt; 1,000", "fails"} <= ulp
+    assert not any("e" in tick or "^" in tick for tick in ulp if tick[0].isdigit()), "an axis to 1e45"
     assert {"&gt; 100", "fails", "bound"} <= share
     ulp, _ = written_in([record("relu", 1, max_error_ulp=1.7e308), record("relu", 2, max_error_ulp="inf")])
-    assert "∞" in ulp
+    assert "&gt; 1,000" in ulp
     del crosses[-1]
     # Every mark has its colour written out; in a run that fails there are the crosses and their legend.
     written_in([record(), record("relu", 3), record("softmax", 4, "failed"), wrong])

@@ -27,7 +27,7 @@ PROGRAMS = {
     "cnnref": [sys.executable, "-m", "cnnref"],
 }
 COMMANDS = {
-    "conformance": ["run", "repro", "gate", "probe", "matrix", "merge", "search", "list"],
+    "conformance": ["run", "repro", "gate", "probe", "matrix", "merge", "search", "list", "explain"],
     "cnnref": ["train", "predict"],
 }
 

@@ -183,7 +183,9 @@ def test_findings_survive_a_kernel_that_dies(tmp_path):
     ]
     found = find_all(str(path), records, 1, 60.0)
     assert [f.case for f in found] == [r.case for r in records]
-    assert "died" in found[0].entry
+    assert found[0].shrunk == found[0].case
+    assert found[0].entry == found[0].place
+    assert found[0].place.startswith("A[")
     assert found[1].shrunk == "sigmoid:f32:m1h1w1c1:normal:0"
     assert all(Finding.from_dict(f.to_dict()) == f for f in found)
 
