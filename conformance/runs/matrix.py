@@ -150,7 +150,7 @@ def column(
     cells = {operation.name: Cell() for operation in operations}
     workers = Workers(spec, max(1, min(cores(), len(cases))), settings=settings)
     try:
-        with closing(in_order(workers, batches(cases), follow=False)) as judged:
+        with closing(in_order(workers, batches(cases), follow=lambda: False)) as judged:
             for case, records in judged:
                 cells[case.op].add(records)
                 tell(1)
