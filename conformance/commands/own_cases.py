@@ -24,6 +24,7 @@ from conformance.cases.options import Value, number
 from conformance.commands.usage import UsageError
 from conformance.generation import brought, feasible
 from conformance.generation.families import FAMILIES
+from conformance.generation.given import GivenError
 from conformance.implementations.dialects import cs231n, layers
 from conformance.implementations.dialects.own import spelled
 from conformance.implementations.dialects.table import ROWS, Row
@@ -96,7 +97,7 @@ def of_inputs(path: str, operations: Sequence[str], dtypes: Sequence[str], named
     """
     try:
         return brought.listed(path, operations, dtypes, alone=named and len(operations) == 1)
-    except brought.GivenError as error:
+    except GivenError as error:
         raise UsageError(f"--inputs {error}") from None
 
 
@@ -144,7 +145,10 @@ def _cases(text: str, dtypes: Sequence[str], seed: int) -> Iterator[Case]:
             "list`, then a colon and n=8 c=3 ..."
         )
     for op, words in named:
-        for values in _every_word(OPERATIONS[op], words | _read(OPERATIONS[op], rest)):
+        said = _read(OPERATIONS[op], rest)
+        if any(said.get(key, word) != word for key, word in words.items()):
+            raise ValueError(f"{name} is {' and '.join(map(str, words.values()))}, whatever stands behind it")
+        for values in _every_word(OPERATIONS[op], {**said, **words}):
             for dtype in dtypes:
                 drawn = (Case.of(op, dtype, values, name, seed) for name in FAMILIES)
                 case = Case.parse(str(next(c for c in drawn if FAMILIES[c.family].suits(c))))

@@ -95,6 +95,7 @@ def test_every_family_that_goes_with_a_shape_is_judged(tmp_path):
         ("conv2d: n=8 c=3 h=99999999 w=224999 k=64 f=7", "GiB in all"),
         ("relu:f32:m2h3w4c5:undefined:4", "does not go with"),
         ("relu: n=-1 c=3 h=4 w=4", "does not read"),
+        ("max_pool2d: n=2 c=3 h=4 w=4 f=2 mode=average", "max_pool2d is max"),
     ],
 )
 def test_a_bad_line_is_said_with_its_place(tmp_path, line, said):
