@@ -126,5 +126,5 @@ class _Places:
             return {}
         from conformance.commands.own_cases import names_of  # it reads the tables of all dialects
 
-        line = next((at for name, at in self._lines.items() if op in names_of(name)), 1)
+        line = self._lines.get(op) or next((at for n, at in self._lines.items() if op in names_of(n)), 1)
         return {"file": self._file, "line": line}
