@@ -47,7 +47,7 @@ def told(result: Result, asked: argparse.Namespace) -> bool:
     if asked.format == "json":
         print(json.dumps(result.summary, indent=1, allow_nan=False))
     elif asked.format == "github":
-        for line in annotations(result):
+        for line in workflow_commands(result):
             print(line)
     elif not asked.quiet:
         tell(result, asked.out)
@@ -68,7 +68,7 @@ def verdict(result: Result) -> str:
     )
 
 
-def annotations(result: Result) -> Iterator[str]:
+def workflow_commands(result: Result) -> Iterator[str]:
     """The failures of a run as workflow commands, at the function if its file is known."""
     summary = result.summary
     place = _Places(summary["implementation"])
