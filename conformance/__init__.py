@@ -15,11 +15,22 @@ Imports run one way: a room uses those named before it (README.md has the map).
 ``runs``                      case by case, in several processes; what CI compares
 ``commands``                  the command line
 ``adapters``                  other implementations, loaded by name
+
+``conformance.check`` (`conformance.interface`) is all of it as a function.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 try:
     __version__ = version("cnnref")  # pyproject.toml has it
 except PackageNotFoundError:  # built in place, not installed
     __version__ = "unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """`check`, of which nothing is imported before it is used: it takes PyTorch."""
+    if name not in ("check", "Checked", "Failure"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("conformance.interface"), name)

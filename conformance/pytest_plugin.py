@@ -4,7 +4,10 @@ The cases are those of ``conformance run`` with the same options, so every proce
 in the same order, as pytest-xdist needs. A kernel that crashes takes its process with it: with xdist that
 is one failed test. ``conformance run`` keeps crashes apart by itself.
 
-Nothing of the suite is imported before the option is given.
+A test marked ``@pytest.mark.conformance("conv_*", cases=50)`` returns what is to be judged, as
+`conformance.check` takes it: a module, a path, functions by name. It passes if that agrees.
+
+Nothing of the suite is imported before the option is given or such a test runs.
 """
 
 from __future__ import annotations
@@ -40,7 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker by which the tests are chosen: ``-m conformance``."""
-    config.addinivalue_line("markers", "conformance: a case of the conformance suite")
+    config.addinivalue_line(
+        "markers",
+        "conformance(*ops, **options): a case of the conformance suite; a test that returns a kernel is "
+        "judged, with the arguments of conformance.check",
+    )
     if config.getoption("conformance_impl") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Totals(config), "conformance-totals")
 
@@ -142,6 +149,29 @@ class CaseItem(pytest.Item):
     def reportinfo(self) -> tuple[str, None, str]:
         """Where it comes from, for the heading of a failure."""
         return "conformance", None, str(self.case)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A marked test: what it returns is judged."""
+    mark = pyfuncitem.get_closest_marker("conformance")
+    if mark is None:
+        return None
+    names = getattr(pyfuncitem, "_fixtureinfo").argnames  # noqa: B009  as pytest itself calls a test
+    kernel = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    if kernel is None:
+        why = "returned nothing; expected a module, a path, a function or functions by name"
+        pytest.fail(f"{pyfuncitem.name} is marked conformance and {why}", pytrace=False)
+    from conformance import check
+
+    try:
+        checked = check(kernel, mark.args, **mark.kwargs)
+        why = "" if checked.agrees else repr(checked)
+    except (TypeError, ValueError) as error:
+        why = f"conformance: {error}"
+    if why:
+        pytest.fail(why, pytrace=False)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m choose

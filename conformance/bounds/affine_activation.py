@@ -26,7 +26,7 @@ _WIDE = 30.0
 
 def affine_case(case: Case, op: str) -> Case:
     """The case of the affine layer alone."""
-    return Case(op, case.dtype, case.params[:-1], case.family, case.seed)
+    return Case(op, case.dtype, case.params[:-1], case.family, case.seed, case.file)
 
 
 def _growth(delta: Limit) -> Limit:

@@ -4,6 +4,9 @@
 4 filters of 3x3, stride 2, padding 1, data family ``normal``, seed 17. What goes beyond the contract's plain
 call follows as `conformance.cases.options` says. ``Case.parse(str(case)) == case``, and
 ``str(Case.parse(text))`` is the text.
+
+Where the data come from a file, the family is ``file`` and the file's name stands in place of the seed:
+``conv_forward:f32:m8h32w32c3_f3k16_s1p1:file:net.npz``. ``net.npz@2`` are its values in another order.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ from conformance.operations.entry import Entry
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]*\Z")
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,8})\Z")
 
+#: The family of data that stand in a file, the kinds of files, and how a case names one.
+FILE, SUFFIXES = "file", (".npz", ".safetensors")
+_FILE = re.compile(r"(.{1,1000}(?:\.npz|\.safetensors))(?:@([1-9][0-9]{0,8}))?\Z")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -43,6 +50,8 @@ class Case:
         The data family (`conformance.generation.families`).
     seed : int
         Seeds the data.
+    file : str
+        The file that has the data, of the family ``file`` alone.
     """
 
     op: str
@@ -50,13 +59,16 @@ class Case:
     params: tuple[tuple[str, Value], ...]
     family: str
     seed: int
+    file: str = ""
     _values: dict[str, Value] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.__dict__["_values"] = dict(self.params)
 
     @classmethod
-    def of(cls, op: str, dtype: str, values: Mapping[str, Value], family: str, seed: int) -> Case:
+    def of(
+        cls, op: str, dtype: str, values: Mapping[str, Value], family: str, seed: int, file: str = ""
+    ) -> Case:
         """The case with these parameters and options; an option that is left out has its default."""
         operation = OPERATIONS[op]
         params = [(name, shortest(values[name])) for name in operation.parameters]
@@ -64,11 +76,11 @@ class Case:
             value = values.get(name)
             if value is not None and (short := shortest(value)) != option.default:
                 params.append((name, short))
-        return cls(op, dtype, tuple(params), family, seed)
+        return cls(op, dtype, tuple(params), family, seed, file)
 
     def __reduce__(self) -> tuple[type[Case], tuple[Any, ...]]:
         """The fields alone: what is worked out from them is worked out again in another process."""
-        return Case, (self.op, self.dtype, self.params, self.family, self.seed)
+        return Case, (self.op, self.dtype, self.params, self.family, self.seed, self.file)
 
     def value(self, name: str) -> Value:
         """The parameter or option `name`, in whatever form it has; an option not given has its default."""
@@ -143,6 +155,7 @@ class Case:
             raise ValueError(f"{self.op} has no parameter {', '.join(sorted(changes.keys() - known))}")
         operation = OPERATIONS[fields["op"]]
         values = {n: v for n, v in self.params if n in operation.parameters or n in operation.option}
+        fields["file"] = self.file if fields["family"] == FILE else ""
         return Case.of(values={**values, **changes}, **fields)
 
     @cached_property
@@ -154,7 +167,8 @@ class Case:
         )
         for name, value in params[count:]:
             body += "_" + operation.option[name].token(value)
-        return f"{self.op}:{self.dtype}:{body}:{self.family}:{self.seed}"
+        last = str(self.seed) if not self.file else f"{self.file}@{self.seed}" if self.seed else self.file
+        return f"{self.op}:{self.dtype}:{body}:{self.family}:{last}"
 
     def __str__(self) -> str:
         return self._text
@@ -171,7 +185,7 @@ class Case:
         ValueError
             If the text is not a case; the message says which part and what was expected.
         """
-        fields = text.strip().split(":")
+        fields = text.strip().split(":", 4)
         if len(fields) != 5:
             raise ValueError(
                 f"case {text!r} has {len(fields)} fields, expected 5: operation:dtype:parameters:family:seed"
@@ -183,9 +197,15 @@ class Case:
             raise ValueError(f"case {text!r}: dtype is {dtype!r}, expected one of {', '.join(KNOWN)}")
         if not _FAMILY.match(family):
             raise ValueError(f"case {text!r}: {family!r} is not a family name")
+        file = ""
+        if family == FILE:
+            named = _FILE.match(seed) if seed.isprintable() else None
+            if named is None:
+                raise ValueError(f"case {text!r}: {seed!r} is no file, expected {' or '.join(SUFFIXES)}")
+            file, seed = named[1], named[2] or "0"
         if not _NUMBER.match(seed):
             raise ValueError(f"case {text!r}: seed is {seed!r}, expected a whole number below 10**9")
-        return cls(op, dtype, tuple(_read(OPERATIONS[op], body, text)), family, int(seed))
+        return cls(op, dtype, tuple(_read(OPERATIONS[op], body, text)), family, int(seed), file)
 
 
 def _read(operation: Operation, body: str, text: str) -> Iterator[tuple[str, Value]]:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+#: How the text of a call begins that ended in an error of the device, and of what a dialect has to remark.
+DEVICE, REMARKED = "raised a device error: ", "dialect: "
+
 
 @dataclass(frozen=True, slots=True)
 class Array:

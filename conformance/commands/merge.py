@@ -80,6 +80,8 @@ def _merge(directories: list[Path], out: Path) -> Result:
         tuple(asked["dtypes"]),
         asked["cases"],
         asked["seed"],
+        own=tuple(asked.get("own", ())),
+        only=asked.get("only", False),
     )
     out.mkdir(parents=True, exist_ok=True)
     results = out / "results.jsonl"
@@ -95,10 +97,10 @@ def _merge(directories: list[Path], out: Path) -> Result:
     if any("shape_remarks" in found for found in facts):
         about["shape_remarks"] = sum(found.get("shape_remarks", 0) for found in facts)
     seconds = round(sum(found["seconds"] for found in facts), 3)
-    wrong, doubts = problems(summary, options.cases), list(summary.states.doubts(options.cases))
+    wrong, doubts = problems(summary, options.asked), list(summary.states.doubts(options.asked))
     result = Result(
         summary.to_dict(
-            listed=total, asked=options.cases, seconds=seconds, problems=[*wrong, *doubts], **about
+            listed=total, asked=options.asked, seconds=seconds, problems=[*wrong, *doubts], **about
         ),
         wrong,
         doubts,

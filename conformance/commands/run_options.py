@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -44,6 +45,19 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed", type=seed, metavar="S",
         help="seeds shapes and data (default 0); `random` takes one from the system and says which",
+    )  # fmt: skip
+    command.add_argument(
+        "--shapes", type=Path, metavar="FILE",
+        help="judge these too, in every family of data: case lines, or shapes such as "
+        "`conv2d: n=8 c=3 h=224 w=224 k=64 f=7 s=2 p=3`",
+    )  # fmt: skip
+    command.add_argument(
+        "--inputs", metavar="FILE",
+        help="judge the tensors of this .npz or .safetensors too: OP/ARRAY, or ARRAY if --ops names one",
+    )  # fmt: skip
+    command.add_argument(
+        "--only-shapes", action="store_true",
+        help="judge what --shapes and --inputs say, and no cases of the suite's",
     )  # fmt: skip
     command.add_argument(
         "--out", type=Path, default=Path(DEFAULT_DIRECTORY), metavar="DIR",
@@ -96,4 +110,36 @@ def options(asked: argparse.Namespace, baseline: Mapping[str, Any] | None = None
         raise UsageError(f"--seed: {chosen_seed}, expected 0 to 999999999")
     implementation = asked.impl or (baseline or {}).get("implementation", DEFAULT_IMPLEMENTATION)
     dtypes = tuple(d for d in KNOWN if d in chosen)
-    return Options(implementation, operations, dtypes, cases, chosen_seed, settings_options.settings(asked))
+    settings = settings_options.settings(asked)
+    return _with_own(Options(implementation, operations, dtypes, cases, chosen_seed, settings), asked, before)
+
+
+def _with_own(options: Options, asked: argparse.Namespace, before: Mapping[str, Any]) -> Options:
+    """The user's own cases beside the suite's, or instead of them; those of the baseline if none are given.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be used, or is asked for alone and not given.
+    """
+    if asked.shapes is None and asked.inputs is None:
+        if asked.only_shapes:
+            raise UsageError("--only-shapes: of what? give --shapes FILE or --inputs FILE")
+        own = [text for text in before.get("own", ()) if text.partition(":")[0] in options.operations]
+        return replace(options, own=tuple(own), only=before.get("only", False) and bool(own))
+    # Only here, for it reads the tables of all dialects.
+    from conformance.commands import own_cases
+    from conformance.generation.given import digest
+
+    cases = []
+    if asked.shapes is not None:
+        cases += own_cases.of_shapes(asked.shapes, options.operations, options.dtypes, options.seed)
+    if asked.inputs is not None:
+        named = bool(asked.ops)
+        cases += own_cases.of_inputs(asked.inputs, options.operations, options.dtypes, named)
+    files = sorted({case.file for case in cases if case.file})
+    own = list(dict.fromkeys(map(str, cases)))
+    alone = own_cases.restricted(options.operations, options.dtypes, cases) if asked.only_shapes else {}
+    return replace(
+        options, own=tuple(own), only=asked.only_shapes, digest=" ".join(map(digest, files)), **alone
+    )

@@ -135,10 +135,13 @@ RAISED = "raised-"
 #: The diagnosis of a case whose process was killed from outside, again when it was judged alone.
 KILLED = "process-killed"
 
+#: The diagnosis of a call that ended in an error of the device, out of memory say.
+DEVICE_ERROR = "device-error"
+
 
 def is_diagnosis(word: str) -> bool:
     """Whether a failure can have this diagnosis."""
-    return word in CATALOGUE or word in STATE or word.startswith(RAISED)
+    return word in CATALOGUE or word in STATE or word == DEVICE_ERROR or word.startswith(RAISED)
 
 
 def named(diagnosis: str | None) -> Slip | None:

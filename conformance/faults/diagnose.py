@@ -24,7 +24,8 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF
-from conformance.faults import CATALOGUE, KILLED, RAISED, Slip, half
+from conformance.cases.request import DEVICE
+from conformance.faults import CATALOGUE, DEVICE_ERROR, KILLED, RAISED, Slip, half
 from conformance.faults.conditions import condition
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
@@ -348,6 +349,8 @@ def of_error(error: str, case: Case | None = None) -> str:
     unpadded = case is not None and case.get("p", -1) in (0, "valid")
     if unpadded and re.search(r"could not broadcast .*\b0,0\b", error):
         return CROPPED
+    if error.startswith(DEVICE):
+        return DEVICE_ERROR
     match = re.match(r"raised (\w+)", error)
     return f"{RAISED}{match[1]}" if match else UNEXPLAINED
 
@@ -364,6 +367,8 @@ def explain(id: str) -> str:
         return "No known slip, or more than one, gives this result."
     if id.startswith(RAISED):
         return f"The call ended in {id.removeprefix(RAISED)} instead of an answer."
+    if id == DEVICE_ERROR:
+        return "The device failed or had no memory left: the call ended in its error instead of an answer."
     if id == KILLED:
         return "The process was killed from outside, again when the case was judged alone: no wrong result."
     if id in STATE:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
-from conformance.generation import fills
+from conformance.generation import fills, given
 from conformance.generation.families import FAMILIES
 from conformance.generation.fills import Fill
 from conformance.generation.random import Shape, Stream
@@ -59,13 +59,16 @@ def draw(case: Case) -> dict[str, NDArray[Any]]:
     Raises
     ------
     ValueError
-        If there is no such family or it does not go with the case, for example NaN with padding.
+        If there is no such family or it does not go with the case, for example NaN with padding; if the file
+        of the case cannot be used.
     """
     family = FAMILIES.get(case.family)
     if family is None:
         raise ValueError(f"case {case}: no data family {case.family!r}; `conformance list` shows them")
     if not family.suits(case):
         raise ValueError(f"case {case}: family {family.name!r} ({family.description}) does not go with it")
+    if case.file:
+        return given.arrays(case, array_shapes(case))
     stream = Stream(str(case))
     drawn: dict[str, NDArray[Any]] = {}
     for (name, shape), (role, fill) in zip(

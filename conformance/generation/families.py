@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from conformance.cases.case import Case
+from conformance.cases.case import FILE, Case
 from conformance.cases.window import window_of
 from conformance.generation import fills
 from conformance.generation.fills import Fill
@@ -122,6 +122,8 @@ class Family:
 
     def suits(self, case: Case) -> bool:
         """Whether the family goes with the operation and the parameters of `case`."""
+        if case.file:
+            return self.name == FILE
         return case.op in self.operations and self.condition(case)
 
     def fill(self, role: str) -> Fill:
@@ -458,6 +460,8 @@ _TABLE = (
         "torch's answer: log 0 is -inf",
         several_classes,
     ),
+    # Of no operation, so that it is drawn for none: its cases are those of `--inputs`.
+    Family(FILE, "bound", "the arrays of the file that the case names", ()),
 )
 
 #: The families by name.

@@ -39,7 +39,7 @@ def plain(case: Case) -> Case:
         if option.default is None:
             first = value[0] if isinstance(value, tuple) else 0 if isinstance(value, str) else value
             values[option.name] = first
-    return Case.of(case.op, case.dtype, values, case.family, case.seed)
+    return Case.of(case.op, case.dtype, values, case.family, case.seed, case.file)
 
 
 def alike(base: Case, rules: Sequence[Rule], stream: Stream, pools: Pools) -> Case | None:

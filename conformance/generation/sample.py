@@ -32,13 +32,15 @@ def _dim(case: Case) -> bool:
     return (corner_of(case) or "").startswith(_LARGE)
 
 
+def telling(case: Case) -> tuple[bool, int]:
+    """Where a case stands among others: dim ones last, the rest in an order that decides nothing."""
+    return _dim(case), int(Stream(f"{case}:sample").raw((1,))[0])
+
+
 def sample(cases: Sequence[Case], count: int) -> list[Case]:
     """`count` of the cases in their order, which decides nothing; dim ones only for want of others."""
     if count >= len(cases):
         return list(cases)
 
-    def place(case: Case) -> tuple[bool, int]:
-        return _dim(case), int(Stream(f"{case}:sample").raw((1,))[0])
-
-    chosen = set(sorted(cases, key=place)[:count])
+    chosen = set(sorted(cases, key=telling)[:count])
     return [case for case in cases if case in chosen]

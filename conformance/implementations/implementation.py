@@ -441,6 +441,28 @@ def here(spec: str, settings: Settings | None = None) -> Implementation:
     return replace(_of(spec, target, declares, settings, True, ()), own=own)
 
 
+def of_object(name: str, target: Any, settings: Settings | None = None) -> Implementation:
+    """An object of this process, a notebook's functions say, as an implementation.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    target : object
+        It has functions or classes, of any dialect.
+    settings : Settings, optional
+        How strictly it is read.
+
+    Raises
+    ------
+    LoadError
+        If none of the functions is in it, or it is in no dialect.
+    """
+    settings = settings or Settings()
+    target, declares, own = served.held(name, target, list(OPERATIONS), settings.dialect, settings.device)
+    return replace(_of(name, target, declares, settings, True, ()), own=own)
+
+
 def _words(spec: str) -> list[str]:
     """The command of ``exec:COMMAND``."""
     words = shlex.split(spec[5:])

@@ -9,17 +9,21 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.cases.request import Request
+from conformance.cases.request import DEVICE, REMARKED, Request
 from conformance.implementations.calls import Functions, ask, named
 from conformance.implementations.handed import Handed
 from conformance.implementations.memory import same_bytes
-from conformance.implementations.refusals import Own, refused
+from conformance.implementations.refusals import Own, of_device, refused
 from conformance.implementations.signature import LackingError
 from conformance.implementations.source import one_line, told
 
 
 class Owned(Functions, Protocol):
     """Functions of which it is known what their own source is."""
+
+    @property
+    def target(self) -> Any:
+        """What has them."""
 
     @property
     def own(self) -> Own:
@@ -41,7 +45,7 @@ class Tried(NamedTuple):
     seconds : float
         How long the calls took.
     notes : tuple of str
-        What else they did: `sharing` memory, `handed.CHANGED`.
+        What else they did: `sharing` memory, `handed.CHANGED`; behind `REMARKED` what a dialect remarks.
     """
 
     kind: str
@@ -99,7 +103,23 @@ def _once(
             handed = Handed()
             return _Unnamed(request, ask(functions, request, copies, handed), handed)
 
-    return answered(call, given, functions.own)
+    before = dict(_remarks(functions))
+    tried = answered(call, given, functions.own)
+    new = [text for text, count in _remarks(functions).items() if count > before.get(text, 0)]
+    if tried.kind != "answered" or not new:
+        return tried
+    return tried._replace(notes=(*tried.notes, *(REMARKED + one_phrase(text) for text in new)))
+
+
+def _remarks(functions: Owned) -> Mapping[str, int]:
+    """What a dialect has had to remark so far, and how often."""
+    found = getattr(functions.target, "remarks", None)
+    return found if isinstance(found, dict) else {}
+
+
+def one_phrase(text: str) -> str:
+    """A remark as one part of what is said of the form of an answer."""
+    return " ".join(text.replace(";", ",").split())[:240]
 
 
 def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]], own: Own) -> Tried:
@@ -115,7 +135,7 @@ def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]], own: O
     except BaseException as error:  # SystemExit too: an implementation may not end the run
         if refused(error, own):
             return Tried("refused", one_line(error))
-        return Tried("error", f"raised {told(error)}")
+        return Tried("error", f"{DEVICE if of_device(error) else 'raised '}{told(error)}")
     seconds = time.perf_counter() - started
     changed = tuple([name for name, copy in copies.items() if not same_bytes(copy, given[name])])
     try:

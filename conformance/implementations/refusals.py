@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dis
 import linecache
+import re
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -26,6 +27,14 @@ _CYTHON = (".pyx", ".pxd", ".pxi")
 #: The namespaces of ``torch.ops`` that are torch's own.
 _TORCH = frozenset(
     {"aten", "prim", "prims", "quantized", "mkldnn", "mkl", "c10d", "inductor", "higher_order"}
+)
+
+
+#: Exceptions of a device by their names (this imports no framework), and what others of a device say.
+_DEVICE_ERRORS = frozenset(("OutOfMemoryError", "AcceleratorError"))
+_DEVICE_WORDS = re.compile(
+    r"^(CUDA|HIP|MPS|XPU|cuDNN|cuBLAS)\b.*\berror|\bout of memory\b|CUBLAS_STATUS_|CUDNN_STATUS_"
+    r"|not enough memory|RESOURCE_EXHAUSTED|device-side assert|illegal memory access"
 )
 
 
@@ -94,7 +103,7 @@ def refused(error: BaseException, own: Own) -> bool:
     """
     if isinstance(error, NotImplementedError):
         return True
-    if not isinstance(error, Exception) or error.__traceback__ is None:
+    if not isinstance(error, Exception) or error.__traceback__ is None or of_device(error):
         return False
     last = _last(error.__traceback__)
     code = last.tb_frame.f_code
@@ -103,6 +112,13 @@ def refused(error: BaseException, own: Own) -> bool:
     if isinstance(error, RuntimeError) and _extension(error.__traceback__, own):
         return True
     return own.has(code.co_filename) and _raises(code, last.tb_lasti)
+
+
+def of_device(error: BaseException) -> bool:
+    """Whether an exception says that the device, or its memory, failed, and not what it was asked."""
+    if type(error).__name__ in _DEVICE_ERRORS:
+        return True
+    return isinstance(error, RuntimeError) and _DEVICE_WORDS.search(str(error)) is not None
 
 
 def _last(traceback: TracebackType) -> TracebackType:

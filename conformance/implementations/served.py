@@ -180,8 +180,25 @@ def loaded(
     LoadError
         If it cannot be imported, or is in no dialect.
     """
-    target, read = found(spec), "contract"
-    own = Own.of(target)
+    return held(spec, found(spec), names, dialect, device, trying)
+
+
+def held(
+    spec: str,
+    target: Any,
+    names: list[str],
+    dialect: str | None = None,
+    device: str | None = None,
+    trying: Callable[[], None] | None = lambda: None,
+) -> tuple[Any, Declares, Own]:
+    """As `loaded`, of an object that is there; `spec` is what it is called.
+
+    Raises
+    ------
+    LoadError
+        If it is in no dialect.
+    """
+    own, read = Own.of(target), "contract"
     if names:
         try:
             target, read = adapted(target, names, dialect, device, trying)

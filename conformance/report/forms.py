@@ -13,6 +13,9 @@ from conformance.verdict.record import Record
 #: Outputs that a sentence names.
 _NAMED = 6
 
+#: Remarks of a run that are told one by one, and what stands for the others.
+_REMARKS, _OTHERS = 12, "and more like these (results.jsonl has all)"
+
 #: Outputs by what was seen, and how often.
 _Seen = dict[str, Counter[str]]
 
@@ -31,6 +34,8 @@ class Forms:
             for said in record.form.split("; ") if record.form else ():
                 name, seen = fault(said), said.partition(": ")[2]
                 kind = self._faults.setdefault(name, {}) if name else self._remarks
+                if kind is self._remarks and seen not in kind and len(kind) >= _REMARKS:
+                    seen = _OTHERS  # an exception's text has numbers of its case in it
                 # Shapes are those of one case alone.
                 kind.setdefault("" if name == SHAPE else seen, Counter())[f"{record.op}.{record.output}"] += 1
                 found = found or bool(name)

@@ -34,6 +34,23 @@ MANY, SHARE = 200, 0.9
 #: Cases of a kind that rules are found from.
 KEPT = 300
 
+#: An operation in a dtype.
+Group = tuple[str, str]
+
+#: How many cases were asked for: of every operation and dtype, or of each of them.
+Asked = int | Mapping[Group, int]
+
+
+def most(asked: Asked, op: str = "") -> int:
+    """How many cases of an operation, or of any, were asked for in the dtype that has the most."""
+    if isinstance(asked, int):
+        return asked
+    return max((count for (name, _), count in asked.items() if op in ("", name)), default=0)
+
+
+def _enough(asked: Asked, op: str, dtype: str) -> int:
+    return min(ENOUGH, asked if isinstance(asked, int) else asked.get((op, dtype), 0))
+
 
 @dataclass
 class _Operation:
@@ -91,19 +108,19 @@ class States:
         if reason.startswith(UNDECLARED) and not reason.startswith(f"{UNDECLARED}no dtype"):
             seen.outputs.setdefault(case.dtype, Counter())
 
-    def to_dict(self, asked: int, slips: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    def to_dict(self, asked: Asked, slips: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
         """``summary.json``'s ``states``.
 
         Parameters
         ----------
-        asked : int
-            How many cases of each operation and dtype were asked for.
+        asked : Asked
+            How many cases were asked for.
         slips : mapping, optional
             What the run would have caught, as `runs.power` has it.
         """
         return {op: self._state(op, asked, slips) for op in OPERATIONS if op in self._seen}
 
-    def _state(self, op: str, asked: int, slips: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _state(self, op: str, asked: Asked, slips: Mapping[str, Any] | None) -> dict[str, Any]:
         seen = self._seen[op]
         state, rule = AGREES, seen.alone or None
         if not seen.outputs:
@@ -126,14 +143,14 @@ class States:
             self._rules[op] = said(explanation(_cases(seen.answered), _parsed(seen.refusals)))
         return self._rules[op] or None
 
-    def _few(self, op: str, asked: int) -> dict[str, int]:
+    def _few(self, op: str, asked: Asked) -> dict[str, int]:
         """The dtypes of which too few outputs were compared, with how many were."""
-        entry, enough = OPERATIONS[op], min(ENOUGH, asked)
+        entry = OPERATIONS[op]
         least = {
             dtype: min(counts[output] for output in entry.outputs)
             for dtype, counts in self._seen[op].outputs.items()
         }
-        return {dtype: count for dtype, count in least.items() if count < enough}
+        return {dtype: count for dtype, count in least.items() if count < _enough(asked, op, dtype)}
 
     def conditions(self) -> dict[str, dict[str, str]]:
         """Where calls end in an error: by operation and diagnosis, ``only where h differs from w``."""
@@ -145,7 +162,7 @@ class States:
                     found.setdefault(op, {})[diagnosis] = f"only where {otherwise(rules)}"
         return found
 
-    def doubts(self, asked: int, slips: Mapping[str, Any] | None = None) -> Iterator[str]:
+    def doubts(self, asked: Asked, slips: Mapping[str, Any] | None = None) -> Iterator[str]:
         """Why of an operation too little was compared, in a sentence each."""
         for op, found in self.to_dict(asked, slips).items():
             if found["state"] != TOO_LITTLE:
@@ -155,7 +172,8 @@ class States:
                 yield f"{op}: too little: {_refusals(seen, found['rule'])}"
             elif few := self._few(op, asked):
                 least = ", ".join(f"{count} in {dtype}" for dtype, count in few.items())
-                yield f"{op}: too little: outputs compared: {least}; expected {min(ENOUGH, asked)}."
+                expected = max(_enough(asked, op, dtype) for dtype in few)
+                yield f"{op}: too little: outputs compared: {least}; expected {expected}."
             else:
                 caught, of = _power(op, slips)
                 yield (
@@ -175,9 +193,9 @@ def _refusals(seen: _Operation, rule: str | None) -> str:
     return f"answers {phrase(rule)} alone ({counts}); {said_so}."
 
 
-def _weak(op: str, asked: int, slips: Mapping[str, Any] | None) -> bool:
+def _weak(op: str, asked: Asked, slips: Mapping[str, Any] | None) -> bool:
     caught, of = _power(op, slips)
-    return asked >= MANY and caught < SHARE * of
+    return most(asked, op) >= MANY and caught < SHARE * of
 
 
 def _power(op: str, slips: Mapping[str, Any] | None) -> tuple[int, int]:

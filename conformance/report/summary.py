@@ -14,7 +14,7 @@ from conformance.implementations import UNDECLARED
 from conformance.operations import OPERATIONS
 from conformance.report.coverage import Coverage
 from conformance.report.digest import SHARP as SHARP
-from conformance.report.states import ENOUGH, MANY, States
+from conformance.report.states import ENOUGH, MANY, Asked, States, most
 from conformance.verdict.form import fault
 from conformance.verdict.record import STATUSES, TAILS, Number, Record, case_status
 from conformance.verdict.schema import SCHEMA
@@ -164,7 +164,7 @@ class Summary:
             },
         }
 
-    def powerless(self, asked: int) -> list[str]:
+    def powerless(self, asked: Asked) -> list[str]:
         """The outputs that were compared and of which no case could have shown a dropped term.
 
         Of a handful of cases any that could have shown some is enough.
@@ -173,14 +173,14 @@ class Summary:
             f"{op}.{output}"
             for op, outputs in self._outputs.items()
             for output, found in outputs.items()
-            if not (found.sharp or (asked < ENOUGH and found.seeing)) and found.statuses["passed"]
+            if not (found.sharp or (most(asked, op) < ENOUGH and found.seeing)) and found.statuses["passed"]
         ]
 
 
-def problems(summary: Summary, asked: int = MANY) -> list[str]:
+def problems(summary: Summary, asked: Asked = MANY) -> list[str]:
     """Why a run in which nothing failed proves nothing all the same; one sentence each.
 
-    `asked` is how many cases of each operation and dtype were asked for: few cannot all cover each other.
+    `asked` is how many cases were asked for: few cannot all cover each other.
     """
     found = []
     if not summary.comparisons:
@@ -196,7 +196,7 @@ def problems(summary: Summary, asked: int = MANY) -> list[str]:
             f"No case of {name} could have shown a dropped term (detectability below {SHARP:.0%}): "
             "run more cases or other operations."
         )
-    if summary.blind and asked >= MANY:
+    if summary.blind and most(asked) >= MANY:
         found.append(
             f"{summary.blind} cases would have shown fewer than {SHARP:.0%} of single dropped terms, and "
             "no exact case of their kind covers them: run more cases."

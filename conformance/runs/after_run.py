@@ -6,8 +6,8 @@ the power over a fixed number of cases, so that no clock decides what it comes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,12 @@ from conformance.implementations import ALONE, UNDECLARED
 from conformance.implementations.processes import Question, context
 from conformance.runs.options import SweepError
 from conformance.verdict.record import Record
+
+if TYPE_CHECKING:
+    from conformance.diagnosis.findings import Finding
+
+    #: Looks into failures for so many seconds.
+    Finder = Callable[[Sequence[Record], float, Histories], list[Finding]]
 
 #: Failures looked into; more kinds than these are one defect of the implementation, not so many.
 GROUPS = 60
@@ -99,6 +105,7 @@ def work(
     processes: int,
     seconds: float,
     wrapped: tuple[str, ...] = (),
+    found_here: Finder | None = None,
 ) -> dict[str, Any]:
     """The fields ``findings`` and ``slips`` of ``summary.json``.
 
@@ -116,6 +123,8 @@ def work(
         What the run took so far.
     wrapped : tuple of str, optional
         The command of a sandbox.
+    found_here : Finder, optional
+        What looks into failures in this process, of an implementation that no other has.
 
     Raises
     ------
@@ -127,16 +136,13 @@ def work(
     )
 
     measured = [Question(context(), _power, *part) for part in seen.parts(max(1, min(processes, MEASURING)))]
+    patience = max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds)
     try:
-        found = find_all(
-            spec,
-            seen.failures,
-            max(1, processes - 1),
-            max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds),
-            settings,
-            seen.histories,
-            wrapped,
-        )
+        if found_here is not None:
+            found = found_here(seen.failures, patience, seen.histories)
+        else:
+            others = max(1, processes - 1)
+            found = find_all(spec, seen.failures, others, patience, settings, seen.histories, wrapped)
         decoder = msgspec.msgpack.Decoder(dict[str, Any])
         slips = [question.answer(decoder, PATIENCE) for question in measured]
     finally:

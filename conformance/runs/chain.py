@@ -79,7 +79,11 @@ class Chain:
 
     def _unanswered(self) -> list[Case]:
         """The cases that others are to stand for: of a function that there is, in a dtype that it takes."""
-        return [self.cases[place] for place in self._asked if self._open(place)]
+        return [self.cases[place] for place in self._asked if self._open(place) and not self._file(place)]
+
+    def _file(self, place: int) -> bool:
+        """Whether the data of a case were brought: no other stands for it."""
+        return bool(self.cases[place].file)
 
     def _open(self, place: int) -> bool:
         status, reason = self._records[place]
@@ -118,7 +122,11 @@ class Chain:
         return same
 
     def _with(self, *statuses: str) -> list[Case]:
-        return [case for place, case in enumerate(self.cases) if self._records[place][0] in statuses]
+        return [
+            case
+            for place, case in enumerate(self.cases)
+            if self._records[place][0] in statuses and not case.file
+        ]
 
     def _probes(self, left: list[Case], count: int) -> list[Case]:
         """Cases that are simple in one way, in two, and in all: one of them may be answered."""

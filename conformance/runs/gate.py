@@ -103,6 +103,8 @@ class Observed:
                 "dtypes": sorted(options.dtypes),
                 "cases": options.cases,
                 "seed": options.seed,
+                **({"own": list(options.own)} if options.own else {}),
+                **({"only": True} if options.only else {}),
             },
             "operations": operations,
             "states": {
@@ -200,16 +202,22 @@ def _leaves(operations: Mapping[str, Any]) -> dict[tuple[str, str, str], Json]:
     }
 
 
+def _cases(baseline: Json) -> int:
+    """How many cases an operation and dtype may have."""
+    options = baseline["options"]
+    return int(0 if options.get("only") else options["cases"]) + len(options.get("own", ()))
+
+
 def _coverage(old: Json, new: Json) -> Iterable[str]:
     now = _leaves(new["operations"])
-    asked = new["options"]["cases"]
+    asked = _cases(new)
     for (op, dtype, output), figures in _leaves(old["operations"]).items():
         count = now.get((op, dtype, output), {}).get("cases", 0)
         if op not in OPERATIONS:
             yield f"{op}.{output} {dtype}: the suite has no {op} any more; take it out with --update"
         elif count < min(figures["cases"], asked):
             yield f"{op}.{output} {dtype}: {count} cases compared, the baseline has {figures['cases']}"
-    if fewer(old, asked):
+    if fewer(old, new["options"]["cases"]):
         return
     for what in ("families", "corners"):
         for op, names in old[what].items():

@@ -153,7 +153,7 @@ def column(
         spec, processes, holding.time_limit, settings, isolate=holding.isolate, wrapped=holding.wrapped
     )
     try:
-        with closing(in_order(workers, batches(cases), follow=False)) as judged:
+        with closing(in_order(workers, batches(cases), follow=lambda: False)) as judged:
             for case, records in judged:
                 cells[case.op].add(records)
                 tell(1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import DTYPES
@@ -12,7 +13,8 @@ from conformance.conventions import Settings
 from conformance.generation.generate import generate
 from conformance.implementations.program import TIME_LIMIT
 from conformance.operations import OPERATIONS
-from conformance.operations.entry import Entry
+from conformance.report.states import Group
+from conformance.runs.share import Numbered
 
 #: Cases handed out at a time, all of one operation and dtype. Diagnoses start anew with each batch, so
 #: that they do not depend on which worker got which batch.
@@ -46,25 +48,48 @@ class Shard:
             raise ValueError(f"{text!r} is not a shard; expected i/n with 1 <= i <= n, 2/8 say")
         return cls(int(index), int(count))
 
-    def of(self, groups: int, cases: int, between: Between) -> Iterator[list[tuple[int, Case]]]:
-        """The batches of this shard of `groups` operations and dtypes with `cases` each.
+    def of(self, sizes: Sequence[int], between: Between) -> Iterator[list[Numbered]]:
+        """The batches of this shard of groups of so many cases, each of one operation and dtype.
 
         ``between(start, stop)`` are the cases of the run with those numbers.
         """
-        each = -(-cases // BATCH)
-        for number in range(self.index - 1, groups * each, self.count):
-            group, part = divmod(number, each)
-            start = group * cases + part * BATCH
-            stop = min(start + BATCH, (group + 1) * cases)
-            yield list(enumerate(between(start, stop), start))
+        start = 0
+        for size, parts in zip(sizes, self._parts(sizes), strict=True):
+            for part in parts:
+                begin, stop = start + part * BATCH, start + min((part + 1) * BATCH, size)
+                yield list(enumerate(between(begin, stop), begin))
+            start += size
 
-    def size(self, groups: int, cases: int) -> int:
+    def size(self, sizes: Sequence[int]) -> int:
         """How many cases that is."""
-        each = -(-cases // BATCH)
-        mine = range(self.index - 1, groups * each, self.count)
-        short = range(each - 1, groups * each, each)  # the last batch of each group
-        missing = sum(number in mine for number in short) if cases % BATCH else 0
-        return len(mine) * BATCH - missing * (BATCH - cases % BATCH)
+        total = 0
+        for size, parts in zip(sizes, self._parts(sizes), strict=True):
+            total += len(parts) * BATCH
+            if (size - 1) // BATCH in parts:  # the last batch is short
+                total -= -size % BATCH
+        return total
+
+    def _parts(self, sizes: Sequence[int]) -> Iterator[range]:
+        """Of each group the numbers of the batches that are this shard's."""
+        first = 0
+        for size in sizes:
+            each = -(-size // BATCH)
+            yield range((self.index - 1 - first) % self.count, each, self.count)
+            first += each
+
+
+class Part(NamedTuple):
+    """The cases of one operation in one dtype: those of the user, then so many of the suite's."""
+
+    op: str
+    dtype: str
+    own: tuple[Case, ...]
+    drawn: int
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return len(self.own) + self.drawn
 
 
 @dataclass(frozen=True)
@@ -72,7 +97,8 @@ class Options:
     """What a run was asked for.
 
     ``operations`` are names of the contract, ``dtypes`` ``"f32"`` and ``"f64"``, ``cases`` the number
-    for each operation and dtype, ``settings`` how strictly the implementation is read.
+    for each operation and dtype, ``settings`` how strictly the implementation is read. ``own`` are cases of
+    the user's beside those, with `only` instead of them; ``digest`` tells the files that they name.
     """
 
     implementation: str = "cnnref"
@@ -81,16 +107,46 @@ class Options:
     cases: int = 200
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
+    own: tuple[str, ...] = ()
+    only: bool = False
+    digest: str = ""
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The groups of the run, in the order of the records."""
+        own: dict[tuple[str, str], list[Case]] = {}
+        for case in map(Case.parse, self.own):
+            own.setdefault((case.op, case.dtype), []).append(case)
+        drawn = 0 if self.only else self.cases
+        parts = (
+            Part(op, dtype, tuple(own.get((op, dtype), ())), drawn)
+            for op in self.operations
+            for dtype in self.dtypes
+        )
+        return tuple(part for part in parts if part.size)
 
     @property
-    def groups(self) -> int:
-        """How many times `cases` there are."""
-        return len(self.operations) * len(self.dtypes)
+    def sizes(self) -> list[int]:
+        """How many cases each group has."""
+        return [part.size for part in self.parts]
+
+    @property
+    def asked(self) -> dict[Group, int]:
+        """The same by operation and dtype."""
+        return {(part.op, part.dtype): part.size for part in self.parts}
 
     def generate(self, start: int = 0, stop: int | None = None) -> Iterator[Case]:
         """The cases of the run, in the order of the records, or those of some numbers."""
-        chosen: list[Entry] = [OPERATIONS[name] for name in self.operations]
-        return generate(chosen, self.dtypes, self.cases, self.seed, start, stop)
+        first = 0
+        for part in self.parts:
+            end = part.size if stop is None else min(stop - first, part.size)
+            begin, own = max(start - first, 0), len(part.own)
+            if begin < end:
+                yield from part.own[begin:end]
+                if end > own:
+                    drawn = [OPERATIONS[part.op]], [part.dtype], part.drawn, self.seed
+                    yield from generate(*drawn, max(begin - own, 0), end - own)
+            first += part.size
 
 
 @dataclass(frozen=True)
@@ -101,7 +157,8 @@ class Sweep:
     are there, ``shard`` is the part of the run to do, ``isolate`` gives each case a process of its own,
     ``time_limit`` is how many seconds a case may take, ``dask`` the address of a scheduler whose workers
     judge instead of processes here, ``sandbox`` has the implementation run in bubblewrap, ``hidden`` keeps
-    the cases out of what is written.
+    the cases out of what is written. ``budget`` is how many seconds may go into the cases (0: as many as they
+    take), with ``fail_fast`` the first failure ends the run.
     """
 
     workers: int = 0
@@ -112,6 +169,8 @@ class Sweep:
     dask: str | None = None
     sandbox: bool = False
     hidden: bool = False
+    budget: float = 0.0
+    fail_fast: bool = False
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import count
 from typing import Protocol
@@ -39,7 +39,7 @@ class Pool(Protocol):
 class _Order:
     """Chains in the order of their batches, and what was answered before its turn."""
 
-    def __init__(self, follow: bool) -> None:
+    def __init__(self, follow: Callable[[], bool]) -> None:
         self._follow = follow
         self._chains: deque[tuple[Chain, list[int]]] = deque()
         self._at = 0  # of the first chain: the first case that is not handed on
@@ -71,7 +71,7 @@ class _Order:
             raise SweepError(f"an answer to {case}, number {number}, which was not asked or is there")
         self._waiting[number] = records
         chain.tell(place, records)
-        if self._follow and chain.complete and (more := chain.plan()):
+        if chain.complete and self._follow() and (more := chain.plan()):
             batch = list(zip(self._numbers, more, strict=False))
             self._note(chain, numbers, batch)
             self.planned.append(batch)
@@ -89,7 +89,14 @@ class _Order:
             self._at = 0
 
 
-def in_order(workers: Pool, queue: Batches, follow: bool = True) -> Generator[Answer, None, None]:
+def always() -> bool:
+    """Yes."""
+    return True
+
+
+def in_order(
+    workers: Pool, queue: Batches, follow: Callable[[], bool] = always
+) -> Generator[Answer, None, None]:
     """Each case and its records, in the order of the cases, as soon as those before it are there.
 
     Parameters
@@ -98,7 +105,7 @@ def in_order(workers: Pool, queue: Batches, follow: bool = True) -> Generator[An
         What judges.
     queue : iterator of list of Numbered
         The batches of the run.
-    follow : bool, optional
+    follow : callable, optional
         Whether further cases are asked for those that are not answered (`chain`); they follow their batch.
 
     Raises

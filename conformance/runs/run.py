@@ -12,23 +12,27 @@ from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conformance import report
 from conformance.implementations import sandbox
 from conformance.report.made import made
-from conformance.report.summary import Summary
+from conformance.report.states import Asked, most
 from conformance.report.summary import problems as summary_problems
 from conformance.runs import after_run
 from conformance.runs.lock import writing
 from conformance.runs.options import Options, Result, Sweep, SweepError
 from conformance.runs.pool import Pool, in_order
+from conformance.runs.queue import Met, Queue
 from conformance.runs.shards import begin, kept
 from conformance.runs.worker import About
-from conformance.runs.workers import Answer, Batches, Workers, cores
-from conformance.verdict.record import REMARK, Record
+from conformance.runs.workers import Answer, Workers, cores
+from conformance.verdict.record import Record
+
+if TYPE_CHECKING:
+    from conformance.runs.here import Here
 
 Observe = Callable[[list[Record]], None]
 Progress = Callable[[Iterable[Answer], int], Iterable[Answer]]
@@ -40,6 +44,7 @@ def run(
     progress: Progress | None = None,
     observe: Observe | None = None,
     sweep: Sweep | None = None,
+    here: Here | None = None,
 ) -> Result:
     """Run the suite and write ``results.jsonl``, ``summary.json`` and the report into `directory`.
 
@@ -55,6 +60,8 @@ def run(
         Is given the records of each case.
     sweep : Sweep, optional
         Processes, resumption, shard.
+    here : Here, optional
+        Judges an implementation of this process, instead of one that processes of their own load.
 
     Raises
     ------
@@ -67,9 +74,9 @@ def run(
     sweep = sweep or Sweep()
     if not sweep.hidden:
         with writing(directory):
-            return _run(options, directory, progress, observe, sweep)
+            return _run(options, directory, progress, observe, sweep, here)
     with writing(directory), TemporaryDirectory(prefix="conformance-") as private:
-        result = _run(options, Path(private), progress, observe, sweep)
+        result = _run(options, Path(private), progress, observe, sweep, here)
         result.summary.update(hidden(result.summary))
         _write(result.summary, directory)
         return result
@@ -85,78 +92,67 @@ def hidden(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(
-    options: Options, directory: Path, progress: Progress | None, observe: Observe | None, sweep: Sweep
-) -> Result:
+    options: Options, directory: Path, progress: Progress | None, observe: Observe | None, sweep: Sweep,
+    here: Here | None,
+) -> Result:  # fmt: skip
     started = time.monotonic()
-    total = sweep.shard.size(options.groups, options.cases)
-    count = max(1, min(sweep.workers or cores(), total))
+    count = max(1, min(sweep.workers or cores(), sweep.shard.size(options.sizes)))
     wrapped = sandbox.command() if sweep.sandbox else ()
-    workers = _pool(options, sweep, count, wrapped)
-    remarks = 0
-    summary, seen = Summary(), after_run.Seen()
+    workers: Pool = here or _pool(options, sweep, count, wrapped)
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)
-    handed = 0
-
-    def queue() -> Batches:
-        nonlocal handed
-        for batch in sweep.shard.of(options.groups, options.cases, options.generate):
-            handed += len(batch)
-            yield batch
-
-    written = _Written(directory / "results.jsonl")
-    stream: Iterable[Answer] = _records(workers, written, queue())
-    if progress is not None:
-        stream = progress(stream, total)
-    judged_cases = 0
-    for case, records in stream:
-        judged_cases += 1
-        summary.add(case, records)
-        seen.add(records)
-        remarks += sum(r.status == "passed" and r.reason.startswith(REMARK) for r in records)
-        if observe is not None:
-            observe(records)
-    if judged_cases < handed or handed != total:
-        raise SweepError(f"{total} cases were asked for and {judged_cases} judged: the run shows nothing")
+    written, met = _Written(directory / "results.jsonl"), Met(observe)
+    queue = Queue(options, sweep, started)
+    with closing(_records(workers, written, queue)) as answers:
+        for case, records in answers if progress is None else progress(answers, queue.total):
+            met.add(case, records)
+            if sweep.fail_fast and met.failed:
+                break
+        else:
+            queue.check(met.cases)
     about = workers.about or About("ieee", None)
     whole = sweep.shard.count == 1  # what a part shows, the whole decides
-    problems = summary_problems(summary, options.cases) if whole else []
+    asked: Asked = queue.asked if whole else 0
+    problems = [*queue.problems(met.failed), *summary_problems(met.summary, asked)] if whole else []
     after: dict[str, Any] = {}
     if whole:
-        seconds = time.monotonic() - started
+        seconds = queue.share(time.monotonic() - started)
+        held = here.find_all if here is not None else None
         spec, settings = options.implementation, options.settings
-        after = after_run.work(spec, settings, seen, count, seconds, wrapped)
-    asked = options.cases if whole else 0
-    doubts = list(summary.states.doubts(asked, after.get("slips"))) if whole else []
-    result = Result(
-        summary.to_dict(
-            listed=judged_cases,
-            asked=asked,
-            implementation=options.implementation,
-            versions=versions(options.implementation, about),
-            oracle=f"PyTorch {_version('torch')} autograd in float64, oneDNN off",
-            seed=options.seed,
-            seconds=round(time.monotonic() - started, 3),
-            arithmetic=about.arithmetic,
-            dialect=about.dialect,
-            **({"shape_remarks": remarks} if options.settings.lenient_shapes else {}),
-            options={
-                "ops": list(options.operations),
-                "dtypes": list(options.dtypes),
-                "cases": options.cases,
-                **options.settings.plain(),
-            },
-            problems=[*problems, *doubts],
-            **after,
-        ),
-        problems,
-        doubts,
-    )
+        after = after_run.work(spec, settings, met.seen, count, seconds, wrapped, held)
+    doubts = list(met.summary.states.doubts(asked, after.get("slips"))) if whole else []
+    about_run = {
+        "implementation": options.implementation,
+        "versions": versions(options.implementation, about),
+        "oracle": f"PyTorch {_version('torch')} autograd in float64, oneDNN off",
+        "seed": options.seed,
+        "seconds": round(time.monotonic() - started, 3),
+        "arithmetic": about.arithmetic,
+        "dialect": about.dialect,
+        **({"shape_remarks": met.remarks} if options.settings.lenient_shapes else {}),
+        "options": _said(options, sweep, asked),
+        "problems": [*problems, *doubts],
+    }
+    summary = met.summary.to_dict(listed=met.cases, asked=asked, **about_run, **after)
+    result = Result(summary, problems, doubts)
     _write(result.summary, directory)
     report.write(written.path, result.summary, directory, made(options.implementation))
     written.check()  # the implementation was at work until now
     return result
+
+
+def _said(options: Options, sweep: Sweep, asked: Asked) -> dict[str, Any]:
+    """``summary.json``'s ``options``; of a run that a clock or a failure ended the cases that it came to."""
+    cut = bool(sweep.budget or sweep.fail_fast or options.only)
+    return {
+        "ops": list(options.operations),
+        "dtypes": list(options.dtypes),
+        "cases": max(1, most(asked)) if cut else options.cases,
+        **({"own": len(options.own)} if options.own else {}),
+        **({"budget": sweep.budget} if sweep.budget else {}),
+        **options.settings.plain(),
+    }
 
 
 def _write(summary: dict[str, Any], directory: Path) -> None:
@@ -224,7 +220,7 @@ class _Written:
             )
 
 
-def _records(workers: Pool, written: _Written, queue: Batches) -> Generator[Answer, None, None]:
+def _records(workers: Pool, written: _Written, queue: Queue) -> Generator[Answer, None, None]:
     """Each case and its records: those that are in ``results.jsonl``, then new ones, as they are written.
 
     Raises
@@ -233,11 +229,11 @@ def _records(workers: Pool, written: _Written, queue: Batches) -> Generator[Answ
         If the file does not hold them when all are written.
     """
     path = written.path
-    left = yield from kept(path, queue)
+    left = yield from kept(path, iter(queue))
     written.begin()
     with (
         open(path, "a", encoding="utf-8", newline="\n", buffering=1) as results,
-        closing(in_order(workers, left)) as judged,
+        closing(in_order(workers, left, queue.going)) as judged,
     ):
         for case, records in judged:
             results.write(written.add("".join(record.line() + "\n" for record in records)))

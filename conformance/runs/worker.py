@@ -13,6 +13,7 @@ import msgspec
 
 from conformance.cases.case import Case
 from conformance.conventions import Settings
+from conformance.generation.given import GivenError
 from conformance.implementations.channel import Answering
 from conformance.implementations.child import LostError
 from conformance.implementations.implementation import load
@@ -124,7 +125,7 @@ def work(theirs: socket.socket, spec: str, settings: Settings, holding: Holding)
     while request := channel.receive():
         try:
             _judge(channel, judge, ASKED.decode(request))
-        except LoadError as error:
+        except (LoadError, GivenError) as error:
             channel.send(Unusable(str(error)))
             return
         if holding.isolate:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.case import Case
+from conformance.cases.request import REMARKED
 from conformance.faults import diagnose
 from conformance.generation.arrays import draw
 from conformance.generation.corners import corner_of
@@ -172,7 +173,8 @@ class Trial:
                 verdict = replace(verdict, status="passed", reason="", suspect=False)
             verdict = self._right.of_tails(name, self.outcome.outputs[name], verdict)
             record = from_verdict(self.case, name, verdict, self.limits[name].detectability, corner)
-            record.form = self._forms[name].said or None
+            said = [self._forms[name].said, *(self._remarked if name == names[0] else ())]
+            record.form = "; ".join(filter(None, said)) or None
             if self.outcome.changed and verdict.status == "passed":
                 record = record.but(
                     status="failed", reason=f"changed its input {', '.join(self.outcome.changed)}"
@@ -186,6 +188,11 @@ class Trial:
             records.append(record)
         return records
 
+    @property
+    def _remarked(self) -> list[str]:
+        """What the dialect of the implementation has to remark."""
+        return [note for note in self.outcome.notes if note.startswith(REMARKED)]
+
     def _found(self, confirmer: Confirmer | None) -> tuple[dict[str, Found], str]:
         """What is wrong with outputs whose values are right, by name; and a remark."""
         found, remark = {}, ""
@@ -197,6 +204,8 @@ class Trial:
                     if confirmed is not None:
                         found[name] = confirmed
         for note in self.outcome.notes:
+            if note.startswith(REMARKED):
+                continue
             name, _, argument = note.partition(" in ")
             if note == CHANGED:
                 reason = "changed the caller's hyperparameters"

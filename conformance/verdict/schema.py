@@ -72,6 +72,8 @@ class Drawn(msgspec.Struct, forbid_unknown_fields=True):
     dtypes: Names
     cases: Cases
     seed: Seed
+    own: list[str] = msgspec.field(default_factory=list)
+    only: bool = False
 
 
 class Baseline(Document, forbid_unknown_fields=True):
@@ -92,6 +94,8 @@ class Baseline(Document, forbid_unknown_fields=True):
         _written_by_now(self.schema)
         _names("options.dtypes", self.options.dtypes, KNOWN)
         _once("options.ops", self.options.ops)
+        for number, text in enumerate(self.options.own):
+            _case_of(("options", "own", number), text.partition(":")[0], text)
         for op, dtypes in self.operations.items():
             for dtype, outputs in dtypes.items():
                 if dtype not in KNOWN:
@@ -99,7 +103,7 @@ class Baseline(Document, forbid_unknown_fields=True):
                 for output, figures in outputs.items():
                     at = ("operations", op, dtype, output)
                     _output(at, op, output)
-                    if figures.cases > self.options.cases:
+                    if figures.cases > self.options.cases + len(self.options.own):
                         most = f"at most the {self.options.cases} of options.cases"
                         raise MisfitError((*at, "cases"), most, figures.cases)
         for number, text in enumerate(self.faults):
@@ -141,6 +145,9 @@ class Run(Document):
     isolate: bool
     time_limit: Annotated[float, msgspec.Meta(gt=0)]
     shard: str
+    own: list[str] = msgspec.field(default_factory=list)
+    only: bool = False
+    digest: str = ""
     schema: Count = 0
 
     def misfits(self) -> None:
@@ -152,6 +159,10 @@ class Run(Document):
             )
         _names("operations", self.operations, OPERATIONS)
         _names("dtypes", self.dtypes, KNOWN)
+        for number, text in enumerate(self.own):
+            if text.partition(":")[0] not in self.operations:
+                raise MisfitError(("own", number), "a case of one of the operations", text)
+            _case_of(("own", number), text.partition(":")[0], text)
 
 
 class Summary(Document):
@@ -266,7 +277,7 @@ def consistent(record: Record) -> None:
     operation, family = OPERATIONS.get(record.op), FAMILIES.get(record.family)
     if operation is None:
         raise MisfitError(("op",), "an operation of `conformance list`", record.op)
-    parts = record.case.split(":")
+    parts = record.case.split(":", 4)
     if len(parts) != 5:
         raise MisfitError(("case",), "operation:dtype:parameters:family:seed", record.case)
     for name, part in zip(("op", "dtype", "family"), (parts[0], parts[1], parts[3]), strict=True):

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from conformance.cases.case import Case
+from conformance.cases.case import FILE, Case
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
 
@@ -102,4 +102,4 @@ def test_data_have_the_bits_they_had_on_another_machine(case):
 
 
 def test_the_digests_cover_every_family():
-    assert {Case.parse(case).family for case in DIGESTS} == set(FAMILIES)
+    assert {Case.parse(case).family for case in DIGESTS} == set(FAMILIES) - {FILE}  # data of somebody else's

@@ -162,10 +162,10 @@ def test_what_is_no_shard(text):
 def test_shards_have_every_case_once():
     whole = list(batches(OPTIONS.generate()))
     for count in (1, 2, 3, 7):
-        parts = [list(Shard(i, count).of(6, OPTIONS.cases, OPTIONS.generate)) for i in range(1, count + 1)]
+        parts = [list(Shard(i, count).of(OPTIONS.sizes, OPTIONS.generate)) for i in range(1, count + 1)]
         assert [parts[n % count][n // count] for n in range(len(whole))] == whole
         assert sum(map(len, parts)) == len(whole)
-        sizes = [Shard(i, count).size(6, OPTIONS.cases) for i in range(1, count + 1)]
+        sizes = [Shard(i, count).size(OPTIONS.sizes) for i in range(1, count + 1)]
         assert sizes == [sum(map(len, part)) for part in parts]
 
 
@@ -177,8 +177,8 @@ def test_a_shard_far_into_a_run_of_a_thousand_million_cases_costs_its_own_cases(
     assert len(set(cases)) == 10  # the run ends there
     assert {case.op for case in cases} == {"softmax"}
     shard = Shard(1_000_000, 1_000_000)
-    assert shard.size(2, 10**9) == 2_000
-    first = next(shard.of(2, 10**9, lambda a, b: generate(operations, ("f32",), 10**9, 3, a, b)))
+    assert shard.size([10**9] * 2) == 2_000
+    first = next(shard.of([10**9] * 2, lambda a, b: generate(operations, ("f32",), 10**9, 3, a, b)))
     assert [number for number, _ in first] == list(range(49_999_950, 50_000_000))
 
 

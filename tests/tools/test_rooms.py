@@ -58,6 +58,7 @@ ROOMS = {
         conformance.runs
         conformance.commands
         conformance.adapters
+        conformance.interface
         conformance.cli conformance.__main__ conformance.pytest_plugin
     """,
 }

@@ -32,7 +32,7 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     **{name: (name,) for name in ("relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "softmax")},
 }
 _LOSS = "softmax_loss"
-_SUFFIXES = ("", "_naive", "_im2col", "_fast")
+SUFFIXES = ("", "_naive", "_im2col", "_fast")
 #: Its dictionaries have no other hyperparameters than these.
 _OPTIONS = frozenset(("f", "stride", "pad"))
 
@@ -63,7 +63,7 @@ def claimed(target: Any, names: Iterable[str]) -> dict[str, str]:
         for row, stems in STEMS.items()
         for stem in stems
         for way in ("forward", "backward")
-        for suffix in _SUFFIXES
+        for suffix in SUFFIXES
     }
     there = {name: value for name, value in own(target).items() if callable(value)}
     return {name: row for name, row in {**every, _LOSS: "cross_entropy"}.items() if name in there}
@@ -95,7 +95,7 @@ def found(target: Any) -> dict[str, Pair]:
 
 
 def _first(there: Mapping[str, Any], name: str) -> Any:
-    return next((there[name + suffix] for suffix in _SUFFIXES if name + suffix in there), None)
+    return next((there[name + suffix] for suffix in SUFFIXES if name + suffix in there), None)
 
 
 def adapted(target: Any) -> Adapted:
