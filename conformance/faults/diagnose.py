@@ -18,7 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from conformance.faults.further import further
 from conformance.faults.further import kind as further_kind
 from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
+from conformance.generation.families import FAMILIES
 from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"
@@ -230,7 +231,18 @@ class Diagnoser:
             # What is worse rounding explains much: all further cases have to agree.
             if len(found) == 1 and seen and found[0].own is None:
                 return found
+        if len(found) > 1 and not any(slip.own for slip in found):
+            found = self._told_apart(data, found, rerun)
         return found if seen or not faint else []
+
+    def _told_apart(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
+        """What is left of slips that are one at this value of an option, by cases with another value of it."""
+        for like in _otherwise(data.case):
+            for more in islice(self._further(data, rerun, found, like), WITNESSES):
+                found = _left(more.consistent_with, found)
+                if len(found) < 2:
+                    return found
+        return found
 
     def _holds_somewhere(self, data: Evidence, slip: Slip, rerun: Rerun) -> bool:
         """Whether each further case has the slip's result or the right one, and a condition tells which."""
@@ -293,6 +305,15 @@ def _alike(case: Case) -> tuple[Case, ...]:
     options = case.operation.trailing
     plain = {name: option.default for name, option in options.items() if option.default is not None}
     return (case, case.replace(**plain)) if case.beyond and plain else (case,)
+
+
+def _otherwise(case: Case) -> Iterator[Case]:
+    """The case with one option of another value, in the family of its data."""
+    for name, option in case.operation.option.items():
+        for value in option.values():
+            other = case.replace(**{name: value})
+            if value != case.value(name) and FAMILIES[case.family].suits(other):
+                yield other
 
 
 @cache

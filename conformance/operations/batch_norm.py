@@ -158,9 +158,8 @@ def _rounding(r: Any, q: Any) -> Any:
         mean, spread = np.abs(x.mean((0, 1, 2))), np.sqrt(x.var((0, 1, 2)) + epsilon_of(case))
     else:
         mean, spread = np.abs(a["running_mean"]), np.sqrt(a["running_var"] + epsilon_of(case))
-    share = (
-        values * q.unit * (1 + largest(mean / spread) + largest(x) / max(float(spread.min(initial=1)), 1e-3))
-    )
+    least = max(float(spread[np.isfinite(spread)].min(initial=1)), 1e-3)
+    share = values * q.unit * (1 + largest(mean / spread) + largest(x) / least)
     size = largest(q.reference(q.absolute if "dA" in a else a))
     return r.Rounding(share, size, 16 * q.unit, 16 * q.tiny)
 

@@ -51,6 +51,14 @@ class Confirmer:
         self._right[key] += right
         return right
 
+    def _wrong(self, own: Right, name: str) -> bool:
+        """Whether an output is wrong by itself, in a fresh process or, if that cannot be said, in this one."""
+        alone = self.alone(own, name)
+        if alone is not None or not self._tried[own.case.op, name]:
+            return alone is False
+        got = self._implementation.call(own.case, own.arrays).outputs
+        return name in got and own.verdict(name, got[name]).status == "failed"
+
     def changes(self, own: Right, name: str) -> bool:
         """Whether an output is right when the call is made again, in the same process."""
         for _ in range(AGAIN):
@@ -61,7 +69,7 @@ class Confirmer:
 
     def seen(self, asked: Look, name: str, found: Found, told: Callable[..., Any]) -> Found | None:
         """What a look has shown (`looks.told`), if each call alone is right; said of a fresh process, too."""
-        if any(self.alone(own, name) is False for own in asked.rights):
+        if any(self._wrong(own, name) for own in asked.rights):
             return None
         own, fresh = asked.rights[0], self._implementation.fresh()
         if fresh is None:
