@@ -18,7 +18,7 @@ from conformance.operations.corner_sizes import SIZE
 _DIM_EVERYWHERE = ("saturated", "powers", "all-ignored")
 
 #: Of so many cases and more one in `DIM` may be a dim one.
-FEW, DIM = 48, 6
+FEW, DIM = 40, 6
 
 #: A sum of so many products takes a sigmoid into its flat tails.
 _LONG = 15

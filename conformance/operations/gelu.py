@@ -81,11 +81,11 @@ def _form(case: Case) -> str:
 
 
 _CORNERS = (
-    *corner_shapes.images("saturated", "nan", "subnormal", words=WORDS["approximate"]),
     *(
         ("power-overflows", "AiDotNet.Tensors #355", f"m2h3w5c7_{word}", "powers")
         for word in WORDS["approximate"]
     ),
+    *corner_shapes.images("saturated", "nan", "subnormal", words=WORDS["approximate"]),
 )
 
 FORWARD = Entry(
