@@ -247,7 +247,8 @@ class Diagnoser:
     def _holds_somewhere(self, data: Evidence, slip: Slip, rerun: Rerun) -> bool:
         """Whether each further case has the slip's result or the right one, and a condition tells which."""
         wrong, right = [data.case], list[Case]()
-        for more in self._further(data, rerun, [slip], data.case):
+        # A condition may be an option of the case: those without it are right then.
+        for more in chain(*(self._further(data, rerun, [slip], like) for like in _alike(data.case))):
             if more.explained_by(slip) is not None:
                 wrong.append(more.case)
             elif more.right():

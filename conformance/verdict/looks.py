@@ -297,8 +297,17 @@ def told(asked: Look, outcomes: tuple[Outcome, ...], first: Outcome) -> tuple[di
                 continue
             fault = _fault(own, name, got, wanted, outcomes, number, first)
             if fault is not None:
-                found[name] = fault
+                passing = wanted.unlike and _right(asked, outcomes, number + 1, name)
+                found[name] = fault._replace(fault=wanted.unlike) if passing else fault
     return found, ""
+
+
+def _right(asked: Look, outcomes: tuple[Outcome, ...], number: int, name: str) -> bool:
+    """Whether an act gave what is right: then what was wrong before it came by chance, and is no state."""
+    if number >= min(len(outcomes), len(asked.expected)) or name not in outcomes[number].outputs:
+        return False
+    own = asked.rights[asked.expected[number].of]
+    return own.verdict(name, outcomes[number].outputs[name]).status == "passed"
 
 
 def _fault(
