@@ -132,9 +132,13 @@ def _calls(attempt: Attempt, case: Case, record: Record) -> str:
     wrong = statuses.count("failed")
     runs = [status for status, _ in groupby(statuses)]
     if not wrong:
-        return "" if record.diagnosis in STATE else (
-            f"only after other calls: called {CALLS} times in a process of its own, the case is right "
-            "(something is kept between calls, or it is chance)"
+        return (
+            ""
+            if record.diagnosis in STATE
+            else (
+                f"only after other calls: called {CALLS} times in a process of its own, the case is right "
+                "(something is kept between calls, or it is chance)"
+            )
         )
     if runs == ["passed", "failed"]:
         first = statuses.index("failed") + 1

@@ -236,7 +236,7 @@ class Diagnoser:
         return found if seen or not faint else []
 
     def _told_apart(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
-        """What is left of slips that are one at this value of an option, by cases with another value of it."""
+        """What is left of slips that are one at this value of an option, by cases with another."""
         for like in _otherwise(data.case):
             for more in islice(self._further(data, rerun, found, like), WITNESSES):
                 found = _left(more.consistent_with, found)

@@ -262,7 +262,7 @@ def saturating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
 
 
 def powers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """Of either sign, so large that the cube overflows in the dtype of the arithmetic, and the square does not."""
+    """Of either sign, so large that the cube overflows in the arithmetic, and the square does not."""
     low, high = _POWERS[case.dtype]
     values = stream.signs(shape) * (1 + stream.uniform(shape, _DOUBLE, 0, 0.5))
     return full_mantissa(np.ldexp(values, stream.integers(low, high, shape)), case.numpy_dtype)

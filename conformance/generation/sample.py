@@ -1,4 +1,4 @@
-"""Which corners a run of few cases takes: one of each kind first, most of them such that a dropped term shows."""
+"""Which corners a run of few cases takes: one of each kind, most of them such that a dropped term shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _dim(case: Case) -> bool:
 
 
 def _kind(case: Case) -> str:
-    """What cases have in common of which one is taken before a second: the corner's name, or data and words."""
+    """What cases share of which one is taken before a second: the corner's name, or data and words."""
     words = [case.word(name) for name in case.operation.parameters if name in WORDS]
     return " ".join([case.family if case.family in _of_data(case) else corner_of(case) or str(case), *words])
 

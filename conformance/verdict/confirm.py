@@ -52,7 +52,7 @@ class Confirmer:
         return right
 
     def _wrong(self, own: Right, name: str) -> bool:
-        """Whether an output is wrong by itself, in a fresh process or, if that cannot be said, in this one."""
+        """Whether an output is wrong by itself, in a fresh process or, if that is not known, in this."""
         alone = self.alone(own, name)
         if alone is not None or not self._tried[own.case.op, name]:
             return alone is False
