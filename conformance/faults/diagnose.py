@@ -32,6 +32,7 @@ from conformance.faults.further import kind as further_kind
 from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
+from conformance.generation.feasible import exists
 from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"
@@ -313,7 +314,7 @@ def _otherwise(case: Case) -> Iterator[Case]:
     for name, option in case.operation.option.items():
         for value in option.values():
             other = case.replace(**{name: value})
-            if value != case.value(name) and FAMILIES[case.family].suits(other):
+            if value != case.value(name) and exists(other) and FAMILIES[case.family].suits(other):
                 yield other
 
 
