@@ -18,7 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain, combinations, islice
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -239,7 +239,7 @@ class Diagnoser:
     def _told_apart(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
         """What is left of slips that are one at this value of an option, by cases with another."""
         for like in _otherwise(data.case):
-            for more in islice(self._further(data, rerun, found, like), WITNESSES):
+            for more in self._further(data, rerun, found, like, 2 * WITNESSES):
                 found = _left(more.consistent_with, found)
                 if len(found) < 2:
                     return found
@@ -260,9 +260,11 @@ class Diagnoser:
         return len(wrong) > WITNESSES and len(families) > 1 and condition(wrong, right) is not None
 
     @staticmethod
-    def _further(data: Evidence, rerun: Rerun, found: list[Slip], like: Case) -> Iterator[Evidence]:
+    def _further(
+        data: Evidence, rerun: Rerun, found: list[Slip], like: Case, count: int = FURTHER
+    ) -> Iterator[Evidence]:
         """Further cases on which the slips differ from one another, or one slip from the right result."""
-        for case in further(like, FURTHER):
+        for case in further(like, count):
             arrays = draw(case)
             # What a slip makes of NaN is a question of its own: it contradicts nothing about numbers.
             if data.finite and not all(np.isfinite(v).all() for v in arrays.values()):
