@@ -54,8 +54,8 @@ class Confirmer:
     def _wrong(self, own: Right, name: str) -> bool:
         """Whether an output is wrong by itself, in a fresh process or, if that is not known, in this."""
         alone = self.alone(own, name)
-        if alone is not None or not self._tried[own.case.op, name]:
-            return alone is False
+        if alone is not None:
+            return not alone
         got = self._implementation.call(own.case, own.arrays).outputs
         return name in got and own.verdict(name, got[name]).status == "failed"
 
