@@ -78,7 +78,7 @@ class _Group(NamedTuple):
     op: str
     output: str
     diagnosis: str
-    count: int
+    failures: int
 
 
 def _failures(summary: Mapping[str, Any], read: Path) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _failures(summary: Mapping[str, Any], read: Path) -> Iterator[str]:
         yield from _told(summary, group, findings.get(group[:3]))
     others = list(dict.fromkeys(f"{g.op}.{g.output}" for g in groups[_WORST:]))
     if others:
-        further = counted(sum(group.count for group in groups[_WORST:]), "further failure")
+        further = counted(sum(group.failures for group in groups[_WORST:]), "further failure")
         yield from wrapped(f"  and {further}, of {listed(others, _NAMED)}: {read}", "    ")
 
 
@@ -102,7 +102,7 @@ def _worst_first(summary: Mapping[str, Any]) -> list[_Group]:
         for diagnosis, count in figures["diagnoses"].items()
         if figures["failed"] and not fault(diagnosis)
     ]
-    groups.sort(key=lambda group: -group.count)
+    groups.sort(key=lambda group: -group.failures)
     before: Counter[str] = Counter()
     rounds = []
     for group in groups:
@@ -116,7 +116,7 @@ def _told(summary: Mapping[str, Any], group: _Group, finding: found.Finding | No
     figures = summary["operations"][group.op][group.output]
     ending = summary["conditions"].get(group.op, {}).get(group.diagnosis)
     name = found.label(group.diagnosis, finding)
-    why = f"{name} ({group.count}{', ' + ending if ending else ''})"
+    why = f"{name} ({group.failures}{', ' + ending if ending else ''})"
     where = paint(f"{group.op}.{group.output}", BAD)
     yield f"  {where}: {figures['failed']} of {figures['cases']} failed: {why}"
     sentence = one_line(found.sentence(group.diagnosis, finding))

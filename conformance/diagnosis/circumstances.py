@@ -19,6 +19,7 @@ from conformance.diagnosis.history import History
 from conformance.faults.catalogue import Slip, named
 from conformance.faults.conditions import Condition, condition
 from conformance.faults.evidence import Evidence
+from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
 from conformance.verdict.record import Record
@@ -55,6 +56,8 @@ class Circumstances:
         What a smaller case has to keep to.
     slip : Slip or None
         The fault that was named.
+    state : bool
+        Whether the fault is one that a single call does not show: of those that passed few were looked at.
     """
 
     failed: list[Case]
@@ -63,13 +66,14 @@ class Circumstances:
     rule: frozenset[str]
     slip: Slip | None
     output: str
+    state: bool = False
 
     def sentence(self, failed: Sequence[Case] = (), passed: Sequence[Case] = ()) -> str:
         """The circumstances in words, empty if there are none; those that were tried since count too."""
         if self.calls:
             return self.calls
-        if self.slip is not None and self.slip.own is not None:
-            return ""  # where rounding happens to show is no condition
+        if self.state or (self.slip is not None and self.slip.own is not None):
+            return ""  # where rounding happens to show is no condition, nor is what was looked at
         found = condition([*self.failed, *failed], [*self.passed, *passed])
         if found is None or (self.slip is not None and self._shown_by(self.slip, found, passed)):
             return ""
@@ -97,7 +101,8 @@ def circumstances(attempt: Attempt, record: Record, history: History | None) -> 
         failed, passed = _tried(attempt, case, record.output)
     firm = condition(failed, passed) if len(failed) >= _FIRM else None
     rule = firm.flags if firm is not None else frozenset()
-    return Circumstances(failed or [case], passed, calls, rule, named(record.diagnosis), record.output)
+    state = record.diagnosis in STATE
+    return Circumstances(failed or [case], passed, calls, rule, named(record.diagnosis), record.output, state)
 
 
 def _tried(attempt: Attempt, case: Case, output: str) -> tuple[list[Case], list[Case]]:
@@ -128,8 +133,12 @@ def _calls(attempt: Attempt, case: Case, record: Record) -> str:
     runs = [status for status, _ in groupby(statuses)]
     if not wrong:
         return (
-            f"only after other calls: called {CALLS} times in a process of its own, the case is right "
-            "(something is kept between calls, or it is chance)"
+            ""
+            if record.diagnosis in STATE
+            else (
+                f"only after other calls: called {CALLS} times in a process of its own, the case is right "
+                "(something is kept between calls, or it is chance)"
+            )
         )
     if runs == ["passed", "failed"]:
         first = statuses.index("failed") + 1

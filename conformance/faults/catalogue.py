@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -101,7 +100,12 @@ class Slip:
 
         def wrong(case: Case, a: Arrays, base: Base, upper: Any, lower: Any) -> Outputs:
             def beneath(case: Case, a: Arrays, **options: Any) -> Outputs:
-                found = other.wrong(case, a, partial(base, **options), **lower)
+                def lowest(case: Case, a: Arrays, **more: Any) -> Outputs:
+                    if not options.keys().isdisjoint(more):
+                        raise KeyError("one would undo the other")
+                    return base(case, a, **options, **more)
+
+                found = other.wrong(case, a, lowest, **lower)
                 if not found:
                     raise KeyError("nothing to change")
                 return found

@@ -34,6 +34,7 @@ from conformance.faults.further import kind as further_kind
 from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
+from conformance.generation.feasible import exists
 from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"
@@ -249,12 +250,24 @@ class Diagnoser:
             # What is worse rounding explains much: all further cases have to agree.
             if len(found) == 1 and seen and found[0].own is None:
                 return found
+        if len(found) > 1 and not any(slip.own for slip in found):
+            found = self._told_apart(data, found, rerun)
         return found if seen or not (faint or any(slip.own for slip in found)) else []
+
+    def _told_apart(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
+        """What is left of slips that are one at this value of an option, by cases with another."""
+        for like in _otherwise(data.case):
+            for more in self._further(data, rerun, found, like, 2 * WITNESSES):
+                found = _left(more.consistent_with, found)
+                if len(found) < 2:
+                    return found
+        return found
 
     def _holds_somewhere(self, data: Evidence, slip: Slip, rerun: Rerun) -> bool:
         """Whether each further case has the slip's result or the right one, and a condition tells which."""
         wrong, right = [data.case], list[Case]()
-        for more in self._further(data, rerun, [slip], data.case):
+        # A condition may be an option of the case: those without it are right then.
+        for more in chain(*(self._further(data, rerun, [slip], like) for like in _alike(data.case))):
             if more.explained_by(slip) is not None:
                 wrong.append(more.case)
             elif more.right():
@@ -265,9 +278,11 @@ class Diagnoser:
         return len(wrong) > WITNESSES and len(families) > 1 and condition(wrong, right) is not None
 
     @staticmethod
-    def _further(data: Evidence, rerun: Rerun, found: list[Slip], like: Case) -> Iterator[Evidence]:
+    def _further(
+        data: Evidence, rerun: Rerun, found: list[Slip], like: Case, count: int = FURTHER
+    ) -> Iterator[Evidence]:
         """Further cases on which the slips differ from one another, or one slip from the right result."""
-        for case in further(like, FURTHER):
+        for case in further(like, count):
             arrays = draw(case)
             # What a slip makes of NaN is a question of its own: it contradicts nothing about numbers.
             if data.finite and not all(np.isfinite(v).all() for v in arrays.values()):
@@ -312,6 +327,15 @@ def _alike(case: Case) -> tuple[Case, ...]:
     options = case.operation.trailing
     plain = {name: option.default for name, option in options.items() if option.default is not None}
     return (case, case.replace(**plain)) if case.beyond and plain else (case,)
+
+
+def _otherwise(case: Case) -> Iterator[Case]:
+    """The case with one option of another value, in the family of its data."""
+    for name, option in case.operation.option.items():
+        for value in option.values():
+            other = case.replace(**{name: value})
+            if value != case.value(name) and exists(other) and FAMILIES[case.family].suits(other):
+                yield other
 
 
 @cache

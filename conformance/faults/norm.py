@@ -39,6 +39,13 @@ option(
     variants=({"epsilon": 0.0}, {"epsilon": 1e-5}, {"epsilon": 1e-3}),
 )
 option(
+    "norm-epsilon-raised",
+    "epsilon is raised to a least value, 1e-5 say, where a smaller one was asked for.",
+    _BOTH,
+    of=lambda case, a, least: {"epsilon": max(epsilon_of(case), least)},
+    variants=tuple({"least": 10.0**-n} for n in (2, 3, 4, 5, 6, 7, 8)),
+)
+option(
     "norm-statistics-exchanged",
     "The running statistics are used in training, the batch's in inference.",
     _BOTH,

@@ -358,6 +358,14 @@ _TABLE = (
         "tt-metal #51543, Vc #273, dotnet/runtime #107838",
     ),
     Family(
+        "powers",
+        "bound",
+        "arguments of either sign so large that their cubes overflow, and their squares do not",
+        ("gate",),
+        {"x": fills.powers},
+        "AiDotNet.Tensors #355: infinity times 0 in the tail of a gradient",
+    ),
+    Family(
         "large",
         "bound",
         "inputs and weights of about 10: the sigmoid saturates",

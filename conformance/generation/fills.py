@@ -33,6 +33,8 @@ _HUGE = {"f32": 110, "f64": 500, "f16": 14, "bf16": 110}
 #: Where exp and the sigmoids end.
 _ENDS = np.array([16.5, 36.5, 87.5, 88.5, 103.5, 708.5, 709.5, 745.0, 10000.0])
 _DOUBLE = np.dtype(np.float64)
+#: Exponents of numbers whose cubes overflow, and their squares do not; of float16, of its largest numbers.
+_POWERS = {"f32": (44, 62), "f64": (343, 510), "f16": (13, 15), "bf16": (44, 62)}
 #: Exponents of the smallest subnormal numbers.
 SMALLEST = {"f32": -149, "f64": -1074, "f16": -24, "bf16": -133}
 
@@ -257,6 +259,13 @@ def with_lowest(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array
 def saturating(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """Where exp ends: round +-15 to 20, the last normal and subnormal results, and far beyond."""
     return stream.around(_ENDS, shape, case.numpy_dtype)
+
+
+def powers(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
+    """Of either sign, so large that the cube overflows in the arithmetic, and the square does not."""
+    low, high = _POWERS[case.dtype]
+    values = stream.signs(shape) * (1 + stream.uniform(shape, _DOUBLE, 0, 0.5))
+    return full_mantissa(np.ldexp(values, stream.integers(low, high, shape)), case.numpy_dtype)
 
 
 def large(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:

@@ -158,9 +158,7 @@ def _rounding(r: Any, q: Any) -> Any:
         mean, spread = np.abs(x.mean((0, 1, 2))), np.sqrt(x.var((0, 1, 2)) + epsilon_of(case))
     else:
         mean, spread = np.abs(a["running_mean"]), np.sqrt(a["running_var"] + epsilon_of(case))
-    least = max(
-        float(np.fmin.reduce(spread.reshape(-1), initial=1)), 1e-3
-    )  # a channel with NaN says nothing of others
+    least = max(float(spread[np.isfinite(spread)].min(initial=1)), 1e-3)
     share = values * q.unit * (1 + largest(mean / spread) + largest(x) / least)
     size = largest(q.reference(q.absolute if "dA" in a else a))
     return r.Rounding(share, size, 16 * q.unit, 16 * q.tiny)

@@ -51,6 +51,11 @@ class Confirmer:
         self._right[key] += right
         return right
 
+    def _wrong(self, own: Right, name: str) -> bool:
+        """Whether an output is wrong by itself: in a fresh process, or where there is none twice in a row."""
+        alone = self.alone(own, name)
+        return not (self.changes(own, name, 2) if alone is None else alone)
+
     def changes(self, own: Right, name: str, times: int = AGAIN) -> bool:
         """Whether an output is right when the call is made again, in the same process."""
         for _ in range(times):
@@ -61,11 +66,11 @@ class Confirmer:
 
     def seen(self, asked: Look, name: str, found: Found, told: Callable[..., Any]) -> Found | None:
         """What a look has shown (`looks.told`), if each call alone is right; said of a fresh process, too."""
-        if any(self.alone(own, name) is False for own in asked.rights):
+        if any(self._wrong(own, name) for own in asked.rights):
             return None
         own, fresh = asked.rights[0], self._implementation.fresh()
-        if fresh is None:  # what is wrong when it is called twice in a row is wrong in itself
-            return found if all(self.changes(other, name, 2) for other in asked.rights) else None
+        if fresh is None:
+            return found
         first = fresh.call(own.case, own.arrays)
         again = self._played(self._implementation.fresh() or fresh, asked, told, first)
         if name in again:

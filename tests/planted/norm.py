@@ -23,6 +23,12 @@ def epsilon_beside_the_deviation(A_prev, gamma, beta, running_mean, running_var,
     return gamma * (A_prev - mean) / (np.sqrt(variance) + hparameters["epsilon"]) + beta, cache
 
 
+@fault("batch_norm_forward", "A", "norm-epsilon-raised")
+def epsilon_of_a_library_at_least(A_prev, gamma, beta, running_mean, running_var, hparameters):
+    least = {**hparameters, "epsilon": max(hparameters["epsilon"], 1e-3)}
+    return right.batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, least)
+
+
 @fault("batch_norm_forward", "A", "norm-unbiased-variance")
 def normalized_with_the_unbiased_variance(A_prev, gamma, beta, running_mean, running_var, hparameters):
     mean, variance = moments(A_prev, hparameters, running_mean, running_var)

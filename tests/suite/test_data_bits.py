@@ -93,6 +93,8 @@ DIGESTS: dict[str, str] = {
     "cross_entropy_cost:f64:m4n9:undefined:41": "decffc7ccfac7731",
     "cross_entropy_cost:f32:m4n9_ignore3:all-ignored:42": "59bf84d6faa9a0d5",
     "cross_entropy_cost:f64:m4n9_ignore3:all-ignored:42": "801ee49c2fcfee61",
+    "gelu_backward:f32:m2h3w4c5_tanh:powers:43": "7fd1ff8bdde65b20",
+    "gelu_backward:f64:m2h3w4c5_tanh:powers:43": "7210e51c29a5dd69",
 }
 
 
