@@ -62,3 +62,18 @@ def ending_with(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+
+
+_home = 0
+
+
+def home() -> None:
+    """Have this process be the one that answers."""
+    global _home
+    _home = os.getpid()
+
+
+def stay() -> None:
+    """End a forked copy of the process that answers: it would go on with that one's calls, and fork in each."""
+    if _home and os.getpid() != _home:
+        os._exit(0)

@@ -85,6 +85,7 @@ def serve(theirs: socket.socket, parent: int) -> None:
     """Answer what comes through the channel until that is closed."""
     os.setsid()
     guard.ending_with(parent)
+    guard.home()
     guard.readable()
     guard.untracing()
     warnings.simplefilter("ignore")  # an implementation's warnings would drown the run
