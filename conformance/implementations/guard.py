@@ -74,6 +74,6 @@ def home() -> None:
 
 
 def stay() -> None:
-    """End a forked copy of the process that answers: it would go on with that one's calls, and fork in each."""
+    """End a forked copy of the process that answers, which would go on with its calls and fork in each."""
     if _home and os.getpid() != _home:
         os._exit(0)

@@ -201,7 +201,7 @@ def _unknown(target: Any, names: tuple[str, ...]) -> str:
     """What is in a module of no dialect, what that is close to, and what would make it work."""
     there = own(target)
     seen = [f"{name}{_signature(value)}" for name, value in there.items() if callable(value)]
-    lines = [f"none of the {len(names)} functions is in it, in any dialect; `conformance list` shows them"]
+    lines = ["none of the functions is in it, in any dialect; `conformance list` shows them"]
     imported = [name for name in names if name not in there and callable(getattr(target, name, None))]
     if imported:
         lines.append(f"  {', '.join(imported[:_SHOWN])}: imported, which does not count; list it in __all__")
