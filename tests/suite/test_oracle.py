@@ -106,7 +106,7 @@ def test_gradients_agree_with_central_differences(op):
     forward, variables = BACKWARD[op]
     rng = np.random.default_rng(5)
     checked = 0
-    for case in generate([OPERATIONS[op]], ["f64"], 130, seed=2):
+    for case in generate([OPERATIONS[op]], ["f64"], 260, seed=2):
         if case.family not in ("normal", "probabilities") or case["m"] == 0:
             continue
         if dict(case.params).get("c") == 0:
