@@ -115,8 +115,8 @@ cdef class Statistics:
 
     cdef inline bint steered(self, Py_ssize_t k) noexcept:
         """Whether roundings of a sum are no random ones: the spacing of the sum is above the values' spread."""
-        cdef double total = self.n * fabs(data(self.mean)[k])
-        return 2 * self.u * 2.0 ** floor(log2(total)) > MOST * sqrt(data(self.variance)[k]) if total > 0 else False
+        cdef double sum_ = self.n * fabs(data(self.mean)[k])
+        return 2 * self.u * 2.0 ** floor(log2(sum_)) > MOST * sqrt(data(self.variance)[k]) if sum_ > 0 else False
 
 
 def forward(

@@ -86,8 +86,8 @@ class States:
             self._absent(seen, case, first.reason)
             return
         counts = seen.outputs.setdefault(case.dtype, Counter())
-        misformed = self.forms.add(records)
-        seen.failed += misformed or any(record.status == "failed" for record in records)
+        wrong_form = self.forms.add(records)
+        seen.failed += wrong_form or any(record.status == "failed" for record in records)
         if first.status == "refused":
             seen.refused += 1
             seen.first = seen.first or f"{case}: {first.reason}"
