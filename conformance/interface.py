@@ -95,8 +95,9 @@ class Checked:
 
     @property
     def states(self) -> dict[str, str]:
-        """Of each operation ``agrees``, ``disagrees``, ``too-little`` or ``absent``."""
-        return {op: str(found["state"]) for op, found in self.summary["states"].items()}
+        """The state of each operation that it has; ``summary["states"]`` has the absent ones, too."""
+        every = {op: str(found["state"]) for op, found in self.summary["states"].items()}
+        return {op: state for op, state in every.items() if state != "absent"}
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ import os
 import select
 import signal
 import socket
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
@@ -27,6 +29,8 @@ LOST = 255
 OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, LOST})
 
 _PR_SET_PDEATHSIG = 1
+
+_STARTING = threading.Lock()
 
 
 def context() -> Any:
@@ -81,11 +85,29 @@ def start(process: Any) -> None:
     resource_tracker.ensure_running()  # whose own start takes the mask back
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
-    except (EOFError, ConnectionError):
-        process.start()
+        with _no_main():
+            try:
+                process.start()
+            except (EOFError, ConnectionError):
+                process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Nothing of what is run here is needed in children, which multiprocessing would have run it once more.
+
+    So a script that calls `conformance.check` need not guard its last lines.
+    """
+    with _STARTING:
+        main = vars(sys.modules["__main__"])
+        kept: dict[str, Any] = {name: main.pop(name) for name in ("__spec__", "__file__") if name in main}
+        main["__spec__"] = None
+        try:
+            yield
+        finally:
+            main.update(kept)
 
 
 def end(process: Any) -> None:
