@@ -90,7 +90,9 @@ def test_a_fault_of_state_is_confirmed_in_a_fresh_process(tmp_path):
         "def tanh(Z):\n    A, cache = numpy_loops.tanh(Z)\n    _calls.append(1)\n"
         "    if len(_calls) > 30 and A.size:\n        A.reshape(-1)[0] += 1\n    return A, cache\n"
     )
-    assert failures(load(str(module)), "tanh", 60).keys() == {"depends-on-earlier-calls"}
+    found = failures(load(str(module)), "tanh", 60).keys()
+    assert "depends-on-earlier-calls" in found
+    assert found <= {"depends-on-earlier-calls", "wrong-after-many-calls"}
 
 
 def test_stress_finds_one_call_in_hundreds():

@@ -116,7 +116,7 @@ def test_a_mask_of_all_maxima_is_wrong_of_ties_alone(op: str, name: str) -> None
             if record.status == "failed":
                 assert (tied, record.diagnosis) == (True, name), record
     assert seen["failed tied"], seen
-    assert seen["passed"] >= 30, seen
+    assert seen["passed"] >= 12, seen
 
 
 def _tied(case: Case) -> bool:
