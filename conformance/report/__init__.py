@@ -7,11 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from conformance.report import html, junit, markdown
-from conformance.report.digest import digest
-from conformance.report.text import clean
-from conformance.report.verdict import judge
-
 __all__ = ["write"]
 
 
@@ -45,6 +40,12 @@ def write(
     ValueError
         If a line of `records_path` is no record.
     """
+    # What these need is not installed where only the words of a report are asked for.
+    from conformance.report import html, junit, markdown
+    from conformance.report.digest import digest
+    from conformance.report.text import clean
+    from conformance.report.verdict import judge
+
     records, out = Path(records_path), Path(out_dir)
     facts = clean(dict(summary))
     result = digest(records)
