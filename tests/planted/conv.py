@@ -141,7 +141,7 @@ def _(A, W, b, hp):
 
 @plant("input-channels-only-first", "channels_not_summed")
 def _(A, W, b, hp):
-    return _loop(A, W, b, hp, lambda piece, w, b, k: (piece[..., 0] * w[..., 0]).sum() + b)
+    return _loop(A, W, b, hp, lambda piece, w, b, k: (piece * w)[..., :1].sum() + b)
 
 
 @plant("last-input-channel-not-summed", "channels_one_short")
