@@ -45,7 +45,7 @@ def most(asked: Asked, op: str = "") -> int:
     """How many cases of an operation, or of any, were asked for in the dtype that has the most."""
     if isinstance(asked, int):
         return asked
-    return max((count for (name, _), count in asked.items() if op in ("", name)), default=0)
+    return max((count for (name, _), count in asked.items() if not op or name == op), default=0)
 
 
 def _enough(asked: Asked, op: str, dtype: str) -> int:
