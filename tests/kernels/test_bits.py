@@ -129,6 +129,7 @@ def test_a_sample_has_the_same_bits_in_every_batch(module):
     assert compared == PER_SAMPLE.keys() - MEANS
 
 
+@pytest.mark.filterwarnings("ignore::cnnref.ProbabilityWarning")  # the family `undefined` has such
 def test_the_gradient_of_the_mean_is_the_same_row_in_every_batch_of_the_same_size():
     implementation = here("cnnref")
     large = [case for case in bits_table.cases() if case.seed == 7 and case.op in MEANS]
