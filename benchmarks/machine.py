@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import time
-from contextlib import suppress
 from importlib import import_module, util
 from typing import Any
+
+from conformance.report.made import processor
 
 
 def _clocks() -> list[float] | None:
@@ -41,10 +42,7 @@ def busy_elsewhere(seconds: float = 1.0) -> float:
 
 def describe() -> dict[str, Any]:
     """Processor, their number, Python."""
-    name = platform.processor() or platform.machine()
-    with suppress(OSError), open("/proc/cpuinfo") as file:  # not on Linux: the name above
-        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-        name = models[0] if models else name
+    name = processor() or platform.processor() or platform.machine()
     return {"processor": name, "processors": os.cpu_count(), "python": platform.python_version()}
 
 

@@ -183,15 +183,6 @@ def _plain_kernel(op: str, name: str, form: Form, declared: Arithmetic, F: Funct
     return Kernel(f"{name}; {F}", op, answer, declared)
 
 
-def _by_word(
-    op: str, forms: Callable[[str], Iterator[tuple[str, Form, bool]]]
-) -> Iterator[tuple[str, Form, bool]]:
-    """Forms that the word of a case chooses; of the others it is the first one of that word."""
-    for word in ("none", "tanh"):
-        for name, form, relative in forms(word):
-            yield f"{word}: {name}", form, relative
-
-
 def declared(op: str, accuracy: str) -> Arithmetic:
     """What a module with an accuracy declares."""
     return Arithmetic.declared(accuracy={op: accuracy})

@@ -32,7 +32,6 @@ EXTENTS = {
     "o": "outputs",
     "n": "classes",
 }
-_ACTING = {"h": "height", "w": "width"}
 #: The extents whose remainders decide which loops of a kernel run.
 _COUNTED = ("c", "k", "i", "o", "n", "m", "w")
 _BLOCKS = (2, 4, 8, 16, 32)

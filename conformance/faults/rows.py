@@ -24,6 +24,13 @@ def _targeted(case: Case, a: Arrays, base: Base, targets: Targets) -> Iterator[t
     return ((name, value) for name, value in base(case, a).items() if name in names)
 
 
+def _where(only: Only | None, wrong: Callable[..., Outputs]) -> Callable[..., Outputs]:
+    """A slip's function, which changes nothing where the slip does not apply."""
+    if only is None:
+        return wrong
+    return lambda case, a, base, **variant: wrong(case, a, base, **variant) if only(case) else {}
+
+
 def option(
     id: str,
     text: str,
@@ -37,11 +44,9 @@ def option(
     """A slip that takes an option of the plain form: `options`, and what `of` makes of a case."""
 
     def wrong(case: Case, a: Arrays, base: Base, **variant: Any) -> Outputs:
-        if only is not None and not only(case):
-            return {}
         return base(case, a, **options, **(of(case, a, **variant) if of else variant))
 
-    slip(id, text, targets, variants=variants, post=post)(wrong)
+    slip(id, text, targets, variants=variants, post=post)(_where(only, wrong))
 
 
 def data(
@@ -56,11 +61,9 @@ def data(
     """A slip that is right for other arrays: those that `change` makes of a case and its arrays."""
 
     def wrong(case: Case, a: Arrays, base: Base, **variant: Any) -> Outputs:
-        if only is not None and not only(case):
-            return {}
         return base(case, {**a, **change(case, a, **variant)})
 
-    slip(id, text, targets, variants=variants, post=post)(wrong)
+    slip(id, text, targets, variants=variants, post=post)(_where(only, wrong))
 
 
 def scaled(
@@ -94,11 +97,9 @@ def instead(
     """A slip that gives another result for the first output: what `result` makes of a case and its arrays."""
 
     def wrong(case: Case, a: Arrays, base: Base, **variant: Any) -> Outputs:
-        if only is not None and not only(case):
-            return {}
         return {case.operation.outputs[0]: result(case, a, **variant)}
 
-    slip(id, text, targets, variants=variants, post=post)(wrong)
+    slip(id, text, targets, variants=variants, post=post)(_where(only, wrong))
 
 
 def after(

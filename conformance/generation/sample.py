@@ -76,6 +76,7 @@ def _by_kind(cases: Sequence[Case]) -> list[Case]:
     places = Counter[str]()
     ranked = list[tuple[int, int, Case]]()
     for chance, case in sorted((_chance(case), case) for case in cases):
-        ranked.append((places[_kind(case)], chance, case))
-        places[_kind(case)] += 1
+        kind = _kind(case)
+        ranked.append((places[kind], chance, case))
+        places[kind] += 1
     return [case for _, _, case in sorted(ranked)]

@@ -25,7 +25,7 @@ from conformance.implementations.accepts import Accepts
 from conformance.implementations.child import Child, LostError, Ticket, filled
 from conformance.implementations.declared import Declared
 from conformance.implementations.layout import LAYOUTS, inward, outward
-from conformance.implementations.loading import LoadError
+from conformance.implementations.loading import LoadError, found
 from conformance.implementations.looks import played
 from conformance.implementations.perform import Tried, answered, performed
 from conformance.implementations.program import TIME_LIMIT, Program, ProgramError
@@ -436,9 +436,7 @@ def here(spec: str, settings: Settings | None = None) -> Implementation:
     LoadError
         As `load` does.
     """
-    settings = settings or Settings()
-    target, declares, own = served.loaded(spec, list(FUNCTIONS), settings.dialect, settings.device)
-    return replace(_of(spec, target, declares, settings, True, ()), own=own)
+    return of_object(spec, found(spec), settings)
 
 
 def of_object(name: str, target: Any, settings: Settings | None = None) -> Implementation:
@@ -459,7 +457,7 @@ def of_object(name: str, target: Any, settings: Settings | None = None) -> Imple
         If none of the functions is in it, or it is in no dialect.
     """
     settings = settings or Settings()
-    target, declares, own = served.held(name, target, list(OPERATIONS), settings.dialect, settings.device)
+    target, declares, own = served.held(name, target, list(FUNCTIONS), settings.dialect, settings.device)
     return replace(_of(name, target, declares, settings, True, ()), own=own)
 
 

@@ -23,11 +23,12 @@ def made(implementation: str) -> dict[str, str]:
     implementation : str
         As ``--impl`` names it.
     """
+    name = processor() or platform.machine()
     found = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "revision": revision(_place(implementation)),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{_processor()}, {os.cpu_count() or 1} processors, {platform.platform(terse=True)}",
+        "machine": f"{name}, {os.cpu_count() or 1} processors, {platform.platform(terse=True)}",
     }
     return {name: text for name, text in found.items() if text}
 
@@ -63,11 +64,11 @@ def _place(implementation: str) -> Path | None:
     return Path(origin).resolve().parent if origin and Path(origin).exists() else None
 
 
-def _processor() -> str:
-    """The processor's name, as Linux has it, else its architecture."""
+def processor() -> str:
+    """The processor's name, as Linux has it; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.machine()
+    return next(names, "")

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from conformance.cases.dtypes import KNOWN
+from conformance.faults import DTYPE_NOT_KEPT, SHAPE_FLATTENED
 
-#: The faults of form, and how a remark begins. A form is one of these, a colon and what was seen.
-DTYPE, SHAPE, REMARK = "dtype-not-kept", "shape-flattened", "remark"
+#: How a remark begins. A form is this or one of the faults of form, a colon and what was seen.
+REMARK = "remark"
 
 _DTYPES = frozenset(np.dtype(kind) for kind in KNOWN.values())
 
@@ -48,7 +49,7 @@ class Form:
 def fault(said: str | None) -> str:
     """The fault that a record's `form` names; empty for none, and for a remark."""
     name = (said or "").partition(":")[0]
-    return name if name in (DTYPE, SHAPE) else ""
+    return name if name in (DTYPE_NOT_KEPT, SHAPE_FLATTENED) else ""
 
 
 def read(
@@ -80,12 +81,12 @@ def read(
         return Form(got, wrong=f"dtype is {array.dtype}, expected {dtype}")
     said = []
     if array.dtype != dtype:
-        kind = REMARK if array.dtype.kind in harmless else DTYPE
+        kind = REMARK if array.dtype.kind in harmless else DTYPE_NOT_KEPT
         said.append(f"{kind}: dtype is {array.dtype}, expected {dtype}")
         with np.errstate(all="ignore"):
             array = array.astype(dtype)
     if array.shape != shape:
-        said.append(f"{SHAPE}: shape is {array.shape}, expected {shape}")
+        said.append(f"{SHAPE_FLATTENED}: shape is {array.shape}, expected {shape}")
         array = array.reshape(shape)
     said.sort(key=lambda text: text.startswith(REMARK))  # a fault goes before a remark
     return Form(array, "; ".join(said))

@@ -222,8 +222,9 @@ class Trial:
     ) -> Record:
         """A failure with its diagnosis; what no known fault explains is tried in a fresh process."""
         why = self._diagnosis(diagnoser, record.output)
-        alone = confirmer is not None and why == diagnose.UNEXPLAINED and self.outcome.outputs
-        if alone and confirmer is not None and confirmer.alone(self._right, record.output):
+        if why != diagnose.UNEXPLAINED or confirmer is None:
+            return record.but(diagnosis=why)
+        if confirmer.alone(self._right, record.output):
             why, where = "depends-on-earlier-calls", "right in a fresh process"
             if confirmer.changes(self._right, record.output):
                 why, where = "nondeterministic", "right when it is called again"
