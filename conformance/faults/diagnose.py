@@ -77,7 +77,12 @@ class Diagnoser:
         self._nameless: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
-        """Take the budgets of searches for new; what further cases have borne out stands."""
+        """Drop what earlier diagnoses found, so that the next do not depend on them.
+
+        What further cases say of slips stands: it is the same for all cases of a kind.
+        """
+        self._established.clear()
+        self._between_calls.clear()
         self._fruitless.clear()
         self._nameless.clear()
 

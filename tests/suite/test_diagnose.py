@@ -20,6 +20,10 @@ from conformance.faults.diagnose import (
     diagnose,
 )
 from conformance.generation.arrays import draw
+from conformance.generation.generate import generate
+from conformance.implementations.implementation import here
+from conformance.operations import OPERATIONS
+from conformance.verdict.judge import Judge
 
 
 def wrong(case: Case, name: str, output: str) -> np.ndarray:
@@ -146,3 +150,18 @@ def test_thousands_of_failures_take_seconds() -> None:
     assert time.monotonic() - begin < 20
     assert set(found) == {"filter-flipped"}
     assert reruns <= 10 + 2 * SEARCHES
+
+
+@pytest.mark.filterwarnings("ignore::cnnref.ProbabilityWarning")
+def test_what_is_named_in_a_batch_does_not_depend_on_the_batches_before() -> None:
+    """A worker has judged others, or none: whatever it was, a run has the same bytes."""
+    op = "softmax_cross_entropy_backward"
+
+    def named(judge: Judge, dtype: str) -> list[str | None]:
+        judge.forget()
+        cases = [case for case in generate([OPERATIONS[op]], [dtype], 20, 0) if not case.beyond]
+        return [record.diagnosis for case in cases for record in judge(case)]
+
+    after, alone = Judge(here("cnnref.blog")), Judge(here("cnnref.blog"))
+    assert set(named(after, "f32")) > {None}
+    assert named(after, "f64") == named(alone, "f64")
