@@ -16,9 +16,9 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.window import possible
-from conformance.faults import DTYPE_NOT_KEPT, SHAPE_FLATTENED, Slip
+from conformance.faults import Slip
 from conformance.faults.catalogue import named
-from conformance.faults.diagnose import BETWEEN_CALLS, INPUT_MODIFIED
+from conformance.faults.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED, SHAPE_FLATTENED
 from conformance.faults.evidence import Evidence
 from conformance.faults.features import features
 from conformance.generation.arrays import draw

@@ -20,24 +20,6 @@ from conformance.faults import (  # noqa: F401
     units,
     window_options,
 )
-from conformance.faults.catalogue import (
-    CATALOGUE,
-    DEVICE_ERROR,
-    DTYPE_NOT_KEPT,
-    KILLED,
-    RAISED,
-    SHAPE_FLATTENED,
-    Slip,
-    is_diagnosis,
-)
+from conformance.faults.catalogue import CATALOGUE, DEVICE_ERROR, KILLED, RAISED, Slip, is_diagnosis
 
-__all__ = [
-    "CATALOGUE",
-    "DEVICE_ERROR",
-    "DTYPE_NOT_KEPT",
-    "KILLED",
-    "RAISED",
-    "SHAPE_FLATTENED",
-    "Slip",
-    "is_diagnosis",
-]
+__all__ = ["CATALOGUE", "DEVICE_ERROR", "KILLED", "RAISED", "Slip", "is_diagnosis"]

@@ -139,9 +139,6 @@ RAISED = "raised-"
 #: The diagnosis of a case whose process was killed from outside, again when it was judged alone.
 KILLED = "process-killed"
 
-#: Faults of the form of an answer, whose values may be right.
-DTYPE_NOT_KEPT, SHAPE_FLATTENED = "dtype-not-kept", "shape-flattened"
-
 #: The diagnosis of a call that ended in an error of the device, out of memory say.
 DEVICE_ERROR = "device-error"
 

@@ -25,7 +25,7 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF
 from conformance.cases.request import DEVICE
-from conformance.faults import CATALOGUE, DEVICE_ERROR, DTYPE_NOT_KEPT, KILLED, RAISED, Slip, half
+from conformance.faults import CATALOGUE, DEVICE_ERROR, KILLED, RAISED, Slip, half
 from conformance.faults.conditions import condition
 from conformance.faults.core import Array
 from conformance.faults.evidence import Evidence
@@ -40,7 +40,9 @@ from conformance.operations.entry import largest
 UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
 BETWEEN_CALLS = "accumulator-kept-between-calls"
+DTYPE_NOT_KEPT = "dtype-not-kept"
 CROPPED = "crop-empty-at-padding-zero"
+SHAPE_FLATTENED = "shape-flattened"
 
 #: Fruitless searches of the whole catalogue for one output, after which cases of a kind that was searched in
 #: vain are not searched again; and after how many no pair of slips is tried any more.

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.faults import SHAPE_FLATTENED
 from conformance.report.text import counted, listed
-from conformance.verdict.form import fault
+from conformance.verdict.form import SHAPE, fault
 from conformance.verdict.record import Record
 
 #: Outputs that a sentence names.
@@ -38,8 +37,7 @@ class Forms:
                 if kind is self._remarks and seen not in kind and len(kind) >= _REMARKS:
                     seen = _OTHERS  # an exception's text has numbers of its case in it
                 # Shapes are those of one case alone.
-                what = "" if name == SHAPE_FLATTENED else seen
-                kind.setdefault(what, Counter())[f"{record.op}.{record.output}"] += 1
+                kind.setdefault("" if name == SHAPE else seen, Counter())[f"{record.op}.{record.output}"] += 1
                 found = found or bool(name)
         return found
 

@@ -19,8 +19,8 @@ from conformance.bounds import Bound
 from conformance.bounds.table import bounds
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF
-from conformance.faults import CATALOGUE, DTYPE_NOT_KEPT, SHAPE_FLATTENED, Slip
-from conformance.faults.diagnose import BETWEEN_CALLS, INPUT_MODIFIED
+from conformance.faults import CATALOGUE, Slip
+from conformance.faults.diagnose import BETWEEN_CALLS, DTYPE_NOT_KEPT, INPUT_MODIFIED, SHAPE_FLATTENED
 from conformance.generation.arrays import draw
 from conformance.generation.inside import alike, plain
 from conformance.generation.random import Stream

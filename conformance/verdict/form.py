@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from conformance.cases.dtypes import KNOWN
-from conformance.faults import DTYPE_NOT_KEPT, SHAPE_FLATTENED
 
-#: How a remark begins. A form is this or one of the faults of form, a colon and what was seen.
-REMARK = "remark"
+#: The faults of form, and how a remark begins. A form is one of these, a colon and what was seen.
+DTYPE, SHAPE, REMARK = "dtype-not-kept", "shape-flattened", "remark"
 
 _DTYPES = frozenset(np.dtype(kind) for kind in KNOWN.values())
 
@@ -49,7 +48,7 @@ class Form:
 def fault(said: str | None) -> str:
     """The fault that a record's `form` names; empty for none, and for a remark."""
     name = (said or "").partition(":")[0]
-    return name if name in (DTYPE_NOT_KEPT, SHAPE_FLATTENED) else ""
+    return name if name in (DTYPE, SHAPE) else ""
 
 
 def read(
@@ -81,12 +80,12 @@ def read(
         return Form(got, wrong=f"dtype is {array.dtype}, expected {dtype}")
     said = []
     if array.dtype != dtype:
-        kind = REMARK if array.dtype.kind in harmless else DTYPE_NOT_KEPT
+        kind = REMARK if array.dtype.kind in harmless else DTYPE
         said.append(f"{kind}: dtype is {array.dtype}, expected {dtype}")
         with np.errstate(all="ignore"):
             array = array.astype(dtype)
     if array.shape != shape:
-        said.append(f"{SHAPE_FLATTENED}: shape is {array.shape}, expected {shape}")
+        said.append(f"{SHAPE}: shape is {array.shape}, expected {shape}")
         array = array.reshape(shape)
     said.sort(key=lambda text: text.startswith(REMARK))  # a fault goes before a remark
     return Form(array, "; ".join(said))

@@ -13,12 +13,14 @@ from slip_support import cases, doubles
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import HALF
-from conformance.faults import CATALOGUE, DTYPE_NOT_KEPT, SHAPE_FLATTENED, Slip
+from conformance.faults import CATALOGUE, Slip
 from conformance.faults.catalogue import slip
 from conformance.faults.core import reference
 from conformance.faults.diagnose import (
     BETWEEN_CALLS,
+    DTYPE_NOT_KEPT,
     INPUT_MODIFIED,
+    SHAPE_FLATTENED,
     UNEXPLAINED,
     catalogue,
     explain,
