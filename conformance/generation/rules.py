@@ -17,6 +17,14 @@ import numpy as np
 from conformance.cases.case import Case
 from conformance.cases.dtypes import KNOWN
 from conformance.cases.operation import WORDS
+from conformance.cases.option_table import (
+    DILATION,
+    GROUPS,
+    IGNORED,
+    LABEL_SMOOTHING,
+    NEGATIVE_SLOPE,
+    OUTPUT_PADDING,
+)
 from conformance.cases.options import Value, number, written
 from conformance.cases.window import transposed, window_of
 from conformance.generation.arrays import draw
@@ -31,9 +39,9 @@ NAMES = {
 }  # fmt: skip
 #: Names of the letters that it has for options.
 _OPTIONS = {
-    "d": "dilation", "g": "groups", "e": "output_padding", "a": "negative_slope", "smooth": "label_smoothing",
-    "ignore": "ignore_index",
-}  # fmt: skip
+    option.name: option.key
+    for option in (DILATION, GROUPS, OUTPUT_PADDING, NEGATIVE_SLOPE, LABEL_SMOOTHING, IGNORED)
+}
 _LETTERS = {long: letter for letter, long in (*NAMES.items(), *_OPTIONS.items())} | {
     "padding": "p",
     "batch": "m",
