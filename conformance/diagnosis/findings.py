@@ -157,11 +157,13 @@ def _place(trial: Trial, record: Record) -> str:
 
 
 def _values(record: Record) -> str:
-    """The worst element of a record with both values; empty if there is none."""
+    """The worst element of a record with both values; empty if no value is wrong."""
     if record.index is None or record.expected is None or record.got is None:
         return ""
     at = f"[{','.join(map(str, record.index))}]" if record.index else ""
     got, expected = float(record.got), float(record.expected)
+    if np.array_equal(got, expected, equal_nan=True):  # what is wrong is the call, not what came of it
+        return ""
     digits = next((d for d in (6, 9, 12) if f"{got:.{d}g}" != f"{expected:.{d}g}"), 17)
     return f"{record.output}{at} is {got:.{digits}g}, expected {expected:.{digits}g}"
 

@@ -3,15 +3,18 @@
 import contextlib
 import io
 import re
+from types import SimpleNamespace
 
 import pytest
 
+from conformance.adapters import numpy_loops as right
+from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.commands import terminal
 from conformance.commands.tell import tell
 from conformance.diagnosis.findings import find
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import here
+from conformance.implementations.implementation import Implementation, here
 from conformance.operations import OPERATIONS as ENTRIES
 from conformance.report import found
 from conformance.report.summary import Summary
@@ -98,6 +101,22 @@ def test_a_wrong_value_stands_beside_the_right_one_and_the_line_that_shows_it(to
     assert float(values[1]) == pytest.approx(float(record.got), rel=1e-5)
     assert float(values[2]) == pytest.approx(float(record.expected), rel=1e-5)
     assert values[1] != values[2]
+
+
+def test_where_no_value_is_wrong_none_is_shown(tmp_path):
+    """A call that changes what it was given may well return what is right."""
+    def pool_forward(A_prev, hparameters):
+        answer = right.pool_forward(A_prev, dict(hparameters))
+        hparameters["stride"] = 7
+        return answer
+
+    target = SimpleNamespace(pool_forward=pool_forward)
+    implementation = Implementation("changes", target, Arithmetic.declared(None, None))
+    (record,) = Judge(implementation)(Case.parse("pool_forward:f32:m1h2w2c1_f2s1_max:small:0"))
+    assert record.diagnosis == "hyperparameters-changed"
+    finding = find(implementation, record)
+    assert not finding.place
+    assert "hyperparameters" in finding.reason
 
 
 FINDING = {
