@@ -8,7 +8,6 @@ writes out of bounds may kill a later case, or the process at its end, and would
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from conformance.generation.generate import generate
 from conformance.implementations.child import LostError
 from conformance.implementations.implementation import load
 from conformance.implementations.loading import LoadError
-from conformance.implementations.processes import Question, cause
+from conformance.implementations.processes import Question, cause, context
 from conformance.operations import OPERATIONS
 from conformance.operations.entry import Entry
 from conformance.runs.pool import in_order
@@ -193,7 +192,7 @@ def _hazard(spec: str, case: Case, settings: Settings, holding: Holding) -> list
 
     found: _Alone | None = None
     for _ in range(ATTEMPTS):
-        child = Question(multiprocessing.get_context("spawn"), _alone, spec, case, settings, holding)
+        child = Question(context(), _alone, spec, case, settings, holding)
         found = child.answer(_ALONE, PATIENCE)
         code = child.exitcode(PATIENCE)
         why = f"the process died of {cause(code)} in" if found is None else found.why
@@ -243,7 +242,7 @@ class _Said(msgspec.Struct):
 
 def _declared(spec: str, deaths: list[Record], holding: Holding) -> _Said:
     """What a module says of itself and of the cases it died of, asked in a child of its own."""
-    child = Question(multiprocessing.get_context("spawn"), _declare, spec, deaths, holding)
+    child = Question(context(), _declare, spec, deaths, holding)
     try:
         return child.answer(msgspec.msgpack.Decoder(_Said), PATIENCE) or _Said()
     finally:
