@@ -247,7 +247,7 @@ def extensions() -> list[Extension]:
 
 
 def translators() -> int:
-    """Processes that translate Cython to C: forked ones, because this file cannot be imported without a build."""
+    """Processes that translate Cython to C: forked ones, because to import this file is to build."""
     if not sys.platform.startswith("linux"):
         return 0
     multiprocessing.set_start_method("fork", force=True)

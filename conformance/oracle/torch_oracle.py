@@ -83,8 +83,8 @@ def _backward(case: Case, t: Tensors) -> Tensors:
     if isinstance(value, dict):
         value = next(iter(value.values()))
     if entry.upstream:
-        # The gradient of this sum is the upstream one, to the bit. Handed over as `grad_outputs`, it would make
-        # PyTorch import SymPy to compare two shapes: a second of every run.
+        # The gradient of this sum is the upstream one, to the bit. Handed over as `grad_outputs`, it would
+        # make PyTorch import SymPy to compare two shapes: a second of every run.
         value = (value * t[entry.upstream]).sum()
     # An operand that the mathematics of an empty sum leaves out has gradient zero.
     gradients = torch.autograd.grad(value, [t[name] for name in wanted.values()], materialize_grads=True)
