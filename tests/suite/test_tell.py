@@ -105,6 +105,7 @@ def test_a_wrong_value_stands_beside_the_right_one_and_the_line_that_shows_it(to
 
 def test_where_no_value_is_wrong_none_is_shown(tmp_path):
     """A call that changes what it was given may well return what is right."""
+
     def pool_forward(A_prev, hparameters):
         answer = right.pool_forward(A_prev, dict(hparameters))
         hparameters["stride"] = 7
