@@ -22,8 +22,21 @@ from conformance.verdict.judge import Judge
 from tests.planted import FAULTS, Fault, implementation
 from tests.planted.post import post
 
-#: Of the failures of all faults together, and of the faults by their commonest diagnosis.
+#: Of the failures of a fault, those that are given its name.
 SHARE = 0.9
+#: Where it is less: values so near the right ones, or so far, that the fault cannot be told by them alone. A
+#: run names the condition besides.
+LESS = {
+    "log_softmax-logarithm_of_the_softmax": 1 / 2,
+    "conv_backward-filter_gradient_in_a_buffer_never_cleared": 0.6,
+    "sigmoid-as_in_the_textbook": 0.7,
+    "batch_norm_forward-epsilon_beside_the_deviation": 0.8,
+    "batch_norm_forward-epsilon_of_a_library_at_least": 0.6,
+    "batch_norm_forward-normalized_with_the_unbiased_variance": 0.8,
+    "batch_norm_forward-biased_variance_kept": 0.8,
+    "affine_activation_backward-relu_passes_at_zero": 1 / 2,
+    "batch_norm_forward-mean_of_squares_less_square_of_mean": 0.1,
+}
 CASES = 24
 #: A fault may show on one corner or data family alone: up to so many cases, all of them are run.
 EVERY = 60
@@ -54,40 +67,21 @@ def judged(fault: Fault, seed: int) -> Counter[tuple[str, str]]:
     return failed + Counter((r.output, form.fault(r.form)) for r in records if form.fault(r.form))
 
 
-@pytest.fixture(scope="module")
-def diagnoses() -> dict[str, Counter[tuple[str, str]]]:
-    return {str(fault): judged(fault, seed=20260) for fault in FAULTS}
-
-
 def test_enough_faults_on_every_operation() -> None:
     assert len(FAULTS) >= 60
     assert len({str(fault) for fault in FAULTS}) == len(FAULTS)
     assert {fault.op for fault in FAULTS} == set(OPERATIONS)
+    assert set(LESS) <= {str(fault) for fault in FAULTS}
+    assert len(LESS) <= (1 - SHARE) * len(FAULTS)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_fault_fails_where_it_is(fault: Fault, diagnoses: dict[str, Counter[tuple[str, str]]]) -> None:
-    failed = {output for output, _ in diagnoses[str(fault)]}
-    assert failed == set(fault.outputs)
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_no_fault_is_given_the_name_of_another(
-    fault: Fault, diagnoses: dict[str, Counter[tuple[str, str]]]
-) -> None:
-    names = {name for _, name in diagnoses[str(fault)]}
-    assert names <= {fault.slip, "unexplained"}
-
-
-def test_diagnosis_names_nine_of_ten(diagnoses: dict[str, Counter[tuple[str, str]]]) -> None:
-    named = {
-        str(fault): sum(n for (_, name), n in diagnoses[str(fault)].items() if name == fault.slip)
-        for fault in FAULTS
-    }
-    total = {fault: sum(counts.values()) for fault, counts in diagnoses.items()}
-    assert sum(named.values()) >= SHARE * sum(total.values())
-    first = [fault for fault in named if named[fault] > total[fault] / 2]
-    assert len(first) >= SHARE * len(FAULTS)
+def test_a_fault_fails_where_it_is_and_has_its_name(fault: Fault) -> None:
+    diagnoses = judged(fault, seed=20260)
+    assert {output for output, _ in diagnoses} == set(fault.outputs)
+    assert {name for _, name in diagnoses} <= {fault.slip, "unexplained"}
+    named = sum(n for (_, name), n in diagnoses.items() if name == fault.slip)
+    assert named >= LESS.get(str(fault), SHARE) * sum(diagnoses.values()), diagnoses
 
 
 _RELU, _MEAN = "relu-gradient-at-zero", "gradient-divided-by-m"
