@@ -34,8 +34,8 @@ _NOT_SHOWN = "no small exact case shows it: memory, dtypes, rounding or several 
 HEAD = """\
 # A gallery of faults
 
-Every fault that the suite knows by name, generated from the catalogue itself by `ci/gallery`. A picture has one
-plane of an output three times: what is right, what an implementation with the fault answers, and the difference.
+Every fault that the suite knows by name, generated from the catalogue itself by `ci/gallery`. A picture has
+one plane of an output three times: what is right, what a kernel with the fault answers, and the difference.
 Blue is negative, red positive, white zero, grey NaN or infinite; each picture has a scale of its own.
 `conformance explain NAME` says how one is told from others.
 """
