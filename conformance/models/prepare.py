@@ -185,7 +185,10 @@ def _filled(line: Line, name: str, shape: Shape) -> Any:
     if line.family == "small":
         return stream.signed(1, 7, shape, double)
     if line.family == "ties":
-        return stream.integers(-1, 2, shape).astype(double)
+        found = (stream.integers(-1, 2, shape) * stream.integers(-1, 2, shape)).astype(double)
+        if name.startswith("x") and shape and shape[0] > 1:
+            found[-1] = 0  # behind it a layer gives its bias alone, which is zero more often than not
+        return found
     if line.family == "positive":
         return stream.uniform(shape, double, 0, 2)
     return stream.normal(shape, double)
