@@ -24,7 +24,8 @@ def send(stream: IO[bytes], said: Mapping[str, Any], arrays: Mapping[str, NDArra
     """Write one message."""
     room = io.BytesIO()
     text = np.frombuffer(json.dumps(said).encode(), np.uint8)
-    np.savez(room, **{"said": text, **{f"@{name}": array for name, array in arrays.items()}})
+    members: dict[str, Any] = {"said": text, **{f"@{name}": array for name, array in arrays.items()}}
+    np.savez(room, **members)
     content = room.getvalue()
     stream.write(_LENGTH.pack(len(content)) + content)
     stream.flush()
