@@ -108,6 +108,7 @@ def _run(
     count = max(1, min(sweep.workers or cores(), sweep.shard.size(options.sizes)))
     wrapped = sandbox.command() if sweep.sandbox else ()
     workers: Pool = here or _pool(options, sweep, count, wrapped)
+    report.prepare()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)
