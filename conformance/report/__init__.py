@@ -13,7 +13,7 @@ __all__ = ["prepare", "write"]
 
 
 def prepare() -> None:
-    """Import what a page needs, matplotlib above all, in a thread: a run waits for others while they judge."""
+    """Import what a page needs, matplotlib above all, in a thread: a run waits while others judge."""
     Thread(target=_imported, daemon=True).start()
 
 
