@@ -11,8 +11,8 @@ TIERS = {
     "of summation.",
     "equal": "operations that only move or choose values: equal on any data, the sign of a zero aside.",
     "bound": "full-mantissa data against the a-priori bound on rounding, n u Σ|a||b| or its equivalent.",
-    "measured": "of a ModelNew: against the rounding of Model, measured on Model; weaker than a bound.",
     "statistical": "zero-mean data also against 8 u √(n+1) √Q, which a dropped term exceeds by far.",
+    "measured": "of a ModelNew: against the rounding of Model, measured on Model; weaker than a bound.",
 }
 
 #: What came of a case or an output.
