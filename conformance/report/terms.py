@@ -27,8 +27,8 @@ STATUSES = {
 STATES = {
     "agrees": "all that was compared agrees, and it was enough; `agrees (square alone)` of what the module "
     "says it answers.",
-    "compared": "a ModelNew of several operations agrees with its Model, run in float64: weaker than agrees, as "
-    "its limits are measured and not derived.",
+    "compared": "a ModelNew of several operations agrees with its Model, run in float64: weaker than "
+    "agrees, as its limits are measured and not derived.",
     "disagrees": "something failed, or the answers have another dtype or shape (`faults`: said once for the "
     "module).",
     "too-little": "something was refused; or fewer than 12 outputs of a dtype were compared, if as many were "

@@ -27,7 +27,7 @@ from conformance.verdict.judge import Judge
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What none of our modules may do with what it reads, those that import the implementation under test included.
+#: What none of our modules may do with what it reads.
 FORBIDDEN_CALLS = {"eval", "exec"}
 #: But this: it runs the part of the user's own file that `Model` needs, in a process for that alone.
 RUNS_THE_FILE = "reference.py"
