@@ -6,4 +6,5 @@
 - ``measure``: alternation and medians; ``accuracy``: float32 error; ``peak``: what the machine can do
 - ``growth``: time against batch, image size and channels
 - ``summary``, ``table``, ``chart``: ratios against the aims, bench.md, bench.svg
+- ``listing``, ``page``: bench-rows.csv and bench.html, every row
 """

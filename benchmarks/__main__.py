@@ -1,4 +1,4 @@
-"""Measure the rows and write bench.json, bench.md and bench.svg: ``python -m benchmarks --help``."""
+"""Measure the rows and write bench.{json,md,svg,html} and bench-rows.csv: ``python -m benchmarks --help``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy, chart, cost, growth, machine, passes, peak, summary, table
+from benchmarks import accuracy, chart, cost, growth, listing, machine, page, passes, peak, summary, table
 from benchmarks.layers import rows
 from benchmarks.measure import QUICK, Plan, alternate
 from benchmarks.peers import PEERS
 from benchmarks.rounds import Rounds
 from benchmarks.row import Row
+from benchmarks.table import RATIO
 from benchmarks.worker import Worker
 
 #: Large blocks go back to the system when they are freed, so that a peak is that of one call.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "2"}
-
-#: The peers of the ratio, measured on every row.
-RATIO = ("cnnref", "pytorch")
 
 #: The first pass is kept to this share of the time where the fewest rounds of every row take less.
 FIRST_PASS = 0.5
@@ -178,7 +176,7 @@ def measure(wanted: list[Row], plan: Plan, minutes: float, whole: bool) -> dict[
 
 
 def write(result: dict[str, Any], out: Path) -> None:
-    """Write the three files."""
+    """Write the files."""
     out.mkdir(parents=True, exist_ok=True)
     peaks = {
         "fma": {f"{dtype} {threads}": rate for (dtype, threads), rate in result["peak"].fma.items()},
@@ -187,7 +185,11 @@ def write(result: dict[str, Any], out: Path) -> None:
     plain = result | {"peak": peaks, "growth": [asdict(line) for line in result["growth"]]}
     (out / "bench.json").write_text(json.dumps(plain, indent=1))
     (out / "bench.md").write_text(table.write(result))
-    chart.write(result, out / "bench.svg")
+    listed = listing.write(result["rows"])
+    (out / "bench-rows.csv").write_text(listed)
+    (out / "bench.html").write_text(page.write(listed))
+    chart.groups(result["rows"], out / "bench.svg")
+    chart.growth(result["growth"], out / "growth.svg")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""bench.svg: every row's ratio by group, and the growth lines."""
+"""bench.svg: every row's ratio by group; growth.svg: the growth lines."""
 
 from __future__ import annotations
 
@@ -13,20 +13,36 @@ from benchmarks.summary import ratios
 _COLOURS = {1: "#3b6ea5", 2: "#d1782c"}
 
 
-def write(result: dict[str, Any], path: Path) -> None:
-    """Draw the chart."""
+def groups(records: list[dict[str, Any]], path: Path) -> None:
+    """Draw every row's ratio by group."""
+    figure, axes = _plot().subplots(figsize=(9, 4.5))
+    _groups(axes, records)
+    _save(figure, path)
+
+
+def growth(lines: list[Any], path: Path) -> None:
+    """Draw the growth lines; no file where nothing was measured."""
+    if not lines:
+        return
+    figure, both = _plot().subplots(1, 2, figsize=(9, 4.5))
+    for axes, function in zip(both, ("conv_forward", "conv_backward"), strict=True):
+        _lines(axes, [line for line in lines if line.function == function], function)
+    _save(figure, path)
+
+
+def _plot() -> Any:
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    figure, (left, *rest) = plt.subplots(1, 3, figsize=(14, 5), gridspec_kw={"width_ratios": [2, 1, 1]})
-    _groups(left, result["rows"])
-    for axes, function in zip(rest, ("conv_forward", "conv_backward"), strict=True):
-        _lines(axes, [line for line in result["growth"] if line.function == function], function)
+    return plt
+
+
+def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    figure.savefig(path, metadata={"Date": None}, facecolor="white", dpi=150)
+    _plot().close(figure)
 
 
 def _groups(axes: Any, records: list[dict[str, Any]]) -> None:
@@ -38,7 +54,7 @@ def _groups(axes: Any, records: list[dict[str, Any]]) -> None:
                 continue
             centre = place + (threads - 1.5) * 0.4
             scatter = np.random.default_rng(0).uniform(-0.13, 0.13, len(values))
-            axes.plot(centre + scatter, values, ".", color=colour, alpha=0.5)
+            axes.plot(centre + scatter, values, ".", color=colour, alpha=0.5, rasterized=True)
             mean = float(np.exp(np.mean(np.log(values))))
             axes.plot([centre - 0.18, centre + 0.18], [mean, mean], color=colour, lw=3)
         axes.plot([place - 0.42, place + 0.42], [aim, aim], ":", color="black")

@@ -1,4 +1,4 @@
-"""bench.md: what was aimed at and what came, then every row."""
+"""bench.md: a screen that a person reads, then how it was measured; the rows are in bench-rows.csv."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from benchmarks.peers import PEERS
 from benchmarks.rounds import WAITED, WIDE
 
 Record = dict[str, Any]
+
+#: The peers of the ratio, measured on every row.
+RATIO = ("cnnref", "pytorch")
+
+#: Rows that are shown.
+_WORST = 10
+
+#: Threads, and whether backward.
+_WAYS = ((1, False), (1, True), (2, False), (2, True))
 
 METHOD = f"""\
 Ratio: PyTorch time / cnnref time, the median over paired rounds with its quartiles; the peers take turns,
@@ -37,11 +46,6 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
-def size(count: float) -> str:
-    """A number of bytes."""
-    return f"{count / 2**20:.2f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
-
-
 def grid(head: list[str], body: Iterable[list[str]]) -> list[str]:
     """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -51,42 +55,62 @@ def grid(head: list[str], body: Iterable[list[str]]) -> list[str]:
 def write(result: dict[str, Any]) -> str:
     """The text of bench.md."""
     records = result["rows"]
-    lines = ["# cnnref beside its peers", "", *_conditions(result), "", "## Aims", ""]
     words = {True: "met", False: "**not met**", None: "-"}
-    lines += grid(
+    aims = grid(
         ["what", "aim", "figure", ""],
         ([a.what, a.aim, a.figure, words[a.met]] for a in summary.aims(records, result.get("epoch"))),
     )
-    lines += ["", *_by_threads(records), "", *_peers(records), "", *_below(records), "", *_growth(result)]
-    for group in AIMS:
-        of_group = [r for r in records if r["group"] == group]
-        if of_group:
-            lines += ["", f"## Rows: {group}", "", *_rows(of_group)]
-    return "\n".join([*lines, "", *_memory(records), "", *_errors(records), ""])
+    parts = [
+        ["# cnnref beside its peers", "", _machine(result)],
+        ["![Every row by group, above 1 cnnref is faster](bench.svg)", "", _every(records)],
+        _by_threads(records),
+        _worst(records),
+        ["## Aims", "", *aims],
+        _peers(records),
+        _growth(result),
+        _measuring(result),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def _conditions(result: dict[str, Any]) -> list[str]:
+def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{PEERS[peer]} {version}" for peer, version in result["versions"].items())
-    before, after = machine["others_before"], machine["others_after"]
-    lines = [
-        f"{machine['processor']}, {machine['processors']} processors; {versions};"
-        f" Python {machine['python']}. {len(result['rows'])} rows in {result['seconds']:.0f} s."
-        f" Other processes took {before:.2f} processors before the run and {after:.2f} after it.",
-        "",
-        METHOD,
-        "",
-        _left_out(result["rows"]),
-    ]
+    return (
+        f"{machine['processor']}, {machine['processors']} processors; {versions}; Python {machine['python']}."
+        f" {len(result['rows'])} rows in {result['seconds']:.0f} s."
+    )
+
+
+def _every(records: list[Record]) -> str:
+    lowest = min(summary.ratios(records), default=float("nan"))
+    return (
+        "PyTorch's time over cnnref's, a point a row, the bar their geometric mean."
+        f" {len(summary.below(records))} of {len(records)} rows are below 1.0, the lowest at {lowest:.2f}."
+        " Every row, with times, quartiles, memory, errors and what limits it, is in"
+        " [bench-rows.csv](bench-rows.csv); [a page filters them](measured.md)."
+    )
+
+
+def _measuring(result: dict[str, Any]) -> list[str]:
+    machine, peak = result["machine"], result["peak"]
     peaks = ", ".join(
-        f"{dtype} {threads} T {rate / 1e9:.0f} GFLOP/s"
-        for (dtype, threads), rate in sorted(result["peak"].fma.items())
+        f"{dtype} {threads} T {rate / 1e9:.0f} GFLOP/s" for (dtype, threads), rate in sorted(peak.fma.items())
     )
     copies = ", ".join(
         f"{threads} T {max(rates.values()) / 1e9:.0f} (in cache) to {min(rates.values()) / 1e9:.0f} GB/s"
-        for threads, rates in sorted(result["peak"].copy.items())
+        for threads, rates in sorted(peak.copy.items())
     )
-    return [*lines, "", f"Measured peaks: {peaks or 'no C compiler'}; copy {copies or '-'}."]
+    return [
+        "## How it is measured",
+        "",
+        METHOD,
+        "",
+        f"{_left_out(result['rows'])} Other processes took {machine['others_before']:.2f} processors before"
+        f" the run and {machine['others_after']:.2f} after it.",
+        "",
+        f"Measured peaks: {peaks or 'no C compiler'}; copy {copies or '-'}.",
+    ]
 
 
 def _left_out(records: list[Record]) -> str:
@@ -110,27 +134,16 @@ def _by_threads(records: list[Record]) -> list[str]:
     return ["## Geometric means", "", *grid(["PyTorch / cnnref", *head], body)]
 
 
-def _peers(records: list[Record]) -> list[str]:
-    others = [peer for peer in PEERS if peer != "cnnref"]
-    shown = [r for r in records if len(r["seconds"]) > 2]
-    body = []
-    for r in shown:
-        ours = r["seconds"]["cnnref"]
-        cells = [f"{r['seconds'][peer] / ours:.2f}" if peer in r["seconds"] else "-" for peer in others]
-        body.append([r["name"], duration(ours), *cells])
-    head = ["row", "cnnref", *(f"{PEERS[peer]} / cnnref" for peer in others)]
-    return ["## Other peers", "", "Ratios of the median times.", "", *grid(head, body)]
-
-
-def _below(records: list[Record]) -> list[str]:
+def _worst(records: list[Record]) -> list[str]:
+    worst = summary.below(records)
     body = [
-        [r["name"], r["shape"], f"{r['ratio']['median']:.2f}", spread(r), rounds(r), summary.limit(r)]
-        for r in summary.below(records)
+        [r["name"], r["shape"], f"{r['ratio']['median']:.2f}", f"{spread(r)}, {rounds(r)}", summary.limit(r)]
+        for r in worst[:_WORST]
     ]
-    lines = ["## Rows below 1.0, and what limits them", ""]
-    return lines + (
-        grid(["row", "sizes", "ratio", "quartiles", "rounds", "limit"], body) if body else ["None."]
-    )
+    lines = [f"## The {len(body)} lowest of the {len(worst)} rows below 1.0, and what limits them", ""]
+    if not worst:
+        return ["## Rows below 1.0", "", "None."]
+    return lines + grid(["row", "sizes", "ratio", "quartiles, rounds", "limit"], body)
 
 
 def spread(record: Record) -> str:
@@ -144,43 +157,27 @@ def rounds(record: Record) -> str:
     return f"{len(record['waited'])} in {record['visits']}{out}"
 
 
-def _rows(records: list[Record]) -> list[str]:
+def _peers(records: list[Record]) -> list[str]:
     body = []
-    for r in records:
-        by_flops = r["flops"] and r["group"] != "small calls"
-        rate = f"{r['flops'] / 1e9:.1f} GFLOP/s" if by_flops else f"{r['bytes'] / 1e9:.2f} GB/s"
-        mark = "**" if r["ratio"]["median"] < 1 else ""
-        body.append(
-            [
-                r["function"],
-                r["layer"],
-                r["shape"],
-                f"{r['dtype']} {r['threads']} T",
-                duration(r["seconds"]["cnnref"]),
-                duration(r["seconds"]["pytorch"]),
-                f"{mark}{r['ratio']['median']:.2f}{mark}",
-                spread(r),
-                rounds(r),
-                rate,
-                f"{r['of_fma']:.0%}" if r.get("of_fma") else "-",
-                f"{r['of_copy']:.0%}" if r.get("of_copy") else "-",
-            ]
-        )
-    head = [
-        "function",
-        "layer",
-        "sizes",
-        "",
-        "cnnref",
-        "PyTorch",
-        "ratio",
-        "quartiles",
-        "rounds",
-        "rate",
-        "of FMA",
-        "of copy",
+    for peer in PEERS:
+        shown = [r for r in records if peer in r["seconds"] and len(r["seconds"]) > len(RATIO)]
+        if shown and peer != "cnnref":
+            body.append([PEERS[peer], *(_mean_of(shown, peer, threads, way) for threads, way in _WAYS)])
+    head = ["their time / cnnref's", *(f"{'backward' if way else 'forward'}, {t} T" for t, way in _WAYS)]
+    lines = ["## Other peers", ""]
+    if not body:
+        return [*lines, "Not measured in this run."]
+    text = "On the rows that others are measured on: geometric means of the ratios of median times (rows)."
+    return [*lines, text, "", *grid(head, body)]
+
+
+def _mean_of(records: list[Record], peer: str, threads: int, backward: bool) -> str:
+    ratios = [
+        r["seconds"][peer] / r["seconds"]["cnnref"]
+        for r in records
+        if r["threads"] == threads and r["backward"] == backward
     ]
-    return grid(head, body)
+    return f"{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else "-"
 
 
 def _growth(result: dict[str, Any]) -> list[str]:
@@ -205,35 +202,3 @@ def _growth(result: dict[str, Any]) -> list[str]:
         if body
         else ["## Growth", "", "Not measured in this run."]
     )
-
-
-def _memory(records: list[Record]) -> list[str]:
-    body = [
-        [
-            r["name"],
-            size(r["memory"]["peak"]),
-            size(r["memory"]["outputs"]),
-            size(r["memory"]["allowed"]),
-            "within" if summary.within(r) else "**over**",
-        ]
-        for r in records
-        if r.get("memory")
-    ]
-    text = "Growth of the resident memory at its highest during one cnnref call, in a process of its own."
-    return ["## Extra memory of a call", "", text, "", *grid(["row", "peak", "outputs", "allowed", ""], body)]
-
-
-def _errors(records: list[Record]) -> list[str]:
-    body = []
-    for r in records:
-        if r.get("error"):
-            cells = [", ".join(f"{e:.2g}" for e in r["error"][peer]) for peer in ("cnnref", "pytorch")]
-            body.append([r["function"], r["layer"], r["shape"], *cells, f"{summary.geometric_error(r):.2f}"])
-    text = "Median \\|error\\| against PyTorch in float64 on the same float32 values, for each output."
-    return [
-        "## Float32 error",
-        "",
-        text,
-        "",
-        *grid(["function", "layer", "sizes", "cnnref", "PyTorch", "ratio"], body),
-    ]

@@ -23,7 +23,7 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "extension", "_generated/*.md", "bench.md"]
+exclude_patterns = ["_build", "extension", "_generated/*.md"]
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "cnnref and conformance"

@@ -48,6 +48,11 @@ class Functions:
         moved = exact + sign * np.sign(exact) * most * np.where(np.isfinite(unit), unit, 0)
         return np.asarray(np.where(exact == 0, exact, moved).astype(x.dtype))
 
+    def _settling(self, function: Callable[[Array], Array], x: Array) -> Array:
+        """As `_off`, but 1 or -1 where that is right to the last bit of float64, as every library has it."""
+        exact = function(np.asarray(x, np.float64))
+        return np.asarray(np.where(np.abs(exact) == 1, exact.astype(x.dtype), self._off(function, x)))
+
     def exp(self, x: Array) -> Array:
         """The exponential; 1 at 0, as everywhere."""
         return np.asarray(np.where(x == 0, x.dtype.type(1), self._off(np.exp, x)))
@@ -58,11 +63,11 @@ class Functions:
 
     def expm1(self, x: Array) -> Array:
         """``exp(x) - 1``, never below -1."""
-        return np.asarray(np.maximum(self._off(np.expm1, x), x.dtype.type(-1)))
+        return np.asarray(np.maximum(self._settling(np.expm1, x), x.dtype.type(-1)))
 
     def tanh(self, x: Array) -> Array:
         """The hyperbolic tangent, never beyond 1."""
-        return np.clip(self._off(np.tanh, x), x.dtype.type(-1), x.dtype.type(1))
+        return np.clip(self._settling(np.tanh, x), x.dtype.type(-1), x.dtype.type(1))
 
     def cosh(self, x: Array) -> Array:
         """The hyperbolic cosine, at least 1."""
@@ -70,7 +75,7 @@ class Functions:
 
     def erf(self, x: Array) -> Array:
         """The error function, never beyond 1."""
-        return np.clip(self._off(_vector(_ERF), x), x.dtype.type(-1), x.dtype.type(1))
+        return np.clip(self._settling(_vector(_ERF), x), x.dtype.type(-1), x.dtype.type(1))
 
     def erfc(self, x: Array) -> Array:
         """One less it, never beyond 2."""

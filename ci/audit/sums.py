@@ -212,9 +212,9 @@ def _divisor(case: Case) -> Array:
 
 
 def _running(case: Case, a: Arrays) -> Outputs:
-    """The mean by updates ``m += (x - m) / k``."""
+    """The mean by updates ``m += (x - m) / k``; not of infinity, whose difference to itself is NaN."""
     x, t = a["A_prev"], a["A_prev"].dtype.type
-    if not x.size:
+    if not x.size or np.isinf(x).any():
         return {}
     flat = x.reshape(x.shape[0], -1, x.shape[3])
     m = np.zeros_like(flat[:, 0])

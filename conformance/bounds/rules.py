@@ -385,7 +385,7 @@ def _combined(accuracy: str) -> Rule:
 def _probabilities(case: Case, X: NDArray[Any], accuracy: str) -> Limit:
     """What storing the softmax's output in half between the calls adds: half its spacing, divided by m."""
     found = Softmax(FORMATS[case.dtype], X, accuracy == "absolute")
-    return storage.stored(case, "dX", np.zeros_like(found.y), found.y * (1 + found.e)) / _rows(case)
+    return storage.spacing(found.y * (1 + found.e), case.numpy_dtype) / 2 / _rows(case)
 
 
 def _rows(case: Case) -> int:

@@ -132,7 +132,7 @@ def _fault(name: str) -> Explanation:
 _THE_POST = 'the R code of "R for Deep Learning (IV)", whose convention it is'
 
 
-def _apart(slip: Slip, shown: _Shown | None) -> Iterator[str]:
+def _apart(slip: Slip, shown: Shown | None) -> Iterator[str]:
     """How the fault is told from others."""
     if len(slip.variants) > 1:
         yield f"{len(slip.variants)} forms of it go by this name."
@@ -147,7 +147,7 @@ def _apart(slip: Slip, shown: _Shown | None) -> Iterator[str]:
         yield f"On the example {alike} would give the same: other shapes and data decide."
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """A case that shows a fault."""
 
     case: Case
@@ -171,7 +171,7 @@ class _Shown(NamedTuple):
         ]
 
 
-def _smallest(slip: Slip) -> _Shown | None:
+def _smallest(slip: Slip) -> Shown | None:
     """Of small cases whose result the fault changes, the one that the fewest others explain."""
     cases = [
         case
@@ -180,7 +180,7 @@ def _smallest(slip: Slip) -> _Shown | None:
         if all(np.prod(case.operation.shape(case, name)) > 0 for name in case.operation.arrays)
     ]
     cases.sort(key=lambda case: (case.family not in _READABLE, _size(case)))
-    shown = (seen for case in cases if (seen := _shows(slip, case, slip.targets[case.op])))
+    shown = (seen for case in cases if (seen := shows(slip, case, slip.targets[case.op])))
     found = [seen._replace(alike=_alike(slip, seen)) for seen in islice(shown, _CANDIDATES)]
     return min(found, key=lambda seen: len(seen.alike), default=None)
 
@@ -189,7 +189,8 @@ def _size(case: Case) -> int:
     return sum(int(np.prod(case.operation.shape(case, name))) for name in case.operation.arrays)
 
 
-def _shows(slip: Slip, case: Case, outputs: Iterable[str]) -> _Shown | None:
+def shows(slip: Slip, case: Case, outputs: Iterable[str]) -> Shown | None:
+    """The first of the outputs that the fault changes in a case, None if it changes none."""
     arrays = _doubles(case)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return None
@@ -198,11 +199,11 @@ def _shows(slip: Slip, case: Case, outputs: Iterable[str]) -> _Shown | None:
         for wrong in _results(slip, case, arrays):
             for output in outputs:
                 if output in wrong and _differs(wrong[output], right[output]):
-                    return _Shown(case, output, wrong[output], np.asarray(right[output]), [])
+                    return Shown(case, output, wrong[output], np.asarray(right[output]), [])
     return None
 
 
-def _alike(slip: Slip, shown: _Shown) -> list[str]:
+def _alike(slip: Slip, shown: Shown) -> list[str]:
     """Other faults that give the same on the case."""
     arrays = _doubles(shown.case)
     with np.errstate(all="ignore"):

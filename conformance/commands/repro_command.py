@@ -11,6 +11,7 @@ from conformance.commands import process_options, run_options, settings_options
 from conformance.commands.usage import DEFAULT_IMPLEMENTATION, UsageError, examples
 from conformance.generation import feasible
 from conformance.generation.arrays import draw
+from conformance.verdict.record import MODEL
 
 _EXAMPLES = examples(
     "conformance repro 'conv_forward:f32:m2h9w7c3_f3k4_s2p1:normal:17' --impl mykernels.py",
@@ -35,6 +36,17 @@ def add_command(commands: Any) -> None:
 
 def command(asked: argparse.Namespace) -> int:
     """Run ``conformance repro``."""
+    if asked.case.startswith(f"{MODEL}:"):
+        from conformance.commands import repro_model
+
+        if asked.script is not None:
+            raise UsageError(f"--script: not of a case of {MODEL}")
+        try:
+            return repro_model.show(
+                asked.case, asked.impl or DEFAULT_IMPLEMENTATION, process_options.holding(asked)
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     try:
         case = Case.parse(asked.case)
         feasible.check(case)

@@ -64,6 +64,8 @@ class Finding:
         An element of the smallest case with both values and its limit; empty if there is none to compare.
     reason : str
         Why there is no element to compare: what was raised, returned instead, or died.
+    terms : tuple of str
+        The terms of the wrong element that differ most.
     """
 
     case: str
@@ -77,6 +79,7 @@ class Finding:
     identities: tuple[str, ...] = ()
     place: str = ""
     reason: str = ""
+    terms: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What ``summary.json`` holds."""
@@ -86,7 +89,14 @@ class Finding:
     def from_dict(cls, found: Mapping[str, Any]) -> Finding:
         """Read what `to_dict` wrote."""
         drawn = tuple(picture.Picture.from_dict(p) for p in found["pictures"])
-        return cls(**{**found, "pictures": drawn, "identities": tuple(found["identities"])})
+        return cls(
+            **{
+                **found,
+                "pictures": drawn,
+                "identities": tuple(found["identities"]),
+                "terms": tuple(found.get("terms", ())),
+            }
+        )
 
     def lines(self) -> list[str]:
         """The finding for a terminal."""
@@ -98,6 +108,7 @@ class Finding:
             found.append(f"smallest case: {self.shrunk}")
         if self.entry:
             found.append(f"there: {self.entry}")
+        found += [f"  {term}" for term in self.terms]
         return [*found, *self.identities]
 
 
@@ -115,8 +126,8 @@ def find(implementation: Implementation, record: Record, history: History | None
     wrong = None
     if trial.outcome.error is None:
         wrong = entry(implementation, small, record.output, ENTRY)
-    if wrong is not None and wrong.picture is not None:
-        pictures.append(wrong.picture)
+    if wrong is not None:
+        pictures += wrong.pictures
     return Finding(
         record.case,
         record.output,
@@ -129,6 +140,7 @@ def find(implementation: Implementation, record: Record, history: History | None
         tuple(vote(implementation, case).lines()),
         place,
         "" if place else small_record.reason,
+        wrong.terms if wrong is not None else (),
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from conformance.cases.case import Case
 from conformance.cases.window import pair, window_of
-from conformance.diagnosis.picture import Picture, taps
+from conformance.diagnosis.picture import RIGHT, SIDE, USED, WRONG, Picture, taps
 from conformance.generation.arrays import draw
 from conformance.generation.families import squashed
 from conformance.implementations.implementation import Implementation
@@ -29,6 +29,9 @@ Place = tuple[int, ...]
 
 #: Places of a one-hot argument that are tried, and seconds.
 PLACES, PATIENCE = 400, 2.0
+
+#: Terms that are written out.
+_TERMS = 3
 
 #: Relative errors up to this size are rounding.
 _ROUNDING = 1e-4
@@ -42,12 +45,16 @@ class Entry:
     ----------
     text : str
         The entry in one sentence, without a full stop.
-    picture : Picture or None
-        Which taps of the window are wrong for that element, where there is a window.
+    pictures : tuple of Picture
+        What the element is made of, the wrong terms marked, and which taps of the window those are, where
+        there is a window.
+    terms : tuple of str
+        The terms that differ most, each with what it is multiplied by and what it ought to be.
     """
 
     text: str
-    picture: Picture | None = None
+    pictures: tuple[Picture, ...] = ()
+    terms: tuple[str, ...] = ()
 
 
 def sources(case: Case, output: str) -> tuple[tuple[str, str | None], ...]:
@@ -102,28 +109,61 @@ def _sweep(
         _open_relu(case, arrays)
     elif case.operation.forward is None and "b" in arrays and source != "b":
         arrays["b"] = np.zeros_like(arrays["b"])  # it is added, not multiplied
-    wrong: dict[Place, tuple[float, float]] = {}
-    first: tuple[Place, Place] | None = None
+    seen: dict[Place, tuple[NDArray[Any], NDArray[Any]]] = {}
+    index: Place | None = None
     for place in _places(arrays[source].shape):
         if time.monotonic() > end:
             break
         arrays[source] = np.zeros_like(arrays[source])
         arrays[source][place] = 1
         pair = _both(implementation, case, arrays, output)
-        if pair is None:
-            continue
-        got, expected = pair
-        for index in _differing(got, expected):
-            if first is None or (index == first[0]):
-                first = first or (index, place)
-                wrong[place] = (float(expected[index]), float(got[index]))
-    if first is None:
+        if pair is not None:
+            seen[place] = pair
+            index = next(_differing(*pair), None) if index is None else index
+    if index is None:
         return None
-    index = first[0]
-    place = next((p for p, (e, g) in wrong.items() if e and not g), first[1])
+    made = {p: (float(e[index]), float(g[index])) for p, (g, e) in seen.items()}
+    wrong = {p: made[p] for p, (g, e) in seen.items() if index in set(_differing(g, e))}
+    place = next((p for p, (e, g) in wrong.items() if e and not g), next(iter(wrong)))
     weights = {p: arrays[p] for p in (partner,) if p}
     text = _sentence(case, output, index, source, place, *wrong[place], weights)
-    return Entry(text, _picture(case, output, index, source, wrong))
+    whole = _made_of(arrays[source].shape, _named(output, index), source, made, wrong)
+    drawn = (whole, _picture(case, output, index, source, wrong))
+    return Entry(text, tuple(p for p in drawn if p), _terms(source, wrong))
+
+
+def _terms(source: str, wrong: Mapping[Place, tuple[float, float]]) -> tuple[str, ...]:
+    """The terms that differ most, as words."""
+
+    def size(place: Place) -> float:
+        expected, got = wrong[place]
+        return abs(got - expected) if np.isfinite(got) else np.inf
+
+    return tuple(
+        f"{_named(source, p)} is taken {wrong[p][1]:.6g} times, expected {wrong[p][0]:.6g}"
+        for p in sorted(wrong, key=size, reverse=True)[:_TERMS]
+    )
+
+
+def _made_of(
+    shape: Place,
+    element: str,
+    source: str,
+    made: Mapping[Place, tuple[float, float]],
+    wrong: Mapping[Place, Any],
+) -> Picture | None:
+    """The plane of an argument with what an element of the output is made of."""
+    if len(shape) not in (2, 4):
+        return None
+    rows = 1 if len(shape) == 4 and source != "W" else 0
+    if max(shape[rows : rows + 2]) > SIDE or shape[rows] == shape[rows + 1] == 1:
+        return None
+    plane = np.full(shape[rows : rows + 2], RIGHT)
+    for letter, places in ((USED, [p for p, times in made.items() if any(times)]), (WRONG, [*wrong])):
+        for place in places:
+            plane[place[rows : rows + 2]] = letter
+    title = f"{element} is made of these elements of {source}, the wrong ones marked"
+    return Picture(title, tuple("".join(row) for row in plane))
 
 
 def _number(arrays: Arrays, partner: str | None) -> None:

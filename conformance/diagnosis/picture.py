@@ -1,6 +1,7 @@
 """Pictures of where an output is wrong: text for a terminal, SVG for the report.
 
-A picture is a few rows of characters: ``#`` all wrong, ``+`` partly wrong, ``.`` right. The drawing on the
+A picture is a few rows of characters: ``#`` all wrong, ``+`` partly wrong, ``.`` right,
+``o`` what a sum is made of. The drawing on the
 page is made from the same rows, so both show the same.
 """
 
@@ -18,7 +19,7 @@ from conformance.diagnosis.where import Mask
 #: Characters, or squares of a drawing, on a side; a larger plane is drawn in blocks.
 SIDE = 48
 
-RIGHT, PARTLY, WRONG = ".+#"
+RIGHT, PARTLY, WRONG, USED = ".+#o"
 _CELL = 9
 
 
@@ -66,7 +67,7 @@ class Picture:
         return cls(str(found["title"]), tuple(map(str, found["rows"])))
 
 
-_CLASSES = {WRONG: "wrong", PARTLY: "partly"}
+_CLASSES = {WRONG: "wrong", PARTLY: "partly", USED: "used"}
 
 
 def plane(mask: Mask, names: tuple[str, ...], output: str) -> Picture | None:

@@ -29,6 +29,7 @@ from conformance.implementations.nursery import Nursery
 from conformance.implementations.perform import Tried
 from conformance.implementations.processes import LOST, OUTSIDE, cause
 from conformance.implementations.program import TIME_LIMIT
+from conformance.implementations.refusals import lasting
 from conformance.implementations.wire import (
     VERSION,
     Answered,
@@ -62,6 +63,9 @@ _GROUP, _BYTES = 8, 1 << 23
 
 #: Seconds until a process is dead that has nothing to answer on any more.
 _DYING = 5.0
+
+#: How often it is started anew after errors of a device that stay, unless most requests are answered.
+_RENEWALS = 20
 
 #: How often it is started when something else ends it while it loads the module.
 _STARTS = 4
@@ -173,6 +177,7 @@ class Child:
         self._channel: Channel | None = None
         self._pid = self._number = 0
         self._since = 0.0
+        self._answers = self._renewals = 0
         self._unsent = deque[Ticket]()
         self._sent = deque[Ticket]()
         self.declares = self._begin()
@@ -441,7 +446,17 @@ class Child:
             ticket.segment = None
             self._sent.popleft()
             self._since = time.monotonic()
+            self._answers += 1
+            if self._spoilt(ticket.tried):
+                self._renewals += 1
+                self._restart()
+                return True
         return some
+
+    def _spoilt(self, tried: list[Tried]) -> bool:
+        """Whether the process answers nothing any more after this, and another is worth its start."""
+        hopeless = self._renewals >= _RENEWALS and 2 * self._renewals > self._answers
+        return tried[-1].kind == "error" and lasting(tried[-1].text) and not hopeless
 
     def _read(self, ticket: Ticket, results: list[Result]) -> list[Tried]:
         """The answer, copied out of its segment."""
@@ -465,9 +480,13 @@ class Child:
 
     def _lose(self, why: str, code: int | None = None) -> None:
         """Hold what became of the process against what it was at; the rest is asked again."""
-        self._end()
         if self._sent:
             self._sent.popleft().lost = LostError(why, code)
+        self._restart()
+
+    def _restart(self) -> None:
+        """End the process: what it has not answered is asked of another."""
+        self._end()
         while self._sent:
             ticket = self._sent.pop()
             ticket.segment = None

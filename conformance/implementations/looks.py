@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.cases.request import Request
+from conformance.cases.request import DEVICE, Request
 from conformance.cases.script import Act, Layer, Script
 from conformance.implementations.calls import Functions, before, last, named
 from conformance.implementations.forms import formed
 from conformance.implementations.handed import Handed
 from conformance.implementations.memory import same_bytes
 from conformance.implementations.perform import Owned, Tried, sharing
-from conformance.implementations.refusals import refused
+from conformance.implementations.refusals import of_device, refused
 from conformance.implementations.signature import LackingError
 from conformance.implementations.source import one_line
 
@@ -40,9 +40,8 @@ def played(functions: Owned, script: Script) -> list[Tried]:
             tried = Tried("absent", f"not implemented: {error}")
         except BaseException as error:  # SystemExit too: an implementation may not end the run
             what = one_line(error)
-            tried = (
-                Tried("refused", what) if refused(error, functions.own) else Tried("error", f"raised {what}")
-            )
+            how = DEVICE if of_device(error) else "raised "
+            tried = Tried("refused", what) if refused(error, functions.own) else Tried("error", how + what)
         if tried is not None:
             done.append(tried)
             if tried.kind != "answered":

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
+from conformance.cases.request import DEVICE
+
 #: Folders of other people's packages: what is below them is not a module's own.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
@@ -35,6 +37,13 @@ _DEVICE_ERRORS = frozenset(("OutOfMemoryError", "AcceleratorError"))
 _DEVICE_WORDS = re.compile(
     r"^(CUDA|HIP|MPS|XPU|cuDNN|cuBLAS)\b.*\berror|\bout of memory\b|CUBLAS_STATUS_|CUDNN_STATUS_"
     r"|not enough memory|RESOURCE_EXHAUSTED|device-side assert|illegal memory access"
+)
+
+#: Errors of a device after which every later call of the same process fails, whatever it is asked.
+_LASTING_WORDS = re.compile(
+    r"device-side assert|illegal (memory access|address|instruction)|misaligned address|"
+    r"unspecified launch failure|hardware stack error|uncorrectable ECC|"
+    r"^raised a device error: AcceleratorError"
 )
 
 
@@ -119,6 +128,14 @@ def of_device(error: BaseException) -> bool:
     if type(error).__name__ in _DEVICE_ERRORS:
         return True
     return isinstance(error, RuntimeError) and _DEVICE_WORDS.search(str(error)) is not None
+
+
+def lasting(text: str) -> bool:
+    """Whether what came instead of an answer is an error of a device that stays in its process.
+
+    The context of a device is lost with the first kernel that faults; memory that ran out is not.
+    """
+    return text.startswith(DEVICE) and _LASTING_WORDS.search(text) is not None
 
 
 def _last(traceback: TracebackType) -> TracebackType:

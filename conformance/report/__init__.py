@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
-__all__ = ["write"]
+__all__ = ["prepare", "write"]
+
+
+def prepare() -> None:
+    """Import what a page needs, matplotlib above all, in a thread: a run waits while others judge."""
+    Thread(target=_imported, daemon=True).start()
+
+
+def _imported() -> None:
+    with suppress(ImportError):  # `write` says what is not installed
+        from conformance.report import html  # noqa: F401
 
 
 def write(

@@ -32,7 +32,7 @@ def _tails(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Which accuracy the tails of each operation were held to; how many outputs lack a stricter one."""
     declared, found = accuracies_in(summary["arithmetic"]), []
     for name in summary["operations"]:
-        if known := OPERATIONS[name].accuracies:
+        if name in OPERATIONS and (known := OPERATIONS[name].accuracies):
             lacking = summary.get("tails", {}).get(name)
             more = f" ({lacking} outputs fall short of a stricter one)" if lacking else ""
             found.append(f"{name} {declared.get(name, known[0])}{more}")

@@ -34,7 +34,6 @@ def render(
     """Return the page as text; `made` are facts of when and where, by name."""
     from conformance.report import plots  # Matplotlib: half of what importing the command line would take
 
-    script = (_HERE / "script.js").read_text(encoding="utf-8")
     return (
         page_environment()
         .get_template("template.html.j2")
@@ -54,8 +53,7 @@ def render(
             explained=CATALOGUE,
             figures=terms.FIGURES,
             terms={**terms.FIGURES, **terms.TIERS},
-            script=Markup(script),
-            script_hash=Markup(f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"),
+            **script(),
             dtypes=digest.dtypes,
             tiers=[tier for tier in TIERS if any(family.tiers[tier] for family in digest.families.values())],
             corners=corner_rows(digest),
@@ -69,6 +67,13 @@ def render(
             reason_length=REASON,
         )
     )
+
+
+def script() -> dict[str, Markup]:
+    """The script of a page, and its digest, which is the only one that the page lets run."""
+    text = (_HERE / "script.js").read_text(encoding="utf-8")
+    digest = b64encode(sha256(text.encode()).digest()).decode()
+    return {"script": Markup(text), "script_hash": Markup(f"sha256-{digest}")}
 
 
 def page_environment() -> Environment:

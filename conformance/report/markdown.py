@@ -30,7 +30,7 @@ LIMIT = 60_000
 
 _EXAMPLES = 2  # of each group of failures
 _MARK = {"passed": "✅ passed", "failed": "❌ failed", "absent": "⚪ absent", "refused": "⚪ refused"}
-_STATE = {"agrees": "✅", "disagrees": "❌", "too-little": "⚠️", "absent": "⚪"}
+_STATE = {"agrees": "✅", "compared": "☑️", "disagrees": "❌", "too-little": "⚠️", "absent": "⚪"}
 
 
 def render(summary: dict[str, Any], digest: Digest, verdict: Verdict) -> str:

@@ -1,13 +1,14 @@
-"""``matrix.html``: operations by implementations, self-contained."""
+"""``matrix.html``: operations by implementations, and what led to each cell; self-contained."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from conformance.report.html import page_environment
+from conformance.report.html import page_environment, script
 
 _HERE = Path(__file__).parent
 
@@ -32,6 +33,29 @@ def render(facts: dict[str, Any], operations: list[str]) -> str:
             unusable=[c for c in columns if "unusable" in c],
             rows=rows,
             differences=differences,
+            again=[_again(c, rows, facts) for c in used],
+            **script(),
             style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         )
     )
+
+
+def _again(column: dict[str, Any], rows: list[str], facts: dict[str, Any]) -> dict[str, Any]:
+    """The report on one implementation: of each operation what came, and the line that judges it again."""
+    spec = shlex.quote(column["implementation"])
+    asked = f"--cases {facts['cases']} --seed {facts['seed']}"
+    return {
+        "column": column,
+        "all": f"conformance run --impl {spec} {asked}",
+        "cells": [
+            {
+                "op": op,
+                "cell": column["operations"][op],
+                "run": f"conformance run --impl {spec} --ops {op} {asked}",
+                "repro": f"conformance repro {shlex.quote(example)} --impl {spec}" if example else "",
+            }
+            for op in rows
+            for example in [column["operations"].get(op, {}).get("example", "")]
+            if column["operations"].get(op, {}).get("status") not in (None, "absent")
+        ],
+    }

@@ -22,8 +22,11 @@ from conformance.verdict.record import Record
 
 AGREES, DISAGREES, TOO_LITTLE, ABSENT = "agrees", "disagrees", "too-little", "absent"
 
+#: Of a `ModelNew` beside a `Model` of several operations: nothing disagrees with the user's own reference.
+COMPARED = "compared"
+
 #: From the best to the worst.
-STATES = (AGREES, TOO_LITTLE, DISAGREES, ABSENT)
+STATES = (AGREES, COMPARED, TOO_LITTLE, DISAGREES, ABSENT)
 
 #: Fewer outputs compared than these show too little of a dtype, if as many were asked for.
 ENOUGH = 12

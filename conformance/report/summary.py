@@ -23,7 +23,7 @@ Kind = tuple[str, ...]
 
 
 @dataclass
-class _Output:
+class Output:
     """The figures of one output of one operation."""
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -35,6 +35,7 @@ class _Output:
     seeing: int = 0
 
     def add(self, record: Record) -> None:
+        """Count a record of this output."""
         self.statuses[record.status] += 1
         for diagnosis in (record.diagnosis, fault(record.form)):
             if diagnosis:
@@ -49,6 +50,7 @@ class _Output:
             self.max_bound_fraction, self.worst_case = fraction, record.case
 
     def to_dict(self) -> dict[str, Any]:
+        """What ``summary.json`` says of it."""
         return {
             "cases": sum(self.statuses.values()),
             **{status: self.statuses[status] for status in STATUSES},
@@ -65,7 +67,7 @@ class Summary:
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.comparisons = 0
-        self._outputs: dict[str, dict[str, _Output]] = {}
+        self._outputs: dict[str, dict[str, Output]] = {}
         self._tiers: dict[str, list[float]] = {}
         #: Outputs and kinds of geometry with a case that would have shown a dropped term, by the exact
         #: tier and by any; and for each dim case those of its outputs that it would not have shown.
@@ -89,7 +91,7 @@ class Summary:
         shape = _shape(case)
         for record in records:
             outputs = self._outputs.setdefault(record.op, {})
-            outputs.setdefault(record.output, _Output()).add(record)
+            outputs.setdefault(record.output, Output()).add(record)
             self.tails[record.op] += record.reason.startswith(TAILS)
             if record.tier is None:
                 if record.reason.startswith(UNDECLARED):

@@ -12,6 +12,7 @@ TIERS = {
     "equal": "operations that only move or choose values: equal on any data, the sign of a zero aside.",
     "bound": "full-mantissa data against the a-priori bound on rounding, n u Σ|a||b| or its equivalent.",
     "statistical": "zero-mean data also against 8 u √(n+1) √Q, which a dropped term exceeds by far.",
+    "measured": "of a ModelNew: against the rounding of Model, measured on Model; weaker than a bound.",
 }
 
 #: What came of a case or an output.
@@ -26,6 +27,8 @@ STATUSES = {
 STATES = {
     "agrees": "all that was compared agrees, and it was enough; `agrees (square alone)` of what the module "
     "says it answers.",
+    "compared": "a ModelNew of several operations agrees with its Model, run in float64: weaker than "
+    "agrees, as its limits are measured and not derived.",
     "disagrees": "something failed, or the answers have another dtype or shape (`faults`: said once for the "
     "module).",
     "too-little": "something was refused; or fewer than 12 outputs of a dtype were compared, if as many were "

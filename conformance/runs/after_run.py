@@ -131,18 +131,18 @@ def work(
     SweepError
         If the power could not be measured.
     """
-    from conformance.diagnosis.findings import (
-        find_all,  # imports torch, which only children of a run need otherwise
-    )
-
     measured = [Question(context(), _power, *part) for part in seen.parts(max(1, min(processes, MEASURING)))]
     patience = max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds)
     try:
         if found_here is not None:
             found = found_here(seen.failures, patience, seen.histories)
-        else:
+        elif seen.failures:
+            from conformance.diagnosis.findings import find_all  # imports torch, which children alone need
+
             others = max(1, processes - 1)
             found = find_all(spec, seen.failures, others, patience, settings, seen.histories, wrapped)
+        else:
+            found = []
         decoder = msgspec.msgpack.Decoder(dict[str, Any])
         slips = [question.answer(decoder, PATIENCE) for question in measured]
     finally:

@@ -18,6 +18,7 @@ import numpy as np
 
 from conformance import report
 from conformance.implementations import sandbox
+from conformance.implementations.dialects.reference import is_pair
 from conformance.report.made import made
 from conformance.report.states import Asked, most
 from conformance.report.summary import problems as summary_problems
@@ -72,6 +73,14 @@ def run(
         not as many results as cases.
     """
     sweep = sweep or Sweep()
+    if here is None and options.implementation.endswith(".py") and is_pair(Path(options.implementation)):
+        from conformance.models.pair import several  # what runs of operations have no need of
+        from conformance.runs import models
+
+        if several(options.implementation):
+            with writing(directory):
+                about = versions(options.implementation, About("ieee", None))
+                return models.run(options, directory, observe, sweep, about)
     if not sweep.hidden:
         with writing(directory):
             return _run(options, directory, progress, observe, sweep, here)
@@ -99,6 +108,7 @@ def _run(
     count = max(1, min(sweep.workers or cores(), sweep.shard.size(options.sizes)))
     wrapped = sandbox.command() if sweep.sandbox else ()
     workers: Pool = here or _pool(options, sweep, count, wrapped)
+    report.prepare()
     shard = f"{sweep.shard.index}/{sweep.shard.count}"
     judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
     begin(directory, {**_asked(options), **judged}, sweep.resume)

@@ -31,6 +31,9 @@ _QUOTED: Callable[[str], str] = json.encoder.encode_basestring_ascii
 #: Half of a surrogate pair, which an exception's text may hold and JSON that others read may not.
 _HALF = re.compile("[\ud800-\udfff]")
 
+#: The operation of the records of a `ModelNew` that is compared with a `Model` of several operations.
+MODEL = "ModelNew"
+
 Number = float | str | None
 
 

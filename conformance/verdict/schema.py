@@ -17,14 +17,14 @@ from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
 from conformance.verdict.document import NOTHING, Document, MisfitError, SchemaError
 from conformance.verdict.form import fault
-from conformance.verdict.record import STATUSES, Record
+from conformance.verdict.record import MODEL, STATUSES, Record
 
 #: The number of this schema. Files of version 0.1.0 have none and are read as 0: its baselines have the same
 #: form; its runs are not taken up, because another suite judged them.
 SCHEMA = 1
 
 #: The tiers that can have judged.
-TIERS = ("exact", "equal", "bound", "statistical")
+TIERS = ("exact", "equal", "bound", "statistical", "measured")
 
 #: A record is some hundred bytes; a line longer than this is not read into memory.
 LONGEST_LINE = 1 << 16
@@ -61,7 +61,7 @@ class KnownFailures(msgspec.Struct, forbid_unknown_fields=True):
 class State(msgspec.Struct, forbid_unknown_fields=True):
     """What a baseline says of one operation."""
 
-    state: Literal["agrees", "disagrees", "too-little"]
+    state: Literal["agrees", "compared", "disagrees", "too-little"]
     rule: str | None = None
 
 
@@ -275,7 +275,7 @@ def _start(line: bytes) -> str:
 def consistent(record: Record) -> None:
     """Raise `MisfitError` for a record that is not of the case it names, or not of its status."""
     operation, family = OPERATIONS.get(record.op), FAMILIES.get(record.family)
-    if operation is None:
+    if operation is None and record.op != MODEL:
         raise MisfitError(("op",), "an operation of `conformance list`", record.op)
     parts = record.case.split(":", 4)
     if len(parts) != 5:
@@ -283,7 +283,7 @@ def consistent(record: Record) -> None:
     for name, part in zip(("op", "dtype", "family"), (parts[0], parts[1], parts[3]), strict=True):
         if getattr(record, name) != part:
             raise MisfitError((name,), f"{part}, which the case names", getattr(record, name))
-    if record.output not in operation.outputs:
+    if operation is not None and record.output not in operation.outputs:
         raise MisfitError(("output",), f"{' or '.join(operation.outputs)} of {record.op}", record.output)
     if record.dtype not in KNOWN:
         raise MisfitError(("dtype",), f"one of {', '.join(KNOWN)}", record.dtype)

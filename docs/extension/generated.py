@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnref
+from benchmarks import page
 from conformance.commands import cli
 from conformance.faults.diagnose import catalogue
 from conformance.generation.families import FAMILIES
@@ -32,7 +33,7 @@ def _write(app: Any) -> None:
         "deviations.md": _deviations(),
         "statuses.md": _terms("status", terms.STATUSES),
         "states.md": _terms("state", terms.STATES),
-        "bench.md": _bench(Path(app.srcdir)),
+        "rows.html": page.part(Path(app.srcdir, "bench-rows.csv").read_text()),
     }
     for name, text in pages.items():
         path = place / name
@@ -93,10 +94,3 @@ def _terms(head: str, words: dict[str, str]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*")
-
-
-def _bench(source: Path) -> str:
-    measured = source / "bench.md"
-    if measured.exists():
-        return measured.read_text().split("\n", 1)[1]  # under the heading of the page that includes it
-    return "The table is not in this build: `ci/bench` measures it, and docs/bench.md holds it.\n"

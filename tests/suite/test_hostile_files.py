@@ -27,8 +27,10 @@ from conformance.verdict.judge import Judge
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Modules of ours that may evaluate Python: those that import the implementation under test do not.
+#: What none of our modules may do with what it reads.
 FORBIDDEN_CALLS = {"eval", "exec"}
+#: But this: it runs the part of the user's own file that `Model` needs, in a process for that alone.
+RUNS_THE_FILE = "reference.py"
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
 
 
@@ -41,7 +43,8 @@ def sources():
 def test_no_pickle_and_no_eval(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in FORBIDDEN_CALLS, f"{path}:{node.lineno}"
+            forbidden = FORBIDDEN_CALLS - ({"exec"} if path.name == RUNS_THE_FILE else set())
+            assert node.func.id not in forbidden, f"{path}:{node.lineno}"
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = {a.name.split(".")[0] for a in node.names}
             names.add((getattr(node, "module", "") or "").split(".")[0])

@@ -1,7 +1,10 @@
 """Several implementations side by side: a crash is a named failed case, and the others go on."""
 
 import json
+import re
 import textwrap
+from base64 import b64encode
+from hashlib import sha256
 
 import pytest
 
@@ -60,7 +63,20 @@ def test_how_one_differs_is_one_sentence_and_text_not_markup(result):
     _, (_, dying, _), page = result
     assert dying["operations"]["relu"]["differs"] == "It is <wrong> at odd places."
     assert "It is &lt;wrong&gt; at odd places." in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "://" not in page.replace("http://www.w3.org", "")
+
+
+def test_each_cell_leads_to_what_is_known_of_it_and_the_line_that_judges_it_again(result):
+    _, (_, dying, _), page = result
+    led = set(re.findall(r'href="#(peer-[\w-]+)"', page))
+    assert led == {f"peer-{number}-{op}" for number in (1, 2) for op in ("pad3d", "relu")}
+    assert led <= set(re.findall(r' id="([\w-]+)"', page))
+    assert "<code>conformance run --impl numpy_loops --ops relu --cases 60 --seed 0</code>" in page
+    spec, example = dying["implementation"], dying["operations"]["relu"]["example"]
+    assert f"<code>conformance repro {example} --impl {spec}</code>" in page
+    (script,) = re.findall(r"<script>(.*)</script>", page, re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
 
 
 def test_a_process_that_dies_at_its_end_is_found(tmp_path, monkeypatch):

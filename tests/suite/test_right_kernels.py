@@ -34,6 +34,7 @@ def worst(kernels, line):
 LINES = [
     ("softmax_cross_entropy_backward:f32:m34n7:magnitudes:960987232", "of logarithms"),
     ("softmax:f32:m34n5:magnitudes:508576810", "of logarithms"),
+    ("softmax_cross_entropy_backward:f16:m2n4096:normal:0", "of logarithms"),
     ("silu_backward:f32:m3h9w12c16:magnitudes:664920372", "g s (1 + z (1 - s))"),
     ("gelu:f32:m4h6w7c16_tanh:magnitudes:726280010", "z sigmoid(2 t);"),
     ("gelu:f32:m4h6w7c16_tanh:magnitudes:726280010", "tanh as 1 - 2/(1 + exp)"),

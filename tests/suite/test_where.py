@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,11 +161,34 @@ def test_a_right_kernel_has_no_wrong_entry():
         ]
 
 
-def test_the_wrong_taps_are_drawn():
+def test_what_the_element_is_made_of_is_drawn_and_the_terms_that_differ_most_are_said():
     _, target = planted("conv_backward-filter_turned_once_too_often")
-    drawn = entry(target, Case.parse("conv_backward:f32:m1h5w4c1_f3k1_s1p0:small:0"), "dA_prev", 60.0).picture
+    found = entry(target, Case.parse("conv_backward:f32:m1h5w4c1_f3k1_s1p0:small:0"), "dA_prev", 60.0)
+    made, drawn = found.pictures
     assert len(drawn.rows) == 3
     assert "#" in "".join(drawn.rows)
+    # dA_prev[0,0,0,0] is W[0,0] times dZ[0,0,0,0] alone; turned, it takes W[2,2], the last of nine, instead.
+    assert made.title == "dA_prev[0,0,0,0] is made of these elements of dZ, the wrong ones marked"
+    assert made.rows == ("#.", "..", "..")
+    assert found.terms == ("dZ[0,0,0,0] is taken 9 times, expected 1",)
+    assert 'class="wrong"' in made.svg()
+
+
+def test_right_terms_of_a_wrong_element_are_told_from_wrong_ones():
+    from conformance.adapters import numpy_loops
+
+    def conv_forward(A_prev, W, b, hparameters):
+        short = W.copy()
+        short[-1] = 0
+        return numpy_loops.conv_forward(A_prev, short, b, hparameters)
+
+    target = Implementation(
+        "short", SimpleNamespace(conv_forward=conv_forward), Arithmetic.declared(None, None)
+    )
+    found = entry(target, Case.parse("conv_forward:f32:m1h4w4c1_f3k1_s1p0:small:0"), "Z", 60.0)
+    assert found.pictures[0].rows == ("ooo.", "ooo.", "###.", "....")
+    wanted = ((2, 2, 9), (2, 1, 8), (2, 0, 7))
+    assert found.terms == tuple(f"A_prev[0,{r},{c},0] is taken 0 times, expected {n}" for r, c, n in wanted)
 
 
 def test_findings_survive_a_kernel_that_dies(tmp_path):

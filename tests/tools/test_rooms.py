@@ -55,6 +55,7 @@ ROOMS = {
         conformance.verdict
         conformance.diagnosis
         conformance.report
+        conformance.models
         conformance.runs
         conformance.commands
         conformance.adapters

@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from conformance.implementations.dialects.own import DialectError
+from conformance.implementations.dialects.reference import built, names_of
 
 #: The rows of `table` by what PyTorch's dispatcher calls their operations.
 _ROWS = {
@@ -61,13 +62,33 @@ def row_of(target: Any) -> str:
     place = getattr(target, "__file__", None)
     if place is None or not hasattr(target, "Model"):
         raise DialectError("ModelNew has no Model beside it that says what it computes")
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, str(place)], capture_output=True, text=True, timeout=_PATIENCE
-    )
+    return named(called(place))
+
+
+def called(place: Any) -> list[str]:
+    """What the `Model` of a file asks PyTorch's dispatcher for.
+
+    Raises
+    ------
+    DialectError
+        If it cannot be run.
+    """
+    asked = [sys.executable, "-m", __name__, str(place)]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise DialectError(f"Model has not answered within {_PATIENCE} seconds") from None
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         raise DialectError(f"Model, by get_init_inputs() and get_inputs(): {last[0]}")
-    return named(json.loads(done.stdout.splitlines()[-1]))
+    names: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return names
+
+
+def single(called: list[str]) -> bool:
+    """Whether that is one operation, of those that there is a row for."""
+    rows = [_ROWS.get(name) for name in called if name not in _MOVES]
+    return len(rows) == 1 and rows[0] is not None
 
 
 def named(called: list[str]) -> str:
@@ -78,19 +99,17 @@ def named(called: list[str]) -> str:
     DialectError
         If it is none of the rows, or several.
     """
-    rows = [_ROWS.get(name) for name in called if name not in _MOVES]
-    if len(rows) != 1 or rows[0] is None:
+    if not single(called):
         raise DialectError(
-            f"Model computes {', '.join(called) or 'nothing'}; a ModelNew of one convolution, pooling, "
-            "linear layer, normalization, softmax or activation is judged"
+            f"Model computes {', '.join(called) or 'nothing'}; as functions of the contract a ModelNew of "
+            "one convolution, pooling, linear layer, normalization, softmax or activation is judged. "
+            "`conformance run` and `gate` compare others with Model: give the path of the .py file"
         )
-    return rows[0]
+    return next(_ROWS[name] for name in called if name not in _MOVES)
 
 
 def main(place: str) -> None:
     """Print what the dispatcher is asked for by the `Model` of a file."""
-    import runpy
-
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -103,10 +122,9 @@ def main(place: str) -> None:
             called.append("transposed convolution" if transposed else name)
             return func(*args, **(kwargs or {}))
 
-    names = runpy.run_path(place, run_name="reference")
+    names = names_of(place)
     with torch.device("meta"), torch.no_grad():
-        sizes = names["get_init_inputs"]() if "get_init_inputs" in names else []
-        model = names["Model"](**sizes) if isinstance(sizes, dict) else names["Model"](*sizes)
+        model = built(names, "Model")
         inputs = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in names["get_inputs"]()]
         model.eval()
         with Noting():  # type: ignore[no-untyped-call]
