@@ -24,12 +24,27 @@ def patches(images: Array, window: Window, outside: float = 0.0) -> Array:
 
 def scatter(values: Array, window: Window, shape: tuple[int, ...], overwrite: bool = False) -> Array:
     """Put windows back into images of `shape`: added, or overwritten in the order of a row-major scan."""
-    out = np.zeros(shape)
     rows, columns = window.rows.reads(), window.columns.reads()
+    if not rows.size or not columns.size:
+        return np.zeros(shape)
+    # With room for what is read outside the image, so that each tap is one slice.
+    (top, height), (left, width) = _room(rows, shape[1]), _room(columns, shape[2])
+    out = np.zeros((shape[0], height, width, shape[3]))
     for i, j in window.taps():
-        r, c = rows[:, i], columns[:, j]
-        y, x = np.flatnonzero((r >= 0) & (r < shape[1])), np.flatnonzero((c >= 0) & (c < shape[2]))
-        place = (slice(None), r[y][:, None], c[x][None, :])
-        part = values[:, y[:, None], x[None, :], i, j]
+        place = (slice(None), _slice(rows[:, i] + top), _slice(columns[:, j] + left))
+        part = values[:, :, :, i, j]
         out[place] = part if overwrite else out[place] + part
-    return out
+    return np.ascontiguousarray(out[:, top : top + shape[1], left : left + shape[2]])
+
+
+def _room(reads: Array, extent: int) -> tuple[int, int]:
+    """How far before an axis is read, and how long it is with that and what is read behind it."""
+    before = max(0, -int(reads.min()))
+    return before, before + max(extent, int(reads.max()) + 1)
+
+
+def _slice(places: Array) -> slice:
+    """Places at equal distances."""
+    first, last = int(places[0]), int(places[-1])
+    step = (last - first) // (len(places) - 1) if len(places) > 1 else 1
+    return slice(first, last + 1, step)
