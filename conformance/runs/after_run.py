@@ -35,8 +35,9 @@ NAMED = 6
 #: Cases of an operation and dtype in which slips are planted; more than there are corners.
 PLANTED = 400
 
-#: Processes that plant slips, and seconds after which they are taken for hung.
-MEASURING, PATIENCE = 2, 1800.0
+#: Processes that plant slips, twice as many as compute at a time, because one operation may take half of all;
+#: and seconds after which they are taken for hung.
+MEASURING, PATIENCE = 4, 1800.0
 
 #: A part of what was answered, and of what is not declared: each case with the rules that are.
 Part = tuple[list[str], list[tuple[str, str]]]
@@ -131,7 +132,8 @@ def work(
     SweepError
         If the power could not be measured.
     """
-    measured = [Question(context(), _power, *part) for part in seen.parts(max(1, min(processes, MEASURING)))]
+    parts = seen.parts(max(1, min(2 * processes, MEASURING)))
+    measured = [Question(context(), _power, *part) for part in parts]
     patience = max(FINDINGS_SECONDS, FINDINGS_SHARE * seconds)
     try:
         if found_here is not None:
