@@ -34,7 +34,8 @@ class Functions:
         """In a table."""
         return f"{self.ulp:g} ulp{ {1: ' up', -1: ' down', 0: ''}[self.sign] }"
 
-    def _off(self, function: Callable[[Array], Array], x: Array) -> Array:
+    def _off(self, function: Callable[[Array], Array], x: Array, settles: bool = False) -> Array:
+        """What comes of it; one that settles is 1 or -1 where float64 has it so, as every library's is."""
         exact = function(np.asarray(x, np.float64))
         if self.ulp <= 0.5:
             return np.asarray(exact.astype(x.dtype))
@@ -46,12 +47,8 @@ class Functions:
         # Among subnormal numbers a library is off by one of them, no more.
         most = np.where(near < np.finfo(x.dtype).tiny, 0.5, self.ulp - 0.5)
         moved = exact + sign * np.sign(exact) * most * np.where(np.isfinite(unit), unit, 0)
-        return np.asarray(np.where(exact == 0, exact, moved).astype(x.dtype))
-
-    def _settling(self, function: Callable[[Array], Array], x: Array) -> Array:
-        """As `_off`, but 1 or -1 where that is right to the last bit of float64, as every library has it."""
-        exact = function(np.asarray(x, np.float64))
-        return np.asarray(np.where(np.abs(exact) == 1, exact.astype(x.dtype), self._off(function, x)))
+        kept = (exact == 0) | (settles & (np.abs(exact) == 1))
+        return np.asarray(np.where(kept, exact, moved).astype(x.dtype))
 
     def exp(self, x: Array) -> Array:
         """The exponential; 1 at 0, as everywhere."""
@@ -63,11 +60,11 @@ class Functions:
 
     def expm1(self, x: Array) -> Array:
         """``exp(x) - 1``, never below -1."""
-        return np.asarray(np.maximum(self._settling(np.expm1, x), x.dtype.type(-1)))
+        return np.asarray(np.maximum(self._off(np.expm1, x, settles=True), x.dtype.type(-1)))
 
     def tanh(self, x: Array) -> Array:
         """The hyperbolic tangent, never beyond 1."""
-        return np.clip(self._settling(np.tanh, x), x.dtype.type(-1), x.dtype.type(1))
+        return np.clip(self._off(np.tanh, x, settles=True), x.dtype.type(-1), x.dtype.type(1))
 
     def cosh(self, x: Array) -> Array:
         """The hyperbolic cosine, at least 1."""
@@ -75,7 +72,7 @@ class Functions:
 
     def erf(self, x: Array) -> Array:
         """The error function, never beyond 1."""
-        return np.clip(self._settling(_vector(_ERF), x), x.dtype.type(-1), x.dtype.type(1))
+        return np.clip(self._off(_vector(_ERF), x, settles=True), x.dtype.type(-1), x.dtype.type(1))
 
     def erfc(self, x: Array) -> Array:
         """One less it, never beyond 2."""
