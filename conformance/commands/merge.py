@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +104,6 @@ def _merge(directories: list[Path], out: Path) -> Result:
         wrong,
         doubts,
     )
-    text = json.dumps(result.summary, indent=1, allow_nan=False) + "\n"
-    (out / "summary.json").write_text(text, encoding="utf-8")
     report.write(results, result.summary, out, made(str(result.summary["implementation"])))
     return result
 

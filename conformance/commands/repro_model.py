@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from conformance.implementations.dialects.reference import is_pair
 from conformance.models.line import Line
 from conformance.models.pair import judged, prepared
@@ -21,7 +19,7 @@ def show(text: str, spec: str, holding: Holding) -> int:
         If `text` is no such case, or `spec` has no such models.
     """
     line = Line.parse(text)
-    if not is_pair(Path(spec)):
+    if not is_pair(spec):
         raise ValueError(f"--impl {spec}: expected a .py file with ModelNew, Model and get_inputs")
     print(f"case            {line}")
     print(f"implementation  {spec} (compared with its Model in float64)")

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,6 @@ from conformance.faults.diagnose import UNEXPLAINED, of_error
 from conformance.generation.families import FAMILIES
 from conformance.implementations.dialects.model_pair import called, single
 from conformance.implementations.dialects.own import DialectError
-from conformance.implementations.dialects.reference import is_pair
 from conformance.implementations.loading import LoadError
 from conformance.models.line import DTYPES, Line
 from conformance.models.message import receive, send
@@ -46,12 +44,9 @@ class Prepared(NamedTuple):
 
 
 def several(spec: str) -> bool:
-    """Whether it is a file whose `Model` is no single operation that the suite has an oracle for."""
-    place = Path(spec)
-    if not spec.endswith(".py") or not is_pair(place):
-        return False
+    """Whether the `Model` of a pair is no single operation that the suite has an oracle for."""
     try:
-        return not single(called(place))
+        return not single(called(spec))
     except DialectError:  # what cannot be told without values may run with some
         return True
 

@@ -1,7 +1,8 @@
-"""The report of a run: ``report.html`` for people, ``report.md`` for a job summary, ``junit.xml`` for CI."""
+"""What a run leaves: ``summary.json`` and ``junit.xml`` for programs, ``report.html`` and ``report.md`` for people."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -9,17 +10,24 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-__all__ = ["prepare", "write"]
+__all__ = ["prepare", "write", "write_summary"]
 
 
 def prepare() -> None:
     """Import what a page needs, matplotlib above all, in a thread: a run waits while others judge."""
-    Thread(target=_imported, daemon=True).start()
+    # No daemon: a process that ends while a thread of its own loads a library may abort.
+    Thread(target=_imported).start()
 
 
 def _imported() -> None:
     with suppress(ImportError):  # `write` says what is not installed
         from conformance.report import html  # noqa: F401
+
+
+def write_summary(summary: Mapping[str, Any], directory: Path) -> None:
+    """Write ``summary.json`` alone."""
+    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    (directory / "summary.json").write_text(text, encoding="utf-8")
 
 
 def write(
@@ -28,7 +36,7 @@ def write(
     out_dir: str | PathLike[str],
     made: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write ``report.html``, ``report.md`` and ``junit.xml``.
+    """Write ``summary.json``, ``report.html``, ``report.md`` and ``junit.xml``.
 
     Parameters
     ----------
@@ -60,9 +68,10 @@ def write(
 
     records, out = Path(records_path), Path(out_dir)
     facts = clean(dict(summary))
+    out.mkdir(parents=True, exist_ok=True)
+    write_summary(summary, out)
     result = digest(records)
     verdict = judge(facts, result)
-    out.mkdir(parents=True, exist_ok=True)
     page = out / "report.html"
     page.write_text(html.render(facts, result, verdict, clean(dict(made or {}))), encoding="utf-8")
     (out / "report.md").write_text(markdown.render(facts, result, verdict), encoding="utf-8")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from conformance import report
-from conformance.diagnosis.findings import Finding
+from conformance.diagnosis.findings import bare
 from conformance.implementations import sandbox
 from conformance.models.pair import judged, prepared
 from conformance.report.made import made
 from conformance.report.states import COMPARED, DISAGREES, ENOUGH, TOO_LITTLE
 from conformance.report.summary import Output
+from conformance.runs.after_run import Seen
 from conformance.runs.options import Options, Result, Sweep, SweepError
 from conformance.verdict.record import MODEL, Record, case_status
 from conformance.verdict.schema import SCHEMA
@@ -64,8 +64,6 @@ def run(
     summary["versions"], summary["seconds"] = dict(versions), round(time.monotonic() - started, 3)
     result = Result(summary, [], list(_doubts(summary)))
     summary["problems"] = list(result.doubts)
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    (directory / "summary.json").write_text(text, encoding="utf-8")
     report.write(path, summary, directory, made(spec))
     return result
 
@@ -82,9 +80,11 @@ def _check(options: Options, sweep: Sweep) -> None:
 
 def _summary(options: Options, found: list[list[Record]], graph: bool) -> dict[str, Any]:
     """``summary.json``, of which only operations have coverage, detectability and known faults."""
-    outputs, every = dict[str, Output](), [record for records in found for record in records]
+    outputs, every, seen = dict[str, Output](), [record for records in found for record in records], Seen()
     for record in every:
         outputs.setdefault(record.output, Output()).add(record)
+    for records in found:
+        seen.add(records)
     statuses = [case_status(records) for records in found]
     compared = sum(record.tier is not None for record in every)
     state = DISAGREES if "failed" in statuses else COMPARED if compared >= ENOUGH else TOO_LITTLE
@@ -103,7 +103,7 @@ def _summary(options: Options, found: list[list[Record]], graph: bool) -> dict[s
         "conditions": {},
         "faults": [],
         "remarks": [_WEAKER, *([] if graph else [_GRAPHLESS])],
-        "findings": _findings(every),
+        "findings": [bare(record).to_dict() for record in seen.failures],
         "seconds": 0.0,
         "arithmetic": "ieee",
         "dialect": "torch-modules",
@@ -115,26 +115,6 @@ def _summary(options: Options, found: list[list[Record]], graph: bool) -> dict[s
         "coverage": {},
         "operations": {MODEL: {name: figures.to_dict() for name, figures in outputs.items()}},
     }  # fmt: skip
-
-
-def _findings(records: list[Record]) -> list[dict[str, Any]]:
-    """Of each output and diagnosis the first failure, as `diagnosis.findings` says it; nothing is shrunk."""
-    first: dict[tuple[str, str | None], Record] = {}
-    for record in records:
-        if record.status == "failed":
-            first.setdefault((record.output, record.diagnosis), record)
-    return [_finding(record) for record in first.values()]
-
-
-def _finding(record: Record) -> dict[str, Any]:
-    """A failure as it is told: nothing is shrunk, and there is no oracle to diagnose it with."""
-    place = ""
-    if record.tier is not None:
-        place = f"{record.output}{record.index}: {record.got} where {record.expected} was expected"
-    found = Finding(
-        record.case, record.output, str(record.diagnosis), record.case, "", place=place, reason=record.reason
-    )
-    return found.to_dict()
 
 
 def _doubts(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -73,7 +73,7 @@ def run(
         not as many results as cases.
     """
     sweep = sweep or Sweep()
-    if here is None and options.implementation.endswith(".py") and is_pair(Path(options.implementation)):
+    if here is None and is_pair(options.implementation):
         from conformance.models.pair import several  # what runs of operations have no need of
         from conformance.runs import models
 
@@ -87,7 +87,7 @@ def run(
     with writing(directory), TemporaryDirectory(prefix="conformance-") as private:
         result = _run(options, Path(private), progress, observe, sweep, here)
         result.summary.update(hidden(result.summary))
-        _write(result.summary, directory)
+        report.write_summary(result.summary, directory)
         return result
 
 
@@ -146,7 +146,6 @@ def _run(
     }
     summary = met.summary.to_dict(listed=met.cases, asked=asked, **about_run, **after)
     result = Result(summary, problems, doubts)
-    _write(result.summary, directory)
     report.write(written.path, result.summary, directory, made(options.implementation))
     written.check()  # the implementation was at work until now
     return result
@@ -163,11 +162,6 @@ def _said(options: Options, sweep: Sweep, asked: Asked) -> dict[str, Any]:
         **({"budget": sweep.budget} if sweep.budget else {}),
         **options.settings.plain(),
     }
-
-
-def _write(summary: dict[str, Any], directory: Path) -> None:
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    (directory / "summary.json").write_text(text, encoding="utf-8")
 
 
 def _pool(options: Options, sweep: Sweep, count: int, wrapped: tuple[str, ...]) -> Pool:

@@ -114,7 +114,7 @@ def test_a_module_that_patches_the_reference_changes_nothing(tmp_path, cases):
 def test_a_reference_that_is_the_replacement_is_none(tmp_path):
     path = tmp_path / "same.py"
     path.write_text(RIGHT.read_text() + "\n\nModel = ModelNew\n")
-    assert is_pair(path)
+    assert is_pair(str(path))
     with pytest.raises(DependentError, match="uses ModelNew"):
         names_of(str(path))
 

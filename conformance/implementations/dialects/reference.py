@@ -20,10 +20,12 @@ class DependentError(ValueError):
     """There is no reference that stands by itself; the message says why."""
 
 
-def is_pair(place: Path) -> bool:
-    """Whether a file has a `ModelNew` beside a `Model`; it is read, and not run."""
+def is_pair(spec: str) -> bool:
+    """Whether that is a file with a `ModelNew` beside a `Model`; it is read, and not run."""
+    if not spec.endswith(".py"):
+        return False
     try:
-        tree = ast.parse(place.read_bytes())
+        tree = ast.parse(Path(spec).read_bytes())
     except (SyntaxError, ValueError, OSError, RecursionError):
         return False
     there = {name for statement in tree.body for name in _bound(statement)}
