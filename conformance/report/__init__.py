@@ -1,4 +1,4 @@
-"""What a run leaves: ``summary.json`` and ``junit.xml`` for programs, ``report.html`` and ``report.md`` for people."""
+"""What a run leaves: `summary.json`, `junit.xml` for programs, `report.html`, `report.md` for people."""
 
 from __future__ import annotations
 
