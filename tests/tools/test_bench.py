@@ -145,3 +145,18 @@ def test_every_function_that_rounds_is_held_against_the_truth():
     exact = {r.function for r in ROWS if not accuracy.rounds(r)}
     chooses = {name for name, entry in OPERATIONS.items() if entry.bound is None}
     assert exact == chooses | {"distribute_value", "pool_forward", "pool_backward"}
+
+
+def test_another_build_is_loaded_from_its_own_tree(tmp_path):
+    """``--against`` measures the cnnref of that tree, with this tree's rows."""
+    package = tmp_path / "cnnref"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "def set_num_threads(n): pass\n"
+        "def show_config(mode): return {'cnnref': 'of another tree', 'instruction_set': 'none'}\n"
+    )
+    worker = Worker("cnnref", 1, tree=tmp_path)
+    try:
+        assert worker.version == "of another tree (none)"
+    finally:
+        worker.close()
