@@ -200,6 +200,8 @@ class Settings:
         In which dialect a module is read and where its tensors are, where it does not say so itself.
     stress : bool
         Whether a function is called a thousand times where else it is called three times.
+    model : str or None
+        What the `Model` beside a `ModelNew` computes, where that is known.
     """
 
     conventions: Mapping[str, str] = field(default_factory=dict)
@@ -207,6 +209,7 @@ class Settings:
     dialect: str | None = None
     device: str | None = None
     stress: bool = False
+    model: str | None = None
 
     def value(self, name: str) -> str:
         """The value of a convention."""

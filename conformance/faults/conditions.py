@@ -81,8 +81,11 @@ def condition(failed: Sequence[Case], passed: Sequence[Case]) -> Condition | Non
     """
     if not failed or len(passed) < OUTSIDE:
         return None
-    bad = [features(case) for case in failed]
-    seen = [features(case) for case in passed]
+    return of_features([features(case) for case in failed], [features(case) for case in passed])
+
+
+def of_features(bad: Sequence[Features], seen: Sequence[Features]) -> Condition | None:
+    """The same, of what is said of the cases that failed and that passed."""
     good = [f for f in seen if f.data is None or EMPTY not in f.data]  # an empty array shows nothing
     if len(good) < OUTSIDE:
         return None

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from conformance.bounds import Arithmetic
 from conformance.generation.generate import generate
-from conformance.implementations.dialects import adapted, tensors
+from conformance.implementations.dialects import Reading, adapted, tensors
 from conformance.implementations.dialects.torch import adapted as of_torch
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
@@ -22,7 +22,7 @@ RELU = torch.nn.functional.relu
 
 def judged(op, count=24, dtypes=("f32",), **functions):
     """The records of `count` cases of one operation, and the implementation."""
-    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, "torch")
+    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, Reading("torch"))
     judge = Judge(
         Implementation(
             "it", target, Arithmetic.declared(None, None), options=target.options, dtypes=target.dtypes

@@ -10,7 +10,7 @@ import pytest
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.generation.generate import generate
-from conformance.implementations.dialects import adapted
+from conformance.implementations.dialects import Reading, adapted
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
 from conformance.verdict.judge import Judge
@@ -49,7 +49,7 @@ def judge_of(dialect: str, functions: Any) -> Judge:
     """Judges the functions, worn as a module of the dialect."""
     if dialect == "jax":
         pytest.importorskip("jax")
-    target, found = adapted(WORN[dialect](functions), OPERATIONS, dialect)
+    target, found = adapted(WORN[dialect](functions), OPERATIONS, Reading(dialect))
     assert found == dialect
     return Judge(
         Implementation(
