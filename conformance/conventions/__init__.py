@@ -21,7 +21,9 @@ from conformance.operations import OPERATIONS
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_LOSSES = ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward")
+_LOSSES = (
+    "cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+)  # fmt: skip
 
 
 class ConventionError(ValueError):
@@ -168,7 +170,7 @@ _TABLE = (
         "loss-reduction",
         "how the samples' losses become one number",
         {"mean": "their mean (PyTorch's default)", "sum": "their sum (reduction='sum')"},
-        ("cross_entropy_cost",),
+        ("cross_entropy_cost", "softmax_cross_entropy"),
     ),
     Convention(
         "loss-gradient",

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from conformance.cases.case import Case
 
 
-def _forward(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Outputs:
+def forward(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Outputs:
+    """The logarithms of the probabilities of rows of logits."""
     x = a["X"]
     if x.size == 0:
         return {"logp": np.zeros(x.shape)}
@@ -25,7 +26,7 @@ def _forward(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Output
 
 
 def _backward(case: Case, a: Arrays, **options: Any) -> Outputs:
-    p, g = np.exp(_forward(case, a, **options)["logp"]), a["dlogp"]
+    p, g = np.exp(forward(case, a, **options)["logp"]), a["dlogp"]
     return {"dX": g - p * g.sum(options.get("axis", 1), keepdims=True)}
 
 
@@ -44,7 +45,7 @@ FORWARD = Entry(
     shapes=dict.fromkeys(("X", "dlogp"), ROWS),
     call=plain("X", by_hand="X"),
     oracle=lambda torch, case, t: torch.log_softmax(t["X"], dim=1),
-    reference=_forward,
+    reference=forward,
     bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.units.log_softmax(f, a["X"], word)),
     accuracies=("relative", "absolute"),
     rounding=_rounding,
