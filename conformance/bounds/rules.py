@@ -391,7 +391,7 @@ def _fused(accuracy: str) -> Rule:
         t, logarithms, _ = losses.logits_terms(case, X, Y)
         kept = np.where(t != 0, logarithms, 0.0)
         stored = t * storage.stored(case, "loss", np.zeros_like(kept), kept)
-        return found + np.where(t != 0, stored, 0.0).sum() / _rows(case)
+        return np.asarray(found + np.where(t != 0, stored, 0.0).sum() / _rows(case))
 
     return stated(limit, _of_logits)
 

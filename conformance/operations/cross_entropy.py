@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.cases.option_table import IGNORED, LABEL_SMOOTHING
 from conformance.cases.request import Made
-from conformance.operations import corner_shapes, log_softmax, softmax
+from conformance.operations import corner_shapes, softmax
 from conformance.operations.affine import SAMPLES
 from conformance.operations.call import CACHE, Call, Returned
 from conformance.operations.entry import ROWS, Array, Arrays, Entry, Form, Outputs, Tensors
@@ -109,7 +109,7 @@ def _fused(
     case: Case, a: Arrays, aim: Target = target, divisor: int | None = None, **options: Any
 ) -> Outputs:
     by = count(case, a) if divisor is None else divisor
-    logarithms = log_softmax.forward(case, a, **options)["logp"]
+    logarithms = softmax.logarithms(case, a, **options)["logp"]
     return {"loss": np.asarray(-_weighted(aim(case, a), logarithms).sum() / np.float64(by or np.nan))}
 
 

@@ -149,10 +149,10 @@ class Takes:
             if not self.has(name) and not (name in neutral and neutral[name] == value):
                 raise LackingError(f"takes no {name}")
         if self._unknown or (self._many and not self._found):
-            given = [name for name in self._order if name in arguments]
-            words = [name for name in given if self._any and name not in self._arrays]
+            there = [name for name in self._order if name in arguments]
+            words = [name for name in there if self._any and name not in self._arrays]
             return function(
-                *(arguments[name] for name in given if name not in words),
+                *(arguments[name] for name in there if name not in words),
                 **{name: arguments[name] for name in words},
             )
         place = {p.name: name for name, p in self._found.items() if name in arguments}
