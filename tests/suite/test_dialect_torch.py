@@ -10,7 +10,9 @@ import torch
 from torch.nn import functional
 
 from conformance.bounds import Arithmetic
+from conformance.cases.case import Case
 from conformance.generation.generate import generate
+from conformance.implementations import LACKING
 from conformance.implementations.dialects import Reading, adapted, tensors
 from conformance.implementations.dialects.torch import adapted as of_torch
 from conformance.implementations.implementation import Implementation
@@ -265,3 +267,13 @@ def test_functions_of_torch_as_they_are(op):
     records, _ = judged(op, **{name: getattr(functional, name) for name in names})
     assert {record.status for record in records} <= {"passed", "absent"}
     assert sum(record.status == "passed" for record in records) > 0.6 * len(records)
+
+
+def test_a_mode_that_is_not_there_is_asked_for_in_other_cases():
+    records, _ = judged(
+        "pool_forward",
+        20,
+        max_pool2d=lambda x, kernel_size, stride=None: functional.max_pool2d(x, kernel_size, stride),
+    )
+    plain = [r for r in records if "_average" in r.case and not Case.parse(r.case).beyond]
+    assert {record.reason for record in plain} == {f"{LACKING}average pooling"}
