@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ def parsed(text, name):
 def wrong(found):
     """What its examples give instead."""
     said = []
-    with np.printoptions(precision=4, suppress=True):
+    with np.printoptions(precision=4, suppress=True), warnings.catch_warnings():
+        warnings.simplefilter("always")  # as in a new interpreter
         doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(found, out=said.append)
     return "".join(said)
 
