@@ -15,12 +15,19 @@ AXE = OUT / "package" / "axe.min.js"
 _GRAVE = ("serious", "critical")
 
 
-def main(pages: list[str]) -> int:
+#: What README.md and the site's first page show.
+PICTURE = Path("docs/report.png")
+
+
+def main(arguments: list[str]) -> int:
     """Take them; 1 if a page is wider than its window, or axe-core finds something serious."""
+    pages = [argument for argument in arguments if argument != "--picture"]
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     wrong = 0
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        if len(pages) < len(arguments):
+            _picture(browser, Path(pages.pop(0)))
         for page in map(Path, pages):
             for width in (1280, 390):
                 for scheme in ("light", "dark"):
@@ -28,6 +35,16 @@ def main(pages: list[str]) -> int:
         browser.close()
     print(f"ci/screens: {len(pages)} pages, {wrong} findings{'' if AXE.exists() else '; axe-core not run'}")
     return int(wrong > 0)
+
+
+def _picture(browser: Any, report: Path) -> None:
+    """The top of a report, down to its first failure and the line that shows it again."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto(report.resolve().as_uri())
+    end = tab.evaluate("document.querySelector('#failures pre').getBoundingClientRect().bottom")
+    tab.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": end + 24})
+    print(f"ci/screens: {PICTURE}, {PICTURE.stat().st_size // 1024} KB")
+    tab.close()
 
 
 def _look(browser: Any, page: Path, width: int, scheme: str) -> int:
