@@ -2,12 +2,19 @@
 #ifndef CNNREF_ISA_H
 #define CNNREF_ISA_H
 
+/* The vector registers: their bytes, and how many there are. */
 #if defined(__AVX512F__)
 #define CNNREF_VECTOR_BYTES 64
+#define CNNREF_REGISTERS 32
 #elif defined(__AVX2__)
 #define CNNREF_VECTOR_BYTES 32
+#define CNNREF_REGISTERS 16
+#elif defined(__aarch64__)
+#define CNNREF_VECTOR_BYTES 16
+#define CNNREF_REGISTERS 32
 #else
 #define CNNREF_VECTOR_BYTES 16
+#define CNNREF_REGISTERS 16
 #endif
 
 /* Return types for `cdef inline` functions that must stand in their caller, and for ones that must not: a

@@ -8,7 +8,7 @@ from cnnref.kernels.base.isa cimport prefetch
 from cnnref.kernels.base.register_block cimport panel_width, widest
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Matrix
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport HALF
+from cnnref.kernels.gemm.micro_kernel cimport HALF
 
 cdef enum:
     # Rows ahead of the one being copied: they are too far apart in memory for the processor to foresee.
@@ -45,7 +45,7 @@ cdef inline void pack(
 
 
 cdef inline void fill_up(real* row, Py_ssize_t valid, Py_ssize_t width) noexcept nogil:
-    """The columns of a panel beyond the matrix: zeros, but half a vector stands twice (``micro_kernel_half_vector.pxd``)."""
+    """The columns of a panel beyond the matrix: zeros, but half a vector stands twice (``micro_kernel.pxd``)."""
     cdef Py_ssize_t j
     if width - valid == HALF:
         copy_8(row + valid - HALF, row + valid)

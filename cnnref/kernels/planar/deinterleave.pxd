@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 from cnnref.kernels.base.isa cimport noinline, prefetch
 from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport turn_block
 from cnnref.kernels.conv.problem cimport Correlation, Frame
 
 cdef enum:
@@ -39,61 +40,42 @@ cdef inline Planes planes_of(const Correlation* plan, const Frame* frame, real k
 
 
 cdef inline noinline transpose_pixels(
-    const real* source, Py_ssize_t step, Py_ssize_t channels, real* target, Py_ssize_t plane
+    const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, real* target, Py_ssize_t plane
 ) noexcept nogil:
-    """Lay `TRANSPOSED` pixels, `step` apart, out in planes."""
-    cdef real block[64]
-    cdef real turned[64]
-    cdef Py_ssize_t channel
+    """Lay `count` pixels, at most `TRANSPOSED`, `step` apart, out in planes."""
+    cdef Py_ssize_t channel, j, whole = count // 4 * 4
     cdef const real* ahead = source + TRANSPOSED * step
-    cdef int j, k
+    cdef int k
     for channel in range(0, channels - 3, 4):
         # A quarter of the lines that hold these channels of the pixels to come.
-        for j in range(4):
-            prefetch(ahead + j * step)
-        ahead += 4 * step if (channel + 4) % 16 else 16 - 12 * step
-        # By shuffles, from one block to the other.
-        for j in range(TRANSPOSED):
-            for k in range(4):
-                block[4 * j + k] = source[j * step + channel + k]
-        for j in range(TRANSPOSED):
-            for k in range(4):
-                turned[16 * k + j] = block[4 * j + k]
         for k in range(4):
-            for j in range(TRANSPOSED):
-                target[k * plane + j] = turned[16 * k + j]
+            prefetch(ahead + k * step)
+        ahead += 4 * step if (channel + 4) % 16 else 16 - 12 * step
+        for j in range(0, whole, 4):
+            turn_block(source + j * step + channel, step, target + j, plane)
+        for j in range(whole, count):
+            for k in range(4):
+                target[k * plane + j] = source[j * step + channel + k]
         target += 4 * plane
     for channel in range(channels // 4 * 4, channels):
-        for j in range(TRANSPOSED):
+        for j in range(count):
             target[j] = source[j * step + channel]
         target += plane
 
 
 cdef inline void transpose_row(
-    const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, bint beyond, real* target,
-    Py_ssize_t plane,
+    const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, real* target, Py_ssize_t plane,
 ) noexcept nogil:
-    """Lay the channels of `count` pixels, `step` apart, out in planes, with zeros after them where they are few.
-
-    `beyond`: `TRANSPOSED` pixels can be read in any case.
-    """
-    cdef Py_ssize_t column = 0, channel, j
+    """Lay the channels of `count` pixels, `step` apart, out in planes."""
+    cdef Py_ssize_t column = 0
     if step == 1:  # a row of a grey image is a line as it is
         memcpy(target, source, count * sizeof(real))
         return
-    if count < TRANSPOSED and not beyond:
-        for j in range(count):
-            for channel in range(channels):
-                target[channel * plane + j] = source[j * step + channel]
-        return
     while column < count:
-        # The last ones once more rather than one by one.
-        column = max(min(column, count - TRANSPOSED), <Py_ssize_t>0)
-        transpose_pixels(source + column * step, step, channels, target + column, plane)
+        transpose_pixels(
+            source + column * step, step, channels, min(count - column, <Py_ssize_t>TRANSPOSED), target + column, plane
+        )
         column += TRANSPOSED
-    for channel in range(channels if count < TRANSPOSED else 0):
-        for j in range(count, count + TRANSPOSED):
-            target[channel * plane + j] = 0
 
 
 cdef inline void deinterleave(
@@ -115,7 +97,6 @@ cdef inline void deinterleave(
         else:
             place = row * plan.width + first - frame.left
             transpose_row(
-                image + place * plan.image_step, plan.image_step, plan.channels, last - first,
-                place + TRANSPOSED <= plan.height * plan.width, target + first, planes.plane,
+                image + place * plan.image_step, plan.image_step, plan.channels, last - first, target + first, planes.plane,
             )
         target += line

@@ -19,11 +19,12 @@ cdef enum:
 
 
 cdef inline always_inline interleave(
-    const int rows, const int pixels, const real* sums, const real* last, real* merged
+    const int rows, Py_ssize_t pixels, const real* sums, const real* last, real* merged
 ) noexcept nogil:
     """The columns of each pixel side by side, each with its last term added."""
     cdef real own[MOST_PLANE_ROWS]
-    cdef int pixel, c
+    cdef Py_ssize_t pixel
+    cdef int c
     # Apart, so that the compiler knows that no output overwrites them.
     for c in range(rows):
         own[c] = last[c]
@@ -33,35 +34,15 @@ cdef inline always_inline interleave(
 
 
 cdef inline noinline interleave_block(
-    int rows, int pixels, const real* sums, const real* last, real* merged
+    int rows, Py_ssize_t pixels, const real* sums, const real* last, real* merged
 ) noexcept nogil:
-    """`interleave` for a register block's shape."""
+    """`interleave` for a register block's columns."""
     if rows == 8:
-        if pixels == 48:
-            interleave(8, 48, sums, last, merged)
-        elif pixels == 16:
-            interleave(8, 16, sums, last, merged)
-        elif pixels == 24:
-            interleave(8, 24, sums, last, merged)
-        else:
-            interleave(8, 8, sums, last, merged)
+        interleave(8, pixels, sums, last, merged)
     elif rows == 3:
-        if pixels == 96:
-            interleave(3, 96, sums, last, merged)
-        elif pixels == 48:
-            interleave(3, 48, sums, last, merged)
-        elif pixels == 32:
-            interleave(3, 32, sums, last, merged)
-        elif pixels == 16:
-            interleave(3, 16, sums, last, merged)
-        else:
-            interleave(3, 8, sums, last, merged)
-    elif pixels == 96:
-        interleave(1, 96, sums, last, merged)
-    elif pixels == 48:
-        interleave(1, 48, sums, last, merged)
+        interleave(3, pixels, sums, last, merged)
     else:
-        interleave(1, 24, sums, last, merged)
+        interleave(1, pixels, sums, last, merged)
 
 
 cdef inline void put(

@@ -1,0 +1,255 @@
+/* Vector registers, for kernels that say themselves what is in one.
+
+   A kernel keeps its sums in an array, touches it by the functions below alone, a row of whole vectors at a time, and all its
+   loops have constant extents: then every index is constant once they are unrolled, and the array is registers. Compilers that
+   are left to find the vectors in loops over single values do not agree: clang took them apart, for half to a ninth of the
+   speed. `columns` is a constant, of whole vectors or, where 8 floats are half of one, of halves. */
+#ifndef CNNREF_VECTOR_H
+#define CNNREF_VECTOR_H
+
+#include "isa.h"
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* Where sums are: as much as all registers of the largest set, aligned as they are, so that what a multiply-add makes of a sum
+   has the same type and with it, in gcc, the same register. */
+typedef struct {
+    char bytes[2048];
+} __attribute__((aligned(64))) cnnref_registers;
+
+#define CNNREF_INLINE static inline CNNREF_ALWAYS_INLINE
+
+/* The functions of rows, of vectors of a type: `all` makes one of a value, `fused` is one multiply-add of each value. */
+#define CNNREF_ROWS(name, real, vector, all, fused)                                                                   \
+    typedef vector cnnref_##name __attribute__((aligned(sizeof(real)), may_alias));                                   \
+    enum { CNNREF_COUNT_##name = sizeof(vector) / sizeof(real) };                                                     \
+    CNNREF_INLINE cnnref_fill_##name(int columns, real value, real *out) {                                                        \
+        for (int j = 0; j < columns; j += CNNREF_COUNT_##name)                                                        \
+            *(cnnref_##name *)(out + j) = all(value);                                                                     \
+    }                                                                                                                 \
+    CNNREF_INLINE cnnref_copy_##name(int columns, const real *from, real *out) {                                      \
+        for (int j = 0; j < columns; j += CNNREF_COUNT_##name)                                                        \
+            *(cnnref_##name *)(out + j) = *(const cnnref_##name *)(from + j);                                         \
+    }                                                                                                                 \
+    CNNREF_INLINE cnnref_add_##name(int columns, const real *a, const real *b, real *out) {                           \
+        for (int j = 0; j < columns; j += CNNREF_COUNT_##name)                                                        \
+            *(cnnref_##name *)(out + j) = *(const cnnref_##name *)(a + j) + *(const cnnref_##name *)(b + j);          \
+    }                                                                                                                 \
+    CNNREF_INLINE cnnref_scaled_##name(int columns, real a, const real *b, real *sums) {                              \
+        const vector each = all(a);                                                                                   \
+        for (int j = 0; j < columns; j += CNNREF_COUNT_##name)                                                        \
+            *(vector *)(sums + j) = fused(each, *(const cnnref_##name *)(b + j), *(const vector *)(sums + j));                     \
+    }                                                                                                                 \
+    CNNREF_INLINE cnnref_product_##name(int columns, const real *a, const real *b, real *sums) {                      \
+        for (int j = 0; j < columns; j += CNNREF_COUNT_##name)                                                        \
+            *(vector *)(sums + j) = fused(                                                                            \
+                *(const cnnref_##name *)(a + j), *(const cnnref_##name *)(b + j), *(const vector *)(sums + j)         \
+            );                                                                                                        \
+    }
+
+/* `halves` are for 8 floats where a vector has 16. */
+#if defined(__AVX512F__)
+#define CNNREF_FUSED_FLOATS(a, b, c) _mm512_mask3_fmadd_ps(a, b, c, (__mmask16)-1)
+#define CNNREF_FUSED_DOUBLES(a, b, c) _mm512_mask3_fmadd_pd(a, b, c, (__mmask8)-1)
+CNNREF_ROWS(floats, float, __m512, _mm512_set1_ps, CNNREF_FUSED_FLOATS)
+CNNREF_ROWS(halves, float, __m256, _mm256_set1_ps, _mm256_fmadd_ps)
+CNNREF_ROWS(doubles, double, __m512d, _mm512_set1_pd, CNNREF_FUSED_DOUBLES)
+#elif defined(__AVX2__)
+CNNREF_ROWS(floats, float, __m256, _mm256_set1_ps, _mm256_fmadd_ps)
+CNNREF_ROWS(halves, float, __m256, _mm256_set1_ps, _mm256_fmadd_ps)
+CNNREF_ROWS(doubles, double, __m256d, _mm256_set1_pd, _mm256_fmadd_pd)
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define CNNREF_FUSED_FLOATS(a, b, c) vfmaq_f32(c, a, b)
+#define CNNREF_FUSED_DOUBLES(a, b, c) vfmaq_f64(c, a, b)
+CNNREF_ROWS(floats, float, float32x4_t, vdupq_n_f32, CNNREF_FUSED_FLOATS)
+CNNREF_ROWS(halves, float, float32x4_t, vdupq_n_f32, CNNREF_FUSED_FLOATS)
+CNNREF_ROWS(doubles, double, float64x2_t, vdupq_n_f64, CNNREF_FUSED_DOUBLES)
+#else
+/* Values one by one: without a multiply-add of vectors each of them is a call. */
+CNNREF_ROWS(floats, float, float, (float), fmaf)
+CNNREF_ROWS(halves, float, float, (float), fmaf)
+CNNREF_ROWS(doubles, double, double, (double), fma)
+#endif
+
+/* One term of each group of `terms` neighbouring values, in the place of all of its group, for a row of vectors. The immediate
+   of a shuffle must be a number: one case for each term. */
+#define CNNREF_OF_FOUR(shuffle, values, term)                                                                         \
+    ((term) == 0 ? shuffle(values, CNNREF_TERM(0)) : (term) == 1 ? shuffle(values, CNNREF_TERM(1))                    \
+     : (term) == 2 ? shuffle(values, CNNREF_TERM(2)) : shuffle(values, CNNREF_TERM(3)))
+
+CNNREF_INLINE cnnref_spread_floats(int columns, int terms, int term, const float *values, float *spread) {
+#if defined(__AVX2__)
+#define CNNREF_TERM(number) (0x55 * (number))
+    for (int j = 0; j < columns; j += CNNREF_COUNT_floats) {
+#if defined(__AVX512F__)
+        __m512 all = _mm512_loadu_ps(values + j);
+        if (terms == 8)
+            all = term < 4 ? _mm512_shuffle_f32x4(all, all, 0xA0) : _mm512_shuffle_f32x4(all, all, 0xF5);
+        if (terms == 2)
+            all = term == 0 ? _mm512_moveldup_ps(all) : _mm512_movehdup_ps(all);
+        else
+            all = CNNREF_OF_FOUR(_mm512_permute_ps, all, term % 4);
+        _mm512_storeu_ps(spread + j, all);
+#else
+        __m256 all = _mm256_loadu_ps(values + j);
+        if (terms == 8)
+            all = term < 4 ? _mm256_permute2f128_ps(all, all, 0x00) : _mm256_permute2f128_ps(all, all, 0x11);
+        if (terms == 2)
+            all = term == 0 ? _mm256_moveldup_ps(all) : _mm256_movehdup_ps(all);
+        else
+            all = CNNREF_OF_FOUR(_mm256_permute_ps, all, term % 4);
+        _mm256_storeu_ps(spread + j, all);
+#endif
+    }
+#undef CNNREF_TERM
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define CNNREF_TERM(number) (number)
+    for (int j = 0; j < columns; j += 4) {
+        const float32x4_t all = vld1q_f32(values + (terms == 8 ? j / 8 * 8 + term / 4 * 4 : j));
+        if (terms == 2)
+            vst1q_f32(spread + j, term == 0 ? vtrn1q_f32(all, all) : vtrn2q_f32(all, all));
+        else
+            vst1q_f32(spread + j, CNNREF_OF_FOUR(vdupq_laneq_f32, all, term % 4));
+    }
+#undef CNNREF_TERM
+#else
+    for (int j = 0; j < columns; j++)
+        spread[j] = values[j - j % terms + term];
+#endif
+}
+
+CNNREF_INLINE cnnref_spread_doubles(int columns, int terms, int term, const double *values, double *spread) {
+#if defined(__AVX2__)
+#define CNNREF_TERM(number) (0x55 * (number))
+    for (int j = 0; j < columns; j += CNNREF_COUNT_doubles) {
+#if defined(__AVX512F__)
+        __m512d all = _mm512_loadu_pd(values + j);
+        if (terms == 2)
+            all = term == 0 ? _mm512_permute_pd(all, 0x00) : _mm512_permute_pd(all, 0xFF);
+        else
+            all = CNNREF_OF_FOUR(_mm512_permutex_pd, all, term);
+        _mm512_storeu_pd(spread + j, all);
+#else
+        __m256d all = _mm256_loadu_pd(values + j);
+        if (terms == 2)
+            all = term == 0 ? _mm256_permute_pd(all, 0x0) : _mm256_permute_pd(all, 0xF);
+        else
+            all = CNNREF_OF_FOUR(_mm256_permute4x64_pd, all, term);
+        _mm256_storeu_pd(spread + j, all);
+#endif
+    }
+#undef CNNREF_TERM
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    for (int j = 0; j < columns; j += 2) {
+        const float64x2_t all = vld1q_f64(values + j / terms * terms + term / 2 * 2);
+        vst1q_f64(spread + j, term % 2 == 0 ? vdupq_laneq_f64(all, 0) : vdupq_laneq_f64(all, 1));
+    }
+#else
+    for (int j = 0; j < columns; j++)
+        spread[j] = values[j - j % terms + term];
+#endif
+}
+
+/* 4 values of each of 4 rows, `step` apart, as columns of which 4 rows of the result are made, `out_step` apart. */
+#if defined(__AVX2__) || defined(__ARM_NEON) && defined(__aarch64__)
+#if defined(__AVX2__)
+#define CNNREF_ZIP(type, half, a, b) _mm_unpack##half##_p##type(a, b)
+typedef __m128 cnnref_4_floats;
+typedef __m128d cnnref_2_doubles;
+#else
+#define CNNREF_ZIP(type, half, a, b) CNNREF_ZIP_##type##_##half(a, b)
+#define CNNREF_ZIP_s_lo vzip1q_f32
+#define CNNREF_ZIP_s_hi vzip2q_f32
+#define CNNREF_ZIP_d_lo vzip1q_f64
+#define CNNREF_ZIP_d_hi vzip2q_f64
+typedef float32x4_t cnnref_4_floats;
+typedef float64x2_t cnnref_2_doubles;
+#endif
+typedef cnnref_4_floats cnnref_4_floats_at __attribute__((aligned(4), may_alias));
+typedef cnnref_2_doubles cnnref_2_doubles_at __attribute__((aligned(8), may_alias));
+
+CNNREF_INLINE cnnref_turn_floats(const float *rows, ptrdiff_t step, float *out, ptrdiff_t out_step) {
+    const cnnref_4_floats a = *(const cnnref_4_floats_at *)rows, b = *(const cnnref_4_floats_at *)(rows + step);
+    const cnnref_4_floats c = *(const cnnref_4_floats_at *)(rows + 2 * step);
+    const cnnref_4_floats d = *(const cnnref_4_floats_at *)(rows + 3 * step);
+    const cnnref_4_floats ac = CNNREF_ZIP(s, lo, a, c), AC = CNNREF_ZIP(s, hi, a, c);
+    const cnnref_4_floats bd = CNNREF_ZIP(s, lo, b, d), BD = CNNREF_ZIP(s, hi, b, d);
+    *(cnnref_4_floats_at *)out = CNNREF_ZIP(s, lo, ac, bd);
+    *(cnnref_4_floats_at *)(out + out_step) = CNNREF_ZIP(s, hi, ac, bd);
+    *(cnnref_4_floats_at *)(out + 2 * out_step) = CNNREF_ZIP(s, lo, AC, BD);
+    *(cnnref_4_floats_at *)(out + 3 * out_step) = CNNREF_ZIP(s, hi, AC, BD);
+}
+
+CNNREF_INLINE cnnref_turn_doubles(const double *rows, ptrdiff_t step, double *out, ptrdiff_t out_step) {
+    for (int i = 0; i < 4; i += 2)
+        for (int j = 0; j < 4; j += 2) {
+            const cnnref_2_doubles a = *(const cnnref_2_doubles_at *)(rows + i * step + j);
+            const cnnref_2_doubles b = *(const cnnref_2_doubles_at *)(rows + (i + 1) * step + j);
+            *(cnnref_2_doubles_at *)(out + j * out_step + i) = CNNREF_ZIP(d, lo, a, b);
+            *(cnnref_2_doubles_at *)(out + (j + 1) * out_step + i) = CNNREF_ZIP(d, hi, a, b);
+        }
+}
+#else
+#define CNNREF_TURN(name, real)                                                                                       \
+    CNNREF_INLINE name(const real *rows, ptrdiff_t step, real *out, ptrdiff_t out_step) {                             \
+        for (int i = 0; i < 4; i++)                                                                                   \
+            for (int j = 0; j < 4; j++)                                                                               \
+                out[j * out_step + i] = rows[i * step + j];                                                           \
+    }
+CNNREF_TURN(cnnref_turn_floats, float)
+CNNREF_TURN(cnnref_turn_doubles, double)
+#endif
+
+/* Two floats 8 times each, in a row of 16. */
+CNNREF_INLINE cnnref_pair(float one, float other, float *both) {
+#if defined(__AVX512F__)
+    _mm512_storeu_ps(both, _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(one), _mm512_set1_ps(other)));
+#else
+    for (int j = 0; j < 16; j++)
+        both[j] = j < 8 ? one : other;
+#endif
+}
+
+/* Two floats that lie side by side, over and over in a row of 16: one broadcast of 8 bytes. */
+CNNREF_INLINE cnnref_repeat_pair(const float *pair, float *row) {
+#if defined(__AVX512F__)
+    double both;
+    memcpy(&both, pair, sizeof both);
+    _mm512_storeu_ps(row, _mm512_castpd_ps(_mm512_set1_pd(both)));
+#else
+    for (int j = 0; j < 16; j++)
+        row[j] = pair[j % 2];
+#endif
+}
+
+/* 8 floats from each of two places in a row of 16, and the reverse: the row is loaded and stored whole. */
+CNNREF_INLINE cnnref_join(const float *one, const float *other, float *both) {
+#if defined(__AVX512F__)
+    _mm512_storeu_ps(
+        both, _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(one)), _mm256_loadu_ps(other), 1)
+    );
+#else
+    cnnref_copy_halves(8, one, both);
+    cnnref_copy_halves(8, other, both + 8);
+#endif
+}
+
+CNNREF_INLINE cnnref_part(const float *both, float *one, float *other) {
+#if defined(__AVX512F__)
+    const __m512 values = _mm512_loadu_ps(both);
+    _mm256_storeu_ps(one, _mm512_castps512_ps256(values));
+    _mm256_storeu_ps(other, _mm512_extractf32x8_ps(values, 1));
+#else
+    cnnref_copy_halves(8, both, one);
+    cnnref_copy_halves(8, both + 8, other);
+#endif
+}
+
+#endif
