@@ -87,8 +87,8 @@ OPTIMISE = [
 
 #: Modules whose micro-kernels say what a vector is (``kernels/base/vector.h``).
 VECTORS = ("affine", "affine_activation", "conv", "conv_transpose", "plan")
-# All others leave that to the compiler: loops over 8 and more values stay whole until they are vectorised. Without this gcc
-# unrolls first, and the gradient of pooling by windows has 1.4 to 1.6 times the instructions.
+# All others leave that to the compiler: loops over 8 and more values stay whole until they are vectorised.
+# Without this gcc 12 unrolls first: the gradient of pooling has 1.4 to 1.6 times the instructions.
 WHOLE_LOOPS = ["--param=max-completely-peel-times=7", "-fno-loop-unroll-and-jam"]
 
 X86_64 = {

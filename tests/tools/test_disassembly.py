@@ -1,4 +1,4 @@
-"""`ci/disassembly` reads the loops of the built kernels, and finds spills and multiply-adds of single values."""
+"""`ci/disassembly` reads the loops of built kernels, and finds spills and multiply-adds of single values."""
 
 import platform
 import shutil
@@ -57,11 +57,14 @@ def test_the_loops_of_the_build_are_vectors_in_registers():
 def test_spills_and_single_values_are_found(tmp_path):
     source, built = tmp_path / "planted.c", tmp_path / "planted.o"
     source.write_text(PLANTED)
-    subprocess.run(["gcc", "-O2", "-mavx2", "-mfma", "-fno-math-errno", "-c", source, "-o", built], check=True)
+    subprocess.run(
+        ["gcc", "-O2", "-mavx2", "-mfma", "-fno-math-errno", "-c", source, "-o", built], check=True
+    )
     done = read(built)
     assert done.returncode == 1
     said = done.stdout.splitlines()
-    assert len(said) == 3 and said[-1] == "3 loops in 1 files"
+    assert len(said) == 3
+    assert said[-1] == "3 loops in 1 files"
     assert "depthwise_1micro_kernel_single: 1 multiply-adds of single values" in said[0]
     assert "gemm_1micro_kernel_spilled: 2 vectors to or from the stack for 1 multiply-adds" in said[1]
 
