@@ -73,13 +73,15 @@ DIRECTIVES = {
 # Every product is an explicit fma(); the compiler may neither fuse more nor fuse less, so that the bits
 # are the same from every build. -fno-math-errno and -fno-trapping-math change no result: they let the
 # compiler vectorise fma() and comparisons. A call of memcpy in place of the loop that stores a register block
-# would force its sums into memory: gcc 12 then has 16 accesses of the stack for 8 multiply-adds.
+# would force its sums into memory: gcc 12 then has 16 accesses of the stack for 8 multiply-adds. On aarch64
+# it would load vectors too far ahead for its registers: 55 accesses for 98 multiply-adds, and none so.
 OPTIMISE = [
     "-O1" if DEBUG else "-O3",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-tree-loop-distribute-patterns",
+    "-fno-schedule-insns",
     "-Wno-attributes",  # a `cdef inline` in a .pxd that is told to stand apart: meant so
     "-Wno-unused-but-set-variable",  # what one branch of a fused type reads, and the other does not
     "-Wno-maybe-uninitialized",  # Cython sets what a loop reads under the condition the loop runs under
