@@ -9,12 +9,10 @@
 #elif defined(__AVX2__)
 #define CNNREF_VECTOR_BYTES 32
 #define CNNREF_REGISTERS 16
-#elif defined(__aarch64__)
+#else
+/* aarch64's. Where a multiply-add is a call no sum stays in a register, however few rows a block has. */
 #define CNNREF_VECTOR_BYTES 16
 #define CNNREF_REGISTERS 32
-#else
-#define CNNREF_VECTOR_BYTES 16
-#define CNNREF_REGISTERS 16
 #endif
 
 /* Return types for `cdef inline` functions that must stand in their caller, and for ones that must not: a
