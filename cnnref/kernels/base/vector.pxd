@@ -13,6 +13,9 @@ cdef extern from "kernels/base/vector.h" nogil:
     always_inline copy_floats "cnnref_copy_floats"(int columns, const float* source, float* out)
     always_inline copy_halves "cnnref_copy_halves"(int columns, const float* source, float* out)
     always_inline copy_doubles "cnnref_copy_doubles"(int columns, const double* source, double* out)
+    always_inline hold_floats "cnnref_hold_floats"(int columns, const float* source, float* out)
+    always_inline hold_halves "cnnref_hold_halves"(int columns, const float* source, float* out)
+    always_inline hold_doubles "cnnref_hold_doubles"(int columns, const double* source, double* out)
     always_inline add_floats "cnnref_add_floats"(int columns, const float* a, const float* b, float* out)
     always_inline add_halves "cnnref_add_halves"(int columns, const float* a, const float* b, float* out)
     always_inline add_doubles "cnnref_add_doubles"(int columns, const double* a, const double* b, double* out)
@@ -24,8 +27,13 @@ cdef extern from "kernels/base/vector.h" nogil:
     always_inline product_doubles "cnnref_product_doubles"(int columns, const double* a, const double* b, double* sums)
     always_inline spread_floats "cnnref_spread_floats"(int columns, int terms, int term, const float* values, float* out)
     always_inline spread_doubles "cnnref_spread_doubles"(int columns, int terms, int term, const double* values, double* out)
-    always_inline turn_floats "cnnref_turn_floats"(const float* rows, Py_ssize_t step, float* out, Py_ssize_t out_step)
-    always_inline turn_doubles "cnnref_turn_doubles"(const double* rows, Py_ssize_t step, double* out, Py_ssize_t out_step)
+    always_inline turn_floats "cnnref_turn_floats"(
+        int rows, const float* source, Py_ssize_t step, float* out, Py_ssize_t out_step
+    )
+    always_inline turn_doubles "cnnref_turn_doubles"(
+        int rows, const double* source, Py_ssize_t step, double* out, Py_ssize_t out_step
+    )
+    always_inline zip_halves "cnnref_zip"(const float* one, const float* other, float* both)
     always_inline pair_numbers "cnnref_pair"(float one, float other, float* both)
     always_inline repeat_pair "cnnref_repeat_pair"(const float* pair, float* row)
     always_inline join_halves "cnnref_join"(const float* one, const float* other, float* both)
@@ -55,6 +63,16 @@ cdef inline always_inline copy_row(const int columns, const real* source, real* 
         copy_halves(columns, source, out)
     else:
         copy_floats(columns, source, out)
+
+
+cdef inline always_inline hold_row(const int columns, const real* source, real* out) noexcept nogil:
+    """``out[j] = source[j]``, in registers from here on: for what several rows are multiplied with."""
+    if real is double:
+        hold_doubles(columns, source, out)
+    elif columns % lanes(<real>0):
+        hold_halves(columns, source, out)
+    else:
+        hold_floats(columns, source, out)
 
 
 cdef inline always_inline add_rows(const int columns, const real* a, const real* b, real* out) noexcept nogil:
@@ -99,9 +117,11 @@ cdef inline always_inline spread_row(
         spread_doubles(columns, terms, term, values, out)
 
 
-cdef inline always_inline turn_block(const real* rows, Py_ssize_t step, real* out, Py_ssize_t out_step) noexcept nogil:
-    """``out[j * out_step + i] = rows[i * step + j]`` for 4 x 4 values."""
+cdef inline always_inline turn_block(
+    const int rows, const real* source, Py_ssize_t step, real* out, Py_ssize_t out_step
+) noexcept nogil:
+    """``out[j * out_step + i] = source[i * step + j]`` for 4 values of each of `rows` rows, a multiple of 16."""
     if real is float:
-        turn_floats(rows, step, out, out_step)
+        turn_floats(rows, source, step, out, out_step)
     else:
-        turn_doubles(rows, step, out, out_step)
+        turn_doubles(rows, source, step, out, out_step)

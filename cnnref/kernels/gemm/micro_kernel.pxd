@@ -27,7 +27,7 @@ make its first loads wait for all of the last block's stores. Four variants, of 
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, prefetch, unlikely
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, block_rows, lanes, widest
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.base.vector cimport add_product, add_rows, add_scaled, copy_row, join_halves, pair_numbers, part_halves, registers
+from cnnref.kernels.base.vector cimport add_product, add_rows, add_scaled, copy_row, hold_row, join_halves, pair_numbers, part_halves, registers
 
 cdef enum:
     # What a register block does beside multiplying.
@@ -105,6 +105,7 @@ cdef inline always_inline multiply_register_block(
     cdef registers pairs
     cdef real* shared = <real*>pairs.bytes
     cdef real own[MOST_COLUMNS]
+    cdef real right[MOST_COLUMNS]
     cdef const real* source[MOST_ROWS]
     cdef real left, before
     cdef Py_ssize_t _step, offset = 0, rest = length, stride = places[1] - places[0] if variant & STRIDED else 0
@@ -125,6 +126,7 @@ cdef inline always_inline multiply_register_block(
             prefetch(source[0] + offset + ahead)
             prefetch(next_line)
             next_line += next_step
+        hold_row(whole, b, right)
         for row in range(rows):
             before = left
             if variant & STRIDED:
@@ -133,7 +135,7 @@ cdef inline always_inline multiply_register_block(
                 left = (source[0] + offset)[row]
             else:
                 left = source[row][offset]
-            add_scaled(whole, left, b, sums + row * whole)
+            add_scaled(whole, left, right, sums + row * whole)
             if halved and row % 2:
                 add_pair(before, left, b + whole, shared + row // 2 * LANE)
         offset += a_step

@@ -40,42 +40,50 @@ cdef inline Planes planes_of(const Correlation* plan, const Frame* frame, real k
 
 
 cdef inline noinline transpose_pixels(
-    const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, real* target, Py_ssize_t plane
+    const real* source, Py_ssize_t step, Py_ssize_t channels, real* target, Py_ssize_t plane
 ) noexcept nogil:
-    """Lay `count` pixels, at most `TRANSPOSED`, `step` apart, out in planes."""
-    cdef Py_ssize_t channel, j, whole = count // 4 * 4
+    """Lay `TRANSPOSED` pixels, `step` apart, out in planes."""
+    cdef Py_ssize_t channel
     cdef const real* ahead = source + TRANSPOSED * step
-    cdef int k
+    cdef int j
     for channel in range(0, channels - 3, 4):
         # A quarter of the lines that hold these channels of the pixels to come.
-        for k in range(4):
-            prefetch(ahead + k * step)
+        for j in range(4):
+            prefetch(ahead + j * step)
         ahead += 4 * step if (channel + 4) % 16 else 16 - 12 * step
-        for j in range(0, whole, 4):
-            turn_block(source + j * step + channel, step, target + j, plane)
-        for j in range(whole, count):
-            for k in range(4):
-                target[k * plane + j] = source[j * step + channel + k]
+        turn_block(TRANSPOSED, source + channel, step, target, plane)
         target += 4 * plane
     for channel in range(channels // 4 * 4, channels):
-        for j in range(count):
+        for j in range(TRANSPOSED):
             target[j] = source[j * step + channel]
         target += plane
 
 
 cdef inline void transpose_row(
-    const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, real* target, Py_ssize_t plane,
+    const real* source, Py_ssize_t step, Py_ssize_t channels, Py_ssize_t count, bint beyond, real* target,
+    Py_ssize_t plane,
 ) noexcept nogil:
-    """Lay the channels of `count` pixels, `step` apart, out in planes."""
-    cdef Py_ssize_t column = 0
+    """Lay the channels of `count` pixels, `step` apart, out in planes, with zeros after them where they are few.
+
+    `beyond`: `TRANSPOSED` pixels can be read in any case.
+    """
+    cdef Py_ssize_t column = 0, channel, j
     if step == 1:  # a row of a grey image is a line as it is
         memcpy(target, source, count * sizeof(real))
         return
+    if count < TRANSPOSED and not beyond:
+        for j in range(count):
+            for channel in range(channels):
+                target[channel * plane + j] = source[j * step + channel]
+        return
     while column < count:
-        transpose_pixels(
-            source + column * step, step, channels, min(count - column, <Py_ssize_t>TRANSPOSED), target + column, plane
-        )
+        # The last ones once more rather than one by one.
+        column = max(min(column, count - TRANSPOSED), <Py_ssize_t>0)
+        transpose_pixels(source + column * step, step, channels, target + column, plane)
         column += TRANSPOSED
+    for channel in range(channels if count < TRANSPOSED else 0):
+        for j in range(count, count + TRANSPOSED):
+            target[channel * plane + j] = 0
 
 
 cdef inline void deinterleave(
@@ -97,6 +105,7 @@ cdef inline void deinterleave(
         else:
             place = row * plan.width + first - frame.left
             transpose_row(
-                image + place * plan.image_step, plan.image_step, plan.channels, last - first, target + first, planes.plane,
+                image + place * plan.image_step, plan.image_step, plan.channels, last - first,
+                place + TRANSPOSED <= plan.height * plan.width, target + first, planes.plane,
             )
         target += line

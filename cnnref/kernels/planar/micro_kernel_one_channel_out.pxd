@@ -8,7 +8,7 @@ the chain of ``micro_kernel.pxd``: the rows of the image come one after the othe
 from cnnref.kernels.base.isa cimport always_inline, noinline, unlikely
 from cnnref.kernels.base.register_block cimport lanes
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.base.vector cimport add_rows, add_scaled, copy_row, fill_row, registers, zero_row
+from cnnref.kernels.base.vector cimport add_rows, add_scaled, fill_row, hold_row, registers, zero_row
 from cnnref.kernels.planar.micro_kernel cimport Steps
 
 cdef enum:
@@ -31,8 +31,8 @@ cdef inline always_inline accumulate_row(
     cdef Py_ssize_t next_tap = steps.tap - steps.channels * steps.plane
     cdef int row
     for _step in range(depth):
-        copy_row(lane, planes, right)
-        copy_row(lane, planes + beside, right + lane)
+        hold_row(lane, planes, right)
+        hold_row(lane, planes + beside, right + lane)
         for row in range(JAMMED_ROWS):
             if row <= reached < row + window:
                 add_scaled(
