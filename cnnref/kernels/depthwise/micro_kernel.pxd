@@ -147,23 +147,28 @@ cdef inline noinline depthwise_micro_kernel(
     """Run `multiply_depthwise` for `pixels_of_block` pixels of a panel's width of columns."""
     if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lanes(w[0]):
         multiply_either(
-            6, 4, 4 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            6, 4, 4 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out,
+            out_step
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lanes(w[0]):
         multiply_either(
-            9, 4, 3 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            9, 4, 3 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out,
+            out_step
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lanes(w[0]):
         multiply_either(
-            12, 7, 2 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            12, 7, 2 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out,
+            out_step
         )
     elif columns == 16:
         multiply_either(
-            7 if CNNREF_VECTOR_BYTES == 64 else 6, 4, 16, pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            7 if CNNREF_VECTOR_BYTES == 64 else 6, 4, 16, pixels, tiles, table, stride, gap, line, at, window_h, window_w,
+            inner, w, last, out, out_step
         )
     else:
         multiply_either(
-            7 if real is float or CNNREF_VECTOR_BYTES == 64 else 6, 4, 8, pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+            7 if real is float or CNNREF_VECTOR_BYTES == 64 else 6, 4, 8, pixels, tiles, table, stride, gap, line, at,
+            window_h, window_w, inner, w, last, out, out_step
         )
 
 
@@ -185,28 +190,34 @@ cdef inline noinline multiply_group(
     """`multiply_depthwise` of `group_columns` columns."""
     if terms == 2 and pixels == GROUPED_PIXELS:
         multiply_depthwise(
-            2, GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w, w_step, last, out, out_step
+            2, GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
         )
     elif terms == 2:
         multiply_depthwise(
-            2, FEW_GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w, w_step, last, out, out_step
+            2, FEW_GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
         )
     elif terms == 4 and pixels == GROUPED_PIXELS:
         multiply_depthwise(
-            4, GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w, w_step, last, out, out_step
+            4, GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
         )
     elif terms == 4:
         multiply_depthwise(
-            4, FEW_GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w, w_step, last, out, out_step
+            4, FEW_GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
         )
     elif real is float:
         multiply_depthwise(
-            8, FEW_GROUPED_PIXELS, group_columns(8, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w, w_step, last, out, out_step
+            8, FEW_GROUPED_PIXELS, group_columns(8, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
         )
 
 
 cdef inline void grouped_micro_kernel(
-    Py_ssize_t terms, int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t terms, int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap,
+    Py_ssize_t line,
     Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
     const real* w, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:

@@ -88,19 +88,23 @@ cdef inline noinline depthwise_wgrad_micro_kernel(
     """Run `sum_taps` for `taps_of_block` taps of `taps_width` columns."""
     if CNNREF_VECTOR_BYTES == 64 and columns == 3 * lanes(dZ[0]):
         sum_taps(
-            1, 9, 3 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            1, 9, 3 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
+            n_columns, out
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lanes(dZ[0]):
         sum_taps(
-            1, 9, 2 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            1, 9, 2 * lanes(<real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
+            n_columns, out
         )
     elif columns == 16:
         sum_taps(
-            1, taps_of_block(16, <real>0), 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            1, taps_of_block(16, <real>0), 16, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
+            n_columns, out
         )
     else:
         sum_taps(
-            1, taps_of_block(8, <real>0), 8, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            1, taps_of_block(8, <real>0), 8, tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows,
+            n_columns, out
         )
 
 
@@ -117,13 +121,16 @@ cdef inline noinline grouped_wgrad_micro_kernel(
     """Run `sum_taps` for `grouped_taps` taps of `group_columns` columns."""
     if terms == 2:
         sum_taps(
-            2, grouped_taps(2, <real>0), group_columns(2, <real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            2, grouped_taps(2, <real>0), group_columns(2, <real>0), tiles, table, taps, stride, skip, at, table_step, dZ,
+            dZ_step, pieces, n_rows, n_columns, out
         )
     elif terms == 4:
         sum_taps(
-            4, grouped_taps(4, <real>0), group_columns(4, <real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            4, grouped_taps(4, <real>0), group_columns(4, <real>0), tiles, table, taps, stride, skip, at, table_step, dZ,
+            dZ_step, pieces, n_rows, n_columns, out
         )
     elif real is float:
         sum_taps(
-            8, grouped_taps(8, <real>0), group_columns(8, <real>0), tiles, table, taps, stride, skip, at, table_step, dZ, dZ_step, pieces, n_rows, n_columns, out
+            8, grouped_taps(8, <real>0), group_columns(8, <real>0), tiles, table, taps, stride, skip, at, table_step, dZ,
+            dZ_step, pieces, n_rows, n_columns, out
         )

@@ -27,7 +27,17 @@ make its first loads wait for all of the last block's stores. Four variants, of 
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, prefetch, unlikely
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, block_rows, lanes, widest
 from cnnref.kernels.base.types cimport real
-from cnnref.kernels.base.vector cimport add_product, add_rows, add_scaled, copy_row, hold_row, join_halves, pair_numbers, part_halves, registers
+from cnnref.kernels.base.vector cimport (
+    add_product,
+    add_rows,
+    add_scaled,
+    copy_row,
+    hold_row,
+    join_halves,
+    pair_numbers,
+    part_halves,
+    registers,
+)
 
 cdef enum:
     # What a register block does beside multiplying.
@@ -187,15 +197,18 @@ cdef inline noinline full_block(
     """A block of `columns` columns and at most 8 rows: its pointers stay in registers too."""
     if columns == widest(a[0]):
         multiply_packed(
-            PLAIN_BLOCK, block_rows(widest(<real>0), <real>0), widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, block_rows(widest(<real>0), <real>0), widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs,
+            length, start, start_places, last, out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lanes(a[0]):
         multiply_packed(
-            PLAIN_BLOCK, 8, 3 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, 8, 3 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lanes(a[0]):
         multiply_packed(
-            PLAIN_BLOCK, 8, 2 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, 8, 2 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and columns == 16:
         multiply_packed(
@@ -203,7 +216,8 @@ cdef inline noinline full_block(
         )
     else:
         multiply_packed(
-            PLAIN_BLOCK, min(8, block_rows(8, <real>0)), 8, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, min(8, block_rows(8, <real>0)), 8, a, places, a_step, a_skip, b, b_skip, runs, length, start,
+            start_places, last, out, out_places
         )
 
 
@@ -216,19 +230,23 @@ cdef inline noinline tail_block(
     """One row as wide as the widest block, three or four; or four of 2 vectors of 64 bytes."""
     if columns == 2 * lanes(a[0]) and CNNREF_VECTOR_BYTES == 64:
         multiply_packed(
-            PLAIN_BLOCK, 4, 2 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, 4, 2 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     elif count == 1:
         multiply_packed(
-            PLAIN_BLOCK, 1, widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, 1, widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     elif CNNREF_VECTOR_BYTES == 64 and count == 4:
         multiply_packed(
-            PLAIN_BLOCK, 4, widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, 4, widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     else:
         multiply_packed(
-            PLAIN_BLOCK, 3, widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            PLAIN_BLOCK, 3, widest(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
 
 
@@ -241,15 +259,18 @@ cdef inline noinline strided_block(
     """8 rows of 3 or 2 vectors of 64 bytes, 16 of one or of 8 columns; evenly spaced."""
     if columns == 3 * lanes(a[0]):
         multiply_packed(
-            STRIDED, 8, 3 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            STRIDED, 8, 3 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     elif columns == 2 * lanes(a[0]):
         multiply_packed(
-            STRIDED, 8, 2 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            STRIDED, 8, 2 * lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last,
+            out, out_places
         )
     elif columns == lanes(a[0]):
         multiply_packed(
-            STRIDED, 16, lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            STRIDED, 16, lanes(<real>0), a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out,
+            out_places
         )
     else:
         multiply_packed(
@@ -266,15 +287,18 @@ cdef inline noinline half_vector_block(
     """8 pixels of 24 or 40 columns of float32, in panels of 2 or 3 vectors of 64 bytes."""
     if columns == 3 * LANE:
         multiply_packed(
-            HALF_VECTOR, PAIRED, 3 * LANE, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            HALF_VECTOR, PAIRED, 3 * LANE, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out,
+            out_places
         )
     elif evenly_spaced(places, PAIRED):
         multiply_packed(
-            HALF_VECTOR | STRIDED, PAIRED, 2 * LANE, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            HALF_VECTOR | STRIDED, PAIRED, 2 * LANE, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places,
+            last, out, out_places
         )
     else:
         multiply_packed(
-            HALF_VECTOR, PAIRED, 2 * LANE, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out, out_places
+            HALF_VECTOR, PAIRED, 2 * LANE, a, places, a_step, a_skip, b, b_skip, runs, length, start, start_places, last, out,
+            out_places
         )
 
 

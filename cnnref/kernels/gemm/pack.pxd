@@ -4,6 +4,8 @@ A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after
 vectors one after another.
 """
 
+from libc.string cimport memcpy
+
 from cnnref.kernels.base.isa cimport prefetch
 from cnnref.kernels.base.register_block cimport panel_width, widest
 from cnnref.kernels.base.types cimport real
@@ -82,9 +84,7 @@ cdef inline void copy_8(const real* source, real* target) noexcept nogil:
 
 
 cdef inline void copy_4(const real* source, real* target) noexcept nogil:
-    cdef int j
-    for j in range(4):
-        target[j] = source[j]
+    memcpy(target, source, 4 * sizeof(real))
 
 
 cdef inline void copy_values(const real* source, Py_ssize_t count, real* target) noexcept nogil:

@@ -3,7 +3,7 @@
 from cnnref.kernels.base.isa cimport always_inline, noinline
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, taps_of
-from cnnref.kernels.gemm.pack cimport copy_8, copy_values
+from cnnref.kernels.gemm.pack cimport copy_4, copy_8, copy_values
 from cnnref.kernels.planar.micro_kernel cimport (
     MOST_PLANE_ROWS,
     MOST_PLANE_SUMS,
@@ -55,6 +55,10 @@ cdef inline void put(
     elif valid == 8:
         for pixel in range(pixels):
             copy_8(merged + 8 * pixel, out + pixel * pixel_step)
+    elif valid >= 4:
+        for pixel in range(pixels):
+            copy_4(merged + rows * pixel, out + pixel * pixel_step)
+            copy_4(merged + rows * pixel + valid - 4, out + pixel * pixel_step + valid - 4)
     elif valid == 3 and rows == 3:
         for pixel in range(pixels):
             out[pixel * pixel_step] = merged[3 * pixel]
