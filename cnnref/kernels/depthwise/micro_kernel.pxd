@@ -183,24 +183,32 @@ cdef inline int grouped_pixels(Py_ssize_t left, Py_ssize_t terms) noexcept nogil
 
 
 cdef inline noinline multiply_group(
-    Py_ssize_t terms, int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t terms, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
     Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
     const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """`multiply_depthwise` of `group_columns` columns."""
-    if terms == 2 and pixels == GROUPED_PIXELS:
+    """`multiply_depthwise` of `GROUPED_PIXELS` pixels of `group_columns` columns."""
+    if terms == 2:
         multiply_depthwise(
             2, GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
             w_step, last, out, out_step
         )
-    elif terms == 2:
-        multiply_depthwise(
-            2, FEW_GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
-            w_step, last, out, out_step
-        )
-    elif terms == 4 and pixels == GROUPED_PIXELS:
+    else:
         multiply_depthwise(
             4, GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
+        )
+
+
+cdef inline noinline multiply_group_few(
+    Py_ssize_t terms, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
+    const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """`multiply_depthwise` of `FEW_GROUPED_PIXELS` pixels of `group_columns` columns."""
+    if terms == 2:
+        multiply_depthwise(
+            2, FEW_GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
             w_step, last, out, out_step
         )
     elif terms == 4:
@@ -224,8 +232,14 @@ cdef inline void grouped_micro_kernel(
     """Run `multiply_depthwise` for all `columns`, whole vectors, of a panel on `tiles` times `pixels` pixels."""
     cdef int first = 0
     while first < columns:
-        multiply_group(
-            terms, pixels, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns,
-            last + first if last != NULL else last, out + first, out_step,
-        )
+        if pixels == GROUPED_PIXELS:
+            multiply_group(
+                terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns,
+                last + first if last != NULL else last, out + first, out_step,
+            )
+        else:
+            multiply_group_few(
+                terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns,
+                last + first if last != NULL else last, out + first, out_step,
+            )
         first += group_columns(terms, <real>0)
