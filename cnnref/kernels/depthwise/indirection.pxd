@@ -48,16 +48,24 @@ cdef inline noinline copy_in_order(
     const Correlation* plan, const real* image, Py_ssize_t from_row, Py_ssize_t rows, const Py_ssize_t* order,
     Py_ssize_t size, real* copy,
 ) noexcept nogil:
-    """Copy the rows of `image` from `from_row` on, each pixel as `size` values in `order`; rows outside are left out.
-
-    It stands apart, so that its loops have the registers of their own: inlined it took up to 1.5 times as long.
-    """
-    cdef Py_ssize_t row, column, k
-    cdef const real* source
-    cdef real* target
-    for row in range(max(-from_row, <Py_ssize_t>0), min(rows, plan.height - from_row)):
-        for column in range(plan.width):
-            source = image + ((from_row + row) * plan.width + column) * plan.image_step
-            target = copy + (row * plan.width + column) * size
-            for k in range(size):
-                target[k] = source[order[k]]
+    """Copy the rows of `image` from `from_row` on, each pixel as `size` values in `order`; rows outside are left out."""
+    cdef Py_ssize_t top = max(-from_row, <Py_ssize_t>0), step = plan.image_step, pixel, k
+    cdef Py_ssize_t count = max(min(rows, plan.height - from_row) - top, <Py_ssize_t>0) * plan.width
+    cdef const real* source = image + (from_row + top) * plan.width * step
+    cdef const real* place
+    cdef real* target = copy + top * plan.width * size
+    # Four pixels at a time: a place in the order is looked up once for them.
+    for pixel in range(0, count - 3, 4):
+        for k in range(size):
+            place = source + order[k]
+            target[k] = place[0]
+            target[size + k] = place[step]
+            target[2 * size + k] = place[2 * step]
+            target[3 * size + k] = place[3 * step]
+        source += 4 * step
+        target += 4 * size
+    for pixel in range(count % 4):
+        for k in range(size):
+            target[k] = source[order[k]]
+        source += step
+        target += size
