@@ -49,13 +49,13 @@ cdef inline noinline copy_in_order(
     Py_ssize_t size, real* copy,
 ) noexcept nogil:
     """Copy the rows of `image` from `from_row` on, each pixel as `size` values in `order`; rows outside are left out."""
-    cdef Py_ssize_t top = max(-from_row, <Py_ssize_t>0), step = plan.image_step, pixel, k
+    cdef Py_ssize_t top = max(-from_row, <Py_ssize_t>0), step = plan.image_step, _pixel, k
     cdef Py_ssize_t count = max(min(rows, plan.height - from_row) - top, <Py_ssize_t>0) * plan.width
     cdef const real* source = image + (from_row + top) * plan.width * step
     cdef const real* place
     cdef real* target = copy + top * plan.width * size
     # Four pixels at a time: a place in the order is looked up once for them.
-    for pixel in range(0, count - 3, 4):
+    for _pixel in range(0, count - 3, 4):
         for k in range(size):
             place = source + order[k]
             target[k] = place[0]
@@ -64,7 +64,7 @@ cdef inline noinline copy_in_order(
             target[3 * size + k] = place[3 * step]
         source += 4 * step
         target += 4 * size
-    for pixel in range(count % 4):
+    for _pixel in range(count % 4):
         for k in range(size):
             target[k] = source[order[k]]
         source += step
