@@ -44,17 +44,12 @@ cdef inline void order_of_terms(
             order[i * width + j] = (first + j) // plan.sharing * plan.channels + i if j < valid else 0
 
 
-cdef inline noinline copy_in_order(
-    const Correlation* plan, const real* image, Py_ssize_t from_row, Py_ssize_t rows, const Py_ssize_t* order,
-    Py_ssize_t size, real* copy,
+cdef inline noinline copy_pixels_in_order(
+    const float* source, Py_ssize_t step, Py_ssize_t count, const Py_ssize_t* order, Py_ssize_t size, float* target
 ) noexcept nogil:
-    """Copy the rows of `image` from `from_row` on, each pixel as `size` values in `order`; rows outside are left out."""
-    cdef Py_ssize_t top = max(-from_row, <Py_ssize_t>0), step = plan.image_step, _pixel, k
-    cdef Py_ssize_t count = max(min(rows, plan.height - from_row) - top, <Py_ssize_t>0) * plan.width
-    cdef const real* source = image + (from_row + top) * plan.width * step
-    cdef const real* place
-    cdef real* target = copy + top * plan.width * size
-    # Four pixels at a time: a place in the order is looked up once for them.
+    """Four pixels at a time: a place in the order is looked up once for them."""
+    cdef Py_ssize_t _pixel, k
+    cdef const float* place
     for _pixel in range(0, count - 3, 4):
         for k in range(size):
             place = source + order[k]
@@ -69,3 +64,22 @@ cdef inline noinline copy_in_order(
             target[k] = source[order[k]]
         source += step
         target += size
+
+
+cdef inline void copy_in_order(
+    const Correlation* plan, const real* image, Py_ssize_t from_row, Py_ssize_t rows, const Py_ssize_t* order,
+    Py_ssize_t size, real* copy,
+) noexcept nogil:
+    """Copy the rows of `image` from `from_row` on, each pixel as `size` values in `order`; rows outside are left out."""
+    cdef Py_ssize_t top = max(-from_row, <Py_ssize_t>0), _pixel, k
+    cdef Py_ssize_t count = max(min(rows, plan.height - from_row) - top, <Py_ssize_t>0) * plan.width
+    cdef const real* source = image + (from_row + top) * plan.width * plan.image_step
+    cdef real* target = copy + top * plan.width * size
+    if real is float:
+        copy_pixels_in_order(source, plan.image_step, count, order, size, target)
+    else:  # four doubles at a time took 1.14 to 1.32 of the time
+        for _pixel in range(count):
+            for k in range(size):
+                target[k] = source[order[k]]
+            source += plan.image_step
+            target += size
