@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy, chart, cost, growth, listing, machine, page, passes, peak, summary, table
+from benchmarks import (
+    accuracy,
+    against,
+    chart,
+    cost,
+    growth,
+    listing,
+    machine,
+    page,
+    passes,
+    peak,
+    summary,
+    table,
+)
 from benchmarks.layers import rows
 from benchmarks.measure import QUICK, Plan, alternate
 from benchmarks.peers import PEERS
@@ -205,6 +218,12 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="time for the rows, at most (each is measured once)"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="TREE",
+        help="measure cnnref beside that of another checkout of the project, and not beside PyTorch",
+    )
     parser.add_argument("--list", action="store_true", help="name the rows and leave")
     options = parser.parse_args()
     wanted = rows(options.only, options.quick)
@@ -213,6 +232,10 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{row.name:60} {row.shape}" for row in wanted))
         return 0
+    if options.against is not None:
+        if not (options.against / "cnnref").is_dir():
+            parser.error(f"--against {options.against}: no checkout of the project")
+        return against.compare(wanted, options.against.resolve(), options.minutes)
     plan = QUICK if options.quick else Plan()
     whole = not (options.quick or options.only)
     result = measure(wanted, plan, 1.5 if options.quick else options.minutes, whole)

@@ -26,10 +26,13 @@ class Rounds:
         By peer its turn in every round; the peers had them one after the other.
     visits : int
         How often the row was come back to: each time its arrays stood elsewhere in memory.
+    theirs : str
+        The peer whose time is divided by that of ``"cnnref"``.
     """
 
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     visits: int = 0
+    theirs: str = "pytorch"
 
     def add(self, turns: dict[str, list[Turn]]) -> None:
         """The rounds of one more visit."""
@@ -59,8 +62,8 @@ class Rounds:
         return [turn.seconds for turn, out in pairs if not out]
 
     def ratio(self) -> tuple[float, float, float]:
-        """PyTorch's time over ours: (median, lower quartile, upper quartile)."""
-        return ratio(self.seconds("cnnref"), self.seconds("pytorch"))
+        """Their time over ours: (median, lower quartile, upper quartile)."""
+        return ratio(self.seconds("cnnref"), self.seconds(self.theirs))
 
     def settled(self) -> bool:
         """Whether the quartiles of the ratio, on a free machine, are close and on one side of 1.0."""

@@ -37,13 +37,17 @@ class Worker:
         How many threads its calls may use.
     environment : dict, optional
         Added to the environment of the process.
+    tree : Path, optional
+        Where another build of cnnref stands, which is the one to measure.
     """
 
-    def __init__(self, peer: str, threads: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, peer: str, threads: int, environment: dict[str, str] | None = None, tree: Path | None = None
+    ) -> None:
         count = str(threads)
         limits = {name: count for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", peer, count],
+            [sys.executable, "-m", "benchmarks.worker", peer, count, *([str(tree)] if tree else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | limits | (environment or {}),
@@ -225,4 +229,8 @@ def serve(peer: str, threads: int) -> None:
 
 
 if __name__ == "__main__":
+    for tree in sys.argv[3:]:  # its cnnref alone: the rows and what draws their arrays are those of this tree
+        sys.path.insert(0, tree)
+        import_module("cnnref")
+        sys.path.remove(tree)
     serve(sys.argv[1], int(sys.argv[2]))

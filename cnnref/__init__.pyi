@@ -25,19 +25,50 @@ __version__: str
 
 Cache = tuple[Any, ...] | Mapping[str, Any]
 
+#: An integer for both axes, or one for each.
+Extents = SupportsIndex | Sequence[SupportsIndex]
+#: Sides alike, those of each axis, or each; or a word.
+Pad = Extents | Sequence[Sequence[SupportsIndex]] | Literal["same", "same_lower", "valid"]
+
 def pad3d(input: ArrayLike, stride: SupportsIndex = 1) -> Array: ...
 def pad3d_backward(doutput: ArrayLike, stride: SupportsIndex = 1) -> Array: ...
 def conv_single_step(a_slice_prev: ArrayLike, W: ArrayLike, b: ArrayLike) -> float: ...
 def conv_forward(
-    A_prev: ArrayLike, W: ArrayLike, b: ArrayLike, hparameters: Mapping[str, Any]
+    A_prev: ArrayLike,
+    W: ArrayLike,
+    b: ArrayLike,
+    hparameters: Mapping[str, Any] | None = None,
+    *,
+    stride: Extents = ...,
+    pad: Pad = ...,
+    dilation: Extents = ...,
+    groups: SupportsIndex = ...,
 ) -> tuple[Array, ConvCache]: ...
 def conv_backward(dZ: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
 def conv_transpose_forward(
-    A_prev: ArrayLike, W: ArrayLike, b: ArrayLike, hparameters: Mapping[str, Any]
+    A_prev: ArrayLike,
+    W: ArrayLike,
+    b: ArrayLike,
+    hparameters: Mapping[str, Any] | None = None,
+    *,
+    stride: Extents = ...,
+    pad: Extents | Sequence[Sequence[SupportsIndex]] = ...,
+    output_padding: Extents = ...,
+    dilation: Extents = ...,
+    groups: SupportsIndex = ...,
 ) -> tuple[Array, ConvTransposeCache]: ...
 def conv_transpose_backward(dZ: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
 def pool_forward(
-    A_prev: ArrayLike, hparameters: Mapping[str, SupportsIndex], mode: Mode = "max"
+    A_prev: ArrayLike,
+    hparameters: Mapping[str, Any] | None = None,
+    mode: Mode = "max",
+    *,
+    f: Extents = ...,
+    stride: Extents = ...,
+    pad: Pad = ...,
+    dilation: Extents = ...,
+    ceil_mode: bool = ...,
+    count_include_pad: bool = ...,
 ) -> tuple[Array, PoolCache]: ...
 def pool_backward(dA: ArrayLike, cache: Cache, mode: Mode = "max") -> Array: ...
 def create_mask_from_window(x: ArrayLike) -> Array: ...
@@ -52,7 +83,11 @@ def batch_norm_forward(
     beta: ArrayLike,
     running_mean: ArrayLike | None,
     running_var: ArrayLike | None,
-    hparameters: Mapping[str, float],
+    hparameters: Mapping[str, float] | None = None,
+    *,
+    training: bool = ...,
+    epsilon: float = ...,
+    momentum: float = ...,
 ) -> tuple[Array, BatchNormCache]: ...
 def batch_norm_backward(dA: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
 def arr2col(X: ArrayLike) -> tuple[Array, Array]: ...
@@ -102,6 +137,14 @@ def kernel_for(
     dtype: DTypeLike = "float32",
     *,
     mode: Mode = "max",
+    f: Extents = ...,
+    stride: Extents = ...,
+    pad: Pad = ...,
+    output_padding: Extents = ...,
+    dilation: Extents = ...,
+    groups: SupportsIndex = ...,
+    ceil_mode: bool = ...,
+    count_include_pad: bool = ...,
 ) -> dict[str, str]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...

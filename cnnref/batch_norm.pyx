@@ -35,7 +35,7 @@ from libc.string cimport memcpy
 from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
-from cnnref.checks.fields cimport named, own
+from cnnref.checks.fields cimport asked, named
 from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.norm cimport check_batch_norm_backward, check_batch_norm_forward
 from cnnref.kernels.base.memory cimport allocate
@@ -133,7 +133,7 @@ cdef tuple gradients(
     return out, dgamma, dbeta
 
 
-def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparameters):
+def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparameters=None, **keywords):
     """Batch normalization over samples and pixels.
 
     Parameters
@@ -146,10 +146,12 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     running_mean, running_var : array_like, shape (1, 1, 1, n_C_prev), or None
         Running statistics, the variance unbiased; None in training if they are not kept. They are not modified:
         the new ones are in the cache. float32 ones go with half images and do not make them float32.
-    hparameters : mapping
+    hparameters : mapping, optional
         ``training`` (bool): normalize with the statistics of the batch rather than the running ones; ``epsilon``
         (default 1e-5), added to the variance; ``momentum`` (default 0.1), from 0 to 1, the weight of the batch in the
         new running statistics.
+    **keywords
+        The keys of `hparameters` one by one, in its place.
 
     Returns
     -------
@@ -178,7 +180,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     Examples
     --------
     >>> A_prev, one = np.arange(8.0).reshape(4, 1, 1, 2), np.ones((1, 1, 1, 2))
-    >>> A, cache = cnnref.batch_norm_forward(A_prev, one, 0 * one, 0 * one, one, {"training": True})
+    >>> A, cache = cnnref.batch_norm_forward(A_prev, one, 0 * one, 0 * one, one, training=True)
     >>> A[:, 0, 0, 0]
     array([-1.3416, -0.4472,  0.4472,  1.3416])
     >>> cache.running_mean
@@ -187,7 +189,7 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     cdef ndarray x, scale, offset
     cdef double epsilon, momentum
     cdef bint training
-    hparameters = own("batch_norm_forward", hparameters)
+    hparameters = asked("batch_norm_forward", hparameters, keywords, "training=True")
     x, scale, offset, running_mean, running_var, epsilon, momentum, training = check_batch_norm_forward(
         A_prev, gamma, beta, running_mean, running_var, hparameters
     )

@@ -34,7 +34,7 @@ from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
 from cnnref.checks.conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
-from cnnref.checks.fields cimport named, own
+from cnnref.checks.fields cimport asked, named
 from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.hyper cimport Window, outputs
 from cnnref.kernels.base.memory cimport allocate
@@ -149,14 +149,13 @@ cdef tuple gradients(const Shape* s, bint transpose, ndarray dZ, ndarray A_prev,
     return dA_prev, dW, db
 
 
-cdef tuple forward_of(bint transpose, type kind, object A_prev, object W, object b, object hparameters, bint post=False):
+cdef tuple forward_of(bint transpose, type kind, object A_prev, object W, object b, dict hparameters, bint post=False):
     """(Z, cache); as the `post` has it, the bias is added once for each of the window's terms."""
     cdef ndarray a, w, bias, added
     cdef Window window
     cdef Py_ssize_t groups
     cdef str function = "conv_transpose_forward" if transpose else "conv_forward"
-    cdef dict asked = own(function, hparameters)
-    a, w, bias = check_conv_forward(function, transpose, A_prev, W, b, asked, &window, &groups)
+    a, w, bias = check_conv_forward(function, transpose, A_prev, W, b, hparameters, &window, &groups)
     cdef Shape s = shape_of(transpose, a, w, &window, groups)
     added = wide(bias)
     if post:
@@ -165,7 +164,7 @@ cdef tuple forward_of(bint transpose, type kind, object A_prev, object W, object
         Z = scores(&s, transpose, a, w, added, <double>0)
     else:
         Z = rounded(scores(&s, transpose, wide(a), wide(w), added, <float>0), a)
-    return Z, named(kind, (a, w, bias, asked))
+    return Z, named(kind, (a, w, bias, hparameters))
 
 
 cdef tuple backward_of(bint transpose, object dZ, object cache):
@@ -228,7 +227,7 @@ def conv_single_step(a_slice_prev, W, b):
     return rounded(one_output(wide(a), wide(w), bias, <float>0), a)
 
 
-def conv_forward(A_prev, W, b, hparameters):
+def conv_forward(A_prev, W, b, hparameters=None, **keywords):
     """Convolve a batch of images with a set of filters.
 
     Parameters
@@ -239,7 +238,7 @@ def conv_forward(A_prev, W, b, hparameters):
         The filters: ``n_C / groups`` of each group, one group after the other.
     b : array_like, shape (1, 1, 1, n_C)
         The biases, each added once to every output.
-    hparameters : mapping
+    hparameters : mapping, optional
         In pixels, an integer for both axes or a pair ``(h, w)``:
 
         ``"stride"``
@@ -253,6 +252,8 @@ def conv_forward(A_prev, W, b, hparameters):
 
         And ``"groups"``, optional, an integer: the input channels are cut into so many groups and each filter sees those of
         its own. With ``groups = n_C_prev`` the convolution is depthwise, with ``n_C / n_C_prev`` filters a channel.
+    **keywords
+        The keys of `hparameters` one by one, in its place.
 
     Returns
     -------
@@ -287,13 +288,19 @@ def conv_forward(A_prev, W, b, hparameters):
            [18., 27., 27., 18.],
            [18., 27., 27., 18.],
            [12., 18., 18., 12.]])
+    >>> cnnref.conv_forward(A_prev, W, b, stride=2, pad=1)[0].shape
+    (1, 2, 2, 2)
     """
-    return forward_of(False, ConvCache, A_prev, W, b, hparameters)
+    return forward_of(
+        False, ConvCache, A_prev, W, b, asked("conv_forward", hparameters, keywords, "stride=1, pad=0")
+    )
 
 
-def post_conv_forward(A_prev, W, b, hparameters):
+def post_conv_forward(A_prev, W, b, hparameters=None, **keywords):
     """`cnnref.conv_forward` with the bias added once for each of the window's terms; the cache holds `b` as given."""
-    return forward_of(False, ConvCache, A_prev, W, b, hparameters, True)
+    return forward_of(
+        False, ConvCache, A_prev, W, b, asked("conv_forward", hparameters, keywords, "stride=1, pad=0"), True
+    )
 
 
 def conv_backward(dZ, cache):
@@ -340,7 +347,7 @@ def conv_backward(dZ, cache):
     return backward_of(False, dZ, cache)
 
 
-def conv_transpose_forward(A_prev, W, b, hparameters):
+def conv_transpose_forward(A_prev, W, b, hparameters=None, **keywords):
     """Transposed convolution of a batch of images ("deconvolution", "fractionally strided convolution").
 
     Every input pixel adds its value times the filters to the output, `stride` apart.
@@ -354,7 +361,7 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
         ``(n_C_prev, n_C / groups, f_h, f_w)``: ``W.transpose(3, 2, 0, 1)``.
     b : array_like, shape (1, 1, 1, n_C)
         The biases, each added once to every output.
-    hparameters : mapping
+    hparameters : mapping, optional
         ``"stride"`` and ``"pad"`` of the forward convolution, in pixels: an integer or a pair ``(h, w)``; ``pad`` also as
         ``((top, bottom), (left, right))``. It takes so many rows and columns off the output. Optional are
 
@@ -365,6 +372,8 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
             The distance of neighbouring taps, 1 where not given.
         ``"groups"``
             An integer: channels are cut into so many groups, as in `conv_forward`.
+    **keywords
+        The keys of `hparameters` one by one, in its place.
 
     Returns
     -------
@@ -397,8 +406,12 @@ def conv_transpose_forward(A_prev, W, b, hparameters):
     >>> Z[0, :2, :, 0]
     array([[3., 3., 3., 3.],
            [3., 3., 3., 3.]])
+    >>> cnnref.conv_transpose_forward(A_prev, W, b, stride=2, pad=0, output_padding=1)[0].shape
+    (1, 5, 5, 1)
     """
-    return forward_of(True, ConvTransposeCache, A_prev, W, b, hparameters)
+    return forward_of(
+        True, ConvTransposeCache, A_prev, W, b, asked("conv_transpose_forward", hparameters, keywords, "stride=2, pad=0")
+    )
 
 
 def conv_transpose_backward(dZ, cache):

@@ -8,6 +8,7 @@ cimport numpy as cnp
 
 from cnnref.checks.arrays cimport integer
 from cnnref.checks.conv cimport check_conv_forward
+from cnnref.checks.fields cimport asked
 from cnnref.checks.hyper cimport Window, outputs
 from cnnref.checks.pool_affine cimport check_affine_forward, check_pool_forward
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
@@ -263,7 +264,7 @@ cdef dict affine_kernels(str function, object a, object w, real kind):
     return {"dA_prev": gemm_kernel(&back, kind), "dW": sums_kernel(plan, False, kind)}
 
 
-def kernel_for(function, A_shape, W_shape=None, hparameters=None, dtype="float32", *, mode="max"):
+def kernel_for(function, A_shape, W_shape=None, hparameters=None, dtype="float32", *, mode="max", **keywords):
     """Which kernel computes a function's outputs for arrays of some shape, in this process.
 
     For reading the sources, for tests and for benchmarks: the names are those of files in ``cnnref/kernels``, and another
@@ -285,6 +286,8 @@ def kernel_for(function, A_shape, W_shape=None, hparameters=None, dtype="float32
         Of all arrays. Half is computed in float32, integers in float64.
     mode : {"max", "average"}, optional
         Of pooling.
+    **keywords
+        The keys of `hparameters` one by one, in its place.
 
     Returns
     -------
@@ -302,7 +305,7 @@ def kernel_for(function, A_shape, W_shape=None, hparameters=None, dtype="float32
 
     Examples
     --------
-    >>> sorted(cnnref.kernel_for("pool_backward", (8, 28, 28, 16), hparameters={"f": 2, "stride": 2}).items())
+    >>> sorted(cnnref.kernel_for("pool_backward", (8, 28, 28, 16), f=2, stride=2).items())
     [('dA_prev', 'pool/backward')]
     """
     if not isinstance(function, str):
@@ -310,6 +313,8 @@ def kernel_for(function, A_shape, W_shape=None, hparameters=None, dtype="float32
     if function not in _FUNCTIONS:
         raise ValueError(f"kernel_for: function must be one of {', '.join(_FUNCTIONS)}, got {function!r}")
     cdef bint is_single = in_single(dtype)
+    if keywords:
+        hparameters = asked("kernel_for", hparameters, keywords, "stride=1, pad=0")
     layer = function.rpartition("_")[0]
     if layer == "affine":
         if hparameters is not None:

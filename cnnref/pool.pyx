@@ -21,7 +21,7 @@ from cpython.pystate cimport PyThreadState
 from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.arrays cimport elements, empty, held, is_double, memory, take_shape
-from cnnref.checks.fields cimport named, own
+from cnnref.checks.fields cimport asked, named
 from cnnref.checks.half cimport rounded, wide
 from cnnref.checks.pool_affine cimport check_pool_backward, check_pool_forward
 from cnnref.kernels.base.types cimport real
@@ -146,14 +146,14 @@ cdef PoolWindow dense_window(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) ex
     return p
 
 
-def pool_forward(A_prev, hparameters, mode="max"):
+def pool_forward(A_prev, hparameters=None, mode="max", **keywords):
     """Pool images.
 
     Parameters
     ----------
     A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C)
         Images; half and float32 keep their dtype, everything else computes in float64.
-    hparameters : mapping
+    hparameters : mapping, optional
         ``{"f": window size, "stride": stride}``, both at least 1, an integer or a pair (h, w); and, as in PyTorch:
 
         pad : int, (h, w), ((top, bottom), (left, right)), "same", "same_lower" or "valid"; default 0
@@ -166,6 +166,8 @@ def pool_forward(A_prev, hparameters, mode="max"):
             Whether an average counts the padding; True in mode "max". What lies beyond the padding is never counted.
     mode : {"max", "average"}, optional
         Maximum or mean of each window; the mean of finite values is finite.
+    **keywords
+        The keys of `hparameters` one by one, in its place.
 
     Returns
     -------
@@ -196,15 +198,15 @@ def pool_forward(A_prev, hparameters, mode="max"):
     >>> A[0, :, :, 0]
     array([[ 5.,  7.],
            [13., 15.]])
-    >>> cnnref.pool_forward(A_prev, {"f": 2, "stride": 2}, mode="average")[0][0, :, :, 0]
+    >>> cnnref.pool_forward(A_prev, f=2, stride=2, mode="average")[0][0, :, :, 0]
     array([[ 2.5,  4.5],
            [10.5, 12.5]])
     """
     cdef ndarray a
     cdef Py_ssize_t f, stride
     cdef bint is_max
-    cdef dict asked = own("pool_forward", hparameters)
-    a, f, stride, _, _, is_max, window = check_pool_forward(A_prev, asked, mode)
+    hparameters = asked("pool_forward", hparameters, keywords, "f=2, stride=2")
+    a, f, stride, _, _, is_max, window = check_pool_forward(A_prev, hparameters, mode)
     cdef Pooling p
     if window is None:
         p = extents(a, f, stride)
@@ -213,7 +215,7 @@ def pool_forward(A_prev, hparameters, mode="max"):
     else:
         A, argmax = window_pool.pooled(a, window, is_max)
         kept = (argmax, window)
-    cache = named(PoolCache, (a, asked))
+    cache = named(PoolCache, (a, hparameters))
     if is_max:
         cache._argmax = kept
     return A, cache

@@ -71,17 +71,30 @@ def _array(name: str, tensor: Any) -> np.ndarray:
 
 
 def conv(
-    A_prev: torch.Tensor, W: torch.Tensor, b: torch.Tensor, hparameters: Mapping[str, int]
+    A_prev: torch.Tensor,
+    W: torch.Tensor,
+    b: torch.Tensor,
+    hparameters: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> torch.Tensor:
     """Convolve: see `cnnref.conv_forward`, whose shapes and errors these are."""
-    return _apply("conv", lambda *a: cnnref.conv_forward(*a, hparameters), cnnref.conv_backward, A_prev, W, b)
+    return _apply(
+        "conv",
+        lambda *a: cnnref.conv_forward(*a, hparameters, **keywords),
+        cnnref.conv_backward,
+        A_prev,
+        W,
+        b,
+    )
 
 
-def pool(A_prev: torch.Tensor, hparameters: Mapping[str, int], mode: str = "max") -> torch.Tensor:
+def pool(
+    A_prev: torch.Tensor, hparameters: Mapping[str, Any] | None = None, mode: str = "max", **keywords: Any
+) -> torch.Tensor:
     """Pool: see `cnnref.pool_forward`, whose shapes and errors these are."""
     return _apply(
         "pool",
-        lambda a: cnnref.pool_forward(a, hparameters, mode),
+        lambda a: cnnref.pool_forward(a, hparameters, mode, **keywords),
         lambda d, cache: cnnref.pool_backward(d, cache, mode),
         A_prev,
     )

@@ -165,7 +165,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     from conformance import check
 
     try:
-        checked = check(kernel, mark.args, **mark.kwargs)
+        options = dict(mark.kwargs)
+        named = options.pop("ops", ())
+        ops = (*mark.args, *((named,) if isinstance(named, str) else named))
+        checked = check(kernel, ops, **options)
         why = "" if checked.agrees else repr(checked)
     except (TypeError, ValueError) as error:
         why = f"conformance: {error}"

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from calls import OF_CNNREF
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,7 +23,6 @@ from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import here
-from conformance.operations import OPERATIONS
 
 TABLE = Path(__file__).parent / "data" / "bits.json"
 
@@ -84,7 +84,7 @@ LARGE = {
     "create_mask_from_window": ("h700w703",),
     "distribute_value": ("h700w703",),
     **dict.fromkeys(("arr2col", "col2arr"), (IMAGE,)),
-    **{name: (IMAGE,) for name, entry in OPERATIONS.items() if entry.arrays[0] == "Z"},
+    **{name: (IMAGE,) for name, entry in OF_CNNREF.items() if entry.arrays[0] == "Z"},
     **dict.fromkeys(("affine_forward", "affine_backward"), ("m203i301o101", "m3i2050o257", "m1030i9o7")),
     **dict.fromkeys(
         ("affine_activation_forward", "affine_activation_backward"),
@@ -125,8 +125,8 @@ for _loss in ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_ent
 
 def cases():
     """The fixed list: corners and families as the suite draws them, then the large ones."""
-    yield from generate(OPERATIONS.values(), DTYPES, SMALL, 2024)
-    yield from generate(OPERATIONS.values(), HALF, SMALL_HALF, 2024)
+    yield from generate(OF_CNNREF.values(), DTYPES, SMALL, 2024)
+    yield from generate(OF_CNNREF.values(), HALF, SMALL_HALF, 2024)
     for op, bodies in LARGE.items():
         for dtype in DTYPES:
             for body in bodies:
@@ -178,7 +178,7 @@ def every_part():
     import cnnref
     from cnnref import blog
 
-    own = [n for n in OPERATIONS if getattr(blog, n) is not getattr(cnnref, n)]
+    own = [n for n in OF_CNNREF if getattr(blog, n) is not getattr(cnnref, n)]
     mine = [case for case in cases() if case.op in own]
     return {
         "cnnref": compute(),

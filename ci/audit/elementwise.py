@@ -108,6 +108,18 @@ def nested(z: Array) -> Array:
     return z * (_c(_ROOT, z) + _c(_ROOT * _CUBIC, z) * z * z)
 
 
+def rational(x: Array) -> Array:
+    """The error function as Abramowitz and Stegun approximate it (7.1.26), which many vector libraries do.
+
+    Beside its own error there is no room for one of exp.
+    """
+    t = 1 / (1 + _c(0.3275911, x) * np.abs(x))
+    series = _c(1.061405429, x)
+    for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series = series * t + _c(factor, x)
+    return np.asarray(np.sign(x) * (1 - series * t * LIBRARIES[0].exp(-x * x)))
+
+
 def gelus(approximate: str) -> Iterator[tuple[str, Form, bool]]:
     """Forms of the gelu, and whether their tails keep their relative accuracy."""
     if approximate == "none":
@@ -115,6 +127,11 @@ def gelus(approximate: str) -> Iterator[tuple[str, Form, bool]]:
         yield "0.5 z (1 + erf)", lambda F, z: _c(0.5, z) * z * (1 + F.erf(z * _c(root, z))), False
         yield "z (0.5 + 0.5 erf)", lambda F, z: z * (_c(0.5, z) + _c(0.5, z) * F.erf(z * _c(root, z))), False
         yield "0.5 z erfc(-z)", lambda F, z: _c(0.5, z) * z * F.erfc(-z * _c(root, z)), True
+        yield (
+            "0.5 z (1 + erf), erf by A & S 7.1.26",
+            lambda F, z: _c(0.5, z) * z * (1 + rational(z * _c(root, z))),
+            False,
+        )
         return
     for name, tanh in TANH.items():
         yield f"0.5 z (1 + tanh), {name}", lambda F, z, t=tanh: _c(0.5, z) * z * (1 + t(F, inner(z))), False
@@ -152,7 +169,12 @@ def gelu_gradients(approximate: str) -> Iterator[tuple[str, Form, bool]]:
             slope = _times(z, _c(_ROOT / 2, z) * F.exp(-x * x))
             return g * (_c(0.5, z) * F.erfc(-x) + slope)
 
+        def by_rational(F: Functions, z: Array, g: Array) -> Array:
+            cdf = _c(0.5, z) * (1 + rational(z * _c(math.sqrt(0.5), z)))
+            return g * (cdf + _times(z, density(F, z)))
+
         yield "by erf", by_erf, False
+        yield "by erf of A & S 7.1.26", by_rational, False
         yield "by erfc and its derivative", by_erf_of_scaled, True
         yield "by erfc", by_erfc, True
         return

@@ -80,10 +80,10 @@ def _gradients(p: Array, g: Array) -> Iterator[tuple[str, Array]]:
     yield "y g - y t", p * g - p * _added(g * p)
 
 
-def _loss(F: Functions, case: Case, a: Arrays) -> Array:
-    t, by = target(case, a).astype(a["AL"].dtype), count(case, a)
+def _loss(case: Case, a: Arrays, logarithms: Array) -> Array:
+    t, by = target(case, a).astype(logarithms.dtype), count(case, a)
     at = t != 0
-    terms = np.concatenate([-(t[at] * F.log(a["AL"][at])), np.zeros(1, t.dtype)])
+    terms = np.concatenate([-(t[at] * logarithms[at]), np.zeros(1, t.dtype)])
     return np.asarray(np.add.accumulate(terms, 0, terms.dtype)[-1] / t.dtype.type(by or np.nan))
 
 
@@ -136,13 +136,19 @@ def _of_row(F: Functions) -> Iterator[Kernel]:
     for form, word in ((logarithms, ""), (summed, "absolute")):
         name = str(form.__doc__).strip("`.")
         yield _kernel("log_softmax", name, F, word, lambda case, a, f=form: f(F, a["X"]))
+        yield _kernel(
+            "softmax_cross_entropy", f"mean of t {name}", F, word,
+            lambda case, a, f=form: _loss(case, a, f(F, a["X"])),
+        )  # fmt: skip
 
 
 def kernels() -> Iterator[Kernel]:
     """Every form with every library."""
     for F in LIBRARIES:
         yield from _of_row(F)
-        yield _kernel("cross_entropy_cost", "mean of t log", F, "", lambda case, a, F=F: _loss(F, case, a))
+        yield _kernel(
+            "cross_entropy_cost", "mean of t log", F, "", lambda case, a, F=F: _loss(case, a, F.log(a["AL"]))
+        )
     for k, form in enumerate(("t / (m p)", "(t / p) / m", "(1 / p) (t / m)")):
         yield _kernel(
             "cross_entropy_backward",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cpython.object cimport PyObject
 
-from cnnref.checks.mistakes import described, refuse_pair
+from cnnref.checks.mistakes import described, meant, refuse_keywords, refuse_pair
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
@@ -55,8 +55,17 @@ cdef tuple fields(str function, object cache, tuple names):
 
 
 cdef dict own(str function, object hparameters):
-    """A copy of `hparameters`: what a cache keeps, and what a mapping of the caller's own making is read as."""
+    """A copy of `hparameters`: what a mapping of the caller's own making is read as."""
     return _copy(function, "hparameters", hparameters, "a mapping")
+
+
+cdef dict asked(str function, object hparameters, dict keywords, str usual):
+    """What a cache keeps: a copy of `hparameters`, or in its place the call's `keywords`; `usual` is an example of these."""
+    if len(keywords) == 0 and hparameters is not None:
+        return own(function, hparameters)
+    if len(keywords) == 0 or hparameters is not None:
+        refuse_keywords(function, keywords, usual)
+    return keywords
 
 
 cdef dict _copy(str function, str name, object mapping, str expected):
@@ -109,13 +118,15 @@ cdef tuple _required(str function, str name, dict mapping, tuple names):
             raise ValueError(
                 f"{function}: {name} must have the keys {', '.join(names)},"
                 f" got {', '.join(map(str, list(mapping))) or 'none'} ({key} is missing)"
+                + meant([other for other in list(mapping) if other not in names], (key,))
             )
         values.append(<object>found)
     return tuple(values)
 
 
 cdef object _too_many(str function, str name, dict mapping, tuple names):
+    cdef list others = [key for key in list(mapping) if key not in names]
     return ValueError(
         f"{function}: {name} must have only the keys {', '.join(names)},"
-        f" got also {', '.join(str(key) for key in list(mapping) if key not in names)}"
+        f" got also {', '.join(map(str, others))}" + meant(others, names)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,36 @@ def refuse_pair(function: str, cache: tuple[Any, ...]) -> None:
             f"{function}: cache must be the cache alone, got a tuple of a result and its cache; unpack it:"
             " A, cache = ..."
         )
+
+
+def refuse_keywords(function: str, keywords: Mapping[str, Any], usual: str) -> None:
+    """Refuse hyperparameters that are given twice, as a mapping and as `keywords`, or not at all.
+
+    Raises
+    ------
+    TypeError
+        With how to give them.
+    """
+    if keywords:
+        raise TypeError(
+            f"{function}: hparameters and {', '.join(map(str, keywords))} are both given; hyperparameters are"
+            f" keys of hparameters or keywords, as in {usual}, not both"
+        )
+    raise TypeError(
+        f"{function}: hparameters must be a mapping, got NoneType; or give its keys as keywords,"
+        f" as in {usual}"
+    )
+
+
+def meant(given: Iterable[Any], names: tuple[str, ...]) -> str:
+    """Which of `names` is most likely meant by one of the keys that were `given`."""
+    import difflib  # of a refused call alone
+
+    for key in filter(lambda key: type(key) is str, given):
+        close = ["f"] if key == "kernel_size" and "f" in names else difflib.get_close_matches(key, names, 1)
+        if close:
+            return f"; did you mean {close[0]} by {key}?"
+    return ""
 
 
 def described(value: Any) -> str:

@@ -64,7 +64,9 @@ def _run(model: Any, arrays: dict[str, Array]) -> Array:
         )
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented as error:
         raise NotImplementedError(str(error)) from error
-    output: Array = session.run(None, arrays)[0]
+    # It reads the bytes of what is in another order as if it were in its own.
+    native = {name: np.asarray(x, x.dtype.newbyteorder("=")) for name, x in arrays.items()}
+    output: Array = session.run(None, native)[0]
     return output
 
 

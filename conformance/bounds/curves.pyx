@@ -244,7 +244,7 @@ cdef class Curve:
         cdef double value = data(self.value)[i], slope = data(self.slope)[i], size = fabs(value)
         if self.approximate:
             return fmax(size * off(size, f), f.E * slope / 2) + 6 * f.u * fabs(inner(x)) * slope
-        return f.E * fmax(size, 1 + value) + 2 * f.u * fabs(x) * ROOT * slope
+        return f.E * fmax(2 * size, 1 + value) + 2 * f.u * fabs(x) * ROOT * slope
 
 
 cdef inline double below(double x, double s, Form f, bint approximate) noexcept nogil:
@@ -282,7 +282,7 @@ def gelu_backward(object form, object Z, object dA, object erfc, bint relative):
     cdef Curve curve = Curve(of, erfc, farthest(f))
     cdef Numbers G = numbers(up)
     cdef double* made = data(out)
-    cdef double x, z, g, e, size, slope, second, first
+    cdef double x, z, g, e, size, second, first, slope = 0
     cdef Py_ssize_t i
     for i in range(cnp.PyArray_SIZE(of)):
         x, g = data(of)[i], fabs(number(G, i))
@@ -302,5 +302,5 @@ def gelu_backward(object form, object Z, object dA, object erfc, bint relative):
             else:
                 second = size * (f.E + 3 * f.u * z * z + 7 * f.u)
             first = g * (first * (below(x, first, f, curve.approximate) + 2 * f.u) + second)
-        made[i] = first * (1 + 20 * f.u) + (g * (1 + z) + 2) * f.w
+        made[i] = first * (1 + 20 * f.u) + (g * (1 + z + 2 * z * slope) + 2) * f.w
     return out

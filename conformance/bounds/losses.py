@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import targets as compiled
+from conformance.bounds import units
 from conformance.bounds.arithmetic import Format, Limit
+from conformance.bounds.rows import Softmax
 from conformance.bounds.targets import Targets
 from conformance.cases.case import Case
+from conformance.operations.cross_entropy import count, target
 
 Array = NDArray[Any]
 
@@ -69,3 +72,32 @@ def softmax_cross_entropy_backward(form: Format, case: Case, X: Array, Y: Array,
     ``(n + 4) w``.
     """
     return compiled.softmax_cross_entropy_backward(form, targets(case, Y), X, accuracy == "absolute")
+
+
+def logits_terms(case: Case, X: Array, Y: Array) -> tuple[Limit, Limit, Limit]:
+    """Of each term of the loss of logits: the target, ``log y`` and the row's X."""
+    shifted = X.astype(np.float64)
+    shifted = shifted - shifted.max(1, keepdims=True, initial=-np.inf)
+    found = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return target(case, {"X": X, "Y": Y}), found, shifted
+
+
+def softmax_cross_entropy(form: Format, case: Case, X: Array, Y: Array, accuracy: str) -> Limit:
+    """``sum t D / m + (r + q + 3) u sum t (|l| + D) / m``, D how far a logarithm l may be off.
+
+    D is that of `units.log_softmax`, or of the logarithm of a probability that is off by its relative error e
+    (`functions.softmax`): ``e + E |l|``, the larger of the two. The rest is as in `cross_entropy`.
+    """
+    aim, logarithms, _ = logits_terms(case, X, Y)
+    counted = aim != 0
+    t, size = aim[counted], np.abs(logarithms[counted])
+    if not t.size:
+        return np.zeros(())
+    off = units.log_softmax(form, X, accuracy)[counted]
+    probability = Softmax(form, X, accuracy == "absolute").e[counted]
+    off = np.maximum(off, probability * (1 + probability) + form.exp * size)
+    rows = max(count(case, {"Y": Y}), 1)
+    relative = (t.size + _made(case) + 3) * form.u
+    return np.asarray(
+        (t * off).sum() / rows + relative * (t * (size + off)).sum() / rows + (t.size + 1) * form.w
+    )

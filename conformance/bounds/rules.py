@@ -382,6 +382,26 @@ def _combined(accuracy: str) -> Rule:
     return stated(limit)
 
 
+def _fused(accuracy: str) -> Rule:
+    """The loss of logits, whose terms are those of its bound; in half its logarithms may be stored."""
+
+    def limit(case: Case, arrays: Arrays, expected: Outputs) -> Limit:
+        X, Y = arrays["X"], arrays["Y"]
+        found = functions.both(case, lambda f: losses.softmax_cross_entropy(f, case, X, Y, accuracy))
+        t, logarithms, _ = losses.logits_terms(case, X, Y)
+        kept = np.where(t != 0, logarithms, 0.0)
+        stored = t * storage.stored(case, "loss", np.zeros_like(kept), kept)
+        return np.asarray(found + np.where(t != 0, stored, 0.0).sum() / _rows(case))
+
+    return stated(limit, _of_logits)
+
+
+def _of_logits(case: Case, arrays: Arrays) -> Limit:
+    """The terms of the loss of logits, those of a target of 0 left out."""
+    t, logarithms, _ = losses.logits_terms(case, arrays["X"], arrays["Y"])
+    return np.asarray((t * logarithms)[t != 0] / _rows(case))
+
+
 def _probabilities(case: Case, X: NDArray[Any], accuracy: str) -> Limit:
     """What storing the softmax's output in half between the calls adds: half its spacing, divided by m."""
     found = Softmax(FORMATS[case.dtype], X, accuracy == "absolute")
@@ -393,6 +413,7 @@ def _rows(case: Case) -> int:
     return 1 if case.beyond else max(case["m"], 1)
 
 
+softmax_cross_entropy: Rule = by_accuracy(_fused)
 softmax_cross_entropy_backward: Rule = by_accuracy(_combined)
 affine_activation_forward: Rule = by_accuracy(_activated_forward)
 affine_activation_backward: Rule = by_accuracy(_activated_backward)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from conformance.runs.options import Options, Result, SweepError
 from conformance.runs.shards import merged, shards
 from conformance.verdict import document, schema
 from conformance.verdict.document import SchemaError
-from conformance.verdict.record import STATUSES
+from conformance.verdict.record import MODEL, STATUSES
 
 #: What all shards of a run must agree on, or their records do not belong together.
 _SAME = ("implementation", "versions", "oracle", "seed", "arithmetic", "dialect", "options")
@@ -73,6 +74,8 @@ def _merge(directories: list[Path], out: Path) -> Result:
         for key in _SAME:
             if found[key] != facts[0][key]:
                 raise SweepError(f"{directory / 'summary.json'}: {key} is not that of {ordered[0]}")
+    if asked["operations"] == [MODEL]:
+        return _of_models(ordered, asked, facts, out)
     options = Options(
         asked["implementation"],
         tuple(asked["operations"]),
@@ -87,7 +90,7 @@ def _merge(directories: list[Path], out: Path) -> Result:
     partial = results.with_suffix(".partial")  # what is there stays until the whole is there
     try:
         summary = _joined(ordered, options, partial)
-        _add_up(summary, ordered, facts)
+        _add_up(summary.statuses, ordered, facts)
         partial.replace(results)
     finally:
         partial.unlink(missing_ok=True)
@@ -108,6 +111,24 @@ def _merge(directories: list[Path], out: Path) -> Result:
     return result
 
 
+def _of_models(ordered: list[Path], asked: dict[str, Any], facts: list[dict[str, Any]], out: Path) -> Result:
+    """The same of a `ModelNew` that was compared with its `Model`."""
+    from conformance.runs import models  # imports what is compared with
+
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / "results.partial"
+    try:
+        result = models.merged(ordered, asked, partial)
+        _add_up(result.summary, ordered, facts)
+        partial.replace(out / "results.jsonl")
+    finally:
+        partial.unlink(missing_ok=True)
+    result.summary |= {key: facts[0][key] for key in _SAME}
+    result.summary["seconds"] = round(sum(found["seconds"] for found in facts), 3)
+    report.write(out / "results.jsonl", result.summary, out, made(str(asked["implementation"])))
+    return result
+
+
 def _joined(ordered: list[Path], options: Options, path: Path) -> Summary:
     """Write the records of all shards into `path`; returns what they come to."""
     summary = Summary()
@@ -118,10 +139,10 @@ def _joined(ordered: list[Path], options: Options, path: Path) -> Summary:
     return summary
 
 
-def _add_up(summary: Summary, ordered: list[Path], facts: list[dict[str, Any]]) -> None:
+def _add_up(statuses: Mapping[str, int], ordered: list[Path], facts: list[dict[str, Any]]) -> None:
     """The records are as many of each status as the shards' summaries say."""
     for status in STATUSES:
-        told, counted = sum(found[status] for found in facts), summary.statuses[status]
+        told, counted = sum(found[status] for found in facts), statuses[status]
         if told != counted:
             raise SweepError(
                 f"{ordered[0] / 'summary.json'} and the others': {status}: expected a sum of {counted}, as "

@@ -28,8 +28,11 @@ from conformance.generation.given import GivenError
 from conformance.implementations.dialects import cs231n, layers
 from conformance.implementations.dialects.own import spelled
 from conformance.implementations.dialects.table import ROWS, Row
+from conformance.models.line import shapes_of
+from conformance.models.line import written as written_shapes
 from conformance.operations import OPERATIONS
 from conformance.operations.entry import Entry
+from conformance.verdict.record import MODEL
 
 #: Bytes of a file of shapes, and cases that it may come to.
 _MOST, _CASES = 1 << 20, 200_000
@@ -84,6 +87,30 @@ def of_shapes(
             raise UsageError(f"{where}, line {count}: {said[:600]}") from None
     if not found:
         raise UsageError(f"{where}: no case of the operations asked for")
+    return list(found)
+
+
+def of_models(path: Path) -> list[str]:
+    """The shapes of a `ModelNew` that a file says, ``ModelNew: 16x3x32x32 16x10``; none if it says others.
+
+    Raises
+    ------
+    UsageError
+        If they are not all such.
+    """
+    found: dict[str, None] = {}
+    for count, line in enumerate(_lines(path), 1):
+        name, _, rest = line.partition("#")[0].strip().partition(":")
+        if not name:
+            continue
+        if name.strip() != MODEL:
+            if not found:
+                return []
+            raise UsageError(f"--shapes {path}, line {count}: expected {MODEL}: 16x3x32x32, as above")
+        try:
+            found[f"{MODEL}:{written_shapes(shapes_of('_'.join(rest.split())))}"] = None
+        except ValueError as error:
+            raise UsageError(f"--shapes {path}, line {count}: {error}") from None
     return list(found)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from conformance.implementations.dialects.reference import is_pair
+from conformance.models.judge import judged
 from conformance.models.line import Line
-from conformance.models.pair import judged, prepared
+from conformance.models.pair import Pair
 from conformance.report.text import index, repro
 from conformance.runs.worker import Holding
 from conformance.verdict.record import case_status
@@ -24,10 +25,11 @@ def show(text: str, spec: str, holding: Holding) -> int:
     print(f"case            {line}")
     print(f"implementation  {spec} (compared with its Model in float64)")
     print(f"again           {repro(str(line), spec)}", flush=True)
-    cases = prepared(spec, 1, 0, str(line))
-    for name, array in cases[0].given.items():
-        print(f"  {name:<24}{array.shape}")
-    ((_, records, _),) = judged(spec, cases, holding.time_limit, holding.wrapped)
+    with Pair.of(spec, holding.time_limit, holding.wrapped) as pair:
+        case = pair.reference.prepared(line)
+        for name, array in case.given.items():
+            print(f"  {name:<24}{array.shape}")
+        records = judged(pair.candidate, case)
     for record in records:
         facts = f" ({record.tier} tier), {record.max_bound_fraction:.3g} of the limit" if record.tier else ""
         print(f"\n{record.output}: {record.status}{facts}")

@@ -12,8 +12,10 @@ from typing import Any
 from conformance.cases.dtypes import DTYPES, KNOWN, NAMES
 from conformance.commands import settings_options
 from conformance.commands.usage import DEFAULT_DIRECTORY, DEFAULT_IMPLEMENTATION, UsageError, split
+from conformance.implementations.dialects.reference import is_pair
 from conformance.operations import OPERATIONS, select
 from conformance.runs.options import Options
+from conformance.verdict.record import MODEL
 
 DEFAULT_CASES = 200
 
@@ -125,12 +127,20 @@ def _with_own(options: Options, asked: argparse.Namespace, before: Mapping[str, 
     if asked.shapes is None and asked.inputs is None:
         if asked.only_shapes:
             raise UsageError("--only-shapes: of what? give --shapes FILE or --inputs FILE")
-        own = [text for text in before.get("own", ()) if text.partition(":")[0] in options.operations]
+        own = [
+            text for text in before.get("own", ()) if text.partition(":")[0] in (*options.operations, MODEL)
+        ]
         return replace(options, own=tuple(own), only=before.get("only", False) and bool(own))
     # Only here, for it reads the tables of all dialects.
     from conformance.commands import own_cases
     from conformance.generation.given import digest
 
+    if asked.shapes is not None and is_pair(options.implementation):
+        of_models = own_cases.of_models(asked.shapes)
+        if of_models and asked.inputs is not None:
+            raise UsageError(f"--inputs: not with --shapes of a {MODEL} of several operations")
+        if of_models:
+            return replace(options, own=tuple(of_models), only=asked.only_shapes)
     cases = []
     if asked.shapes is not None:
         cases += own_cases.of_shapes(asked.shapes, options.operations, options.dtypes, options.seed)

@@ -123,8 +123,11 @@ def _told(summary: Mapping[str, Any], group: _Group, finding: found.Finding | No
     if sentence != name:
         yield from wrapped(f"    {sentence}", "    ")
     if finding:
-        seen = one_line(finding.get("place") or finding.get("reason", ""))
+        # Lines of source, in which an exception came up, stay lines.
+        first, _, source = (finding.get("place") or finding.get("reason", "")).partition("\n")
+        seen = one_line(first)
         if seen and seen not in sentence and seen != name:
             yield from wrapped(f"    {seen}", "    ")
+        yield from (f"    {line}" for line in source.splitlines())
         # To be pasted: never broken.
         yield f"    {repro(finding['shrunk'], summary['implementation'])}"

@@ -21,7 +21,9 @@ from conformance.operations import OPERATIONS
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_LOSSES = ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward")
+_LOSSES = (
+    "cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+)  # fmt: skip
 
 
 class ConventionError(ValueError):
@@ -168,7 +170,7 @@ _TABLE = (
         "loss-reduction",
         "how the samples' losses become one number",
         {"mean": "their mean (PyTorch's default)", "sum": "their sum (reduction='sum')"},
-        ("cross_entropy_cost",),
+        ("cross_entropy_cost", "softmax_cross_entropy"),
     ),
     Convention(
         "loss-gradient",
@@ -200,6 +202,8 @@ class Settings:
         In which dialect a module is read and where its tensors are, where it does not say so itself.
     stress : bool
         Whether a function is called a thousand times where else it is called three times.
+    model : str or None
+        What the `Model` beside a `ModelNew` computes, where that is known.
     """
 
     conventions: Mapping[str, str] = field(default_factory=dict)
@@ -207,6 +211,7 @@ class Settings:
     dialect: str | None = None
     device: str | None = None
     stress: bool = False
+    model: str | None = None
 
     def value(self, name: str) -> str:
         """The value of a convention."""

@@ -40,6 +40,7 @@ _X = np.array([[1.0, 2, 0, 4], [0, 3, 1, -2], [2, 2, 5, 1]])
 _LOSSES: dict[str, tuple[str, Arrays]] = {
     "cross_entropy_cost": ("m3n4", {"AL": _AL, "Y": _Y}),
     "cross_entropy_backward": ("m3n4", {"AL": _AL, "Y": _Y}),
+    "softmax_cross_entropy": ("m3n4", {"X": _X, "Y": _Y}),
     "softmax_cross_entropy_backward": ("m3n4", {"X": _X, "Y": _Y}),
 }
 _RELU = {"Z": _image([[0.0, 1, -1]]), "dA": _image([[8.0, 4, 2]])}
@@ -75,8 +76,8 @@ EXPERIMENTS: dict[str, dict[str, tuple[str, Arrays]]] = {
         "softmax": ("m2n2", {"X": _LARGE}),
         "softmax_backward": ("m2n2", {"X": _LARGE, "dprobs": np.array([[1.0, 2], [3, 4]])}),
     },
-    "loss-reduction": {"cross_entropy_cost": _LOSSES["cross_entropy_cost"]},
-    "loss-gradient": {name: _LOSSES[name] for name in list(_LOSSES)[1:]},
+    "loss-reduction": {name: x for name, x in _LOSSES.items() if not name.endswith("_backward")},
+    "loss-gradient": {name: x for name, x in _LOSSES.items() if name.endswith("_backward")},
     "affine-gradient": {
         "affine_backward": ("m2i2o2", {**_LAYER, "b": np.ones((1, 2)), "dZ": _ZERO["dA"]}),
         "affine_activation_backward": ("m2i2o2_NULL", {**_ZERO, "b": np.ones((1, 2))}),

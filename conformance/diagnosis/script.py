@@ -162,7 +162,7 @@ def _loading(spec: str, dialect: str) -> str:
     lines += [f"impl = impl.{attribute}"] if attribute else []
     if dialect != "contract":
         lines += [
-            "from conformance.implementations.dialects import adapted",
-            f"impl, _ = adapted(impl, (), {dialect!r})",
+            "from conformance.implementations.dialects import Reading, adapted",
+            f"impl, _ = adapted(impl, (), Reading({dialect!r}))",
         ]
     return "\n".join(lines) + "\n\n"

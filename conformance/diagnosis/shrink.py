@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from conformance.verdict.judge import Trial
 
 Attempt = Callable[[Case], "Trial"]
+Step = TypeVar("Step")
 
 #: Errors up to so many times the bound may be rounding; no such error is a smaller case of a gross one.
 _GROSS = 100.0
@@ -52,7 +53,7 @@ _TOGETHER = (
 )
 
 #: Steps down from a number: to the least, by halves of the way that is left, by two and by one.
-_STEPS = 12
+STEPS = 12
 
 #: Families whose data are easiest to read, tried in this order.
 _PLAIN = ("one-hot", "small", "normal")
@@ -152,17 +153,22 @@ def shrink(attempt: Attempt, record: Record, seconds: float = PATIENCE, same: Sa
     Case
         The record's own case if nothing smaller fails.
     """
-    end = time.monotonic() + seconds
-    same = same or Same(attempt, record)
-    best = Case.parse(record.case)
-    tried = {best}
-    progress = True
+    return descent(
+        Case.parse(record.case), _possible_steps, same or Same(attempt, record), time.monotonic() + seconds
+    )
+
+
+def descent(
+    start: Step, smaller: Callable[[Step], Iterable[Step]], same: Callable[[Step], bool], end: float
+) -> Step:
+    """The last of the steps down from `start` that each fail in the same way; at `end` the last so far."""
+    best, tried, progress = start, {start}, True
     while progress:
         progress = False
-        for candidate in _smaller(best):
+        for candidate in smaller(best):
             if time.monotonic() > end:
                 return best
-            if candidate in tried or not _possible(candidate):
+            if candidate in tried:
                 continue
             tried.add(candidate)
             if same(candidate):
@@ -171,15 +177,19 @@ def shrink(attempt: Attempt, record: Record, seconds: float = PATIENCE, same: Sa
     return best
 
 
+def _possible_steps(case: Case) -> Iterator[Case]:
+    return filter(_possible, _smaller(case))
+
+
 def _smaller(case: Case) -> Iterator[Case]:
     """Cases a step smaller, the boldest steps first."""
     yield from _plainer(case)
     numbers = {name: value for name, value in case.params if isinstance(value, int)}
-    for step in range(_STEPS):
+    for step in range(STEPS):
         for names in (*_TOGETHER, *((name,) for name in numbers)):
             if not set(names) <= set(numbers):
                 continue
-            values = {name: _lower(name, numbers[name], step) for name in names}
+            values = {name: lower(numbers[name], step, _LEAST.get(name, 1)) for name in names}
             if any(values[name] < numbers[name] for name in names):
                 yield case.replace(**values)
     simpler = _PLAIN[: _PLAIN.index(case.family)] if case.family in _PLAIN else _PLAIN
@@ -206,12 +216,12 @@ def _plainer(case: Case) -> Iterator[Case]:
             yield case.replace(p=0)
 
 
-def _lower(name: str, value: int, step: int) -> int:
+def lower(value: int, step: int, least: int = 1) -> int:
     """The least; then half of the way to it, a quarter, and so on; two less and one less at the end."""
-    least = min(_LEAST.get(name, 1), value)
+    least = min(least, value)
     if step == 0:
         return least
-    down = (value - least) >> step if step < _STEPS - 2 else _STEPS - step
+    down = (value - least) >> step if step < STEPS - 2 else STEPS - step
     return max(least, value - down)
 
 

@@ -6,6 +6,7 @@ outside of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -81,8 +82,11 @@ def condition(failed: Sequence[Case], passed: Sequence[Case]) -> Condition | Non
     """
     if not failed or len(passed) < OUTSIDE:
         return None
-    bad = [features(case) for case in failed]
-    seen = [features(case) for case in passed]
+    return of_features([features(case) for case in failed], [features(case) for case in passed])
+
+
+def of_features(bad: Sequence[Features], seen: Sequence[Features]) -> Condition | None:
+    """The same, of what is said of the cases that failed and that passed."""
     good = [f for f in seen if f.data is None or EMPTY not in f.data]  # an empty array shows nothing
     if len(good) < OUTSIDE:
         return None
@@ -188,6 +192,7 @@ def _joined(texts: Sequence[str]) -> str:
     """``only in f32, with groups and stride above 1, where h differs from w and from 129 channels on``."""
     order = ("in ", "with", "where", "from", "up to")
     parts: list[str] = []
+    texts = _met(texts)
     for text in sorted(texts, key=lambda t: next(i for i, start in enumerate(order) if t.startswith(start))):
         word = text.split(" ", 1)[0]
         if parts and word in ("with", "where") and parts[-1].startswith(word):
@@ -195,3 +200,14 @@ def _joined(texts: Sequence[str]) -> str:
         else:
             parts.append(text)
     return "only " + " and ".join(parts)
+
+
+def _met(texts: Sequence[str]) -> list[str]:
+    """The texts, a number between two bounds that meet as that number: ``with 7 input channels``."""
+    found = list(texts)
+    for text in texts:
+        lower = re.fullmatch(r"from (.+) on(?: \(.+\))?", text)
+        if lower is not None and f"up to {lower[1]}" in found:
+            found.remove(text)
+            found[found.index(f"up to {lower[1]}")] = f"with {lower[1]}"
+    return found

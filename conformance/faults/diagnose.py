@@ -133,7 +133,9 @@ class Diagnoser:
                 if kind != case.numpy_dtype and output not in case.operation.forms:
                     return DTYPE_NOT_KEPT
             found = self._search(data)
-            if found == UNEXPLAINED and data.right() and kind != case.numpy_dtype:
+            form = case.operation.forms.get(output)
+            numbers = form is not None and form.dtype is None  # of Python, which have no dtype to keep
+            if found == UNEXPLAINED and data.right() and kind != case.numpy_dtype and not numbers:
                 return DTYPE_NOT_KEPT
             return found
 

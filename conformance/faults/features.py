@@ -34,7 +34,7 @@ EXTENTS = {
 }
 #: The extents whose remainders decide which loops of a kernel run.
 _COUNTED = ("c", "k", "i", "o", "n", "m", "w")
-_BLOCKS = (2, 4, 8, 16, 32)
+BLOCKS = (2, 4, 8, 16, 32)
 
 #: Said of a case that shows nothing.
 EMPTY = "where an array is empty"
@@ -162,7 +162,7 @@ def _windows(case: Case, window: Window) -> Iterator[str]:
 def _remainders(case: Case, numbers: dict[str, float], positions: str) -> Iterator[str]:
     counted = [EXTENTS[name] for name in _COUNTED if name in case.operation.parameters]
     for name in (*counted, *(n for n in ("channels of a group", positions) if n in numbers)):
-        for block in _BLOCKS:
+        for block in BLOCKS:
             if numbers[name] % block:
                 yield (
                     f"where the {name} are no multiple of {block}"

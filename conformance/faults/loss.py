@@ -15,11 +15,13 @@ from conformance.operations.cross_entropy import count, kept, picked, smoothing,
 _SOFTMAX = {
     "softmax": "probs",
     "softmax_backward": "dX",
+    "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_backward": "dX",
 }
 _COST = {"cross_entropy_cost": "loss"}
 _LOSS_GRADIENTS = {"cross_entropy_backward": "dAL", "softmax_cross_entropy_backward": "dX"}
-_LABELS = {**_COST, **_LOSS_GRADIENTS}
+_FUSED = {"softmax_cross_entropy": "loss"}
+_LABELS = {**_COST, **_LOSS_GRADIENTS, **_FUSED}
 _LOG = {**_COST, "cross_entropy_backward": "dAL"}
 
 Of = Callable[[Arrays], Array]
@@ -146,7 +148,7 @@ def _loss_binary(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dAL": base(case, a)["dAL"] + others / (1.0 - a["AL"] * others) / m}
 
 
-scaled("loss-other-logarithm", "The logarithm is to base 2 or 10.", _COST,
+scaled("loss-other-logarithm", "The logarithm is to base 2 or 10.", {**_COST, **_FUSED},
        over=lambda case, a, to: np.log(to), variants=({"to": 2.0}, {"to": 10.0}))  # fmt: skip
 
 
@@ -198,6 +200,18 @@ instead(
 )
 def _labels_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dX": base(case, a)["dX"] + target(case, a) / max(count(case, a), 1)}
+
+
+@slip(
+    "loss-of-rounded-probability",
+    "The loss is of log(softmax(X)): a probability that underflows gives infinity.",
+    _FUSED,
+)
+def _loss_of_rounded_probability(case: Case, a: Arrays, base: Base) -> Outputs:
+    t = target(case, a)
+    p = _probabilities({"X": a["X"].astype(np.float64)}).astype(case.numpy_dtype).astype(np.float64)
+    terms = np.where(t != 0, t * np.log(np.where(t != 0, p, 1.0)), 0.0)
+    return {"loss": np.asarray(-terms.sum() / np.float64(count(case, a) or np.nan))}
 
 
 @slip(

@@ -13,6 +13,7 @@ from conformance.operations.cross_entropy import kept, onehot, smoothing, target
 _LABELS = {
     "cross_entropy_cost": "loss",
     "cross_entropy_backward": "dAL",
+    "softmax_cross_entropy": "loss",
     "softmax_cross_entropy_backward": "dX",
 }
 

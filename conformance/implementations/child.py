@@ -24,6 +24,7 @@ from conformance.cases.request import Request
 from conformance.cases.script import Script
 from conformance.implementations import guard
 from conformance.implementations.channel import BrokenChannelError, Channel
+from conformance.implementations.dialects import Reading
 from conformance.implementations.loading import LoadError
 from conformance.implementations.nursery import Nursery
 from conformance.implementations.perform import Tried
@@ -152,8 +153,8 @@ class Child:
         Seconds for a request.
     wrapped : sequence of str, optional
         A command in front of the process's own, which makes a sandbox.
-    read : tuple, optional
-        The dialect in which it is read, and the device, where it does not say so itself.
+    read : Reading, optional
+        How it is read, where it does not say so itself.
 
     Raises
     ------
@@ -168,7 +169,7 @@ class Child:
         time_limit: float,
         *,
         wrapped: Sequence[str] = (),
-        read: tuple[str | None, str | None] = (None, None),
+        read: Reading = Reading(),  # noqa: B008  it cannot change
     ) -> None:
         guard.unreadable()
         self._spec, self._names, self._limit, self._wrapped = spec, list(names), time_limit, wrapped
@@ -312,7 +313,7 @@ class Child:
                 why = f"the process broke the channel it answers on ({error}) in"
                 raise LoadError(f"--impl {self._spec}: {why} loading it") from error
             else:
-                self._reading = declares.dialect, self._reading[1]
+                self._reading = self._reading._replace(dialect=declares.dialect)
                 if trials == self._trials:
                     return declares
                 self._end()  # who answers has been called by nobody yet

@@ -24,6 +24,7 @@ from conformance.implementations import UNDECLARED, accepts, declared, served
 from conformance.implementations.accepts import Accepts
 from conformance.implementations.child import Child, LostError, Ticket, filled
 from conformance.implementations.declared import Declared
+from conformance.implementations.dialects import Reading
 from conformance.implementations.layout import LAYOUTS, inward, outward
 from conformance.implementations.loading import LoadError, found
 from conformance.implementations.looks import played
@@ -422,7 +423,7 @@ def load(
             raise LoadError(f"--impl {spec}: {error}") from error
     else:
         settings = settings or Settings()
-        read = settings.dialect, settings.device
+        read = Reading(settings.dialect, settings.device, settings.model)
         target = Child(spec, FUNCTIONS, time_limit, wrapped=wrapped, read=read)
         declares = target.declares
     return _of(spec, target, declares, settings, survives, wrapped)
@@ -457,7 +458,9 @@ def of_object(name: str, target: Any, settings: Settings | None = None) -> Imple
         If none of the functions is in it, or it is in no dialect.
     """
     settings = settings or Settings()
-    target, declares, own = served.held(name, target, list(FUNCTIONS), settings.dialect, settings.device)
+    target, declares, own = served.held(
+        name, target, list(FUNCTIONS), Reading(settings.dialect, settings.device, settings.model)
+    )
     return replace(_of(name, target, declares, settings, True, ()), own=own)
 
 

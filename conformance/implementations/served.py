@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from conformance.implementations import guard
 from conformance.implementations.channel import Answering
-from conformance.implementations.dialects import DialectError, adapted
+from conformance.implementations.dialects import DialectError, Reading, adapted
 from conformance.implementations.loading import LoadError, found
 from conformance.implementations.looks import played
 from conformance.implementations.perform import Tried, performed
@@ -105,8 +105,7 @@ def serve(theirs: socket.socket, parent: int) -> None:
                 target, declares, own = loaded(
                     asked.spec,
                     asked.names,
-                    asked.dialect,
-                    asked.device,
+                    Reading(asked.dialect, asked.device, asked.model),
                     (lambda: channel.send(Trying())) if asked.trials else None,
                 )
             except LoadError as error:
@@ -168,8 +167,7 @@ def _explain(channel: Answering, module: _Module, asked: Explain, descriptors: l
 def loaded(
     spec: str,
     names: list[str],
-    dialect: str | None = None,
-    device: str | None = None,
+    reading: Reading,
     trying: Callable[[], None] | None = lambda: None,
 ) -> tuple[Any, Declares, Own]:
     """A module as an object with the contract's functions, what it says of itself, and what its source is.
@@ -181,15 +179,14 @@ def loaded(
     LoadError
         If it cannot be imported, or is in no dialect.
     """
-    return held(spec, found(spec), names, dialect, device, trying)
+    return held(spec, found(spec), names, reading, trying)
 
 
 def held(
     spec: str,
     target: Any,
     names: list[str],
-    dialect: str | None = None,
-    device: str | None = None,
+    reading: Reading,
     trying: Callable[[], None] | None = lambda: None,
 ) -> tuple[Any, Declares, Own]:
     """As `loaded`, of an object that is there; `spec` is what it is called.
@@ -202,7 +199,7 @@ def held(
     own, read = Own.of(target), "contract"
     if names:
         try:
-            target, read = adapted(target, names, dialect, device, trying)
+            target, read = adapted(target, names, reading, trying)
         except DialectError as error:
             raise LoadError(f"--impl {spec}: {error}") from error
     return target, declared(target, names, read), own

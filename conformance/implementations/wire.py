@@ -62,6 +62,7 @@ class Load(msgspec.Struct, tag="load"):
     path: list[str]
     dialect: str | None = None
     device: str | None = None
+    model: str | None = None
     trials: bool = True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from conformance.verdict.record import MODEL
@@ -24,8 +25,7 @@ class Line(NamedTuple):
     seed: int
 
     def __str__(self) -> str:
-        shapes = "_".join("x".join(map(str, shape)) or "scalar" for shape in self.shapes)
-        return f"{MODEL}:{self.dtype}:{shapes or 'none'}:{self.family}:{self.seed}"
+        return f"{MODEL}:{self.dtype}:{written(self.shapes)}:{self.family}:{self.seed}"
 
     @classmethod
     def parse(cls, text: str) -> Line:
@@ -46,8 +46,52 @@ class Line(NamedTuple):
             or not re.fullmatch("[0-9]{1,9}", parts[3])
         ):
             raise ValueError(f"case {text!r}: expected {MODEL}:DTYPE:SHAPES:FAMILY:SEED")
-        words = [] if parts[1] == "none" else parts[1].split("_")
-        if not all(re.fullmatch("scalar|[0-9]+(x[0-9]+)*", word) for word in words):
-            raise ValueError(f"case {text!r}: {parts[1]!r} are no shapes, expected 16x3x32x32 or so")
-        shapes = tuple(() if w == "scalar" else tuple(map(int, w.split("x"))) for w in words)
-        return cls(parts[0], shapes, parts[2], int(parts[3]))
+        try:
+            return cls(parts[0], shapes_of(parts[1]), parts[2], int(parts[3]))
+        except ValueError as error:
+            raise ValueError(f"case {text!r}: {error}") from None
+
+
+def written(shapes: Sequence[Shape]) -> str:
+    """Shapes as a word: ``16x3x32x32_16x10``."""
+    return "_".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "none"
+
+
+def shapes_of(word: str) -> tuple[Shape, ...]:
+    """The shapes that `written` wrote.
+
+    Raises
+    ------
+    ValueError
+        If they are none.
+    """
+    words = [] if word == "none" else word.split("_")
+    if not all(re.fullmatch("scalar|[0-9]{1,9}(x[0-9]{1,9})*", w) for w in words):
+        raise ValueError(f"{word!r} are no shapes, expected 16x3x32x32 or so")
+    return tuple(() if w == "scalar" else tuple(map(int, w.split("x"))) for w in words)
+
+
+def lines(
+    dtype: str, variants: Sequence[tuple[Shape, ...]], count: int, seed: int, own: Sequence[str] = ()
+) -> Iterator[Line]:
+    """The cases of a run: the user's shapes in every family, then each shape in each, then with other seeds.
+
+    Parameters
+    ----------
+    dtype : str
+        That of `Model`.
+    variants : sequence of tuple
+        The shapes that are drawn from.
+    count : int
+        How many are drawn.
+    seed : int
+        Of the first.
+    own : sequence of str
+        ``ModelNew:16x3x32x32``, as `conformance.commands.own_cases` writes them.
+    """
+    for text in own:
+        for family in FAMILIES:
+            yield Line(dtype, shapes_of(text.partition(":")[2]), family, seed)
+    for number in range(count):
+        turn, at = divmod(number, len(FAMILIES))
+        yield Line(dtype, variants[(turn + at) % len(variants)], FAMILIES[at], (seed + number) % 10**9)

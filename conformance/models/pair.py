@@ -1,36 +1,29 @@
-"""`ModelNew` held against `Model`: the records of each case, and what the run came to."""
+"""`Model` and `ModelNew`, each in a process of its own, asked for one case after another."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
-import signal
-import subprocess
-import sys
-import threading
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds.storage import spacing
-from conformance.cases.dtypes import KNOWN
-from conformance.faults.diagnose import UNEXPLAINED, of_error
-from conformance.generation.families import FAMILIES
-from conformance.implementations.dialects.model_pair import called, single
-from conformance.implementations.dialects.own import DialectError
+from conformance.cases.request import Array, Request, Step
+from conformance.implementations.child import Child, LostError, filled
+from conformance.implementations.dialects import Reading
 from conformance.implementations.loading import LoadError
-from conformance.models.line import DTYPES, Line
-from conformance.models.message import receive, send
-from conformance.verdict.compare import failing
-from conformance.verdict.record import MODEL, Record, plain
+from conformance.implementations.perform import Tried
+from conformance.models.line import Line, Shape
+from conformance.verdict.record import MODEL
 
 Arrays = Mapping[str, NDArray[Any]]
 
-#: Seconds that `Model` has for all cases, and how often `ModelNew` is started again after it died.
-PATIENCE, RESTARTS = 600.0, 5
+#: Seconds that `Model` has for a case, and how often `ModelNew` may be lost before it is asked no more.
+PATIENCE, LOSSES = 600.0, 5
+
+_FILL = filled((0.0,), np.dtype(np.float64))
 
 
 class Prepared(NamedTuple):
@@ -42,112 +35,72 @@ class Prepared(NamedTuple):
     right: dict[str, NDArray[Any]]
     limits: dict[str, NDArray[Any]]
 
-
-def several(spec: str) -> bool:
-    """Whether the `Model` of a pair is no single operation that the suite has an oracle for."""
-    try:
-        return not single(called(spec))
-    except DialectError:  # what cannot be told without values may run with some
-        return True
+    @property
+    def tier(self) -> str:
+        """Whether nothing is rounded."""
+        return "measured" if any(limit.any() for limit in self.limits.values()) else "exact"
 
 
-class _Process:
-    """A program of this package with two pipes; `words` stand around their descriptors."""
-
-    def __init__(
-        self, program: str, before: Sequence[str], after: Sequence[str], wrapped: Sequence[str] = ()
-    ) -> None:
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        words = [
-            sys.executable,
-            "-m",
-            f"conformance.models.{program}",
-            *before,
-            f"{theirs_in},{theirs_out}",
-            *after,
-        ]
-        environment = {**os.environ, "MALLOC_PERTURB_": str(random.SystemRandom().randint(1, 255))}
-        self._process = subprocess.Popen(
-            [*wrapped, *words], pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
-        )  # fmt: skip
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self.inward, self.outward = os.fdopen(ours_in, "rb"), os.fdopen(ours_out, "wb")
-
-    def receive(self, patience: float) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """The next message.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or what came is none.
-        """
-        timer = threading.Timer(patience, self.kill)
-        timer.start()
-        try:
-            found = receive(self.inward)
-        finally:
-            hung = not timer.is_alive()
-            timer.cancel()
-        if found is None:
-            raise ValueError(f"no answer within {patience:g} seconds" if hung else "the process died")
-        return found
-
-    def kill(self) -> None:
-        """End it, and what it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-
-    def close(self) -> None:
-        """End it, and wait for its end."""
-        self.kill()
-        self._process.wait()
-        for stream in (self.inward, self.outward):
-            with contextlib.suppress(OSError):
-                stream.close()
-
-
-def prepared(spec: str, count: int, seed: int, only: str = "") -> list[Prepared]:
-    """Run `Model` in a process that has ended when this returns.
+class Reference:
+    """The `Model` of a file; its process has read the file before `ModelNew` runs.
 
     Raises
     ------
     LoadError
         If it cannot be run.
     """
-    process, found = _Process("prepare", [spec], [str(count), str(seed), only]), list[Prepared]()
-    try:
-        while True:
-            said, arrays = process.receive(PATIENCE)
-            if "error" in said:
-                raise LoadError(
-                    f"--impl {spec}: Model, by get_init_inputs() and get_inputs(): {said['error']}"
-                )
-            if said.get("end"):
-                return found
-            kinds: dict[str, dict[str, NDArray[Any]]] = {"right": {}, "limit": {}}
-            given = {}
-            for name, array in arrays.items():
-                kind, _, output = name.partition(".")
-                if kind in kinds:
-                    kinds[kind][output] = array
-                else:
-                    given[name] = array
-            line = Line.parse(said.pop("case"))
-            found.append(Prepared(line, said, given, kinds["right"], kinds["limit"]))
-    except ValueError as error:
-        if isinstance(error, LoadError):
+
+    def __init__(self, spec: str) -> None:
+        self._spec = spec
+        place = "conformance.models.prepare:SERVED"
+        self._child = Child(place, ("described", "case"), PATIENCE, read=Reading("contract"))
+        try:
+            answer = self._asked("described", (spec,), ("described",))
+        except LoadError:
+            self.close()
             raise
-        raise LoadError(f"--impl {spec}: Model: {error}") from error
-    finally:
-        process.close()
+        said = json.loads(answer["described"].tobytes())
+        self.dtype = str(said.pop("dtype"))
+        self.variants: list[tuple[Shape, ...]] = [
+            tuple(map(tuple, shapes)) for shapes in said.pop("variants")
+        ]
+        self._said: dict[str, Any] = said
+
+    def prepared(self, line: Line) -> Prepared:
+        """A case of it.
+
+        Raises
+        ------
+        LoadError
+            If it has none of these shapes.
+        """
+        if len(line.shapes) != len(self.variants[0]):
+            raise LoadError(
+                f"case {line}: {len(line.shapes)} shapes, get_inputs() gives {len(self.variants[0])}"
+            )
+        outputs = self._said["outputs"]
+        kinds = [f"{kind}.{name}" for kind in ("right", "limit") for name in outputs]
+        found = self._asked("case", (self._spec, str(line)), (*kinds, *self._said["names"]))
+        right, limits = ({n: found.pop(f"{kind}.{n}") for n in outputs} for kind in ("right", "limit"))
+        return Prepared(line, {**self._said, "dtype": line.dtype}, found, right, limits)
+
+    def _asked(self, function: str, words: tuple[str, ...], outputs: Sequence[str]) -> dict[str, Any]:
+        try:
+            tried = _ask(self._child, Request((Step(function, words),), tuple(outputs)), {})
+        except LostError as lost:
+            tried = Tried("error", f"{lost.why} this case")
+        if tried.kind != "answered":
+            said = tried.text.removeprefix("raised ")
+            raise LoadError(f"--impl {self._spec}: Model, by get_init_inputs() and get_inputs(): {said}")
+        return dict(tried.outputs)
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.close()
 
 
 class Candidate:
-    """`ModelNew` in a process of its own, started again when that is lost.
+    """The `ModelNew` of a file, loaded anew when its process is lost.
 
     Raises
     ------
@@ -155,127 +108,67 @@ class Candidate:
         If it cannot be built.
     """
 
-    def __init__(self, spec: str, time_limit: float, wrapped: Sequence[str] = ()) -> None:
-        self._spec, self._limit, self._wrapped = spec, time_limit, wrapped
-        self._process: _Process | None = None
-        self._starts = 0
-        #: Whether an answer had no graph, so that its gradients are absent.
-        self.graphless = False
+    def __init__(
+        self, spec: str, time_limit: float, wrapped: Sequence[str] = (), device: str | None = None
+    ) -> None:
+        self._spec, self._losses = spec, 0
+        self._child = Child(spec, (MODEL,), time_limit, wrapped=wrapped, read=Reading("compared", device))
 
-    def records(self, case: Prepared) -> list[Record]:
-        """The records of one case."""
-        tier = str(case.said.pop("tier"))
+    def answer(self, case: Prepared) -> Tried:
+        """What comes of a case.
+
+        Raises
+        ------
+        LoadError
+            If it cannot be told which parameter is which.
+        """
+        if self._losses > LOSSES:
+            return Tried("error", f"not called: the process was lost {self._losses} times before")
+        step = Step(MODEL, (case.said, *map(Array, case.given)))
         try:
-            said, values = self._asked(case)
-        except ValueError as error:
-            return _failed(case, f"{error} in this case")
-        if "unusable" in said:
-            raise LoadError(f"--impl {self._spec}: {said['unusable']}")
-        if "error" in said:
-            return _failed(case, str(said["error"]))
-        dtypes = said.get("dtypes", {})
-        outputs = list(case.right)
-        if not said.get("graph"):
-            self.graphless, outputs = True, [name for name in outputs if not name.startswith("d(")]
-        return [self._record(case, name, values.get(name), str(dtypes.get(name)), tier) for name in outputs]
+            tried = _ask(self._child, Request((step,), tuple(case.right)), case.given)
+        except LostError as lost:
+            self._losses += 1
+            return Tried("error", f"{lost.why} this case")
+        if tried.text.startswith("raised UnmatchedError: "):
+            why = tried.text.partition("\n")[0].removeprefix("raised UnmatchedError: ")
+            raise LoadError(f"--impl {self._spec}: {why}")
+        return tried
 
-    def _asked(self, case: Prepared) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        if self._process is None:
-            if self._starts > RESTARTS:
-                raise ValueError(f"not called: the process was lost {self._starts} times before it; lost")
-            self._starts += 1
-            self._process = _Process(
-                "answer", [self._spec], ["0" if self._wrapped else str(os.getpid())], self._wrapped
-            )
-            ready, _ = self._heard(max(self._limit, 60.0))
-            if "unusable" in ready:
-                raise LoadError(f"--impl {self._spec}: ModelNew: {ready['unusable']}")
-        number = random.SystemRandom().getrandbits(50)
-        try:
-            send(self._process.outward, {**case.said, "number": number}, case.given)
-        except OSError:
-            self.close()
-            raise ValueError("the process died") from None
-        said, values = self._heard(self._limit)
-        if said.get("number") != number:
-            self.close()
-            raise ValueError("it answered what it was not asked")
-        return said, values
-
-    def _heard(self, patience: float) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        assert self._process is not None
-        try:
-            return self._process.receive(patience)
-        except ValueError:
-            self.close()
-            raise
-
-    def _record(self, case: Prepared, name: str, got: Any, dtype: str, tier: str) -> Record:
-        """The record of one output."""
-        right, limit, line = case.right[name], case.limits[name], case.line
-        blank = _blank(line, name)
-        if got is None or got.dtype != np.float64 or got.shape != right.shape:
-            shape = "is none where there should be a gradient" if got is None else f"has shape {got.shape}"
-            return blank.but(
-                status="failed", reason=f"{shape}, expected shape {right.shape}", diagnosis=UNEXPLAINED
-            )
-        with np.errstate(all="ignore"):
-            error = np.where((got == right) | (np.isnan(got) & np.isnan(right)), 0.0, np.abs(got - right))
-            share = np.nan_to_num(np.where(error == 0, 0.0, error / limit), nan=np.inf, posinf=np.inf)
-            ulps = np.nan_to_num(
-                error / spacing(np.abs(right), np.dtype(KNOWN[line.dtype])), nan=np.inf, posinf=np.inf
-            )
-        wrong = failing(got, right, limit)
-        share = np.where(wrong, np.maximum(share, np.nextafter(1, 2)), np.minimum(share, 1.0))
-        place = np.unravel_index(int(np.argmax(share)), share.shape) if share.size else None
-        record = blank.but(
-            status="failed" if wrong.any() else "passed", tier=tier,
-            max_error_ulp=plain(float(ulps.max(initial=0.0))),
-            max_bound_fraction=plain(float(share.max(initial=0.0))),
-            index=None if place is None else [int(i) for i in place],
-            expected=None if place is None else plain(float(right[place])),
-            got=None if place is None else plain(float(got[place])),
-        )  # fmt: skip
-        if wrong.any():
-            measured = (
-                "differ, and nothing is rounded in Model on these data"
-                if tier == "exact"
-                else (
-                    f"are further from Model in float64 than its rounding is measured to lead, at worst "
-                    f"{float(share.max()):.3g} times"
-                )
-            )
-            reason = f"{int(wrong.sum())} of {wrong.size} elements {measured}"
-            return record.but(reason=reason, diagnosis=UNEXPLAINED)
-        if name.startswith("y") and DTYPES.get(dtype) != line.dtype:
-            reason = f"is {dtype}; Model gives {line.dtype}"
-            return record.but(status="failed", reason=reason, diagnosis="dtype-not-kept")
-        return record
+    def renew(self) -> None:
+        """Have the next case answered by another process."""
+        self._child.renew()
 
     def close(self) -> None:
         """End the process."""
-        if self._process is not None:
-            self._process.close()
-            self._process = None
+        self._child.close()
 
 
-def _blank(line: Line, output: str) -> Record:
-    kind = FAMILIES[line.family].kind
-    return Record(str(line), MODEL, output, line.dtype, line.family, kind, "failed", reason="")
+class Pair(NamedTuple):
+    """Both of a file."""
+
+    reference: Reference
+    candidate: Candidate
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, spec: str, time_limit: float, wrapped: Sequence[str] = (), device: str | None = None
+    ) -> Iterator[Pair]:
+        """The pair of a file, until that is done with: what is right is read before `ModelNew` runs.
+
+        Raises
+        ------
+        LoadError
+            If one of them cannot be built.
+        """
+        with (
+            closing(Reference(spec)) as reference,
+            closing(Candidate(spec, time_limit, wrapped, device)) as candidate,
+        ):
+            yield cls(reference, candidate)
 
 
-def _failed(case: Prepared, reason: str) -> list[Record]:
-    return [_blank(case.line, n).but(reason=reason, diagnosis=of_error(reason)) for n in case.right]
-
-
-def judged(
-    spec: str, cases: Sequence[Prepared], time_limit: float, wrapped: Sequence[str] = ()
-) -> Iterator[tuple[Prepared, list[Record], bool]]:
-    """Each case with its records, and whether its answer had a graph."""
-    candidate = Candidate(spec, time_limit, wrapped)
-    try:
-        for case in cases:
-            records = candidate.records(case)
-            yield case, records, not candidate.graphless
-    finally:
-        candidate.close()
+def _ask(child: Child, request: Request, arrays: Arrays) -> Tried:
+    (tried,) = child.heard(child.ask(request, "NHWC", arrays, [], _FILL))
+    return tried

@@ -1,26 +1,29 @@
 """The process of `Model`: draws what both are called with, says what is right and how far rounding may lead.
 
-It runs of the file what `Model` needs alone (`dialects.reference`), and has ended when `ModelNew` is loaded.
+It runs of the file what `Model` needs alone (`dialects.reference`), before `ModelNew` is loaded elsewhere,
+and from then on lets no other process read it or write to it.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from conformance.generation.random import Stream
+from conformance.implementations import guard
+from conformance.implementations.dialects.model_tensors import gradients, leaves_of, named, outputs_of
 from conformance.implementations.dialects.reference import built, names_of
-from conformance.models.line import DTYPES, FAMILIES, Line, Shape
-from conformance.models.message import opened, send
+from conformance.implementations.dialects.tensors import DTYPES as TORCH
+from conformance.models.line import DTYPES, Line, Shape
 from conformance.models.rounding import Exactness, Rounding
-from conformance.models.tensors import DTYPES as TORCH
-from conformance.models.tensors import gradients, leaves_of, named, outputs_of, plain
 
 #: Elements of an input up to which its own batch is kept.
 LARGEST = 1 << 17
@@ -72,8 +75,22 @@ class Reference:
                     raise
         return found
 
-    def case(self, line: Line) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What `ModelNew` is given, what is right and its limits."""
+    def described(self) -> dict[str, Any]:
+        """What is the same in every case, and the shapes that there are."""
+        variants = self.variants()
+        _, limits, arrays = self.case(Line(self.dtype, variants[0], "small", 0))
+        tensors = [(f"input.{i}", x) for i, x in enumerate(self._inputs) if isinstance(x, Tensor)]
+        return {
+            "dtype": self.dtype,
+            "variants": variants,
+            "inputs": [f"input.{i}" if isinstance(x, Tensor) else x for i, x in enumerate(self._inputs)],
+            "floats": [name for name, x in tensors if x.is_floating_point()],
+            "names": list(arrays),
+            "outputs": list(limits),
+        }
+
+    def case(self, line: Line) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """What is right, its limits, and what `ModelNew` is given."""
         double, dtype = torch.float64, TORCH[line.dtype]
         parameters, unit = self._parameters(line), torch.finfo(dtype).eps / 2
         shapes = [y.shape for y in outputs_of(self._model(double, parameters), self._drawn(line, double))]
@@ -99,16 +116,12 @@ class Reference:
                 limits[name] = np.nan_to_num(
                     np.maximum(np.maximum(moved, error), floor), nan=np.inf, posinf=np.inf
                 )
-        arrays = {f"input.{i}": plain({"": x})[""] if _floats(x) else x.numpy()
-                  for i, x in enumerate(self._drawn(line, dtype)) if isinstance(x, Tensor)}  # fmt: skip
-        arrays |= {f"parameter.{n}": x for n, x in plain(parameters).items()}
-        arrays |= {f"buffer.{n}": x.double().numpy() for n, x in self._state.items() if n not in parameters}
-        arrays |= {f"upstream.{i}": g.double().numpy() for i, g in enumerate(upstream)}
-        arrays |= {f"right.{n}": x for n, x in right.items()} | {f"limit.{n}": x for n, x in limits.items()}
-        given = [f"input.{i}" if isinstance(x, Tensor) else x for i, x in enumerate(self._inputs)]
-        floats = [f"input.{i}" for i, x in enumerate(self._inputs) if isinstance(x, Tensor) and _floats(x)]
-        said = {"case": str(line), "tier": "exact" if watching.exact else "measured", "dtype": line.dtype}
-        return {**said, "inputs": given, "floats": floats, "outputs": len(upstream)}, arrays
+        drawn = [(f"input.{i}", x) for i, x in enumerate(self._drawn(line, dtype)) if isinstance(x, Tensor)]
+        arrays = {name: _double(x) if x.is_floating_point() else x.numpy() for name, x in drawn}
+        arrays |= {f"parameter.{name}": _double(x) for name, x in parameters.items()}
+        arrays |= {f"buffer.{name}": _double(x) for name, x in self._state.items() if name not in parameters}
+        arrays |= {f"upstream.{i}": _double(g) for i, g in enumerate(upstream)}
+        return right, limits, arrays
 
     def _run(
         self, line: Line, dtype: torch.dtype, parameters: Mapping[str, Tensor], upstream: Sequence[Tensor],
@@ -129,7 +142,7 @@ class Reference:
                     found = gradients(outputs, leaves, [g.double() for g in upstream])
         finally:
             torch.set_default_dtype(torch.float32)
-        return plain(named(outputs) | found)
+        return {name: _double(value) for name, value in (named(outputs) | found).items()}
 
     def _model(self, dtype: torch.dtype, parameters: Mapping[str, Tensor]) -> Any:
         self.model.load_state_dict({**self._state, **parameters})
@@ -155,7 +168,7 @@ class Reference:
                 found.append(x)
                 continue
             shape = next(shapes)
-            if _floats(x):
+            if x.is_floating_point():
                 found.append(torch.from_numpy(_filled(line, f"x{i}", shape)).to(TORCH[line.dtype]).to(dtype))
             else:
                 rows = torch.arange(shape[0] if shape else 1) % (x.shape[0] if shape else 1)
@@ -163,8 +176,9 @@ class Reference:
         return found
 
 
-def _floats(x: Tensor) -> bool:
-    return x.is_floating_point()
+def _double(value: Tensor) -> NDArray[Any]:
+    """A tensor as an array of float64, in which every number of it is one."""
+    return np.asarray(value.detach().to("cpu", torch.float64).numpy())
 
 
 def _other(shapes: tuple[Shape, ...], batch: int, rows: int, columns: int) -> tuple[Shape, ...]:
@@ -194,28 +208,26 @@ def _filled(line: Line, name: str, shape: Shape) -> Any:
     return stream.normal(shape, double)
 
 
-def lines(reference: Reference, count: int, seed: int) -> Iterator[Line]:
-    """The cases of a run: each shape in each family, then both again with other seeds."""
-    variants = reference.variants()
-    for number in range(count):
-        turn, at = divmod(number, len(FAMILIES))
-        yield Line(
-            reference.dtype, variants[(turn + at) % len(variants)], FAMILIES[at], (seed + number) % 10**9
-        )
+_held: dict[str, Reference] = {}
 
 
-def main(place: str, descriptors: str, count: str, seed: str, only: str = "") -> None:
-    """Send every case, or why there is none."""
-    _, out = opened(descriptors)
-    try:
-        reference = Reference(place)
-        for line in [Line.parse(only)] if only else lines(reference, int(count), int(seed)):
-            send(out, *reference.case(line))
-        send(out, {"end": True}, {})
-    except Exception as error:
-        send(out, {"error": f"{type(error).__name__}: {error}"}, {})
-
-
-if __name__ == "__main__":
+def described(place: str) -> NDArray[np.uint8]:
+    """Build the `Model` of a file; what `Reference.described` says, as the bytes of JSON."""
     torch.set_num_threads(1)
-    main(*sys.argv[1:])
+    _held[place] = Reference(place)
+    guard.unreadable()
+    return np.frombuffer(json.dumps(_held[place].described()).encode(), np.uint8)
+
+
+def case(place: str, text: str) -> dict[str, Any]:
+    """The arrays of a case: ``right.`` and ``limit.`` of each output, and what `ModelNew` is given."""
+    right, limits, arrays = _held[place].case(Line.parse(text))  # read once, and not again
+    return {
+        **{f"right.{name}": value for name, value in right.items()},
+        **{f"limit.{name}": value for name, value in limits.items()},
+        **arrays,
+    }
+
+
+#: What the process is asked (`conformance.models.pair.Reference`).
+SERVED = SimpleNamespace(described=described, case=case)

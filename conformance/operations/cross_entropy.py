@@ -1,6 +1,7 @@
 """The cross-entropy of probabilities and labels, smoothed and ignored ones among them, and its gradients.
 
-That of logits is the gradient of the loss of their softmax, which has no function of its own.
+That of logits is the loss of their softmax, one function where frameworks have it fused, and its gradient,
+which is given the cache of either.
 """
 
 from __future__ import annotations
@@ -104,6 +105,14 @@ def _backward(
     return {"dAL": np.where(t != 0, -t / ((a["AL"] + epsilon) * by), 0.0)}
 
 
+def _fused(
+    case: Case, a: Arrays, aim: Target = target, divisor: int | None = None, **options: Any
+) -> Outputs:
+    by = count(case, a) if divisor is None else divisor
+    logarithms = softmax.logarithms(case, a, **options)["logp"]
+    return {"loss": np.asarray(-_weighted(aim(case, a), logarithms).sum() / np.float64(by or np.nan))}
+
+
 def _of_logits(
     case: Case, a: Arrays, aim: Target = target, divisor: int | None = None, **options: Any
 ) -> Outputs:
@@ -116,6 +125,11 @@ def _of_logits(
 def _rounding(r: Any, q: Any) -> Any:
     terms = q.case["m"] * (q.case["n"] if q.case.value("smooth") else 1)
     return r.Rounding(0.0, 0.0, 4 * q.unit + terms * q.unit, q.tiny)
+
+
+def _rounding_of_loss(r: Any, q: Any) -> Any:
+    terms = q.case["m"] * (q.case["n"] if q.case.value("smooth") else 1)
+    return r.Rounding(0.0, 0.0, softmax.spread(q) + (4 + terms) * q.unit, softmax.spread(q) + q.tiny)
 
 
 def _rounding_of_logits(r: Any, q: Any) -> Any:
@@ -135,6 +149,7 @@ def _probabilities(case: Case, a: Arrays) -> Array:
 
 _FAMILIES = ("probabilities", "missing", "tiny", "certain", "impossible")
 _CORNERS = tuple(corner_shapes.rows(*_FAMILIES, options=True))
+_OF_LOGITS = tuple(corner_shapes.rows("normal", "overflow", "constant", "masked", "missing", options=True))
 
 COST = Entry(
     name="cross_entropy_cost",
@@ -169,6 +184,25 @@ BACKWARD = COST.gradient(
     dim=("tiny",),  # one gradient of the column may be all of it
     convention=lambda models: models.loss,
 )
+FUSED = Entry(
+    name="softmax_cross_entropy",
+    grammar=(ROWS,),
+    arrays=("X", "Y"),
+    outputs=("loss",),
+    options=(LABEL_SMOOTHING, IGNORED),
+    shapes={"X": ROWS, "Y": ("m",)},
+    call=Call(("X", "Y"), keywords=True, by_hand=Made("SoftmaxCrossEntropy", {"X": "X", "Y_index": _index})),
+    oracle=_oracle_of_logits,
+    reference=_fused,
+    bound=lambda rules: rules.softmax_cross_entropy,
+    accuracies=("relative", "absolute"),
+    rounding=_rounding_of_loss,
+    traits=frozenset({"logits", "labels", "inexact"}),
+    corners=_OF_LOGITS,
+    forms={"loss": Form(None, rounded=True)},
+    pools={"m": SAMPLES},
+    convention=lambda models: models.loss,
+)
 OF_LOGITS = BACKWARD.gradient(
     "softmax_cross_entropy_backward",
     upstream=None,
@@ -179,7 +213,7 @@ OF_LOGITS = BACKWARD.gradient(
         (CACHE,),
         keywords=True,
         given={"AL": Returned("softmax", _probabilities)},
-        fused="softmax_cross_entropy",
+        fused=FUSED.name,
     ),
     oracle=_oracle_of_logits,
     reference=_of_logits,
@@ -187,7 +221,7 @@ OF_LOGITS = BACKWARD.gradient(
     accuracies=("relative", "absolute"),
     rounding=_rounding_of_logits,
     traits=frozenset({"logits", "labels", "inexact"}),
-    corners=tuple(corner_shapes.rows("normal", "overflow", "constant", "masked", "missing", options=True)),
+    corners=_OF_LOGITS,
     convention=lambda models: models.softmax_cross_entropy_backward,
 )
-ENTRIES = (COST, BACKWARD, OF_LOGITS)
+ENTRIES = (COST, BACKWARD, FUSED, OF_LOGITS)

@@ -8,24 +8,14 @@ import numpy as np
 
 from conformance.operations import corner_shapes
 from conformance.operations.entry import ROWS, Arrays, Entry, Outputs, largest, plain
-from conformance.operations.softmax import spread
+from conformance.operations.softmax import logarithms, spread
 
 if TYPE_CHECKING:
     from conformance.cases.case import Case
 
 
-def _forward(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Outputs:
-    x = a["X"]
-    if x.size == 0:
-        return {"logp": np.zeros(x.shape)}
-    top = {"row": x.max(axis, keepdims=True), "all": x.max(), "none": np.zeros(())}[shift]
-    form = np.float64 if shift == "row" else case.working_dtype
-    total = np.exp(x - top).astype(form).astype(np.float64).sum(axis, keepdims=True).astype(form)
-    return {"logp": x - top - np.log(total.astype(np.float64))}
-
-
 def _backward(case: Case, a: Arrays, **options: Any) -> Outputs:
-    p, g = np.exp(_forward(case, a, **options)["logp"]), a["dlogp"]
+    p, g = np.exp(logarithms(case, a, **options)["logp"]), a["dlogp"]
     return {"dX": g - p * g.sum(options.get("axis", 1), keepdims=True)}
 
 
@@ -44,7 +34,7 @@ FORWARD = Entry(
     shapes=dict.fromkeys(("X", "dlogp"), ROWS),
     call=plain("X", by_hand="X"),
     oracle=lambda torch, case, t: torch.log_softmax(t["X"], dim=1),
-    reference=_forward,
+    reference=logarithms,
     bound=lambda rules: rules.tailed(lambda f, case, a, word: rules.units.log_softmax(f, a["X"], word)),
     accuracies=("relative", "absolute"),
     rounding=_rounding,

@@ -28,6 +28,17 @@ def forward(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Outputs
     return {"probs": powers / total}
 
 
+def logarithms(case: Case, a: Arrays, shift: str = "row", axis: int = 1) -> Outputs:
+    """The logarithms of the probabilities of rows of logits."""
+    x = a["X"]
+    if x.size == 0:
+        return {"logp": np.zeros(x.shape)}
+    top = {"row": x.max(axis, keepdims=True), "all": x.max(), "none": np.zeros(())}[shift]
+    form = np.float64 if shift == "row" else case.working_dtype
+    total = np.exp(x - top).astype(form).astype(np.float64).sum(axis, keepdims=True).astype(form)
+    return {"logp": x - top - np.log(total.astype(np.float64))}
+
+
 def _backward(case: Case, a: Arrays, **options: Any) -> Outputs:
     p = forward(case, a, **options)["probs"]
     axis = options.get("axis", 1)

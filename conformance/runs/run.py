@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import asdict
-from hashlib import blake2b
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from conformance import report
 from conformance.implementations import sandbox
+from conformance.implementations.dialects.model_pair import row_in
 from conformance.implementations.dialects.reference import is_pair
 from conformance.report.made import made
 from conformance.report.states import Asked, most
@@ -28,9 +23,11 @@ from conformance.runs.options import Options, Result, Sweep, SweepError
 from conformance.runs.pool import Pool, in_order
 from conformance.runs.queue import Met, Queue
 from conformance.runs.shards import begin, kept
+from conformance.runs.versions import installed, versions
 from conformance.runs.worker import About
 from conformance.runs.workers import Answer, Workers, cores
-from conformance.verdict.record import Record
+from conformance.runs.written import Written
+from conformance.verdict.record import MODEL, Record
 
 if TYPE_CHECKING:
     from conformance.runs.here import Here
@@ -73,22 +70,40 @@ def run(
         not as many results as cases.
     """
     sweep = sweep or Sweep()
-    if here is None and is_pair(options.implementation):
-        from conformance.models.pair import several  # what runs of operations have no need of
-        from conformance.runs import models
-
-        if several(options.implementation):
-            with writing(directory):
-                about = versions(options.implementation, About("ieee", None))
-                return models.run(options, directory, observe, sweep, about)
+    options, carried_out = _chosen(options, here)
     if not sweep.hidden:
         with writing(directory):
-            return _run(options, directory, progress, observe, sweep, here)
+            return carried_out(options, directory, progress, observe, sweep, here)
     with writing(directory), TemporaryDirectory(prefix="conformance-") as private:
-        result = _run(options, Path(private), progress, observe, sweep, here)
+        result = carried_out(options, Path(private), progress, observe, sweep, here)
         result.summary.update(hidden(result.summary))
         report.write_summary(result.summary, directory)
         return result
+
+
+def _chosen(options: Options, here: Here | None) -> tuple[Options, Callable[..., Result]]:
+    """What carries out a run: another function of a `ModelNew` beside a `Model` of several operations.
+
+    Raises
+    ------
+    SweepError
+        If the user's own cases are of the other kind.
+    """
+    if here is not None or not is_pair(options.implementation):
+        return options, _run
+    row = row_in(options.implementation)
+    own = {text.startswith(f"{MODEL}:") for text in options.own}
+    if row is not None and True in own:
+        raise SweepError(f"--shapes: Model is {row}: give its shapes so, {row}: ..., not {MODEL}: ...")
+    if row is None and False in own:
+        raise SweepError(
+            f"--shapes, --inputs: Model is of several operations: {MODEL}: 16x3x32x32 says a shape"
+        )
+    if row is not None:
+        return replace(options, settings=replace(options.settings, model=row)), _run
+    from conformance.runs import models  # what runs of operations have no need of
+
+    return options, models.run
 
 
 def hidden(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +124,8 @@ def _run(
     wrapped = sandbox.command() if sweep.sandbox else ()
     workers: Pool = here or _pool(options, sweep, count, wrapped)
     report.prepare()
-    shard = f"{sweep.shard.index}/{sweep.shard.count}"
-    judged = {"isolate": sweep.isolate, "time_limit": sweep.time_limit, "shard": shard}
-    begin(directory, {**_asked(options), **judged}, sweep.resume)
-    written, met = _Written(directory / "results.jsonl"), Met(observe)
+    begin(directory, options, sweep)
+    written, met = Written(directory / "results.jsonl"), Met(observe)
     queue = Queue(options, sweep, started)
     with closing(_records(workers, written, queue)) as answers:
         for case, records in answers if progress is None else progress(answers, queue.total):
@@ -134,8 +147,8 @@ def _run(
     doubts = list(met.summary.states.doubts(asked, after.get("slips"))) if whole else []
     about_run = {
         "implementation": options.implementation,
-        "versions": versions(options.implementation, about),
-        "oracle": f"PyTorch {_version('torch')} autograd in float64, oneDNN off",
+        "versions": versions(options.implementation, about.version),
+        "oracle": f"PyTorch {installed('torch')} autograd in float64, oneDNN off",
         "seed": options.seed,
         "seconds": round(time.monotonic() - started, 3),
         "arithmetic": about.arithmetic,
@@ -177,54 +190,7 @@ def _pool(options: Options, sweep: Sweep, count: int, wrapped: tuple[str, ...]) 
     )
 
 
-def _asked(options: Options) -> dict[str, Any]:
-    """What decides the records of a run, as JSON holds it."""
-    found: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
-    return found
-
-
-#: Bytes read at a time.
-_PIECE = 1 << 20
-
-
-class _Written:
-    """``results.jsonl``, and what is known to stand in it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._digest = blake2b()
-
-    def begin(self) -> None:
-        """Take what stands in it for right."""
-        self._digest = self._read()
-
-    def add(self, text: str) -> str:
-        """Expect `text` behind it."""
-        self._digest.update(text.encode("ascii"))
-        return text
-
-    def _read(self) -> blake2b:
-        found = blake2b()
-        with open(self.path, "rb") as file:
-            while piece := file.read(_PIECE):
-                found.update(piece)
-        return found
-
-    def check(self) -> None:
-        """See that it holds what was written, and nothing else.
-
-        Raises
-        ------
-        SweepError
-            If it does not.
-        """
-        if not self.path.exists() or self._read().digest() != self._digest.digest():
-            raise SweepError(
-                f"{self.path} was changed by another program while the run went on; run it again"
-            )
-
-
-def _records(workers: Pool, written: _Written, queue: Queue) -> Generator[Answer, None, None]:
+def _records(workers: Pool, written: Written, queue: Queue) -> Generator[Answer, None, None]:
     """Each case and its records: those that are in ``results.jsonl``, then new ones, as they are written.
 
     Raises
@@ -243,23 +209,3 @@ def _records(workers: Pool, written: _Written, queue: Queue) -> Generator[Answer
             results.write(written.add("".join(record.line() + "\n" for record in records)))
             yield case, records
     written.check()
-
-
-def versions(implementation: str, about: About) -> dict[str, str]:
-    """Versions of what decides the results, for the report."""
-    found = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": _version("torch"),
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
-    if about.version:
-        found[implementation] = about.version
-    return found
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO
 from conformance.cases.case import Case
 from conformance.generation.corners import corner_of
 from conformance.runs.chain import Chain
-from conformance.runs.options import Shard, SweepError
+from conformance.runs.options import Options, Shard, Sweep, SweepError
 from conformance.runs.share import Numbered
 from conformance.runs.workers import Answer, Batches, batches
 from conformance.verdict import document, schema
@@ -93,7 +94,7 @@ def _chained(batch: list[Numbered], read: Callable[[Case], list[Record]]) -> Ite
             chain.plan()
 
 
-def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
+def begin(directory: Path, options: Options, sweep: Sweep) -> None:
     """Say in `directory` what run it holds; a resumed run must be the same one.
 
     Raises
@@ -102,7 +103,12 @@ def begin(directory: Path, asked: dict[str, Any], resume: bool) -> None:
         If the directory holds another run.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    path, asked = directory / ASKED, {"schema": schema.SCHEMA, **asked}
+    asked = {
+        "schema": schema.SCHEMA, **asdict(options), "isolate": sweep.isolate, "time_limit": sweep.time_limit,
+        "shard": f"{sweep.shard.index}/{sweep.shard.count}",
+    }  # fmt: skip
+    path, resume = directory / ASKED, sweep.resume
+    asked = json.loads(json.dumps(asked, default=str))  # as the file holds it
     if resume and path.exists():
         if _read(path) != asked:
             raise SweepError(f"--resume: {directory} holds another run; its options are in {path}")

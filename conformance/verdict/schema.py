@@ -131,6 +131,8 @@ class Settings(msgspec.Struct):
     lenient_shapes: bool
     dialect: str | None = None
     device: str | None = None
+    stress: bool = False
+    model: str | None = None
 
 
 class Run(Document):
@@ -157,7 +159,7 @@ class Run(Document):
             raise MisfitError(
                 ("schema",), f"{SCHEMA}: an earlier version began this run; start it anew", NOTHING
             )
-        _names("operations", self.operations, OPERATIONS)
+        _names("operations", self.operations, {**OPERATIONS, MODEL: None})
         _names("dtypes", self.dtypes, KNOWN)
         for number, text in enumerate(self.own):
             if text.partition(":")[0] not in self.operations:

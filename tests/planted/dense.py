@@ -192,6 +192,29 @@ def ascent(cache):
     return -right.cross_entropy_backward(cache)
 
 
+def _of_labels(X, Y, logarithms):
+    return -logarithms[np.arange(len(X)), np.asarray(Y).reshape(-1)]
+
+
+@fault("softmax_cross_entropy", "loss", "loss-not-divided-by-m")
+def total_of_logits(X, Y):
+    loss, cache = right.softmax_cross_entropy(X, Y)
+    return loss * len(X), cache
+
+
+@fault("softmax_cross_entropy", "loss", "loss-other-logarithm")
+def bits_of_logits(X, Y):
+    _, cache = right.softmax_cross_entropy(X, Y)
+    return float(np.mean(_of_labels(X, Y, right.log_softmax(X)[0]) / np.log(X.dtype.type(2)))), cache
+
+
+@fault("softmax_cross_entropy", "loss", "loss-of-rounded-probability")
+def logarithm_of_a_probability(X, Y):
+    _, cache = right.softmax_cross_entropy(X, Y)
+    with np.errstate(all="ignore"):
+        return float(np.mean(_of_labels(X, Y, np.log(right.softmax(X)[0])))), cache
+
+
 @fault("softmax_cross_entropy_backward", "dX", "loss-not-divided-by-m")
 def logits_gradient_of_the_total(cache):
     return cache.AL - np.eye(cache.AL.shape[1], dtype=cache.AL.dtype)[cache.Y_index[:, 1]]

@@ -71,7 +71,7 @@ def test_operations_are_selected_by_pattern_in_the_order_of_the_contract():
     assert [o.name for o in select(["softmax*", "conv_*"])] == [
         "conv_single_step", "conv_forward", "conv_backward",
         "conv_transpose_forward", "conv_transpose_backward",
-        "softmax", "softmax_backward", "softmax_cross_entropy_backward",
+        "softmax", "softmax_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
     ]  # fmt: skip
     assert select(None) == list(OPERATIONS.values())
     with pytest.raises(ValueError, match="no operation matches 'conv2d'"):

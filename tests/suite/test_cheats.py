@@ -29,7 +29,7 @@ from conformance.implementations.wire import Segment
 from conformance.operations import select
 from conformance.oracle import evaluate
 from conformance.runs.options import SweepError
-from conformance.runs.run import _Written
+from conformance.runs.written import Written
 from conformance.verdict import judge as judging
 from conformance.verdict import right as rights
 from conformance.verdict.compare import Verdict
@@ -289,7 +289,7 @@ def test_a_file_of_results_that_is_rewritten_is_seen(tmp_path, monkeypatch):
     path.touch()
     monkeypatch.setenv("CHEAT_RESULTS", str(path))
     implementation = load(path_of("results_rewritten"))
-    written = _Written(path)
+    written = Written(path)
     written.begin()
     with open(path, "a", encoding="utf-8") as file:
         for records in Judge(implementation).each(CASES):

@@ -12,6 +12,7 @@ import pytest
 from conformance.cases.case import Case
 from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
 from conformance.implementations.child import Child, LostError, filled
+from conformance.implementations.dialects import Reading
 from conformance.implementations.implementation import here, load
 from conformance.implementations.loading import LoadError
 from conformance.implementations.perform import performed
@@ -171,7 +172,7 @@ def test_the_form_and_the_inputs_are_told(child):
 
 def test_memory_holds_another_byte_each_time(module):
     found = {
-        int(answer(Child(module, ("relu",), 5.0, read=("contract", None)), 15).outputs["A"][0])
+        int(answer(Child(module, ("relu",), 5.0, read=Reading("contract")), 15).outputs["A"][0])
         for _ in range(3)
     }
     assert found <= set(range(1, 256))

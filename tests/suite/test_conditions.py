@@ -124,3 +124,11 @@ def test_a_known_fault_under_a_condition_is_named_and_the_condition_with_it() ->
     sentence = find(target, record).condition
     assert "groups" in sentence
     assert "stride" in sentence
+
+
+def test_two_bounds_that_meet_are_the_number() -> None:
+    cases = list(generate([OPERATIONS["relu"]], ["f32"], 60, 0))
+    seven = [case for case in cases if case["c"] == 7]
+    found = condition(seven, [case for case in cases if case["c"] != 7])
+    assert found is not None
+    assert found.text == "only with 7 input channels"

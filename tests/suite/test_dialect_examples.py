@@ -57,7 +57,7 @@ def test_what_is_wrong_in_an_example_is_found(name, monkeypatch, tmp_path):
     for op in (op for op in OPERATIONS.values() if implementation.has(op.name)):
         records = [
             record
-            for case in generate([op], ["f32"], 4 if dialect == "jax" else 16, 0)
+            for case in generate([op], ["f32"], 8 if dialect == "jax" else 16, 0)
             for record in judge(case)
         ]
         assert any(record.status == "passed" for record in records) or op.name in wrong

@@ -10,8 +10,10 @@ import torch
 from torch.nn import functional
 
 from conformance.bounds import Arithmetic
+from conformance.cases.case import Case
 from conformance.generation.generate import generate
-from conformance.implementations.dialects import adapted, tensors
+from conformance.implementations import LACKING
+from conformance.implementations.dialects import Reading, adapted, tensors
 from conformance.implementations.dialects.torch import adapted as of_torch
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
@@ -22,7 +24,7 @@ RELU = torch.nn.functional.relu
 
 def judged(op, count=24, dtypes=("f32",), **functions):
     """The records of `count` cases of one operation, and the implementation."""
-    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, "torch")
+    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, Reading("torch"))
     judge = Judge(
         Implementation(
             "it", target, Arithmetic.declared(None, None), options=target.options, dtypes=target.dtypes
@@ -192,7 +194,31 @@ def test_parameters_are_found_by_name_in_any_order():
     assert statuses(judged("batch_norm_forward", batch_norm=batch_norm)[0]) <= {"passed", "absent"}
 
 
-def test_the_loss_of_logits_is_judged_by_its_gradient():
+def rounded_once(input, target):
+    """Of half precision PyTorch's own adds up in half."""
+    wide = input.float() if input.dtype.itemsize == 2 else input
+    return functional.cross_entropy(wide, target).to(input.dtype)
+
+
+def test_the_loss_of_logits_is_judged():
+    records, _ = judged(
+        "softmax_cross_entropy",
+        40,
+        dtypes=("f32", "f64", "f16", "bf16"),
+        # PyTorch's own adds logits of half precision up in half.
+        cross_entropy=lambda x, y: functional.cross_entropy(x if x.dtype.itemsize > 2 else x.float(), y).to(
+            x.dtype
+        ),
+    )
+    assert [record.case for record in records if record.status == "failed"] == []
+    assert sum(record.status == "passed" for record in records) > 0.6 * len(records)
+    wrong, _ = judged(
+        "softmax_cross_entropy", cross_entropy=lambda x, y: functional.cross_entropy(x, y, reduction="sum")
+    )
+    assert {record.diagnosis for record in wrong if record.status == "failed"} == {"loss-not-divided-by-m"}
+
+
+def test_the_gradient_of_the_loss_of_logits_is_judged():
     assert statuses(judged("softmax_cross_entropy_backward", cross_entropy=functional.cross_entropy)[0]) == {
         "passed",
     }
@@ -232,3 +258,22 @@ def test_bfloat16_goes_there_and_back():
     back = tensors.array(made)
     assert back.dtype == half
     assert back.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("op", ["pool_backward", "gelu", "batch_norm_forward", "pad3d", "leaky_relu"])
+def test_functions_of_torch_as_they_are(op):
+    """Some take ``*args, **kwargs``, and compiled ones some arguments by name alone, which nothing says."""
+    names = ("max_pool2d", "avg_pool2d", "gelu", "batch_norm", "pad", "leaky_relu")
+    records, _ = judged(op, **{name: getattr(functional, name) for name in names})
+    assert {record.status for record in records} <= {"passed", "absent"}
+    assert sum(record.status == "passed" for record in records) > 0.6 * len(records)
+
+
+def test_a_mode_that_is_not_there_is_asked_for_in_other_cases():
+    records, _ = judged(
+        "pool_forward",
+        20,
+        max_pool2d=lambda x, kernel_size, stride=None: functional.max_pool2d(x, kernel_size, stride),
+    )
+    plain = [r for r in records if "_average" in r.case and not Case.parse(r.case).beyond]
+    assert {record.reason for record in plain} == {f"{LACKING}average pooling"}

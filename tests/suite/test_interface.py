@@ -238,7 +238,7 @@ def kernels():
     return rightkernels
 
 
-@pytest.mark.conformance("relu*", dtypes="f32", cases=20)
+@pytest.mark.conformance(ops=["relu*"], dtypes="f32", cases=20)
 def test_right(kernels):
     return kernels
 

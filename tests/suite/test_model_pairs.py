@@ -2,14 +2,21 @@
 
 import json
 import textwrap
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
 from conformance.cli import main
+from conformance.conventions import Settings
+from conformance.implementations.dialects.model_pair import row_in
 from conformance.implementations.dialects.reference import DependentError, is_pair, names_of
-from conformance.models.line import Line
-from conformance.models.pair import judged, prepared
+from conformance.implementations.implementation import load
+from conformance.models.judge import judged
+from conformance.models.line import Line, lines
+from conformance.models.pair import Candidate, Pair, Reference
+from conformance.runs.options import Options, SweepError
+from conformance.runs.run import run
 
 RIGHT = Path(__file__).parents[1] / "planted" / "pairs" / "right.py"
 CASES = 8
@@ -45,25 +52,35 @@ def changed(tmp_path, method):
 
 
 @pytest.fixture(scope="module")
-def cases():
+def reference():
     """`Model` is the same in all of these files, so that it is run once."""
-    return prepared(str(RIGHT), CASES, 0)
+    with closing(Reference(str(RIGHT))) as found:
+        yield found
+
+
+def prepared(reference):
+    return [reference.prepared(line) for line in lines(reference.dtype, reference.variants, CASES, 0)]
+
+
+@pytest.fixture(scope="module")
+def cases(reference):
+    return prepared(reference)
 
 
 def failing(spec, cases):
-    found = judged(spec, [case._replace(said=dict(case.said)) for case in cases], 60.0)
-    return [record for _, records, _ in found for record in records if record.status == "failed"]
+    with closing(Candidate(spec, 60.0)) as candidate:
+        found = [record for case in cases for record in judged(candidate, case)]
+    return [record for record in found if record.status == "failed"]
 
 
 def test_the_cases_have_other_shapes_every_family_and_exact_data(cases):
     assert len({case.line.shapes for case in cases}) > 4
     assert {case.line.family for case in cases} == {"normal", "small", "ties", "positive"}
-    exact = {case.line.family for case in cases if case.said["tier"] == "exact"}
-    assert exact == {"small", "ties"}
+    assert {case.line.family for case in cases if case.tier == "exact"} == {"small", "ties"}
     for case in cases:
         assert Line.parse(str(case.line)) == case.line
         assert not {name.partition(".")[0] for name in case.given} & {"right", "limit"}
-        assert all(limit.any() == (case.said["tier"] == "measured") for limit in case.limits.values())
+        assert all(limit.any() == (case.tier == "measured") for limit in case.limits.values())
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -97,7 +114,7 @@ class ModelNew(_Wrong):
     def forward(self, x):
         import conformance.models.prepare as prepare
 
-        prepare.Reference.case = lambda *_: ({}, {})
+        prepare.Reference.case = lambda *_: ({}, {}, {})
         return super().forward(x)
 '''
 
@@ -105,7 +122,8 @@ class ModelNew(_Wrong):
 def test_a_module_that_patches_the_reference_changes_nothing(tmp_path, cases):
     path = tmp_path / "patching.py"
     path.write_text(RIGHT.read_text().replace("class ModelNew(", "class _Right(") + PATCH)
-    again = prepared(str(path), CASES, 0)
+    with closing(Reference(str(path))) as patched:
+        again = prepared(patched)
     for case, other in zip(cases, again, strict=True):
         assert all((case.right[name] == other.right[name]).all() for name in case.right)
     assert {record.output for record in failing(str(path), again)} >= {"y"}
@@ -132,3 +150,105 @@ def test_a_run_says_compared_and_a_case_runs_again(tmp_path, capsys):
     case = json.loads((out / "results.jsonl").read_text().splitlines()[0])["case"]
     assert main(["repro", case, "--impl", str(RIGHT)]) == 0
     assert "y: passed" in capsys.readouterr().out
+
+
+#: What only a batch of three shows.
+LAST = """def forward(self, x):
+    y = super().forward(x)
+    return torch.cat([y[:-1], y[-1:] * 0]) if len(x) > 2 else y"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, reference):
+    """A file that is wrong, and what a run of it has written; every run here has the same two processes."""
+    folder = tmp_path_factory.mktemp("whole")
+    spec = changed(folder, LAST)
+    with closing(Candidate(spec, 60.0)) as candidate, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pair, "of", lambda *_: nullcontext(Pair(reference, candidate)))
+        patch.setattr("conformance.runs.run.row_in", lambda _: None)
+        assert main(["run", "--impl", spec, "--quiet", "--out", str(folder / "out")]) == 1
+        yield spec, folder / "out"
+
+
+def test_a_failure_has_its_name_its_condition_its_place_and_the_smallest_case(whole):
+    summary = json.loads((whole[1] / "summary.json").read_text())
+    finding = next(found for found in summary["findings"] if found["output"] == "y")
+    assert finding["diagnosis"] == "last-sample-missing"
+    assert finding["condition"].startswith("only from 3 samples on (all ")
+    assert finding["rule"].startswith("m = M-1")
+    assert finding["shrunk"] == "ModelNew:f32:3x3x2x2:small:0"
+    assert finding["pictures"]
+
+
+def test_shards_put_together_and_a_run_taken_up_again_are_the_whole(whole, tmp_path, capsys):
+    spec, out = whole
+    records = (out / "results.jsonl").read_bytes()
+    parts = [str(tmp_path / f"part{i}") for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        assert main(["run", "--impl", spec, "--shard", f"{i}/2", "--quiet", "--out", part]) == 1
+    assert main(["merge", *parts, "--out", str(tmp_path / "merged")]) == 1
+    assert (tmp_path / "merged" / "results.jsonl").read_bytes() == records
+    torn = Path(parts[1], "results.jsonl")
+    torn.write_bytes(torn.read_bytes()[:9000])
+    assert main(["run", "--impl", spec, "--shard", "2/2", "--quiet", "--out", parts[1], "--resume"]) == 1
+    assert main(["merge", *parts, "--out", str(tmp_path / "again")]) == 1
+    assert (tmp_path / "again" / "results.jsonl").read_bytes() == records
+    torn.write_bytes(torn.read_bytes().split(b"\n", 4)[-1])  # without its first case
+    assert main(["merge", *parts, "--out", str(tmp_path / "less")]) == 2
+    assert "case 1 of the shard" in capsys.readouterr().err
+
+
+def test_the_users_shapes_alone_and_the_first_failure(whole, tmp_path, capsys):
+    shapes = tmp_path / "shapes.txt"
+    shapes.write_text("ModelNew: 4x3x6x5\n  # a note\nModelNew: 1x3x2x2\n")
+    asked = ["run", "--impl", whole[0], "--quiet", "--out", str(tmp_path / "out")]
+    assert main([*asked, "--shapes", str(shapes), "--only-shapes"]) == 1
+    assert "4 of 8 cases failed" in capsys.readouterr().out
+    assert main([*asked, "--fail-fast"]) == 1
+    assert "1 of 3 cases failed" in capsys.readouterr().out
+    shapes.write_text("ModelNew: 4x7x6x5\n")
+    assert main([*asked, "--shapes", str(shapes), "--only-shapes"]) == 2
+    assert "expected input[4, 7, 6, 5] to have 3 channels" in capsys.readouterr().err
+
+
+def test_what_the_module_refuses_is_refused(tmp_path, cases):
+    refusing = """def forward(self, x):
+    if len(x) != 1:
+        raise ValueError("one sample alone")
+    return super().forward(x)"""
+    with closing(Candidate(changed(tmp_path, refusing), 60.0)) as candidate:
+        found = {len(case.given["input.0"]): judged(candidate, case) for case in cases}
+    assert {record.status for record in found[1]} == {"passed"}
+    assert {record.status for record in found[3]} == {"refused"}
+    assert "one sample alone" in found[3][0].reason
+
+
+def test_a_process_that_dies_is_a_failed_case_each_until_it_is_asked_no_more(tmp_path, cases, monkeypatch):
+    monkeypatch.setattr("conformance.models.pair.LOSSES", 1)
+    failures = failing(changed(tmp_path, "def act(self, y):\n    import os\n    os._exit(3)"), cases[:3])
+    reasons = [record.reason for record in failures if record.output == "y"]
+    assert reasons[0] == "the process died of exit status 3 in this case"
+    assert reasons[-1].startswith("not called: the process was lost 2 times")
+
+
+def test_a_model_of_one_operation_is_run_once_to_tell_which(tmp_path):
+    path, seen = tmp_path / "single.py", tmp_path / "seen"
+    path.write_text(
+        "from torch import nn\nimport torch\n\nclass Model(nn.Module):\n    def forward(self, x):\n"
+        f"        open({str(seen)!r}, 'a').write('x')\n        return torch.relu(x)\n\n"
+        "class ModelNew(nn.Module):\n    def forward(self, x):\n        return x.clamp(min=0)\n\n"
+        "def get_inputs():\n    return [torch.rand(2, 3, 4, 5)]\n"
+    )
+    assert row_in(str(path)) == "relu"
+    with closing(load(str(path), Settings(model="relu"))) as implementation:
+        assert implementation.has("relu_backward")
+    assert seen.read_text() == "x"
+
+
+def test_the_users_cases_are_of_the_kind_that_the_model_is(monkeypatch):
+    monkeypatch.setattr("conformance.runs.run.row_in", lambda _: "relu")
+    with pytest.raises(SweepError, match="Model is relu: give its shapes so"):
+        run(Options(str(RIGHT), own=("ModelNew:4x3x6x5",)), Path("unused"))
+    monkeypatch.setattr("conformance.runs.run.row_in", lambda _: None)
+    with pytest.raises(SweepError, match="ModelNew: 16x3x32x32 says a shape"):
+        run(Options(str(RIGHT), own=("relu:f32:m1h2w2c1:normal:0",)), Path("unused"))

@@ -40,6 +40,8 @@ LINES = [
     ("gelu:f32:m4h6w7c16_tanh:magnitudes:726280010", "tanh as 1 - 2/(1 + exp)"),
     ("gelu:f32:m4h6w7c16_tanh:magnitudes:726280010", "by expm1(-2|z|)"),
     ("gelu:f32:m4h6w7c16_none:magnitudes:726280010", "0.5 z erfc(-z);"),
+    ("gelu:f32:m2h1w2c2048_none:normal:0", "erf by A & S"),
+    ("gelu_backward:f32:m4h13w8c3_tanh:magnitudes:558031147", "tanh: by sigmoid (relative)"),
     ("tanh:f32:m3h6w7c16:saturated:3", "by expm1(-2|z|)"),
     ("tanh_backward:f32:m3h6w7c16:saturated:3", "y by expm1(-2|z|)"),
     ("batch_norm_forward:f32:m3h6w7c16_training:normal:3", "shifted"),

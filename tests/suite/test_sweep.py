@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_damage_is_judged_again(whole, tmp_path, damage):
 
 def test_another_run_is_not_resumed(whole):
     with pytest.raises(SweepError, match="holds another run"):
-        begin(whole, {"seed": 4}, True)
+        begin(whole, replace(OPTIONS, seed=4), Sweep(resume=True))
 
 
 def test_shards_merge_to_the_whole(whole, tmp_path):

@@ -11,7 +11,7 @@ from conformance.adapters import numpy_loops as right
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.commands import terminal
-from conformance.commands.tell import tell
+from conformance.commands.tell import _told, tell
 from conformance.diagnosis.findings import find
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation, here
@@ -164,3 +164,19 @@ def test_text_is_as_wide_as_the_terminal_and_commands_are_whole(monkeypatch, cap
     assert all(len(line) <= 60 and line.startswith("    ") for line in block)
     assert " ".join(line.strip() for line in block) == f"wrong {sentence}"
     assert f"    conformance repro '{case}' --impl m" in lines
+
+
+def test_lines_of_source_stay_lines():
+    reason = "raised IndexError: too far\n  net.py, line 3, in relu\n       2  # before\n  >    3  x[9]"
+    summary = {
+        "operations": {"relu": {"A": {"failed": 1, "cases": 2}}}, "conditions": {},
+        "implementation": "net.py",
+    }  # fmt: skip
+    group = SimpleNamespace(op="relu", output="A", diagnosis="raised-IndexError", failures=1)
+    finding = {"reason": reason, "place": "", "condition": "", "shrunk": "relu:f32:m1h1w1c1:normal:0"}
+    assert list(_told(summary, group, finding))[2:-1] == [
+        "    raised IndexError: too far",
+        "      net.py, line 3, in relu",
+        "           2  # before",
+        "      >    3  x[9]",
+    ]

@@ -62,6 +62,13 @@ class Net:
         name, cache, words = kept
         return (_out(getattr(self._f, f"{name}_backward")(_in(dout), cache, *words)),)
 
+    def loss(self, x, labels):
+        loss, cache = self._f.softmax_cross_entropy(x, labels)
+        return np.asarray(loss, x.dtype), cache
+
+    def loss_back(self, dout, cache):
+        return (self._f.softmax_cross_entropy_backward(cache) * dout,)
+
     def norm(self, x, gamma, beta, mean, var, training, momentum, eps):
         rows = [value.reshape(1, 1, 1, -1) for value in (gamma, beta, mean, var)]
         options = {"epsilon": eps, "momentum": momentum, "training": training}
@@ -120,6 +127,10 @@ def torch_functions(functions):
 
         return Worn.apply(call, net.norm_back, 3, input, weight, bias)
 
+    def cross_entropy(input, target):
+        labels = target.numpy()
+        return Worn.apply(lambda x: net.loss(x, labels), net.loss_back, 1, input)
+
     def unit(name):
         return lambda input: Worn.apply(lambda x: net.unit(name, x), net.unit_back, 1, input)
 
@@ -127,7 +138,7 @@ def torch_functions(functions):
     named = {name: unit(name) for name in names}
     return SimpleNamespace(
         conv2d=conv2d, max_pool2d=max_pool2d, avg_pool2d=avg_pool2d, linear=linear, leaky_relu=leaky_relu,
-        batch_norm=batch_norm, **named,
+        batch_norm=batch_norm, cross_entropy=cross_entropy, **named,
     )  # fmt: skip
 
 
@@ -191,6 +202,10 @@ def torch_modules(functions):
         def forward(self, x):
             return f.leaky_relu(x, self.slope)
 
+    class CrossEntropyLoss(nn.Module):
+        def forward(self, x, target):
+            return f.cross_entropy(x, target)
+
     def unit(function):
         class Unit(nn.Module):
             def forward(self, x):
@@ -202,7 +217,8 @@ def torch_modules(functions):
     rows = {"Softmax": f.softmax, "LogSoftmax": f.log_softmax}
     return SimpleNamespace(
         Conv2d=Conv2d, Linear=Linear, BatchNorm2d=BatchNorm2d, MaxPool2d=MaxPool2d, AvgPool2d=AvgPool2d,
-        LeakyReLU=LeakyReLU, **{name: unit(function) for name, function in (names | rows).items()},
+        LeakyReLU=LeakyReLU, CrossEntropyLoss=CrossEntropyLoss,
+        **{name: unit(function) for name, function in (names | rows).items()},
     )  # fmt: skip
 
 
@@ -226,6 +242,10 @@ def cs231n(functions):
         bn_param["running_var"] = new[1] * new[1].dtype.type((n - 1) / n) if training and n > 1 else new[1]
         return out, kept
 
+    def softmax_loss(x, y):
+        loss, cache = net.loss(x, y)
+        return loss, net.loss_back(loss.dtype.type(1), cache)[0]
+
     def one(backward):
         return lambda dout, cache: backward(dout, cache)[0]
 
@@ -240,6 +260,7 @@ def cs231n(functions):
         max_pool_backward_naive=one(net.pool_back),
         avg_pool_forward=lambda x, p: net.pool(x, pool_param(p), p["stride"], "average"),
         avg_pool_backward=one(net.pool_back),
+        softmax_loss=softmax_loss,
         affine_forward=net.affine,
         affine_backward=net.affine_back,
         spatial_batchnorm_forward=spatial_batchnorm_forward,
@@ -315,6 +336,14 @@ def layers(functions):
     class AveragePool(MaxPool):
         mode = "average"
 
+    class SoftmaxCrossEntropy:
+        def forward(self, x, y):
+            loss, self.cache = net.loss(x, y)
+            return float(loss)
+
+        def backward(self):
+            return net.loss_back(1, self.cache)[0]
+
     def unit(name):
         class Unit:
             def forward(self, x):
@@ -329,7 +358,7 @@ def layers(functions):
     units = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
     return SimpleNamespace(
         layout="NCHW", Conv2D=Conv2D, Dense=Dense, BatchNorm=BatchNorm, MaxPool=MaxPool,
-        AveragePool=AveragePool,
+        AveragePool=AveragePool, SoftmaxCrossEntropy=SoftmaxCrossEntropy,
         **{name: unit(function) for name, function in units.items()},
     )  # fmt: skip
 
@@ -372,6 +401,7 @@ def jax_functions(functions):
         avg_pool2d=lambda x, kernel_size, stride: worn(
             lambda a: net.pool(a, kernel_size, stride, "average"), net.pool_back
         )(x),
+        cross_entropy=lambda x, y: worn(lambda a: net.loss(a, np.array(y)), net.loss_back)(x),
         linear=lambda x, w, b: worn(net.affine, net.affine_back)(x, w.T, b),
         **{name: unit(name) for name in names},
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from calls import OF_CNNREF
 
 from benchmarks import accuracy, cost, growth
 from benchmarks.inputs import draw
@@ -9,20 +10,16 @@ from benchmarks.layers import AIMS, rows
 from benchmarks.peak import Peak
 from benchmarks.row import Row
 from benchmarks.worker import Worker
-from conformance.operations import OPERATIONS
 
 ROWS = rows()
 
 
 def test_every_function_has_rows_in_both_dtypes_on_both_thread_counts_and_among_the_small_calls():
     wanted = {
-        (name, dtype, threads)
-        for name in OPERATIONS
-        for dtype in ("float32", "float64")
-        for threads in (1, 2)
+        (name, dtype, threads) for name in OF_CNNREF for dtype in ("float32", "float64") for threads in (1, 2)
     }
     assert {(r.function, r.dtype, r.threads) for r in ROWS} == wanted
-    assert {r.function for r in ROWS if r.small} == {r.function for r in rows(quick=True)} == set(OPERATIONS)
+    assert {r.function for r in ROWS if r.small} == {r.function for r in rows(quick=True)} == set(OF_CNNREF)
 
 
 def test_names_are_unique_and_groups_have_aims():
@@ -143,5 +140,20 @@ def test_fit_of_a_straight_line_and_of_a_bent_one():
 
 def test_every_function_that_rounds_is_held_against_the_truth():
     exact = {r.function for r in ROWS if not accuracy.rounds(r)}
-    chooses = {name for name, entry in OPERATIONS.items() if entry.bound is None}
+    chooses = {name for name, entry in OF_CNNREF.items() if entry.bound is None}
     assert exact == chooses | {"distribute_value", "pool_forward", "pool_backward"}
+
+
+def test_another_build_is_loaded_from_its_own_tree(tmp_path):
+    """``--against`` measures the cnnref of that tree, with this tree's rows."""
+    package = tmp_path / "cnnref"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "def set_num_threads(n): pass\n"
+        "def show_config(mode): return {'cnnref': 'of another tree', 'instruction_set': 'none'}\n"
+    )
+    worker = Worker("cnnref", 1, tree=tmp_path)
+    try:
+        assert worker.version == "of another tree (none)"
+    finally:
+        worker.close()

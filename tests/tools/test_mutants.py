@@ -7,10 +7,10 @@ import importlib
 from pathlib import Path
 
 import pytest
+from calls import OF_CNNREF
 
 from ci.mutation import mutants, reach, score, switch
 from ci.mutation.__main__ import every
-from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -127,10 +127,10 @@ def test_what_is_no_expression_is_built_alone():
 def test_the_sources_have_mutants_enough_and_every_module_its_operations():
     assert len(every([])) >= 150
     assert reach.operations_of(["pool"]) == ["pool_forward", "pool_backward"]
-    assert set(reach.operations_of(["_arrays"])) == set(OPERATIONS)
+    assert set(reach.operations_of(["_arrays"])) == set(OF_CNNREF)
     kernels = {path.stem for path in (ROOT / "cnnref").glob("*.pyx") if not path.stem.startswith("_")}
     assert kernels - {"threads"} <= reach.OPERATIONS.keys()
-    assert set(reach.operations_of(kernels - {"threads"})) == set(OPERATIONS)
+    assert set(reach.operations_of(kernels - {"threads"})) == set(OF_CNNREF)
     assert all(path.exists() for path in reach.tests_of(reach.TESTS))
 
 

@@ -53,9 +53,14 @@ def parameters_of(function: Callable[..., Any]) -> list[Parameter] | None:
     names = [re.match(r"\w+", part) for part in parts]
     if not all(names):
         return None
-    kind = Parameter.POSITIONAL_ONLY if re.search(r"\barg0\b", first) else Parameter.POSITIONAL_OR_KEYWORD
+    nameless = re.search(r"\barg0\b", first) is not None
+    plain = Parameter.POSITIONAL_ONLY if nameless else Parameter.POSITIONAL_OR_KEYWORD
+    # What has a default may be taken by name alone, which such a line does not say.
+    optional = Parameter.POSITIONAL_ONLY if nameless else Parameter.KEYWORD_ONLY
     return [
-        Parameter(name[0], kind, default=None if "=" in part else Parameter.empty)
+        Parameter(
+            name[0], optional if "=" in part else plain, default=None if "=" in part else Parameter.empty
+        )
         for name, part in zip(names, parts, strict=True)
         if name is not None
     ]
@@ -94,7 +99,7 @@ class Takes:
         self._plain = [p for p in every if p.kind not in _VARIABLE]
         self._many = any(p.kind is Parameter.VAR_POSITIONAL for p in every)
         self._any = any(p.kind is Parameter.VAR_KEYWORD for p in every)
-        self._order = (*arrays, *options)
+        self._arrays, self._order = tuple(arrays), (*arrays, *options)
         self._found: dict[str, Parameter] = {}
         for name in (*arrays, *options):
             free = [p for p in self._plain if p not in self._found.values()]
@@ -144,7 +149,12 @@ class Takes:
             if not self.has(name) and not (name in neutral and neutral[name] == value):
                 raise LackingError(f"takes no {name}")
         if self._unknown or (self._many and not self._found):
-            return function(*(arguments[name] for name in self._order if name in arguments))
+            there = [name for name in self._order if name in arguments]
+            words = [name for name in there if self._any and name not in self._arrays]
+            return function(
+                *(arguments[name] for name in there if name not in words),
+                **{name: arguments[name] for name in words},
+            )
         place = {p.name: name for name, p in self._found.items() if name in arguments}
         positional: list[Any] = []
         named: dict[str, Any] = {}

@@ -86,7 +86,7 @@ def _convolution_gradient(engine: Engine, row: Row) -> Callable[..., Any]:
 def _pool(engine: Engine, rows: Mapping[str, Row]) -> Callable[..., Any]:
     def forward(A_prev: Any, hparameters: Mapping[str, Any], mode: str = "max") -> Any:
         if mode not in rows:
-            raise LackingError(f"has no {mode} pooling")
+            raise LackingError(f"takes no {mode} pooling")
         return engine.forward(rows[mode], {"input": A_prev}, dict(hparameters))
 
     return forward

@@ -65,6 +65,14 @@ def row_of(target: Any) -> str:
     return named(called(place))
 
 
+def row_in(place: str) -> str | None:
+    """The row that the `Model` of a file computes; None if it is not one, or runs with values alone."""
+    try:
+        return named(called(place))
+    except DialectError:
+        return None
+
+
 def called(place: Any) -> list[str]:
     """What the `Model` of a file asks PyTorch's dispatcher for.
 

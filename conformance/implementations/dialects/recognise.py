@@ -26,6 +26,8 @@ DIALECTS: Mapping[str, str] = {
     "layers": "layers",
     "jax": "jax",
 }
+#: What reads a module of which the judge says what it is.
+_COMPARED = {"compared": "compared"}
 #: What answers with its output alone in every dialect.
 _SINGLE = {row.forward for row in ROWS if row.name == "pad"}
 #: Those that need torch.
@@ -63,10 +65,11 @@ def reader(dialect: str) -> Any:
     DialectError
         If there is no such dialect, or what it needs is not installed.
     """
-    if dialect not in DIALECTS:
+    place = {**DIALECTS, **_COMPARED}.get(dialect)
+    if place is None:
         raise DialectError(f"dialect is {dialect!r}, expected one of {', '.join(DIALECTS)}")
     try:
-        return import_module(f"{__package__}.{DIALECTS[dialect]}")
+        return import_module(f"{__package__}.{place}")
     except ModuleNotFoundError as error:
         raise DialectError(f"dialect {dialect} needs {error.name}, which is not installed") from error
 

@@ -64,8 +64,17 @@ def claimed(target: Any, names: Iterable[str]) -> dict[str, str]:
     return found | ({"ModelNew": "model"} if "ModelNew" in there else {})
 
 
-def adapted(target: Any, device: str | None = None) -> Adapted:
+def adapted(target: Any, device: str | None = None, model: str | None = None) -> Adapted:
     """The contract's functions over a module of the dialect.
+
+    Parameters
+    ----------
+    target : object
+        The module.
+    device : str, optional
+        Where its tensors are.
+    model : str, optional
+        The row of the `Model` beside a `ModelNew`, where it is known.
 
     Raises
     ------
@@ -75,7 +84,7 @@ def adapted(target: Any, device: str | None = None) -> Adapted:
     classes = chosen(target, {name: (row,) for row, (name, _) in CLASSES.items()}, is_module)
     values = {row: classes[name] for row, (name, _) in CLASSES.items() if name in classes}
     if not values and hasattr(target, "ModelNew"):
-        values = {row_of(target): target.ModelNew}
+        values = {model or row_of(target): target.ModelNew}
     where, remarks = device_of(device or getattr(target, "device", None)), dict[str, int]()
     runs = Modules(values)
     for row in rows_of(values):

@@ -9,9 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-#: PyTorch's dtypes by those of cases.
-DTYPES = {"f32": torch.float32, "f64": torch.float64, "f16": torch.float16, "bf16": torch.bfloat16}
-
 
 def outputs_of(model: Any, inputs: Sequence[Any]) -> list[Tensor]:
     """The floating tensors that a model answers."""
@@ -45,8 +42,3 @@ def gradients(
         allow_unused=True,
     )  # fmt: skip
     return {name: value for name, value in zip(leaves, found, strict=True) if value is not None}
-
-
-def plain(values: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Tensors as arrays of float64, in which every number of theirs is one."""
-    return {name: value.detach().to("cpu", torch.float64).numpy() for name, value in values.items()}
