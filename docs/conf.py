@@ -29,6 +29,7 @@ html_theme = "furo"
 html_title = "cnnref and conformance"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["reach.js"]
 nitpicky = True
 # Types that stand in docstrings as words, not as names of something documented here.
 nitpick_ignore_regex = [("py:.*", r"(?!cnnref\.).*")]

@@ -156,9 +156,10 @@ TABLE["softmax_cross_entropy_backward"] = TABLE["cross_entropy_backward"]
 
 
 def keywords_of(name: str) -> set[str]:
-    """The parameters of a function that are options, or have been since the post."""
+    """The parameters of a function that are options, or have been since the post; hparameters are several."""
     parameters = inspect.signature(getattr(cnnref, name)).parameters.values()
-    return {p.name for p in parameters if p.default is not inspect.Parameter.empty}
+    optional = {p.name for p in parameters if p.default is not inspect.Parameter.empty}
+    return optional - {"hparameters"}
 
 
 def keys_of(name: str) -> set[str]:
