@@ -72,22 +72,26 @@ DIRECTIVES = {
 
 # Every product is an explicit fma(); the compiler may neither fuse more nor fuse less, so that the bits
 # are the same from every build. -fno-math-errno and -fno-trapping-math change no result: they let the
-# compiler vectorise fma() and comparisons. The peel limit keeps loops over vector lanes (8 and more)
-# whole until they are vectorised, while loops over tile rows (at most 7) are unrolled into registers;
-# unroll-and-jam would take a tile of one row apart before that. A call of memcpy in place of the loop that
-# stores a tile would force its sums into memory.
+# compiler vectorise fma() and comparisons. A call of memcpy in place of the loop that stores a register block
+# would force its sums into memory: gcc 12 then has 16 accesses of the stack for 8 multiply-adds. On aarch64
+# it would load vectors too far ahead for its registers: 55 accesses for 98 multiply-adds, and none so.
 OPTIMISE = [
     "-O1" if DEBUG else "-O3",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
-    "--param=max-completely-peel-times=7",
-    "-fno-loop-unroll-and-jam",
     "-fno-tree-loop-distribute-patterns",
+    "-fno-schedule-insns",
     "-Wno-attributes",  # a `cdef inline` in a .pxd that is told to stand apart: meant so
     "-Wno-unused-but-set-variable",  # what one branch of a fused type reads, and the other does not
     "-Wno-maybe-uninitialized",  # Cython sets what a loop reads under the condition the loop runs under
 ]
+
+#: Modules whose micro-kernels say what a vector is (``kernels/base/vector.h``).
+VECTORS = ("affine", "affine_activation", "conv", "conv_transpose", "plan")
+# All others leave that to the compiler: loops over 8 and more values stay whole until they are vectorised.
+# Without this gcc 12 unrolls first: the gradient of pooling has 1.4 to 1.6 times the instructions.
+WHOLE_LOOPS = ["--param=max-completely-peel-times=7", "-fno-loop-unroll-and-jam"]
 
 X86_64 = {
     "baseline": [],
@@ -198,6 +202,7 @@ def extensions() -> list[Extension]:
     check_machine()
     optimise = [flag for flag in OPTIMISE if compiles([flag])]
     openmp_compile, openmp_link = openmp()
+    whole_loops = [flag for flag in WHOLE_LOOPS if compiles([flag])]
     compile_args = optimise + openmp_compile + shlex.split(os.environ.get("CNNREF_CFLAGS", ""))
     link_args = openmp_link + shlex.split(os.environ.get("CNNREF_LDFLAGS", ""))
     depends = [str(path) for kind in ("*.pxd", "*.h") for path in PACKAGE.rglob(kind)]
@@ -228,7 +233,7 @@ def extensions() -> list[Extension]:
         Extension(
             name,
             translated[name],
-            extra_compile_args=compile_args,
+            extra_compile_args=compile_args + whole_loops,
             **(suite if name.startswith("conformance.") else common),
         )
         for name in once
@@ -236,7 +241,7 @@ def extensions() -> list[Extension]:
         Extension(
             f"cnnref._{isa}.{name}",
             translated[f"cnnref.{name}"],
-            extra_compile_args=compile_args + flags,
+            extra_compile_args=compile_args + ([] if name in VECTORS else whole_loops) + flags,
             **common,
         )
         for isa, flags in instruction_sets().items()

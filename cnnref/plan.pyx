@@ -1,6 +1,7 @@
 """Which kernel serves which shape, told to Python callers: what the predicates of ``kernels/conv/select.pxd`` come to.
 
-A kernel is named by its file: ``planar/micro_kernel`` stands in ``cnnref/kernels/planar/micro_kernel.pxd``.
+A kernel is named by its file, and by its variant where that has several: ``gemm/micro_kernel:tail`` is the tail of
+``cnnref/kernels/gemm/micro_kernel.pxd``.
 """
 
 cimport numpy as cnp
@@ -51,8 +52,7 @@ from cnnref.kernels.conv.select cimport (
 )
 from cnnref.kernels.conv.stride_phase cimport phase, phases
 from cnnref.kernels.gemm.border cimport by_samples
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED
-from cnnref.kernels.gemm.micro_kernel_strided cimport ROWS_OF_POINTER
+from cnnref.kernels.gemm.micro_kernel cimport PAIRED, ROWS_OF_POINTER
 from cnnref.kernels.planar.deinterleave cimport planes_of
 from cnnref.kernels.wgrad.blocking cimport exchange_plan
 
@@ -73,11 +73,11 @@ cdef str tile_kernel(int width, Py_ssize_t rows, bint even, real kind):
     cdef int vector = lanes(kind)
     cdef bint wide = CNNREF_VECTOR_BYTES == 64
     if width == widest(kind) and 1 < rows <= 3 or wide and width == 4 * vector and rows == 4:
-        return "gemm/micro_kernel_tail"
+        return "gemm/micro_kernel:tail"
     if wide and width < widest(kind) and rows == block_rows(width, kind) and even:
-        return "gemm/micro_kernel_strided"
+        return "gemm/micro_kernel:strided"
     if wide and width == 2 * vector and 1 <= rows <= 4:
-        return "gemm/micro_kernel_tail"
+        return "gemm/micro_kernel:tail"
     return "gemm/micro_kernel"
 
 
@@ -109,7 +109,7 @@ cdef str gemm_kernel(const Correlation* plan, real kind):
         or plan.samples == 1 and plan.stride_h * plan.width == across * plan.stride_w
     )
     if has_half_vector(width, plan.columns, kind) and pixels >= PAIRED:
-        return "gemm/micro_kernel_half_vector"
+        return "gemm/micro_kernel:half_vector"
     return tile_kernel(width, min(pixels, <Py_ssize_t>block_rows(width, kind)), even, kind)
 
 
@@ -129,7 +129,7 @@ cdef str parts_kernel(const ConvPart* parts, Py_ssize_t count, bint whole, real 
         width = panel_width(plan.columns, kind)
         kernel = depthwise_kernel(plan, 0, min(width, plan.columns), width, plan.n_W, kind)
         return "depthwise/micro_kernel" + (
-            "_grouped" if kernel == SHUFFLED else "_sliding" if kernel == SLIDING else ""
+            ":grouped" if kernel == SHUFFLED else "_sliding" if kernel == SLIDING else ""
         )
     if not together:
         frame = frame_of(part, 1)
@@ -175,7 +175,7 @@ cdef str sums_kernel(Correlation plan, bint gathered, real kind):
         width = panel_of_sums(&plan, plan.columns, kind)
         kernel = depthwise_wgrad_kernel(&plan, min(width, plan.columns), width, kind)
         if kernel == SHUFFLED:
-            return "depthwise/micro_kernel_grouped"
+            return "depthwise/wgrad_micro_kernel:grouped"
         return "depthwise/wgrad_micro_kernel" + ("_sliding" if kernel == SLIDING else "")
     if gathered:
         plan.image_step, plan.pixel_step = plan.channels, plan.columns
@@ -189,9 +189,9 @@ cdef str sums_kernel(Correlation plan, bint gathered, real kind):
     rows = min(min(taps, <Py_ssize_t>block_rows(<int>width, kind)), block_taps(&plan))
     kernel = wgrad_kernel(unpacked(&plan, taps, kind), prefetches(&plan), width, rows, kind)
     if kernel == UNPACKED:
-        return "gemm/micro_kernel_strided"
+        return "gemm/micro_kernel:strided"
     if kernel == PREFETCHED:
-        return "wgrad/micro_kernel_prefetch"
+        return "gemm/micro_kernel:prefetching"
     return tile_kernel(<int>width, rows, rows <= neighbours(&plan), kind)
 
 

@@ -47,13 +47,14 @@ def pool(name, A, output, *kernels, **hparameters):
     return Row(name, function, A, None, hparameters, output, kernels)
 
 
-GEMM, STRIDED, TAIL = "gemm/micro_kernel", "gemm/micro_kernel_strided", "gemm/micro_kernel_tail"
-HALF_VECTOR, PREFETCH = "gemm/micro_kernel_half_vector", "wgrad/micro_kernel_prefetch"
+GEMM, STRIDED, TAIL = "gemm/micro_kernel", "gemm/micro_kernel:strided", "gemm/micro_kernel:tail"
+HALF_VECTOR, PREFETCH = "gemm/micro_kernel:half_vector", "gemm/micro_kernel:prefetching"
 PAIRS = "wgrad/micro_kernel_sample_pairs"
 PLANAR, FEW_IN = "planar/micro_kernel", "planar/micro_kernel_few_channels_in"
 ONE_OUT = "planar/micro_kernel_one_channel_out"
 DEPTHWISE, SLIDING = "depthwise/micro_kernel", "depthwise/micro_kernel_sliding"
-GROUPED = "depthwise/micro_kernel_grouped"
+GROUPED = "depthwise/micro_kernel:grouped"
+GROUPED_SUMS = "depthwise/wgrad_micro_kernel:grouped"
 SUMS, SLIDING_SUMS = "depthwise/wgrad_micro_kernel", "depthwise/wgrad_micro_kernel_sliding"
 
 ROWS = (
@@ -132,7 +133,7 @@ ROWS = (
         groups=32,
     ),
     conv("depthwise 3x2", (2, 12, 14, 32), (3, 2, 1, 32), "dW", SUMS, pad=1, groups=32),
-    conv("groups of 4", (2, 12, 14, 64), (3, 3, 4, 64), "dW", GROUPED, pad=1, groups=16),
+    conv("groups of 4", (2, 12, 14, 64), (3, 3, 4, 64), "dW", GROUPED_SUMS, pad=1, groups=16),
     affine("64 rows", 64, (50, 70), "Z", GEMM),
     affine("64 rows, 10 outputs", 64, (50, 10), "Z", GEMM, GEMM, STRIDED),
     affine("3 rows", 3, (50, 70), "Z", TAIL),

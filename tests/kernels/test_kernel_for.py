@@ -13,6 +13,12 @@ from cnnref._dispatch import ISA, available
 KERNELS = Path(cnnref.__file__).parent / "kernels"
 #: What has a choice of kernels; the rest of the folder is what these are made of.
 CHOSEN = ("gemm/patch_scatter.pxd", "pool/forward.pxd", "pool/backward.pxd", "pool/general.pxd")
+#: And files that have several.
+VARIANTS = {
+    "gemm/micro_kernel": ("strided", "tail", "half_vector", "prefetching"),
+    "depthwise/micro_kernel": ("grouped",),
+    "depthwise/wgrad_micro_kernel": ("grouped",),
+}
 #: Integers so small that every sum is exact: results are right if they are equal to those of any other order.
 DIGITS = 4
 
@@ -34,6 +40,7 @@ def test_the_kernel_of_a_row(row, isa):
 def test_every_kernel_has_a_row():
     files = [*KERNELS.glob("*/*micro_kernel*.pxd"), *(KERNELS / name for name in CHOSEN)]
     there = {str(path.relative_to(KERNELS).with_suffix("")) for path in files}
+    there |= {f"{name}:{variant}" for name, variants in VARIANTS.items() for variant in variants}
     assert {row.kernel(isa) for row in ROWS for isa in SETS} == there
 
 

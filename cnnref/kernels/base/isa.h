@@ -2,12 +2,17 @@
 #ifndef CNNREF_ISA_H
 #define CNNREF_ISA_H
 
+/* The vector registers: their bytes, and how many there are. */
 #if defined(__AVX512F__)
 #define CNNREF_VECTOR_BYTES 64
+#define CNNREF_REGISTERS 32
 #elif defined(__AVX2__)
 #define CNNREF_VECTOR_BYTES 32
+#define CNNREF_REGISTERS 16
 #else
+/* aarch64's. Where a multiply-add is a call no sum stays in a register, however few rows a block has. */
 #define CNNREF_VECTOR_BYTES 16
+#define CNNREF_REGISTERS 32
 #endif
 
 /* Return types for `cdef inline` functions that must stand in their caller, and for ones that must not: a

@@ -25,13 +25,11 @@ from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Frame, contiguous, frame_of, in_place, taps_of
 from cnnref.kernels.depthwise.micro_kernel_sliding cimport SLIDING_PIXELS
 from cnnref.kernels.depthwise.wgrad_micro_kernel cimport taps_width
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport HALF, LANE
-from cnnref.kernels.gemm.micro_kernel_strided cimport ROWS_OF_POINTER
+from cnnref.kernels.gemm.micro_kernel cimport HALF, LANE, ROWS_OF_POINTER, SIDE
 from cnnref.kernels.planar.micro_kernel cimport MOST_PLANE_ROWS
 from cnnref.kernels.planar.micro_kernel_few_channels_in cimport COLUMNS_ABREAST
 from cnnref.kernels.planar.micro_kernel_one_channel_out cimport JAMMED_ROWS
 from cnnref.kernels.wgrad.blocking cimport MOST_UNPACKED, in_threes, least, narrowed
-from cnnref.kernels.wgrad.micro_kernel_prefetch cimport SIDE
 from cnnref.kernels.wgrad.micro_kernel_sample_pairs cimport PAIRED_COLUMNS
 
 cdef enum:

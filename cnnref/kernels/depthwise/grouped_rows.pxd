@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, alike
-from cnnref.kernels.depthwise.micro_kernel_grouped cimport grouped_micro_kernel, grouped_pixels
+from cnnref.kernels.depthwise.micro_kernel cimport grouped_micro_kernel, grouped_pixels
 
 
 cdef inline void grouped_rows(

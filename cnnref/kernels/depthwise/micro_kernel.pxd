@@ -10,59 +10,85 @@ Each element is one chain of fused multiply-adds from 0 in that order and one ad
 after inlining, as in ``gemm/micro_kernel.pxd``.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
-from cnnref.kernels.base.register_block cimport lanes
-from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.base.isa cimport CNNREF_REGISTERS, CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
+from cnnref.kernels.base.register_block cimport lanes, vector
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_product, add_rows, copy_row, registers, spread_row, zero_row
 
 cdef enum:
     # Pixels or taps, and sums, of the largest register block.
-    MOST_DEPTHWISE_ROWS = 12
+    MOST_DEPTHWISE_ROWS = 14
     MOST_DEPTHWISE_SUMS = 432
+    MOST_DEPTHWISE_COLUMNS = 64
+    # Pixels of the larger and of the smaller register block of groups: images are often multiples of 7 wide. The larger one
+    # has no registers left for the shuffles of 8 terms, nor where there are 16 of them.
+    GROUPED_PIXELS = 14
+    FEW_GROUPED_PIXELS = 7
+
+
+cdef inline always_inline add_term(
+    const int terms, const int term, const int rows, const int columns, const int step, const real* values,
+    const real* factors, real* sums,
+) noexcept nogil:
+    """Multiply one term of each row of values, where there are so many, into its sums, `step` rows apart."""
+    cdef real spread[MOST_DEPTHWISE_COLUMNS]
+    cdef int row
+    if term < terms:
+        for row in range(rows):
+            spread_row(columns, terms, term, values + row * columns, spread)
+            add_product(columns, spread, factors, sums + row * step * columns)
 
 
 cdef inline always_inline multiply_depthwise(
-    const int groups, const int rows, const int columns, Py_ssize_t tiles,
+    const int terms, const int rows, const int columns, Py_ssize_t tiles,
     const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
     Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
-    const real* w, const real* last, real* out, Py_ssize_t out_step,
+    const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """`tiles` times ``groups * rows`` pixels, `stride` entries of the table and `out_step` values apart.
+    """`tiles` times `rows` pixels, `stride` entries of the table and `out_step` values apart.
 
-    The taps are `gap` entries, their rows `line` apart. Each tap has `inner` terms of `columns` values, `at` after where the
-    table points to, which `w` has one after the other. `last` is added to every pixel; NULL where there is nothing to add.
+    The taps are `gap` entries, their rows `line` apart. Each tap has `inner` rows of `columns` values, `at` after where the
+    table points to, and each value `terms`, itself and its neighbours in a group; `w` has a row for each of these, `w_step`
+    apart. `last` is added to every pixel; NULL where there is nothing to add.
     """
-    cdef real sums[MOST_DEPTHWISE_SUMS]
-    cdef real own[64]
-    cdef const real* source
+    cdef registers room
+    cdef real* sums = <real*>room.bytes
+    cdef real values[MOST_DEPTHWISE_SUMS]
+    cdef real own[MOST_DEPTHWISE_COLUMNS]
     cdef const real* weights
     cdef const real** entry
-    cdef Py_ssize_t _tile, _step, offset, terms, columns_left
-    cdef int group, row, j
-    # The loops below would not be unrolled, and the sums not kept in registers, were they not inside of this one.
+    cdef Py_ssize_t _tile, _step, offset, left, columns_left
+    cdef int row
     for _tile in range(tiles):
-        for group in range(groups):
-            for row in range(rows):
-                for j in range(columns):
-                    sums[(group * rows + row) * columns + j] = 0
+        for row in range(rows):
+            zero_row(columns, sums + row * columns)
         weights = w
         entry = table
         offset = at
-        terms = inner
+        left = inner
         columns_left = window_w
         # One loop with counters inside: nested ones cost the sums their registers.
         for _step in range(window_h * window_w * inner):
-            for group in range(groups):
+            if terms == 1:
                 for row in range(rows):
-                    source = entry[(group * rows + row) * stride] + offset
-                    for j in range(columns):
-                        sums[(group * rows + row) * columns + j] = multiply_add(
-                            source[j], weights[j], sums[(group * rows + row) * columns + j]
-                        )
-            weights += columns
+                    add_product(columns, entry[row * stride] + offset, weights, sums + row * columns)
+            else:
+                for row in range(rows):
+                    copy_row(columns, entry[row * stride] + offset, values + row * columns)
+                # A list of calls, since neither gcc nor clang would unroll a loop of that size: with it, 1.2 times the time.
+                add_term(terms, 0, rows, columns, 1, values, weights + 0 * w_step, sums)
+                add_term(terms, 1, rows, columns, 1, values, weights + 1 * w_step, sums)
+                add_term(terms, 2, rows, columns, 1, values, weights + 2 * w_step, sums)
+                add_term(terms, 3, rows, columns, 1, values, weights + 3 * w_step, sums)
+                add_term(terms, 4, rows, columns, 1, values, weights + 4 * w_step, sums)
+                add_term(terms, 5, rows, columns, 1, values, weights + 5 * w_step, sums)
+                add_term(terms, 6, rows, columns, 1, values, weights + 6 * w_step, sums)
+                add_term(terms, 7, rows, columns, 1, values, weights + 7 * w_step, sums)
+            weights += terms * w_step
             offset += columns
-            terms -= 1
-            if terms == 0:
-                terms = inner
+            left -= 1
+            if left == 0:
+                left = inner
                 offset = at
                 entry += gap
                 columns_left -= 1
@@ -70,19 +96,14 @@ cdef inline always_inline multiply_depthwise(
                     columns_left = window_w
                     entry += line - window_w * gap
         if last == NULL:
-            for group in range(groups):
-                for row in range(rows):
-                    for j in range(columns):
-                        out[(group * rows + row) * out_step + j] = sums[(group * rows + row) * columns + j]
+            for row in range(rows):
+                copy_row(columns, sums + row * columns, out + row * out_step)
         else:
-            for j in range(columns):
-                own[j] = last[j]
-            for group in range(groups):
-                for row in range(rows):
-                    for j in range(columns):
-                        out[(group * rows + row) * out_step + j] = sums[(group * rows + row) * columns + j] + own[j]
-        table += groups * rows * stride
-        out += groups * rows * out_step
+            copy_row(columns, last, own)
+            for row in range(rows):
+                add_rows(columns, sums + row * columns, own, out + row * out_step)
+        table += rows * stride
+        out += rows * out_step
 
 
 cdef inline int pixels_of_block(Py_ssize_t left, int columns, real kind) noexcept nogil:
@@ -101,118 +122,124 @@ cdef inline int pixels_of_block(Py_ssize_t left, int columns, real kind) noexcep
     return most if left > 2 * few or few < left <= most else few
 
 
-cdef inline noinline depthwise_4_vectors(
-    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
-    const real* w, const real* last, real* out, Py_ssize_t out_step,
-) noexcept nogil:
-    """6 or 4 pixels of 4 vectors of 64 bytes."""
-    if pixels == 6:
-        multiply_depthwise(
-            1, 6, 4 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    else:
-        multiply_depthwise(
-            1, 4, 4 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-
-
-cdef inline noinline depthwise_3_vectors(
-    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
-    const real* w, const real* last, real* out, Py_ssize_t out_step,
-) noexcept nogil:
-    """9 or 4 pixels of 3 vectors of 64 bytes."""
-    if pixels == 9:
-        multiply_depthwise(
-            3, 3, 3 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    else:
-        multiply_depthwise(
-            1, 4, 3 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-
-
-cdef inline noinline depthwise_2_vectors(
-    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
-    const real* w, const real* last, real* out, Py_ssize_t out_step,
-) noexcept nogil:
-    """12 or 7 pixels of 2 vectors of 64 bytes."""
-    if pixels == 12:
-        multiply_depthwise(
-            2, 6, 2 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    else:
-        multiply_depthwise(
-            1, 7, 2 * lanes(<real>0), tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-
-
-cdef inline noinline depthwise_16_columns(
-    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
-    const real* w, const real* last, real* out, Py_ssize_t out_step,
-) noexcept nogil:
-    """7 (6 where there are 16 registers) or 4 pixels of 16 columns."""
-    if pixels == 4:
-        multiply_depthwise(
-            1, 4, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    elif CNNREF_VECTOR_BYTES == 64:
-        multiply_depthwise(
-            1, 7, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    else:
-        multiply_depthwise(
-            1, 6, 16, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-
-
-cdef inline noinline depthwise_8_columns(
-    int pixels, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line, Py_ssize_t at,
-    Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
-    const real* w, const real* last, real* out, Py_ssize_t out_step,
-) noexcept nogil:
-    """7 (6 where 8 columns are two of 16 registers) or 4 pixels of 8 columns."""
-    if pixels == 4:
-        multiply_depthwise(
-            1, 4, 8, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    elif real is float or CNNREF_VECTOR_BYTES == 64:
-        multiply_depthwise(
-            1, 7, 8, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    else:
-        multiply_depthwise(
-            1, 6, 8, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-
-
-cdef inline void depthwise_micro_kernel(
-    int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+cdef inline always_inline multiply_either(
+    const int most, const int few, const int columns, int pixels,
+    Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
     Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w, Py_ssize_t inner,
     const real* w, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
-    """Run `multiply_depthwise` for `pixels_of_block` pixels of a panel's width of columns."""
-    cdef int lane = lanes(w[0])
-    if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lane:
-        depthwise_4_vectors(
-            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lane:
-        depthwise_3_vectors(
-            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lane:
-        depthwise_2_vectors(
-            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
-        )
-    elif columns == 16:
-        depthwise_16_columns(
-            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+    """`multiply_depthwise` of `most` or `few` pixels."""
+    if pixels == most:
+        multiply_depthwise(
+            1, most, columns, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, columns, last, out, out_step
         )
     else:
-        depthwise_8_columns(
-            pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out, out_step
+        multiply_depthwise(
+            1, few, columns, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, columns, last, out, out_step
         )
+
+
+cdef inline noinline depthwise_micro_kernel(
+    int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
+    Py_ssize_t inner, const real* w, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """Run `multiply_depthwise` for `pixels_of_block` pixels of a panel's width of columns."""
+    if CNNREF_VECTOR_BYTES == 64 and columns == 4 * lanes(w[0]):
+        multiply_either(
+            6, 4, 4 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out,
+            out_step
+        )
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 3 * lanes(w[0]):
+        multiply_either(
+            9, 4, 3 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out,
+            out_step
+        )
+    elif CNNREF_VECTOR_BYTES == 64 and columns == 2 * lanes(w[0]):
+        multiply_either(
+            12, 7, 2 * lanes(<real>0), pixels, tiles, table, stride, gap, line, at, window_h, window_w, inner, w, last, out,
+            out_step
+        )
+    elif columns == 16:
+        multiply_either(
+            7 if CNNREF_VECTOR_BYTES == 64 else 6, 4, 16, pixels, tiles, table, stride, gap, line, at, window_h, window_w,
+            inner, w, last, out, out_step
+        )
+    else:
+        multiply_either(
+            7 if real is float or CNNREF_VECTOR_BYTES == 64 else 6, 4, 8, pixels, tiles, table, stride, gap, line, at,
+            window_h, window_w, inner, w, last, out, out_step
+        )
+
+
+cdef inline int group_columns(const Py_ssize_t terms, real kind) noexcept nogil:
+    """Columns of a register block of groups: one vector, unless a group is larger."""
+    return max(vector(kind), <int>terms)
+
+
+cdef inline int grouped_pixels(Py_ssize_t left, Py_ssize_t terms) noexcept nogil:
+    """How many pixels the next register block has when `left` of a row are still to do."""
+    return GROUPED_PIXELS if CNNREF_REGISTERS == 32 and terms < 8 and left >= GROUPED_PIXELS else FEW_GROUPED_PIXELS
+
+
+cdef inline noinline multiply_group(
+    Py_ssize_t terms, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
+    const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """`multiply_depthwise` of `GROUPED_PIXELS` pixels of `group_columns` columns."""
+    if terms == 2:
+        multiply_depthwise(
+            2, GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
+        )
+    else:
+        multiply_depthwise(
+            4, GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
+        )
+
+
+cdef inline noinline multiply_group_few(
+    Py_ssize_t terms, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap, Py_ssize_t line,
+    Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
+    const real* w, Py_ssize_t w_step, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """`multiply_depthwise` of `FEW_GROUPED_PIXELS` pixels of `group_columns` columns."""
+    if terms == 2:
+        multiply_depthwise(
+            2, FEW_GROUPED_PIXELS, group_columns(2, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
+        )
+    elif terms == 4:
+        multiply_depthwise(
+            4, FEW_GROUPED_PIXELS, group_columns(4, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
+        )
+    elif real is float:
+        multiply_depthwise(
+            8, FEW_GROUPED_PIXELS, group_columns(8, <real>0), tiles, table, stride, gap, line, at, window_h, window_w, 1, w,
+            w_step, last, out, out_step
+        )
+
+
+cdef inline void grouped_micro_kernel(
+    Py_ssize_t terms, int pixels, int columns, Py_ssize_t tiles, const real** table, Py_ssize_t stride, Py_ssize_t gap,
+    Py_ssize_t line,
+    Py_ssize_t at, Py_ssize_t window_h, Py_ssize_t window_w,
+    const real* w, const real* last, real* out, Py_ssize_t out_step,
+) noexcept nogil:
+    """Run `multiply_depthwise` for all `columns`, whole vectors, of a panel on `tiles` times `pixels` pixels."""
+    cdef int first = 0
+    while first < columns:
+        if pixels == GROUPED_PIXELS:
+            multiply_group(
+                terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns,
+                last + first if last != NULL else last, out + first, out_step,
+            )
+        else:
+            multiply_group_few(
+                terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns,
+                last + first if last != NULL else last, out + first, out_step,
+            )
+        first += group_columns(terms, <real>0)

@@ -6,15 +6,16 @@ next: here it is loaded once and multiplied with every tap. Each output is the s
 taken register block by register block, all of them before the next pixels: those of a panel, or of a whole pixel.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline
-from cnnref.kernels.base.register_block cimport lanes, widest
-from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.base.isa cimport CNNREF_REGISTERS, always_inline, noinline
+from cnnref.kernels.base.register_block cimport vector, widest
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_product, add_rows, copy_row, registers, zero_row
 from cnnref.kernels.conv.problem cimport Correlation, alike, taps_of
 
 cdef enum:
     # Output pixels of a register block: images are often multiples of 7 wide, and 7 chains a vector keep the multipliers busy.
     SLIDING_PIXELS = 7
-    MOST_SLIDING_SUMS = 224
+    SLIDING_COLUMNS = 32
 
 
 cdef inline always_inline take_pixel(
@@ -22,16 +23,13 @@ cdef inline always_inline take_pixel(
     const real* weights, Py_ssize_t w_step, real* sums,
 ) noexcept nogil:
     """Multiply the pixel at `place` of a register block's window row into every output that it is a tap of."""
-    cdef const real* source
-    cdef int tap, j
+    cdef real value[SLIDING_COLUMNS]
+    cdef int tap
     if place < (SLIDING_PIXELS - 1) * stride + taps:
-        source = entry[place] + at
+        copy_row(columns, entry[place] + at, value)
         for tap in range(taps):
             if 0 <= place - tap < SLIDING_PIXELS * stride and (place - tap) % stride == 0:
-                for j in range(columns):
-                    sums[(place - tap) // stride * columns + j] = multiply_add(
-                        source[j], weights[tap * w_step + j], sums[(place - tap) // stride * columns + j]
-                    )
+                add_product(columns, value, weights + tap * w_step, sums + (place - tap) // stride * columns)
 
 
 cdef inline const real* weights_of(
@@ -53,24 +51,24 @@ cdef inline always_inline multiply_sliding(
     The table is that of ``micro_kernel.pxd``, its rows `line` entries apart. The panels are of `all_columns` columns and
     `all_taps` taps, of which the first `skipped` are left out.
     """
-    cdef real sums[MOST_SLIDING_SUMS]
-    cdef real own[32]
+    cdef registers room
+    cdef real* sums = <real*>room.bytes
+    cdef real own[SLIDING_COLUMNS]
     cdef const real* weights
     cdef const real** entry
     cdef Py_ssize_t first = from_column
     cdef Py_ssize_t _step, _window_row, w_step
     cdef const real* w = weights_of(panels, first, all_columns, all_taps, skipped, &w_step)
     cdef bint several = end_column - from_column > columns
-    cdef int pixel, j
+    cdef int pixel
     # One loop over register blocks and columns: nested ones would cost the sums their registers.
     for _step in range((end_column - from_column) // columns * tiles):
         for pixel in range(SLIDING_PIXELS):
-            for j in range(columns):
-                sums[pixel * columns + j] = 0
+            zero_row(columns, sums + pixel * columns)
         weights = w
         entry = table
         for _window_row in range(window_h):
-            # Written out, since the compiler would not unroll a loop of that size.
+            # A list of calls: in place of a loop that runs 19 times neither gcc nor clang unrolls it, and the sums are in memory.
             take_pixel(stride, taps, columns, 0, entry, first, weights, w_step, sums)
             take_pixel(stride, taps, columns, 1, entry, first, weights, w_step, sums)
             take_pixel(stride, taps, columns, 2, entry, first, weights, w_step, sums)
@@ -94,14 +92,11 @@ cdef inline always_inline multiply_sliding(
             entry += line
         if last == NULL:
             for pixel in range(SLIDING_PIXELS):
-                for j in range(columns):
-                    out[pixel * out_step + first + j] = sums[pixel * columns + j]
+                copy_row(columns, sums + pixel * columns, out + pixel * out_step + first)
         else:
-            for j in range(columns):
-                own[j] = last[first + j]
+            copy_row(columns, last + first, own)
             for pixel in range(SLIDING_PIXELS):
-                for j in range(columns):
-                    out[pixel * out_step + first + j] = sums[pixel * columns + j] + own[j]
+                add_rows(columns, sums + pixel * columns, own, out + pixel * out_step + first)
         first += columns
         if first == end_column:
             first = from_column
@@ -157,7 +152,7 @@ cdef inline noinline slide_2_vectors(
     Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     slide_windows(
-        stride, taps, 2 * lanes(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
+        stride, taps, 2 * vector(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
         from_column, end_column, last, out, out_step,
     )
 
@@ -168,7 +163,7 @@ cdef inline noinline slide_1_vector(
     Py_ssize_t end_column, const real* last, real* out, Py_ssize_t out_step,
 ) noexcept nogil:
     slide_windows(
-        stride, taps, lanes(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
+        stride, taps, vector(<real>0), tiles, table, line, window_h, panels, all_taps, skipped, all_columns,
         from_column, end_column, last, out, out_step,
     )
 
@@ -184,8 +179,8 @@ cdef inline void slide_rows(
     cdef Py_ssize_t skip = plan.dilation_h * line, pairs = 0, taps = taps_of(plan), y, row, end_row, rows, skipped
     cdef const real** entry
     cdef real* target
-    if CNNREF_VECTOR_BYTES == 64:
-        pairs = (end_column - from_column) // (2 * lanes(<real>0)) * (2 * lanes(<real>0))
+    if CNNREF_REGISTERS == 32:
+        pairs = (end_column - from_column) // (2 * vector(<real>0)) * (2 * vector(<real>0))
     for y in range(top, bottom):
         alike(y, y + 1, plan.top, plan.height, plan.window_h, plan.stride_h, plan.dilation_h, &row, &end_row)
         rows = max(end_row - row, <Py_ssize_t>0)

@@ -14,10 +14,14 @@ from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w, taps_of
 from cnnref.kernels.conv.select cimport SHUFFLED, SLIDING, depthwise_wgrad_kernel, panel_of_sums, shuffles, side_by_side
 from cnnref.kernels.depthwise.indirection cimport copy_in_order, fill_indirection, order_of_terms
-from cnnref.kernels.depthwise.micro_kernel cimport MOST_DEPTHWISE_ROWS
-from cnnref.kernels.depthwise.micro_kernel_grouped cimport GROUPED_TAPS, grouped_wgrad_micro_kernel
+from cnnref.kernels.depthwise.micro_kernel cimport MOST_DEPTHWISE_ROWS, group_columns
 from cnnref.kernels.depthwise.read_ahead cimport far, read_rows
-from cnnref.kernels.depthwise.wgrad_micro_kernel cimport depthwise_wgrad_micro_kernel, taps_of_block
+from cnnref.kernels.depthwise.wgrad_micro_kernel cimport (
+    depthwise_wgrad_micro_kernel,
+    grouped_taps,
+    grouped_wgrad_micro_kernel,
+    taps_of_block,
+)
 from cnnref.kernels.depthwise.wgrad_micro_kernel_sliding cimport (
     slide_taps,
     sliding_rows,
@@ -110,8 +114,8 @@ cdef inline void grouped_chunk(
     bint fresh, real* dW, Py_ssize_t dW_step, real* scratch,
 ) noexcept nogil:
     """As `depthwise_chunk`, for whole vectors of small groups."""
-    cdef Py_ssize_t tiles = fill_offsets(plan, line, GROUPED_TAPS, offsets)
-    cdef int vector = lanes(dZ[0]), first = 0
+    cdef Py_ssize_t tiles = fill_offsets(plan, line, grouped_taps(plan.channels, dZ[0]), offsets)
+    cdef int vector = group_columns(plan.channels, dZ[0]), first = 0
     while first < width:
         grouped_wgrad_micro_kernel(
             plan.channels, tiles, table, offsets, plan.stride_w, plan.stride_h * line - plan.n_W * plan.stride_w,

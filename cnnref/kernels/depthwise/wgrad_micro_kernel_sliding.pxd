@@ -9,11 +9,11 @@ chain of additions: with few taps, reading the gradients for it once more would 
 
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline
 from cnnref.kernels.base.register_block cimport lanes
-from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_product, add_rows, copy_row, registers, zero_row
 from cnnref.kernels.conv.problem cimport Correlation
 
 cdef enum:
-    MOST_SLIDING_SUMS = 448
     MOST_GRADIENTS = 112
     MOST_TOTALS = 32
 
@@ -26,18 +26,16 @@ cdef inline always_inline add_pixels(
 
     Of those that are from `first` to less than `end` before, and have the pixel as a tap.
     """
-    cdef const real* source
-    cdef int row, before, j
+    cdef real value[MOST_TOTALS]
+    cdef int row, before
     if place < stride and first * stride + place < taps:
         for row in range(rows):
-            source = entry[row * line + place] + at
+            copy_row(columns, entry[row * line + place] + at, value)
             for before in range(taps):
                 if first <= before < end and before * stride + place < taps:
-                    for j in range(columns):
-                        sums[(row * taps + before * stride + place) * columns + j] = multiply_add(
-                            source[j], gradients[before * columns + j],
-                            sums[(row * taps + before * stride + place) * columns + j],
-                        )
+                    add_product(
+                        columns, value, gradients + before * columns, sums + (row * taps + before * stride + place) * columns
+                    )
 
 
 cdef inline always_inline add_windows(
@@ -48,16 +46,14 @@ cdef inline always_inline add_windows(
 
     Where windows are 3 pixels wide, there is a register for the sum of all outputs' gradients too.
     """
-    cdef int before, j
+    cdef int before
     for before in range(taps - 1):
         if (taps - 1 - before) * stride < taps:
-            for j in range(columns):
-                gradients[(taps - 1 - before) * columns + j] = gradients[(taps - 2 - before) * columns + j]
+            copy_row(columns, gradients + (taps - 2 - before) * columns, gradients + (taps - 1 - before) * columns)
     if first == 0:
-        for j in range(columns):
-            gradients[j] = dZ[j]
-            if taps == 3:
-                totals[j] += dZ[j]
+        copy_row(columns, dZ, gradients)
+        if taps == 3:
+            add_rows(columns, totals, dZ, totals)
     add_pixels(stride, rows, taps, columns, 0, first, end, entry, line, at, gradients, sums)
     add_pixels(stride, rows, taps, columns, 1, first, end, entry, line, at, gradients, sums)
 
@@ -99,23 +95,21 @@ cdef inline always_inline slide_sums(
     The table is that of ``micro_kernel.pxd``, its rows `line` entries apart, those of the pieces `table_step`. `dZ` has the
     outputs' gradients one after the other. A row has at least as many outputs as there are before one with a tap in common.
     """
-    cdef real sums[MOST_SLIDING_SUMS]
+    cdef registers room
+    cdef real* sums = <real*>room.bytes
     cdef real gradients[MOST_GRADIENTS]
     cdef real totals[MOST_TOTALS]
     cdef Py_ssize_t gap = plan.dilation_h * line
     cdef int before = (taps + stride - 1) // stride - 1
     cdef const real** entry
     cdef Py_ssize_t piece, _y, _x
-    cdef int row, tap, j
+    cdef int row, tap
     for row in range(rows):
         for tap in range(taps):
-            for j in range(columns):
-                sums[(row * taps + tap) * columns + j] = 0
+            zero_row(columns, sums + (row * taps + tap) * columns)
     for tap in range(taps):
-        for j in range(columns):
-            gradients[tap * columns + j] = 0
-    for j in range(columns):
-        totals[j] = 0
+        zero_row(columns, gradients + tap * columns)
+    zero_row(columns, totals)
     for piece in range(pieces):
         for _y in range(n_rows):
             entry = table + (piece * table_step + _y * plan.stride_h * line)
@@ -140,11 +134,9 @@ cdef inline always_inline slide_sums(
             last_windows(stride, rows, taps, columns, 6, entry, gap, at, gradients, totals, sums)
     for row in range(rows):
         for tap in range(taps):
-            for j in range(columns):
-                out[(row * taps + tap) * columns + j] = sums[(row * taps + tap) * columns + j]
+            copy_row(columns, sums + (row * taps + tap) * columns, out + (row * taps + tap) * columns)
     if taps == 3:
-        for j in range(columns):
-            out[rows * taps * columns + j] = totals[j]
+        copy_row(columns, totals, out + rows * taps * columns)
 
 
 cdef inline always_inline slide_either(

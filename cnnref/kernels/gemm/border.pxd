@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_ROWS
 from cnnref.kernels.conv.problem cimport Correlation, alike, taps_of
-from cnnref.kernels.gemm.micro_kernel_strided cimport ROWS_OF_POINTER
+from cnnref.kernels.gemm.micro_kernel cimport ROWS_OF_POINTER
 
 cdef enum:
     # Columns of register blocks whose rows are better evenly spaced.

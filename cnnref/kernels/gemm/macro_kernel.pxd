@@ -7,8 +7,7 @@ from cnnref.kernels.conv.problem cimport Correlation, contiguous
 from cnnref.kernels.conv.select cimport has_half_vector
 from cnnref.kernels.gemm.blocking cimport DepthBlock
 from cnnref.kernels.gemm.border cimport Box, Boxes
-from cnnref.kernels.gemm.micro_kernel cimport micro_kernel
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport PAIRED, micro_kernel_half_vector
+from cnnref.kernels.gemm.micro_kernel cimport PAIRED, half_vector_block, micro_kernel
 from cnnref.kernels.gemm.pack cimport copy_values
 
 cdef enum:
@@ -91,7 +90,7 @@ cdef inline void macro_kernel(
                 start = scratch + MOST_ROWS * MOST_COLUMNS
                 starts = same
             if pairs:
-                micro_kernel_half_vector(
+                half_vector_block(
                     width, images + piece * line, places + pixel, 1, a_skip, panel + piece * run * width, b_skip,
                     runs, side, start, starts, bias if complete and piece == pieces - 1 else NULL, target, targets,
                 )

@@ -4,11 +4,14 @@ A matrix of ``depth x columns`` becomes strips of ``depth x width``; strip after
 vectors one after another.
 """
 
+from libc.string cimport memcpy
+
 from cnnref.kernels.base.isa cimport prefetch
 from cnnref.kernels.base.register_block cimport panel_width, widest
 from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport copy_row, turn_block
 from cnnref.kernels.conv.problem cimport Matrix
-from cnnref.kernels.gemm.micro_kernel_half_vector cimport HALF
+from cnnref.kernels.gemm.micro_kernel cimport HALF
 
 cdef enum:
     # Rows ahead of the one being copied: they are too far apart in memory for the processor to foresee.
@@ -45,7 +48,7 @@ cdef inline void pack(
 
 
 cdef inline void fill_up(real* row, Py_ssize_t valid, Py_ssize_t width) noexcept nogil:
-    """The columns of a panel beyond the matrix: zeros, but half a vector stands twice (``micro_kernel_half_vector.pxd``)."""
+    """The columns of a panel beyond the matrix: zeros, but half a vector stands twice (``micro_kernel.pxd``)."""
     cdef Py_ssize_t j
     if width - valid == HALF:
         copy_8(row + valid - HALF, row + valid)
@@ -73,21 +76,15 @@ cdef inline void copy_panel(
 
 
 cdef inline void copy_16(const real* source, real* target) noexcept nogil:
-    cdef int j
-    for j in range(16):
-        target[j] = source[j]
+    copy_row(16, source, target)
 
 
 cdef inline void copy_8(const real* source, real* target) noexcept nogil:
-    cdef int j
-    for j in range(8):
-        target[j] = source[j]
+    copy_row(8, source, target)
 
 
 cdef inline void copy_4(const real* source, real* target) noexcept nogil:
-    cdef int j
-    for j in range(4):
-        target[j] = source[j]
+    memcpy(target, source, 4 * sizeof(real))
 
 
 cdef inline void copy_values(const real* source, Py_ssize_t count, real* target) noexcept nogil:
@@ -109,18 +106,6 @@ cdef inline void copy_values(const real* source, Py_ssize_t count, real* target)
             target[j] = source[j]
 
 
-cdef inline void transpose_16_by_4(const real* source, Py_ssize_t column_step, real* target, Py_ssize_t width) noexcept nogil:
-    """Transpose 16 rows of 4 values into 4 rows of 16, through a block that the compiler turns by shuffles."""
-    cdef real block[64]
-    cdef int j, k
-    for j in range(16):
-        for k in range(4):
-            block[4 * j + k] = source[j * column_step + k]
-    for j in range(16):
-        for k in range(4):
-            target[k * width + j] = block[4 * j + k]
-
-
 cdef inline void transpose_panel(
     const real* matrix, Py_ssize_t depth, Py_ssize_t column_step, Py_ssize_t valid, Py_ssize_t width, real* target
 ) noexcept nogil:
@@ -132,7 +117,7 @@ cdef inline void transpose_panel(
             for k in range(j, j + 16):
                 prefetch(matrix + k * column_step + block + 16)
             for k in range(block, block + 16, 4):
-                transpose_16_by_4(matrix + j * column_step + k, column_step, target + k * width + j, width)
+                turn_block(16, matrix + j * column_step + k, column_step, target + k * width + j, width)
         for j in range(valid - valid % 16, valid):
             for k in range(block, block + 16):
                 target[k * width + j] = matrix[j * column_step + k]

@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 from cnnref.kernels.base.isa cimport noinline, prefetch
 from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport turn_block
 from cnnref.kernels.conv.problem cimport Correlation, Frame
 
 cdef enum:
@@ -42,26 +43,15 @@ cdef inline noinline transpose_pixels(
     const real* source, Py_ssize_t step, Py_ssize_t channels, real* target, Py_ssize_t plane
 ) noexcept nogil:
     """Lay `TRANSPOSED` pixels, `step` apart, out in planes."""
-    cdef real block[64]
-    cdef real turned[64]
     cdef Py_ssize_t channel
     cdef const real* ahead = source + TRANSPOSED * step
-    cdef int j, k
+    cdef int j
     for channel in range(0, channels - 3, 4):
         # A quarter of the lines that hold these channels of the pixels to come.
         for j in range(4):
             prefetch(ahead + j * step)
         ahead += 4 * step if (channel + 4) % 16 else 16 - 12 * step
-        # By shuffles, from one block to the other.
-        for j in range(TRANSPOSED):
-            for k in range(4):
-                block[4 * j + k] = source[j * step + channel + k]
-        for j in range(TRANSPOSED):
-            for k in range(4):
-                turned[16 * k + j] = block[4 * j + k]
-        for k in range(4):
-            for j in range(TRANSPOSED):
-                target[k * plane + j] = turned[16 * k + j]
+        turn_block(TRANSPOSED, source + channel, step, target, plane)
         target += 4 * plane
     for channel in range(channels // 4 * 4, channels):
         for j in range(TRANSPOSED):

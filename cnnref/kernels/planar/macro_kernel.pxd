@@ -3,7 +3,7 @@
 from cnnref.kernels.base.isa cimport always_inline, noinline
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation, taps_of
-from cnnref.kernels.gemm.pack cimport copy_8, copy_values
+from cnnref.kernels.gemm.pack cimport copy_4, copy_8, copy_values
 from cnnref.kernels.planar.micro_kernel cimport (
     MOST_PLANE_ROWS,
     MOST_PLANE_SUMS,
@@ -19,11 +19,12 @@ cdef enum:
 
 
 cdef inline always_inline interleave(
-    const int rows, const int pixels, const real* sums, const real* last, real* merged
+    const int rows, Py_ssize_t pixels, const real* sums, const real* last, real* merged
 ) noexcept nogil:
     """The columns of each pixel side by side, each with its last term added."""
     cdef real own[MOST_PLANE_ROWS]
-    cdef int pixel, c
+    cdef Py_ssize_t pixel
+    cdef int c
     # Apart, so that the compiler knows that no output overwrites them.
     for c in range(rows):
         own[c] = last[c]
@@ -33,35 +34,15 @@ cdef inline always_inline interleave(
 
 
 cdef inline noinline interleave_block(
-    int rows, int pixels, const real* sums, const real* last, real* merged
+    int rows, Py_ssize_t pixels, const real* sums, const real* last, real* merged
 ) noexcept nogil:
-    """`interleave` for a register block's shape."""
+    """`interleave` for a register block's columns."""
     if rows == 8:
-        if pixels == 48:
-            interleave(8, 48, sums, last, merged)
-        elif pixels == 16:
-            interleave(8, 16, sums, last, merged)
-        elif pixels == 24:
-            interleave(8, 24, sums, last, merged)
-        else:
-            interleave(8, 8, sums, last, merged)
+        interleave(8, pixels, sums, last, merged)
     elif rows == 3:
-        if pixels == 96:
-            interleave(3, 96, sums, last, merged)
-        elif pixels == 48:
-            interleave(3, 48, sums, last, merged)
-        elif pixels == 32:
-            interleave(3, 32, sums, last, merged)
-        elif pixels == 16:
-            interleave(3, 16, sums, last, merged)
-        else:
-            interleave(3, 8, sums, last, merged)
-    elif pixels == 96:
-        interleave(1, 96, sums, last, merged)
-    elif pixels == 48:
-        interleave(1, 48, sums, last, merged)
+        interleave(3, pixels, sums, last, merged)
     else:
-        interleave(1, 24, sums, last, merged)
+        interleave(1, pixels, sums, last, merged)
 
 
 cdef inline void put(
@@ -74,6 +55,10 @@ cdef inline void put(
     elif valid == 8:
         for pixel in range(pixels):
             copy_8(merged + 8 * pixel, out + pixel * pixel_step)
+    elif valid >= 4:
+        for pixel in range(pixels):
+            copy_4(merged + rows * pixel, out + pixel * pixel_step)
+            copy_4(merged + rows * pixel + valid - 4, out + pixel * pixel_step + valid - 4)
     elif valid == 3 and rows == 3:
         for pixel in range(pixels):
             out[pixel * pixel_step] = merged[3 * pixel]

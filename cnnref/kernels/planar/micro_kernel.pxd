@@ -6,7 +6,8 @@ The filters are the scalars, the same ones for all pixels, and the planes the ve
 
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
 from cnnref.kernels.base.register_block cimport lanes, widest
-from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_scaled, copy_row, registers, zero_row
 
 cdef enum:
     # Pixels, columns and sums of the largest register blocks.
@@ -26,36 +27,28 @@ cdef struct Steps:
 
 
 cdef inline always_inline multiply_planes_block(
-    const int groups, const int rows, const int pixels, const real* filters, const real* planes, const Steps* steps,
+    const int rows, const int pixels, const real* filters, const real* planes, const Steps* steps,
     real* out,
 ) noexcept nogil:
-    """``groups * rows`` columns of `pixels` outputs, one after the other; `filters` has a value of each for every step."""
-    cdef real sums[MOST_PLANE_SUMS]
+    """`rows` columns of `pixels` outputs, one after the other; `filters` has a value of each for every step."""
+    cdef registers room
+    cdef real* sums = <real*>room.bytes
     cdef real right[MOST_PLANE_PIXELS]
-    cdef real left
     cdef Py_ssize_t _step, channels = steps.channels, columns = steps.window_w
     # From a tap's last channel on to the first one of the next tap, and from there to that of the next row.
     cdef Py_ssize_t next_tap = steps.tap - steps.channels * steps.plane
     cdef Py_ssize_t next_row = steps.row - steps.window_w * steps.tap
     cdef Py_ssize_t count = steps.window_h * steps.window_w * steps.channels
-    cdef int group, row, j
+    cdef int row
     if count <= 0:  # as in ``multiply_register_block``
         return
-    for group in range(groups):
-        for row in range(rows):
-            for j in range(pixels):
-                sums[(group * rows + row) * pixels + j] = 0
-    for j in range(pixels):
-        right[j] = planes[j]
+    for row in range(rows):
+        zero_row(pixels, sums + row * pixels)
+    copy_row(pixels, planes, right)
     for _step in range(count):
-        for group in range(groups):
-            for row in range(rows):
-                left = filters[group * rows + row]
-                for j in range(pixels):
-                    sums[(group * rows + row) * pixels + j] = multiply_add(
-                        left, right[j], sums[(group * rows + row) * pixels + j]
-                    )
-        filters += groups * rows
+        for row in range(rows):
+            add_scaled(pixels, filters[row], right, sums + row * pixels)
+        filters += rows
         planes += steps.plane
         channels -= 1
         if unlikely(channels == 0):
@@ -65,13 +58,10 @@ cdef inline always_inline multiply_planes_block(
             if unlikely(columns == 0):
                 columns = steps.window_w
                 planes += next_row
-        # Once, not for each column that uses them (see ``gemm/micro_kernel_tail.pxd``); after the last step for nothing.
-        for j in range(pixels):
-            right[j] = planes[j]
-    for group in range(groups):
-        for row in range(rows):
-            for j in range(pixels):
-                out[(group * rows + row) * pixels + j] = sums[(group * rows + row) * pixels + j]
+        # Here, for the next step (after the last one for nothing): at the start gcc does not keep the sums in 16 registers.
+        copy_row(pixels, planes, right)
+    for row in range(rows):
+        copy_row(pixels, sums + row * pixels, out + row * pixels)
 
 
 cdef inline int plane_rows(Py_ssize_t columns) noexcept nogil:
@@ -97,11 +87,11 @@ cdef inline noinline plane_of_8(
 ) noexcept nogil:
     """8 columns of 3 vectors of 64 bytes, or of one; of 8 values where there are 16 registers."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_planes_block(2, 4, 8, filters, planes, steps, out)
+        multiply_planes_block(8, 8, filters, planes, steps, out)
     elif pixels == 3 * lanes(<real>0):
-        multiply_planes_block(2, 4, 3 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(8, 3 * lanes(<real>0), filters, planes, steps, out)
     else:
-        multiply_planes_block(2, 4, lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(8, lanes(<real>0), filters, planes, steps, out)
 
 
 cdef inline noinline plane_of_3(
@@ -109,19 +99,19 @@ cdef inline noinline plane_of_3(
 ) noexcept nogil:
     """3 columns of 6 vectors of 64 bytes or 2; of 2 where there are 16 registers."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_planes_block(1, 3, widest(<real>0), filters, planes, steps, out)
+        multiply_planes_block(3, widest(<real>0), filters, planes, steps, out)
     elif pixels == 6 * lanes(<real>0):
-        multiply_planes_block(1, 3, 6 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(3, 6 * lanes(<real>0), filters, planes, steps, out)
     else:
-        multiply_planes_block(1, 3, 2 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(3, 2 * lanes(<real>0), filters, planes, steps, out)
 
 
 cdef inline noinline plane_of_1(const real* filters, const real* planes, const Steps* steps, real* out) noexcept nogil:
     """One column of 6 vectors."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_planes_block(1, 1, 3 * widest(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 3 * widest(<real>0), filters, planes, steps, out)
     else:
-        multiply_planes_block(1, 1, 6 * lanes(<real>0), filters, planes, steps, out)
+        multiply_planes_block(1, 6 * lanes(<real>0), filters, planes, steps, out)
 
 
 cdef inline void planar_micro_kernel(

@@ -9,12 +9,11 @@ Each output is one chain of fused multiply-adds from 0 in the order of the steps
 
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline
 from cnnref.kernels.base.register_block cimport lanes
-from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_scaled, registers, zero_row
 
 cdef enum:
     COLUMNS_ABREAST = 8
-    HALF = 4
-    MOST_FEW_CHANNELS_SUMS = 384
     MOST_VECTORS = 3
 
 
@@ -31,36 +30,27 @@ cdef inline always_inline multiply_few_channels(
 
     Step k multiplies what stands ``offsets[k]`` after a pixel with 8 values from ``filters[8 * k]`` on; `last` is added.
     """
-    cdef real sums[MOST_FEW_CHANNELS_SUMS]
+    cdef registers room
+    cdef real* sums = <real*>room.bytes
     cdef real own[COLUMNS_ABREAST]
     cdef const real* source[MOST_VECTORS]
     cdef real* target
-    cdef real left
     cdef Py_ssize_t step, offset
-    cdef int half, c, v, j
+    cdef int c, v, j
     if steps <= 0:  # with this the compiler keeps `sums` out of memory
         return
     for v in range(vectors):
         source[v] = planes + places[v]
-    for half in range(2):
-        for c in range(HALF):
-            for v in range(vectors):
-                for j in range(lane):
-                    sums[((half * HALF + c) * vectors + v) * lane + j] = 0
+    for c in range(COLUMNS_ABREAST):
+        zero_row(vectors * lane, sums + c * vectors * lane)
     for step in range(steps):
         offset = offsets[step]
-        for half in range(2):
-            for c in range(HALF):
-                left = filters[half * HALF + c]
-                for v in range(vectors):
-                    for j in range(lane):
-                        sums[((half * HALF + c) * vectors + v) * lane + j] = multiply_add(
-                            left, (source[v] + offset)[j], sums[((half * HALF + c) * vectors + v) * lane + j]
-                        )
+        for c in range(COLUMNS_ABREAST):
+            for v in range(vectors):
+                add_scaled(lane, filters[c], source[v] + offset, sums + (c * vectors + v) * lane)
         filters += COLUMNS_ABREAST
-    for half in range(2):
-        for c in range(HALF):
-            own[half * HALF + c] = last[half * HALF + c]
+    for c in range(COLUMNS_ABREAST):
+        own[c] = last[c]
     for v in range(vectors):
         target = out + out_places[v]
         # Written out, so that the compiler sees eight streams that it can turn together.

@@ -7,14 +7,14 @@ the chain of ``micro_kernel.pxd``: the rows of the image come one after the othe
 
 from cnnref.kernels.base.isa cimport always_inline, noinline, unlikely
 from cnnref.kernels.base.register_block cimport lanes
-from cnnref.kernels.base.types cimport multiply_add, real
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_rows, add_scaled, fill_row, hold_row, registers, zero_row
 from cnnref.kernels.planar.micro_kernel cimport Steps
 
 cdef enum:
     # Output rows, vectors of each and sums of the register block.
     JAMMED_ROWS = 7
     VECTORS_OF_ROW = 2
-    MOST_JAMMED_SUMS = 224
     MOST_JAMMED_PIXELS = 32
 
 
@@ -27,31 +27,23 @@ cdef inline always_inline accumulate_row(
     `planes` is at that row. The second vector stands `beside` values after the first.
     """
     cdef real right[MOST_JAMMED_PIXELS]
-    cdef real left
     cdef Py_ssize_t _step, rest = steps.channels, depth = steps.window_w * steps.channels
     cdef Py_ssize_t next_tap = steps.tap - steps.channels * steps.plane
-    cdef int row, j
-    for j in range(lane):
-        right[j] = planes[j]
-    for j in range(lane):
-        right[lane + j] = (planes + beside)[j]
+    cdef int row
     for _step in range(depth):
+        hold_row(lane, planes, right)
+        hold_row(lane, planes + beside, right + lane)
         for row in range(JAMMED_ROWS):
             if row <= reached < row + window:
-                left = filters[(reached - row) * depth]
-                for j in range(VECTORS_OF_ROW * lane):
-                    sums[row * VECTORS_OF_ROW * lane + j] = multiply_add(left, right[j], sums[row * VECTORS_OF_ROW * lane + j])
+                add_scaled(
+                    VECTORS_OF_ROW * lane, filters[(reached - row) * depth], right, sums + row * VECTORS_OF_ROW * lane
+                )
         filters += 1
         planes += steps.plane
         rest -= 1
         if unlikely(rest == 0):
             rest = steps.channels
             planes += next_tap
-        # As in ``micro_kernel.pxd``.
-        for j in range(lane):
-            right[j] = planes[j]
-        for j in range(lane):
-            right[lane + j] = (planes + beside)[j]
 
 
 cdef inline always_inline multiply_jammed(
@@ -59,11 +51,12 @@ cdef inline always_inline multiply_jammed(
     const real last, real* out, Py_ssize_t row_step,
 ) noexcept nogil:
     """`JAMMED_ROWS` rows of two vectors of outputs, `last` added; `filters` has the window's values in the order of the sum."""
-    cdef real sums[MOST_JAMMED_SUMS]
-    cdef int row, j
+    cdef registers room
+    cdef real* sums = <real*>room.bytes
+    cdef real own[MOST_JAMMED_PIXELS]
+    cdef int row
     for row in range(JAMMED_ROWS):
-        for j in range(VECTORS_OF_ROW * lane):
-            sums[row * VECTORS_OF_ROW * lane + j] = 0
+        zero_row(VECTORS_OF_ROW * lane, sums + row * VECTORS_OF_ROW * lane)
     accumulate_row(window, 0, lane, planes, beside, steps, filters, sums)
     accumulate_row(window, 1, lane, planes + steps.row, beside, steps, filters, sums)
     accumulate_row(window, 2, lane, planes + 2 * steps.row, beside, steps, filters, sums)
@@ -76,11 +69,10 @@ cdef inline always_inline multiply_jammed(
     if window == 5:
         accumulate_row(window, 9, lane, planes + 9 * steps.row, beside, steps, filters, sums)
         accumulate_row(window, 10, lane, planes + 10 * steps.row, beside, steps, filters, sums)
+    fill_row(lane, last, own)
     for row in range(JAMMED_ROWS):
-        for j in range(lane):
-            (out + row * row_step)[j] = sums[row * VECTORS_OF_ROW * lane + j] + last
-        for j in range(lane):
-            (out + row * row_step + beside)[j] = sums[(row * VECTORS_OF_ROW + 1) * lane + j] + last
+        add_rows(lane, sums + row * VECTORS_OF_ROW * lane, own, out + row * row_step)
+        add_rows(lane, sums + (row * VECTORS_OF_ROW + 1) * lane, own, out + row * row_step + beside)
 
 
 cdef inline noinline jammed_3_rows(

@@ -15,10 +15,8 @@ from cnnref.kernels.conv.select cimport (
     unpacked,
     wgrad_kernel,
 )
-from cnnref.kernels.gemm.micro_kernel cimport micro_kernel
-from cnnref.kernels.gemm.micro_kernel_strided cimport unpacked_8_by_3_vectors
+from cnnref.kernels.gemm.micro_kernel cimport SIDE, micro_kernel, prefetching_6_by_4_vectors, unpacked_8_by_3_vectors
 from cnnref.kernels.gemm.pack cimport copy_panel
-from cnnref.kernels.wgrad.micro_kernel_prefetch cimport SIDE, prefetching_6_by_4_vectors
 from cnnref.threads cimport stopped
 
 
@@ -155,7 +153,7 @@ cdef inline void wgrad_macro_kernel(
                     line_ahead = (tap - from_tap) // SIDE
                     # Each of the first register blocks asks for one line of every pixel's part of the next panel.
                     prefetching_6_by_4_vectors(
-                        here + places[tap % plan.channels if by_taps else tap], step, skip, values,
+                        here, places + (tap % plan.channels if by_taps else tap), step, skip, values,
                         (plan.n_W - right + left) * width, runs, length, start, starts, sums, own,
                         following + line_ahead * (64 // <Py_ssize_t>sizeof(real)) if line_ahead < LINES else values,
                         plan.pixel_step if line_ahead < LINES else 0,

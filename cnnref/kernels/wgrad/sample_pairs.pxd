@@ -11,6 +11,7 @@ from libc.string cimport memset
 from cnnref.kernels.base.integers cimport share
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport zip_halves
 from cnnref.kernels.conv.problem cimport Correlation, span_h, span_w
 from cnnref.kernels.conv.select cimport pair_taps
 from cnnref.kernels.wgrad.chunks cimport BatchCut
@@ -92,7 +93,7 @@ cdef inline void pair_gradients(
     cdef Py_ssize_t _pixel
     for _pixel in range(pixels):
         if plan.columns == PAIRED_COLUMNS:
-            pair(one, other, PAIRED_COLUMNS, pairs)
+            zip_halves(<const float*>one, <const float*>other, <float*>pairs)
         else:
             pair(one, other, plan.columns, pairs)
         one += plan.pixel_step
