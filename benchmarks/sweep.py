@@ -23,17 +23,17 @@ from conformance.implementations import perform
 from conformance.implementations.implementation import Implementation, here
 from conformance.operations import OPERATIONS
 from conformance.runs.worker import settle
-from conformance.verdict import judge
+from conformance.verdict import judge, right
 from conformance.verdict.record import Record
 
 #: Name, and where the function is looked up that takes the time.
 _PARTS: tuple[tuple[str, Any, str], ...] = (
-    ("oracle", judge, "evaluate"),
+    ("oracle", right, "evaluate"),
     ("oracle, for bounds", sums, "evaluate"),
     ("oracle, for bounds", affine_activation, "evaluate"),
     ("drawing", judge, "draw"),
-    ("bounds", judge, "bounds"),
-    ("comparing", judge, "compare"),
+    ("bounds", right, "bounds"),
+    ("comparing", right, "compare"),
     ("recording", judge, "from_verdict"),
     ("recording", Record, "line"),
     ("implementation", perform, "ask"),

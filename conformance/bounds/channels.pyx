@@ -10,7 +10,7 @@ from libc.math cimport fabs, floor, fmax, log2, sqrt
 from numpy cimport ndarray
 
 from conformance.bounds.rows cimport total
-from conformance.bounds.elements cimport Numbers, data, number, numbers, plain, readable
+from conformance.bounds.elements cimport Numbers, data, known, number, numbers, plain, readable
 
 cnp.import_array()
 
@@ -141,7 +141,8 @@ def forward(
             scale = fabs(number(G, k)) * r[k]
             y = fabs(number(G, k) * r[k] * (x - mean[k]) + number(B, k))
             inner = d * (data(s.of_r)[k] + 2 * u) + data(s.of_mean)[k] + u * (2 * fabs(x) + 3 * fabs(mean[k]))
-            made[at] = (scale * inner + 2 * u * (fabs(number(B, k)) + y)) * (1 + 20 * u) + w
+            # A variance that may be 0 has no r, and a value that is the mean no distance from it.
+            made[at] = known((scale * inner + 2 * u * (fabs(number(B, k)) + y)) * (1 + 20 * u) + w)
     limits = {"A": out}
     unbiased = (<double> n) / (n - 1) if n > 1 else 1.0
     for name, old, value, error, times in (
@@ -251,5 +252,5 @@ def backward(
     for array in (out, of_dgamma, of_dbeta):
         values = data(<ndarray> array)
         for at in range(cnp.PyArray_SIZE(<ndarray> array)):
-            values[at] = values[at] * (1 + 20 * u) + 2 * count * w
+            values[at] = known(values[at] * (1 + 20 * u) + 2 * count * w)
     return {"dA_prev": out, "dgamma": of_dgamma.reshape(1, 1, 1, c), "dbeta": of_dbeta.reshape(1, 1, 1, c)}

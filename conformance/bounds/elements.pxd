@@ -1,6 +1,7 @@
 """Arrays of numbers as the compiled passes of the suite read them."""
 
 cimport numpy as cnp
+from libc.math cimport INFINITY, isnan
 from numpy cimport ndarray
 
 cdef ndarray plain(object x)
@@ -30,3 +31,8 @@ cdef Numbers numbers(ndarray x)
 cdef inline double* data(ndarray x):
     """Where the elements of a float64 array are."""
     return <double*> cnp.PyArray_DATA(x)
+
+
+cdef inline double known(double limit) noexcept nogil:
+    """A limit; infinite where it is NaN, as 0 times infinity is: nothing can be asked there."""
+    return INFINITY if isnan(limit) else limit

@@ -84,7 +84,7 @@ cdef void look(
         if value == wanted:
             continue
         found.unequal += 1
-        error, most = fabs(value - wanted), limit[i * step]
+        error, most = fabs(value - wanted), known(limit[i * step])
         if not error < INFINITY:  # equal infinities, NaN where NaN belongs, or neither
             if strange(value, wanted, most, grid.overflow):
                 found.foreign = i
@@ -93,14 +93,17 @@ cdef void look(
         found.exceeding += error > most
         if not error < found.share * most * LESS:
             share = error / most
-            if share > found.share or isnan(share) and not isnan(found.share):
+            if share > found.share:
                 found.share, found.worst = share, i
         unit = spacing(wanted, grid)
         if error >= found.ulps * unit and error / unit > found.ulps:
             found.ulps = error / unit
-        if random and not error < found.suspicion * random[i * stride] * LESS:
-            share = error / random[i * stride]
-            if share > found.suspicion or isnan(share) and not isnan(found.suspicion):
+        if not random:
+            continue
+        most = known(random[i * stride])
+        if not error < found.suspicion * most * LESS:
+            share = error / most
+            if share > found.suspicion:
                 found.suspicion, found.suspect = share, i
 
 

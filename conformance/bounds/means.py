@@ -26,7 +26,7 @@ from conformance.cases.case import Case
 
 def running(terms: Terms) -> Terms:
     """The terms of a mean of n, counted so that ``(n + 1) u S`` is the bound of a running one."""
-    return Terms(terms.n + 3 + 2 * np.log(np.maximum(terms.n, 1)), terms.S)
+    return Terms(lambda: terms.n + 3 + 2 * np.log(np.maximum(terms.n, 1)), terms.S)
 
 
 def integral(case: Case, terms: Terms, x: NDArray[Any], divisor: Limit) -> Terms:
@@ -37,4 +37,4 @@ def integral(case: Case, terms: Terms, x: NDArray[Any], divisor: Limit) -> Terms
     else:
         size = size.sum((1, 2), keepdims=True) / divisor
     n = 4.0 * (case["h"] + case["w"]) + 7
-    return Terms(np.full(terms.n.shape, n), np.broadcast_to(size, terms.S.shape).copy())
+    return Terms(lambda: np.full(terms.S.shape, n), np.broadcast_to(size, terms.S.shape).copy())

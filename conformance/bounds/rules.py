@@ -68,7 +68,7 @@ def _summed(
         (added, at_random), right = (sums.NONE, sums.NONE) if extra is None else extra[name], expected[name]
         unrounded = kind == "exact" and arithmetic.ieee and not added.any()
         if unrounded and sums.exact(case, term, steps[name], right):
-            bound = Bound("exact", _ZERO, None, 1.0 if term.n.any() else None)
+            bound = Bound("exact", _ZERO, None, 1.0 if term.S.any() else None)
             made[name] = storage.exact(case, name, bound, right)
             continue
         # db is a plain sum.

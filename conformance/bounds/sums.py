@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,26 @@ LAMBDA = 8.0
 
 @dataclass(frozen=True)
 class Terms:
-    """The ingredients of one output: number of non-zero terms, sum of |terms|, sum of squared terms."""
+    """The ingredients of one output.
 
-    n: Limit
+    Attributes
+    ----------
+    counted : callable
+        Gives the number of non-zero terms; called once, where a limit asks for it: exact data have none.
+    S : ndarray of float64
+        The sum of |terms|.
+    Q : ndarray of float64 or None
+        The sum of squared terms.
+    """
+
+    counted: Callable[[], Limit]
     S: Limit
     Q: Limit | None = None
+
+    @cached_property
+    def n(self) -> Limit:
+        """The number of non-zero terms."""
+        return self.counted()
 
 
 def coarse(arrays: Arrays, arithmetic: Arithmetic) -> Arrays:
@@ -90,15 +106,18 @@ def ingredients(
         }
         return evaluate(case, {**arrays, **changed})
 
-    n = run(0, None if divisor is None else lambda x: x * divisor)
+    @cache
+    def n() -> dict[str, Limit]:
+        return run(0, None if divisor is None else lambda x: x * divisor)
+
     S = run(1, None)
     Q = run(2, None if divisor is None else lambda x: x / divisor) if squares else dict.fromkeys(S)
-    return {name: Terms(n[name], S[name], Q[name]) for name in S}
+    return {name: Terms(lambda name=name: n()[name], S[name], Q[name]) for name in S}  # type: ignore[misc]
 
 
 def divided(terms: Terms, divisor: Limit) -> Terms:
     """Undo the output's division by `divisor` in the number of terms, do it twice in the sum of squares."""
-    return Terms(terms.n * divisor, terms.S, None if terms.Q is None else terms.Q / divisor)
+    return Terms(lambda: terms.n * divisor, terms.S, None if terms.Q is None else terms.Q / divisor)
 
 
 def limit(case: Case, terms: Terms, roundings: int, arithmetic: Arithmetic, added: Limit = NONE) -> Limit:

@@ -61,7 +61,9 @@ def verdict(result: Result) -> str:
     """The outcome of a run in one line."""
     summary = result.summary
     wrong = summary["failed"] or result.faults
-    word = "agrees" if result.agrees else "disagrees" if wrong else "too little"
+    seen = {found["state"] for found in summary["states"].values()}
+    right = states.COMPARED if states.COMPARED in seen else states.AGREES
+    word = right if result.agrees else "disagrees" if wrong else "too little"
     return (
         f"{summary['implementation']}: {word}: {summary['failed']} of {summary['cases']} cases failed; "
         f"operations: {states.told(summary['states'])}"

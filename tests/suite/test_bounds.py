@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conformance.adapters import numpy_loops
-from conformance.bounds import Arithmetic, sums
+from conformance.bounds import Arithmetic, Bound, sums
 from conformance.bounds.table import bounds
 from conformance.cases.case import Case
 from conformance.generation.arrays import draw
@@ -226,3 +226,27 @@ def test_the_unit_is_the_largest_power_of_two_that_divides_every_element(scale):
     assert sums.unit(np.zeros(3)) == sums.unit(np.zeros(0)) == np.inf
     assert [sums.unit(np.array([1.0, x])) for x in (np.nan, np.inf, -np.inf)] == [0, 0, 0]
     assert sums.unit(np.asarray(-6.0)) == 2.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "batch_norm_forward:bf16:m7h6w2c15_training_eps1e-6_mom0:offset:120230312",
+        "batch_norm_forward:f32:m3h9w2c1_training_eps1e-12_mom0:flat:919935574",
+        "batch_norm_backward:f32:m1h4w2c17_training_eps1e-12:flat:296099702",
+    ],
+)
+def test_where_the_variance_may_be_zero_nothing_is_asked_of_a_value_that_is_the_mean(text):
+    _, _, expected, limits = judged(text)
+    for name, limit in limits.items():
+        for values in (limit.limit, limit.statistical):
+            assert values is None or not np.isnan(values).any(), name
+        assert np.isfinite(expected[name]).all()
+
+
+def test_a_limit_that_is_no_number_hides_no_other_element():
+    expected = np.ones(4)
+    bound = Bound("bound", np.array([1e-3, np.nan, 1e-3, 1e-3]), None, None)
+    wrong = compare(np.array([1, 2, 3.0, 1]), expected, bound, np.dtype(np.float64))
+    assert (wrong.status, wrong.index) == ("failed", (2,))
+    assert compare(np.array([1, 2, 1.0, 1]), expected, bound, np.dtype(np.float64)).max_bound_fraction == 0

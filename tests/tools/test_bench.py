@@ -1,5 +1,9 @@
 """The benchmark's rows, their arrays and their costs. What a call takes decides nothing here."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from calls import OF_CNNREF
@@ -11,6 +15,7 @@ from benchmarks.peak import Peak
 from benchmarks.row import Row
 from benchmarks.worker import Worker
 
+ROOT = Path(__file__).parents[2]
 ROWS = rows()
 
 
@@ -157,3 +162,12 @@ def test_another_build_is_loaded_from_its_own_tree(tmp_path):
         assert worker.version == "of another tree (none)"
     finally:
         worker.close()
+
+
+def test_the_time_of_a_sweep_is_divided_by_parts():
+    found = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sweep", "1"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for part in ("oracle", "oracle, for bounds", "bounds", "comparing", "implementation"):
+        line = next(line for line in found.stdout.splitlines() if line.startswith(f"{part:<20}"))
+        assert float(line.split()[-5]) > 0, line
