@@ -207,6 +207,8 @@ class _Plan:
         """An array that is the same along its first axis has a stride of zero there."""
         names = [name for name, array in self._own.arrays.items() if array.ndim > 1 and name != "Y"]
         chosen = names[self._turn % len(names)] if names else ""
+        if chosen and np.isinf(self._own.arrays[chosen]).any():
+            return self.form()  # a sum times an infinity is no sum of infinities: NumPy's einsum takes it out
         arrays = {n: a[:1].repeat(len(a), 0) if n == chosen else a for n, a in self._own.arrays.items()}
         other = self._other(self._case, arrays)
         return self._formed(other, "expanded")

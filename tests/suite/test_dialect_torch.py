@@ -46,8 +46,12 @@ def test_torch_s_own_functions_pass_in_every_precision():
     def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
-    for op in ("conv_forward", "conv_backward"):
-        records, target = judged(op, dtypes=("f32", "f64", "f16", "bf16"), conv2d=conv2d)
+    # Without AVX512-FP16 PyTorch sums the gradients of a float16 convolution in float16, which is found.
+    for op, dtypes in (
+        ("conv_forward", ("f32", "f64", "f16", "bf16")),
+        ("conv_backward", ("f32", "f64", "bf16")),
+    ):
+        records, target = judged(op, dtypes=dtypes, conv2d=conv2d)
         assert statuses(records) <= {"passed", "absent"}
         assert sum(record.status == "passed" for record in records) > 0.8 * len(records)
     assert {"conv_forward.dilation", "conv_forward.groups", "conv_backward.f"} <= set(target.options)

@@ -204,7 +204,9 @@ class Graphs:
             # Normalizations of half images keep their statistics and parameters in float32.
             tensors = {n: x if n == "input" else x.float() for n, x in tensors.items()}
         with torch.set_grad_enabled(bool(wanted)):
-            return self._runs(kept.row, tensors, kept.options, wanted, way.inplace)
+            return self._runs(
+                kept.row, tensors, kept.options, wanted, way.inplace and _in_place(kept.options)
+            )
 
     def _gradients(
         self, kept: Kept, called: Called, names: tuple[str, ...], upstream: Array | None
@@ -280,6 +282,11 @@ def _out_of_bounds(given: Mapping[str, Array], options: Mapping[str, Any]) -> bo
     if weight is None or weight.ndim != 4 or weight.shape[2:] != (1, 1):
         return False
     return bool(options.get("stride", 1) != 1) and given["input"].shape[1] < 16
+
+
+def _in_place(options: Mapping[str, Any]) -> bool:
+    """Whether the output tells what the gradient needs; of a negative slope it has the sign no more."""
+    return not any(isinstance(value, (int, float)) and value < 0 for value in options.values())
 
 
 def _differentiated(output: Tensor, leaves: list[Tensor], upstream: Tensor) -> tuple[Tensor | None, ...]:
