@@ -19,6 +19,10 @@ _SUBNORMAL = without(
     "sigmoid_backward",
     "tanh_backward",
     "silu_backward",
+    "hardsigmoid",
+    "hardsigmoid_backward",
+    "hardswish_backward",
+    "softsign_backward",
     "gelu_backward",
 ) | dict.fromkeys(("conv_backward", "conv_transpose_backward", "affine_backward"), "dW")
 
