@@ -28,7 +28,7 @@ def _backward(case: Case, a: Arrays, slope: Callable[[Array], Array] = hardswish
 
 def _rounding(r: Any, q: Any) -> Any:
     # z/6 + 1/2 cancels at -3, z/3 + 1/2 at -3/2.
-    near = 8 * q.unit * (np.abs(q.a["dA"]) if "dA" in q.a else np.where(q.a["Z"] > -4, 3.0, 0.0))
+    near = 8 * q.unit * (np.abs(q.a["dA"]) if "dA" in q.a else np.minimum(np.abs(q.a["Z"]), 4) ** 2)
     return r.Rounding(0.0, 0.0, 8 * q.unit, near + 4 * q.tiny)
 
 
