@@ -4,7 +4,8 @@ Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward fu
 a cache for its backward function. The map:
 
 - ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
-  ``activation``, ``linear_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``, ``reorder``, ``mask``:
+  ``activation``, ``linear_units``, ``rational_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``,
+  ``reorder``, ``mask``:
   the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
   (``CNNREF_ISA`` forces another)
 - ``affine_activation``: what needs no kernel of its own
@@ -48,6 +49,11 @@ _OPERATIONS = {
     "loss": ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward"),
     "mask": ("create_mask_from_window", "distribute_value"),
     "pool": ("pool_forward", "pool_backward"),
+    "rational_units": tuple(
+        f"{name}{end}"
+        for name in ("relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")
+        for end in ("", "_backward")
+    ),
     "reorder": ("pad3d", "pad3d_backward", "arr2col", "col2arr"),
     "softmax": ("softmax", "softmax_backward"),
     "tanh": ("tanh", "tanh_backward"),
@@ -65,7 +71,15 @@ dtypes = ("f32", "f64", "f16", "bf16")
 
 #: Whose tails keep their digits, for `conformance`.
 accuracy = dict.fromkeys(
-    ("sigmoid_backward", "affine_activation_backward", "tanh_backward", "gelu", "gelu_backward"), "relative"
+    (
+        "sigmoid_backward",
+        "affine_activation_backward",
+        "tanh_backward",
+        "gelu",
+        "gelu_backward",
+        "softsign_backward",
+    ),
+    "relative",
 )
 
 __all__ = [

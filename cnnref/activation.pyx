@@ -86,7 +86,7 @@ cdef inline real masked(real a, real mask) noexcept nogil:
 
 
 cdef void apply(
-    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
+    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option, double other
 ) noexcept nogil:
     """``out = function(z)``, or ``da * function'(z)``; `option` is 0."""
     cdef Py_ssize_t i, step = lanes(<real>0), rest = n % step, whole = n - rest
@@ -117,7 +117,8 @@ cdef void apply(
             of_lanes(POST_SIGMOID_GRADIENT, False, z + i * step, da + i * step, out + i * step)
     if rest > 0:
         last_lanes(
-            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option
+            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option,
+            other,
         )
 
 

@@ -83,7 +83,7 @@ options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
 dtypes = ("f32", "f64", "f16", "bf16")
 
 #: As `cnnref.accuracy`, but for the sigmoid's gradient, which is as the post writes it.
-accuracy = dict.fromkeys(("tanh_backward", "gelu", "gelu_backward"), "relative")
+accuracy = dict.fromkeys(("tanh_backward", "gelu", "gelu_backward", "softsign_backward"), "relative")
 
 _own = (conv_single_step, affine_backward, arr2col, col2arr, cross_entropy_cost)
 _functions |= {function.__name__: function for function in _own}

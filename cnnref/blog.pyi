@@ -19,6 +19,12 @@ from cnnref import gelu as gelu
 from cnnref import gelu_backward as gelu_backward
 from cnnref import global_average_pool_backward as global_average_pool_backward
 from cnnref import global_average_pool_forward as global_average_pool_forward
+from cnnref import hardsigmoid as hardsigmoid
+from cnnref import hardsigmoid_backward as hardsigmoid_backward
+from cnnref import hardswish as hardswish
+from cnnref import hardswish_backward as hardswish_backward
+from cnnref import hardtanh as hardtanh
+from cnnref import hardtanh_backward as hardtanh_backward
 from cnnref import leaky_relu as leaky_relu
 from cnnref import leaky_relu_backward as leaky_relu_backward
 from cnnref import log_softmax as log_softmax
@@ -28,6 +34,8 @@ from cnnref import pad3d_backward as pad3d_backward
 from cnnref import pool_backward as pool_backward
 from cnnref import pool_forward as pool_forward
 from cnnref import relu as relu
+from cnnref import relu6 as relu6
+from cnnref import relu6_backward as relu6_backward
 from cnnref import relu_backward as relu_backward
 from cnnref import sigmoid as sigmoid
 from cnnref import sigmoid_backward as sigmoid_backward
@@ -36,5 +44,7 @@ from cnnref import silu_backward as silu_backward
 from cnnref import softmax as softmax
 from cnnref import softmax_backward as softmax_backward
 from cnnref import softmax_cross_entropy_backward as softmax_cross_entropy_backward
+from cnnref import softsign as softsign
+from cnnref import softsign_backward as softsign_backward
 from cnnref import tanh as tanh
 from cnnref import tanh_backward as tanh_backward

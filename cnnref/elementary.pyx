@@ -19,7 +19,7 @@ cdef enum Function:
 
 
 cdef void apply(
-    int function, const real* x, const real* unused, real* out, Py_ssize_t n, double option
+    int function, const real* x, const real* unused, real* out, Py_ssize_t n, double option, double other
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef int step = _exp_lanes.lanes(<real>0)

@@ -91,7 +91,7 @@ cdef void group(const real* x, const real* dl, real* out, Py_ssize_t count, Py_s
 
 
 cdef void apply(
-    int function, const real* x, const real* dl, real* out, Py_ssize_t count, double columns
+    int function, const real* x, const real* dl, real* out, Py_ssize_t count, double columns, double other
 ) noexcept nogil:
     """The logarithms of the rows in `count` elements, or the gradient where `dl` is given; there is one function."""
     cdef Py_ssize_t n = <Py_ssize_t>columns, at = 0, rows = count // n

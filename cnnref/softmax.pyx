@@ -138,7 +138,7 @@ cdef void gradient_group(
 
 
 cdef void apply(
-    int shift, const real* x, const real* dp, real* out, Py_ssize_t count, double columns
+    int shift, const real* x, const real* dp, real* out, Py_ssize_t count, double columns, double other
 ) noexcept nogil:
     """Softmax of the rows in `count` elements, shifted or as the post has it, or the gradient where `dp` is given."""
     cdef Py_ssize_t n = <Py_ssize_t>columns, at = 0, rows = count // n

@@ -160,7 +160,7 @@ cdef noinline far_lanes(int function, const real* z, const real* da, real* out) 
 
 
 cdef void apply(
-    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
+    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option, double other
 ) noexcept nogil:
     """``out = tanh(z)``, or ``da * tanh'(z)``."""
     cdef Py_ssize_t i, step = lanes(<real>0), rest = n % step, whole = n - rest
@@ -172,7 +172,8 @@ cdef void apply(
             of_lanes(GRADIENT, False, z + i * step, da + i * step, out + i * step)
     if rest > 0:
         last_lanes(
-            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option
+            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option,
+            other,
         )
 
 

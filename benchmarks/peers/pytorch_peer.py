@@ -166,6 +166,17 @@ def _window(row: Row, a: Arrays) -> Callable[[], Any]:
     return mask
 
 
+#: Gradients of the input, and what they are given beside it.
+_BACKWARD: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
+    "relu6_backward": (aten.hardtanh_backward.default, (0.0, 6.0)),
+    "hardtanh_backward": (aten.hardtanh_backward.default, (-1.0, 1.0)),
+    "hardsigmoid_backward": (aten.hardsigmoid_backward.default, ()),
+    "hardswish_backward": (aten.hardswish_backward.default, ()),
+    "leaky_relu_backward": (aten.leaky_relu_backward.default, (0.01, False)),
+    "silu_backward": (aten.silu_backward.default, ()),
+}
+
+
 def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
     x, g, name = image(a["X"]), image(a["upstream"]), row.function
     if name == "arr2col":
@@ -187,10 +198,12 @@ def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
     if name == "tanh_backward":
         out = torch.tanh(x)
         return lambda: aten.tanh_backward.default(g, out)
-    if name == "silu_backward":
-        return lambda: aten.silu_backward.default(g, x)
-    if name == "leaky_relu_backward":
-        return lambda: aten.leaky_relu_backward.default(g, x, 0.01, False)
+    if name in _BACKWARD:
+        backward, more = _BACKWARD[name]
+        return lambda: backward(g, x, *more)
+    if name == "softsign_backward":
+        out = torch.nn.functional.softsign(x.requires_grad_())
+        return lambda: torch.autograd.grad(out, x, g, retain_graph=True)
     nn = torch._C._nn
     acts = {
         "relu": torch.relu,
@@ -198,6 +211,11 @@ def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
         "tanh": torch.tanh,
         "silu": nn.silu,
         "leaky_relu": nn.leaky_relu,
+        "relu6": nn.relu6,
+        "hardtanh": nn.hardtanh,
+        "hardsigmoid": nn.hardsigmoid,
+        "hardswish": nn.hardswish,
+        "softsign": torch.nn.functional.softsign,
     }
     act = acts[name]
     return lambda: act(x)

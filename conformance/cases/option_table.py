@@ -130,6 +130,9 @@ NEGATIVE_SLOPE = Option(
     plain=4,
 )
 
+MIN_VAL = Option("lo", "min_val", "lower end", {"usual": (-1,), "other": (-0.5, -2, 0)}, default=-1, plain=2)
+MAX_VAL = Option("hi", "max_val", "upper end", {"usual": (1,), "other": (0.5, 2, 6)}, default=1, plain=2)
+
 EPSILON = Option(
     "eps",
     "epsilon",
@@ -172,8 +175,8 @@ IGNORED = Option(
 )
 
 _OTHERS = (
-    DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, EPSILON, MOMENTUM, LABEL_SMOOTHING,
-    IGNORED,
+    DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, MIN_VAL, MAX_VAL, EPSILON, MOMENTUM,
+    LABEL_SMOOTHING, IGNORED,
 )  # fmt: skip
 
 #: What each parameter letter means, for ``conformance list`` and error messages.

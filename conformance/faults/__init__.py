@@ -16,6 +16,7 @@ from conformance.faults import (  # noqa: F401
     loss_options,
     norm,
     pool,
+    rational,
     reorder,
     units,
     window_options,

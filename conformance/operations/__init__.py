@@ -15,8 +15,8 @@ from conformance.operations.entry import TRAITS, Entry
 #: The files in the contract's order; others follow.
 _ORDER = (
     "pad3d", "conv", "conv_transpose", "pool", "windows", "columns", "affine", "affine_activation", "sigmoid",
-    "relu", "tanh", "silu", "gelu", "leaky_relu", "global_average_pool", "batch_norm", "softmax",
-    "log_softmax", "cross_entropy",
+    "relu", "tanh", "silu", "gelu", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "softsign",
+    "global_average_pool", "batch_norm", "softmax", "log_softmax", "cross_entropy",
 )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ TRAITS: dict[str, str] = {
     "moves": "copies elements to other places",
     "moves anything": "copies NaN and infinities, with nothing put beside them",
     "kink": "a slope that jumps",
+    "bent": "a slope that jumps, of which PyTorch's own differs at NaN by where it stands",
     "sigmoid": "saturates at both ends, and has a limit there",
     "gate": "an activation whose answer to -inf is its limit or NaN",
     "endless": "goes to infinity with its input, in every form in which it is written",

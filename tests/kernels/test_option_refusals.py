@@ -137,6 +137,7 @@ TABLE: dict[str, dict[str, Bad]] = {
     "affine_activation_forward": {"activation": words("activation")},
     "gelu": {"approximate": [*words("approximate"), *each("approximate", None, error=TypeError)]},
     "leaky_relu": {"negative_slope": real("negative_slope")},
+    "hardtanh": {"min_val": real("min_val", 1.5), "max_val": real("max_val", -1.5)},
     "cross_entropy_cost": {
         "batch_size": [
             *each("batch_size", 0, 4, 6, -1, 2**63, error=ValueError),
@@ -152,6 +153,7 @@ for _name in ("conv", "conv_transpose", "pool", "batch_norm"):
     TABLE[f"{_name}_backward"] = TABLE[f"{_name}_forward"]
 TABLE["gelu_backward"] = TABLE["gelu"]
 TABLE["leaky_relu_backward"] = TABLE["leaky_relu"]
+TABLE["hardtanh_backward"] = TABLE["hardtanh"]
 TABLE["softmax_cross_entropy_backward"] = TABLE["cross_entropy_backward"]
 
 

@@ -194,6 +194,10 @@ def test_the_activation_changes_the_oracle_s_output():
                 assert _differs(case, case.replace(activation=word), draw(case)), (case, word)
 
 
+#: Gradients of an even function, or whose slope may be one for a whole channel.
+FLAT = ("tanh_backward", "leaky_relu_backward", "relu6_backward", "hardtanh_backward", "hardsigmoid_backward")
+
+
 def _silent(case: Case, name: str) -> bool:
     """Whether no output may depend on an array: the gradients of a linear function by its own variable."""
     if name == "b":
@@ -208,10 +212,8 @@ def _silent(case: Case, name: str) -> bool:
         return name == "beta" or (name.startswith("running") and case.word("statistics") == "training")
     if case.op == "global_average_pool_backward":
         return name == "A_prev"
-    if case.op in ("tanh_backward", "leaky_relu_backward") or (
-        case.op == "leaky_relu" and case.family == "zeros"
-    ):
-        return name == "Z"  # an even function; or a slope, the same for a channel of one sign
+    if case.op in FLAT or (case.op == "leaky_relu" and case.family == "zeros"):
+        return name == "Z"
     return name == "Y"
 
 

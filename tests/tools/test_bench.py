@@ -85,7 +85,9 @@ def test_pytorch_gives_what_cnnref_gives():
             assert ours.prepare(row)
             assert theirs.prepare(row)
             for got, expected in zip(ours.ask("arrays"), theirs.ask("arrays"), strict=True):
-                np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12, err_msg=row.name)
+                # PyTorch's float64 gradient of the hard sigmoid takes 1/6 from float32.
+                near = 1e-7 if row.function == "hardsigmoid_backward" else 1e-9
+                np.testing.assert_allclose(got, expected, rtol=near, atol=1e-12, err_msg=row.name)
         turn = ours.turn(3)
         assert turn.seconds > 0
         assert turn.waited >= 0

@@ -50,7 +50,7 @@ def build(tree):
         "sys.argv = ['setup.py', '--quiet', 'build_ext', '--inplace'];"
         "real = setuptools.setup;"
         "setuptools.setup = lambda ext_modules, **k: real("
-        "ext_modules=[e for e in ext_modules if e.name.endswith('baseline.hardtanh')], **k);"
+        "ext_modules=[e for e in ext_modules if e.name.endswith('baseline.threshold')], **k);"
         "runpy.run_path('setup.py', run_name='__main__')"
     )
     done = run(tree, "-c", script)
@@ -75,12 +75,12 @@ def test_the_suite_knows_of_an_operation_in_one_place():
     steps = list(STEP.finditer((ROOT / "CONTRIBUTING.md").read_text()))
     assert [
         step["new"] or step["file"] for step in steps if "conformance" in (step["new"] or step["file"])
-    ] == ["conformance/operations/hardtanh.py"]
+    ] == ["conformance/operations/threshold.py"]
 
 
 def judged(tree, *options):
     return run(
-        tree, "-m", "conformance", "run", "--ops", "hardtanh*", "--cases", "40", "--workers", "1",
+        tree, "-m", "conformance", "run", "--ops", "threshold*", "--cases", "40", "--workers", "1",
         "--out", str(tree / "report"), *options,
     )  # fmt: skip
 
@@ -94,11 +94,11 @@ def test_the_new_operation_agrees(tree):
 
 
 def test_it_fails_when_it_is_broken_as_the_text_says(tree):
-    path = tree / "cnnref" / "hardtanh.pyx"
+    path = tree / "cnnref" / "threshold.pyx"
     before = path.read_text()
-    assert before.count("z[i] >= -1") == 1
-    path.write_text(before.replace("z[i] >= -1", "z[i] > -1"))
+    assert before.count("0 >= z[i]") == 1
+    path.write_text(before.replace("0 >= z[i]", "0 > z[i]"))
     build(tree)
     done = judged(tree)
     assert done.returncode == 1, done.stdout
-    assert "hardtanh_backward.dZ" in done.stdout
+    assert "threshold_backward.dZ" in done.stdout

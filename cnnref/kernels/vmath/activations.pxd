@@ -138,7 +138,7 @@ cdef inline always_inline of_lanes(const int function, const real* z, const real
 
 
 cdef inline void apply(
-    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option
+    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option, double other
 ) noexcept nogil:
     """``out = function(z)``, or ``da * function'(z)``; `option` is the slope of the leaky ReLU."""
     cdef Py_ssize_t i, step = lanes(<real>0), rest = n % step, whole = n - rest
@@ -171,5 +171,6 @@ cdef inline void apply(
             of_lanes(GELU_TANH_GRADIENT, z + i * step, da + i * step, out + i * step)
     if rest > 0:
         last_lanes(
-            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option
+            apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option,
+            other,
         )

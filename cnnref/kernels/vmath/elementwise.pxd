@@ -13,34 +13,35 @@ from cnnref.threads cimport brief, fail, in_parts, let_go, take_back, team_size
 cdef enum:
     MOVED = 1  # operations for each element that is hardly more than moved
 
-# ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` is the function's own: a slope, a length.
+# ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` and `other` are the function's own: a slope,
+# a length, two ends.
 ctypedef void (*kernel_f)(
-    int function, const float* z, const float* da, float* out, Py_ssize_t n, double option
+    int function, const float* z, const float* da, float* out, Py_ssize_t n, double option, double other
 ) noexcept nogil
 ctypedef void (*kernel_d)(
-    int function, const double* z, const double* da, double* out, Py_ssize_t n, double option
+    int function, const double* z, const double* da, double* out, Py_ssize_t n, double option, double other
 ) noexcept nogil
 
 
 cdef inline void run_part(
     kernel_f in_single, kernel_d in_double, int function, const void* z, const void* da, void* out, bint is_single,
-    Py_ssize_t begin, Py_ssize_t end, double option
+    Py_ssize_t begin, Py_ssize_t end, double option, double other
 ) noexcept nogil:
     if is_single:
         in_single(
             function, <const float*>z + begin, <const float*>da + begin if da != NULL else NULL, <float*>out + begin,
-            end - begin, option,
+            end - begin, option, other,
         )
     else:
         in_double(
             function, <const double*>z + begin, <const double*>da + begin if da != NULL else NULL,
-            <double*>out + begin, end - begin, option,
+            <double*>out + begin, end - begin, option, other,
         )
 
 
 cdef inline void stream_part(
     kernel_f in_single, kernel_d in_double, int function, const void* z, const void* da, void* out, bint is_single,
-    Py_ssize_t begin, Py_ssize_t end, double option
+    Py_ssize_t begin, Py_ssize_t end, double option, double other
 ) noexcept nogil:
     """`run_part` for a result that the caches cannot keep, a buffer at a time."""
     cdef double[DOUBLES] buffer
@@ -53,7 +54,7 @@ cdef inline void stream_part(
         shift = begin * size
         run_part(
             in_single, in_double, function, <const char*>z + shift, <const char*>da + shift if da != NULL else NULL,
-            buffer, is_single, 0, count, option,
+            buffer, is_single, 0, count, option, other,
         )
         stream(<char*>out + shift, buffer, count * size)
         begin += count
@@ -67,6 +68,7 @@ cdef struct Elements:
     kernel_d in_double
     int function
     double option
+    double other
     const void* z
     const void* da
     void* out
@@ -79,21 +81,21 @@ cdef inline void some_elements(const void* job, Py_ssize_t begin, Py_ssize_t end
     cdef const Elements* e = <const Elements*>job
     begin, end = begin * e.unit, end * e.unit
     if e.streamed:
-        stream_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option)
+        stream_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option, e.other)
     else:
-        run_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option)
+        run_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option, e.other)
 
 
 cdef inline ndarray run(
     kernel_f in_single, kernel_d in_double, int function, ndarray z, ndarray da, double option, double work,
-    bint in_rows=False,
+    bint in_rows=False, double other=0,
 ):
     """A new array from `z`, and from `da` where given, at `work` operations for each element.
 
     Where rows are computed `in_rows` of their own, the kernel is given whole ones, and their length as its `option`.
     """
     if half(z):
-        return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work, in_rows), z)
+        return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work, in_rows, other), z)
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
     cdef Elements e
@@ -101,7 +103,8 @@ cdef inline ndarray run(
     cdef int threads = team_size(all_work), status
     cdef object _held = None if brief(all_work) else held(z, da)
     cdef PyThreadState* state
-    e.in_single, e.in_double, e.function, e.option, e.unit = in_single, in_double, function, option, 1
+    e.in_single, e.in_double, e.function, e.unit = in_single, in_double, function, 1
+    e.option, e.other = option, other
     if in_rows:
         e.unit = max(cnp.PyArray_DIM(out, cnp.PyArray_NDIM(out) - 1), 1)
         e.option = <double>e.unit
@@ -123,17 +126,19 @@ cdef inline ndarray run(
 
 
 cdef inline tuple activated(
-    kernel_f in_single, kernel_d in_double, int function, str name, object Z, double option, double work
+    kernel_f in_single, kernel_d in_double, int function, str name, object Z, double option, double work,
+    double other=0
 ):
     """What the forward function `name` returns."""
     cdef ndarray z = check_activation(name, Z)
-    return run(in_single, in_double, function, z, None, option, work), z
+    return run(in_single, in_double, function, z, None, option, work, False, other), z
 
 
 cdef inline ndarray activation_gradient(
-    kernel_f in_single, kernel_d in_double, int function, str name, object dA, object cache, double option, double work
+    kernel_f in_single, kernel_d in_double, int function, str name, object dA, object cache, double option,
+    double work, double other=0
 ):
     """What the backward function `name` returns."""
     cdef ndarray da, z
     da, z = check_activation_backward(name, dA, cache)
-    return run(in_single, in_double, function, z, da, option, work)
+    return run(in_single, in_double, function, z, da, option, work, False, other)

@@ -184,8 +184,8 @@ cdef inline always_inline horner(real* p, const real* t, const real coefficient)
 
 
 cdef inline void last_lanes(
-    void (*apply)(int, const real*, const real*, real*, Py_ssize_t, double) noexcept nogil, int function,
-    const real* z, const real* da, real* out, Py_ssize_t n, double option
+    void (*apply)(int, const real*, const real*, real*, Py_ssize_t, double, double) noexcept nogil,
+    int function, const real* z, const real* da, real* out, Py_ssize_t n, double option, double other
 ) noexcept nogil:
     """`apply` to n elements, fewer than `lanes`: to as many as that, beginning with them; `da` may be NULL."""
     cdef real[MOST_LANES] zs
@@ -196,5 +196,5 @@ cdef inline void last_lanes(
     memcpy(zs, z, n * sizeof(real))
     if da != NULL:
         memcpy(das, da, n * sizeof(real))
-    apply(function, zs, das, results, lanes(<real>0), option)
+    apply(function, zs, das, results, lanes(<real>0), option, other)
     memcpy(out, results, n * sizeof(real))

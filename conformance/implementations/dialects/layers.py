@@ -36,13 +36,17 @@ NAMES: Mapping[str, tuple[str, ...]] = {
                             "global_average_pooling2d", "global_avg_pool2d"),
     "linear": ("affine", "dense", "fc", "fully_connected", "inner_product"),
     "relu": (), "sigmoid": (), "tanh": (), "leaky_relu": (), "gelu": (), "silu": ("swish",),
+    "relu6": (), "hardtanh": ("hard_tanh",), "hardsigmoid": ("hard_sigmoid",), "hardswish": ("hard_swish",),
+    "softsign": (),
     "softmax": (), "log_softmax": (),
     "batch_norm": ("batch_norm2d", "batch_normalization", "batch_normalization2d", "spatial_batch_norm"),
     "cross_entropy": ("softmax_cross_entropy", "softmax_with_loss", "softmax_cross_entropy_loss",
                       "softmax_loss", "cross_entropy_with_softmax"),
 }  # fmt: skip
 #: Its hyperparameters are what its constructor takes.
-_OPTIONS = frozenset(("f", "stride", "pad", "dilation", "groups", "output_padding", "negative_slope"))
+_OPTIONS = frozenset(
+    ("f", "stride", "pad", "dilation", "groups", "output_padding", "negative_slope", "min_val", "max_val")
+)
 
 
 class Kept(NamedTuple):
