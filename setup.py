@@ -95,11 +95,12 @@ WHOLE_LOOPS = ["--param=max-completely-peel-times=7", "-fno-loop-unroll-and-jam"
 
 X86_64 = {
     "baseline": [],
-    "avx2": ["-mavx2", "-mfma", "-mbmi2"],
+    "avx2": ["-mavx2", "-mfma", "-mbmi2", "-mf16c"],
     "avx512": [
         "-mavx2",
         "-mfma",
         "-mbmi2",
+        "-mf16c",
         "-mavx512f",
         "-mavx512dq",
         "-mavx512bw",
