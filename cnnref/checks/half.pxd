@@ -7,8 +7,9 @@ cimport numpy as cnp
 
 from cnnref.checks.aligned cimport aligned_empty
 from cnnref.checks.arrays cimport FLOAT16 as FLOAT16_KIND, HALF, held, kind_of, memory
-from cnnref.kernels.base.half cimport AS_COMPUTED, BFLOAT16, FLOAT16, Storage, narrow, widen
-from cnnref.threads cimport brief, fail, in_parts, let_go, take_back, team_size
+from cnnref.kernels.base.half cimport AS_COMPUTED, BFLOAT16, FLOAT16, Storage
+from cnnref.kernels.base.half_arrays cimport narrow_all, widen_all
+from cnnref.threads cimport brief, fail, let_go, take_back
 
 
 cdef inline bint half(ndarray x) noexcept:
@@ -28,32 +29,19 @@ cpdef object narrowed(object x, ndarray like)
 cpdef object in_single(object function, tuple arguments, ndarray like)
 
 
-cdef struct Conversion:
-    # Half to float32, or back.
-    Storage storage
-    bint widening
-    const char* source
-    char* out
-
-
-cdef inline void some_converted(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
-    cdef const Conversion* c = <const Conversion*>job
-    if c.widening:
-        widen(c.storage, c.source + 2 * begin, <float*>c.out + begin, end - begin)
-    else:
-        narrow(c.storage, <const float*>c.source + begin, c.out + 2 * begin, end - begin)
-
-
 cdef inline ndarray in_other(ndarray x, Storage storage, int typenum):
     """Checked `x` in `typenum`, of which one of both is half."""
     cdef ndarray out = aligned_empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), typenum)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
     cdef object _held = None if brief(n) else held(x)
-    cdef Conversion c
-    c.storage, c.widening = storage, typenum == cnp.NPY_FLOAT
-    c.source, c.out = <const char*>memory(x, cnp.PyArray_TYPE(x), n), cnp.PyArray_BYTES(out)
+    cdef void* source = memory(x, cnp.PyArray_TYPE(x), n)
+    cdef void* made = cnp.PyArray_DATA(out)
+    cdef int status
     cdef PyThreadState* state = let_go(n)
-    cdef int status = in_parts(some_converted, &c, n, n, team_size(n))
+    if typenum == cnp.NPY_FLOAT:
+        status = widen_all(storage, source, <float*>made, n)
+    else:
+        status = narrow_all(storage, <const float*>source, made, n)
     take_back(state)
     if status < 0:
         fail("stopped")

@@ -4,6 +4,7 @@
 #ifndef CNNREF_HALF_H
 #define CNNREF_HALF_H
 
+#include "isa.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -90,6 +91,9 @@ static inline __m128i CNNREF_TO_BFLOAT16(__m256 x) {
 }
 #endif
 
+/* Halves from what is read to what is asked for: the processor foresees no page but the one that is read. */
+#define CNNREF_AHEAD 1024
+
 /* `n` values; what is no whole vector goes through one of zeros. */
 #if defined(CNNREF_HALVES)
 #define CNNREF_CONVERSIONS(name, from_half, to_half, wide_one, narrow_one)                                            \
@@ -97,8 +101,10 @@ static inline __m128i CNNREF_TO_BFLOAT16(__m256 x) {
         uint16_t last[CNNREF_HALVES] = {0};                                                                           \
         float rest[CNNREF_HALVES];                                                                                    \
         ptrdiff_t i = 0;                                                                                              \
-        for (; i + CNNREF_HALVES <= n; i += CNNREF_HALVES)                                                            \
+        for (; i + CNNREF_HALVES <= n; i += CNNREF_HALVES) {                                                          \
+            CNNREF_PREFETCH(from + i + CNNREF_AHEAD);                                                                 \
             CNNREF_STORE_WIDE(out + i, from_half(CNNREF_LOAD_HALVES(from + i)));                                      \
+        }                                                                                                             \
         if (i < n) {                                                                                                  \
             memcpy(last, from + i, (n - i) * sizeof *from);                                                           \
             CNNREF_STORE_WIDE(rest, from_half(CNNREF_LOAD_HALVES(last)));                                             \

@@ -6,6 +6,8 @@ converted whole, and the bits are those of float32, rounded once, by constructio
 
 from libc.stdint cimport uint16_t
 
+from cnnref.kernels.base.types cimport real
+
 cdef extern from "kernels/base/half.h" nogil:
     void widen_float16 "cnnref_widen_float16"(const uint16_t* source, float* out, Py_ssize_t n)
     void widen_bfloat16 "cnnref_widen_bfloat16"(const uint16_t* source, float* out, Py_ssize_t n)
@@ -36,3 +38,25 @@ cdef inline void narrow(Storage storage, const float* source, void* out, Py_ssiz
         narrow_float16(source, <uint16_t*>out, n)
     else:
         narrow_bfloat16(source, <uint16_t*>out, n)
+
+
+cdef inline Py_ssize_t size_of(Storage storage, real kind) noexcept nogil:
+    """Bytes of an element."""
+    return <Py_ssize_t>sizeof(real) if storage == AS_COMPUTED else 2
+
+
+cdef inline const real* taken(
+    Storage storage, const real* source, Py_ssize_t begin, Py_ssize_t n, real* memory
+) noexcept nogil:
+    """`n` elements of `source` from `begin` on, where they are, or half ones widened to `memory`."""
+    if real is float:
+        if storage != AS_COMPUTED:
+            widen(storage, <const char*>source + 2 * begin, memory, n)
+            return memory
+    return source + begin
+
+
+cdef inline void put(Storage storage, const real* source, real* out, Py_ssize_t begin, Py_ssize_t n) noexcept nogil:
+    """`n` elements to `out`, which is half, from `begin` on."""
+    if real is float:
+        narrow(storage, source, <char*>out + 2 * begin, n)

@@ -18,6 +18,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.half cimport Storage
 from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.prefetch cimport ask
@@ -44,6 +45,7 @@ cdef struct Pooling:
     Py_ssize_t stride
     Py_ssize_t n_H
     Py_ssize_t n_W
+    Storage storage
 
 
 cdef inline bint by_phase(const Pooling* p) noexcept nogil:
