@@ -39,6 +39,7 @@ SHARED = (
     "threads",
     "_processor",
     *sorted(f"checks.{path.stem}" for path in (PACKAGE / "checks").glob("*.pyx")),
+    "kernels.base.caches",
     "kernels.base.nontemporal",
 )
 #: The public modules beside them have kernels: each is built once for each instruction set.

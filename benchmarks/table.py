@@ -76,9 +76,10 @@ def write(result: dict[str, Any]) -> str:
 def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{PEERS[peer]} {version}" for peer, version in result["versions"].items())
+    held = f", both held to {machine['held_to'].upper()}" if machine.get("held_to") else ""
     return (
-        f"{machine['processor']}, {machine['processors']} processors; {versions}; Python {machine['python']}."
-        f" {len(result['rows'])} rows in {result['seconds']:.0f} s."
+        f"{machine['processor']}, {machine['processors']} processors{held}; {versions};"
+        f" Python {machine['python']}. {len(result['rows'])} rows in {result['seconds']:.0f} s."
     )
 
 

@@ -1,4 +1,4 @@
-"""float16 and bfloat16 in arrays of many blocks, bands and parts: the bits are those of float32, rounded once."""
+"""float16 and bfloat16 in arrays of many blocks and bands: the bits are those of float32, rounded once."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,33 @@ from conformance.implementations.implementation import here
 DTYPES = dict(zip(("f16", "bf16"), HALF.values(), strict=True))
 
 #: Beside the large cases: strides beyond the window, rows and columns behind the last window, phases.
-POOLS = ("m3h23w21c40_f2s5", "m2h50w9c3_f3s2", "m2h9w50c1_f2s3", "m3h30w20c70_f5s2", "m2h7w6c5000_f3s3", "m1h64w64c64_f9s1")
+POOLS = (
+    "m3h23w21c40_f2s5",
+    "m2h50w9c3_f3s2",
+    "m2h9w50c1_f2s3",
+    "m3h30w20c70_f5s2",
+    "m2h7w6c5000_f3s3",
+    "m1h64w64c64_f9s1",
+)
 
 #: What the suite hands over is not what it was given in float32: probabilities rounded to half.
 ELSEWHERE = (*NOT_HALF, "cross_entropy_backward", "softmax_cross_entropy_backward", "conv_single_step")
 
 CASES = [(op, body) for op, bodies in LARGE.items() if op not in ELSEWHERE for body in bodies]
-CASES += [(f"pool_{way}", f"{body}_{mode}") for way in ("forward", "backward") for body in POOLS for mode in ("max", "average")]
-CASES += [(f"global_average_pool_{way}", f"m3h9w7c{c}") for way in ("forward", "backward") for c in (3, 16, 5000)]
-CASES += [(f"batch_norm_{way}", f"m3h9w7c5000_{kind}") for way in ("forward", "backward") for kind in ("training", "inference")]
+CASES += [
+    (f"pool_{way}", f"{body}_{mode}")
+    for way in ("forward", "backward")
+    for body in POOLS
+    for mode in ("max", "average")
+]
+CASES += [
+    (f"global_average_pool_{way}", f"m3h9w7c{c}") for way in ("forward", "backward") for c in (3, 16, 5000)
+]
+CASES += [
+    (f"batch_norm_{way}", f"m3h9w7c5000_{kind}")
+    for way in ("forward", "backward")
+    for kind in ("training", "inference")
+]
 
 
 @pytest.fixture(params=[False, True], ids=["kept", "streamed"])

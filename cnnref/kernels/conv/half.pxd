@@ -6,6 +6,7 @@ several samples share what packing them takes.
 
 from libc.stdlib cimport free
 
+from cnnref.kernels.base.caches cimport second_level
 from cnnref.kernels.base.half cimport AS_COMPUTED, Storage
 from cnnref.kernels.base.half_arrays cimport narrow_all, widen_all
 from cnnref.kernels.base.memory cimport allocate
@@ -13,8 +14,9 @@ from cnnref.kernels.conv.conv cimport backward_input, forward
 from cnnref.kernels.conv.correlations cimport Shape, filter_size, input_size, output_size
 
 cdef enum:
-    # Bytes of samples in float32 that are taken at a time, at least; and how many times the filters'.
-    SAMPLES = 2097152
+    # How many times what the second-level cache holds the samples in float32 that are taken at a time fill, at least; and
+    # how many times what the filters take.
+    SAMPLES = 2
     FILTERS = 4
 
 
@@ -30,7 +32,7 @@ cdef inline int by_samples(
     cdef float* memory
     cdef float* inputs
     cdef int status = 0
-    most = max(<Py_ssize_t>SAMPLES, FILTERS * filter_size(s) * <Py_ssize_t>sizeof(float))
+    most = max(SAMPLES * second_level(), FILTERS * filter_size(s) * <Py_ssize_t>sizeof(float))
     most = max(min(most // max(room * <Py_ssize_t>sizeof(float), <Py_ssize_t>1), s.m), <Py_ssize_t>1)
     memory = <float*>allocate(most * room, sizeof(float))
     if memory == NULL:

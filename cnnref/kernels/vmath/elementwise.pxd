@@ -135,7 +135,9 @@ cdef inline ndarray run(
     e.is_single, e.storage, e.size, e.failed = single(out), storage(out), cnp.PyArray_ITEMSIZE(out), &failed
     cdef int typenum = cnp.PyArray_TYPE(out)
     e.z = <const char*>memory(z, typenum, n)
-    e.da = NULL if da is None else <const char*>memory(da, typenum, n)
+    e.da = NULL
+    if da is not None:
+        e.da = <const char*>memory(da, typenum, n)
     e.out = cnp.PyArray_BYTES(out)
     # Stores are hidden behind longer computations, and streaming ones less well.
     e.streamed = work <= MOVED and not brief(all_work) and past_caches(
