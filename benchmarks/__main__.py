@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     listing,
     machine,
+    network,
     page,
     passes,
     peak,
@@ -184,6 +185,7 @@ def measure(wanted: list[Row], plan: Plan, minutes: float, whole: bool) -> dict[
         first(one, len(measured) - number)
     passes.again({name: one.rounds for name, one in measured.items()}, again, left)
     lines = growth.measure(pool.get("cnnref", 1), plan) if whole else []
+    networks = network.measure(plan) if whole else []
     versions = {peer: worker.version for (peer, _, _), worker in pool.started.items()}
     pool.close()
     peaks = peaks.best(peak.measure())
@@ -194,6 +196,7 @@ def measure(wanted: list[Row], plan: Plan, minutes: float, whole: bool) -> dict[
         "peak": peaks,
         "rows": [one.record(peaks) for one in measured.values()],
         "growth": lines,
+        "networks": networks,
         "epoch": epoch,
         "seconds": time.perf_counter() - began,
     }

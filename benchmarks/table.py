@@ -67,6 +67,7 @@ def write(result: dict[str, Any]) -> str:
         _worst(records),
         ["## Aims", "", *aims],
         _peers(records),
+        _networks(result),
         _growth(result),
         _measuring(result),
     ]
@@ -179,6 +180,28 @@ def _mean_of(records: list[Record], peer: str, threads: int, backward: bool) -> 
         if r["threads"] == threads and r["backward"] == backward
     ]
     return f"{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else "-"
+
+
+def _networks(result: dict[str, Any]) -> list[str]:
+    body = [
+        [
+            r["name"],
+            duration(r["seconds"]["cnnref"]),
+            duration(r["seconds"]["pytorch"]),
+            f"{r['ratio']['median']:.2f}",
+        ]
+        for r in result.get("networks", [])
+    ]
+    text = (
+        "Forward and backward of one batch of 4 images of 224x224, in training, chains of the public functions;"
+        " PyTorch eager, with autograd (`python -m benchmarks.network --profile` says where the time goes)."
+    )
+    head = ["network", "cnnref", "PyTorch", "ratio"]
+    return [
+        "## Whole networks",
+        "",
+        *([text, "", *grid(head, body)] if body else ["Not measured in this run."]),
+    ]
 
 
 def _growth(result: dict[str, Any]) -> list[str]:

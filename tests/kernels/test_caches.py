@@ -9,7 +9,7 @@ import cnnref
 from cnnref._limits import CACHE, SECOND_LEVEL, cache_sizes
 from cnnref.kernels.base import caches
 
-#: What ``/sys`` says of the caches of three processors, (level, type, size) in the order of their folders, with
+#: What ``/sys`` says of three processors' caches, (level, type, size) in the order of their folders, with
 #: what is taken from it: a server that shares little, a laptop with small second levels, cores that share all
 FIRST = ((1, "Data", "48K"), (1, "Instruction", "32K"))
 MACHINES = {
