@@ -4,8 +4,8 @@
     python -m benchmarks.network --profile     where cnnref's time goes, by function
 
 Both are chains of the public functions with batch normalization in training; the gradient of the logits is
-given. PyTorch is channels_last, with autograd. MobileNet has relu for relu6, on both sides. A network is a tuple
-of steps: a convolution with its normalization and activation, a residual block, a pooling.
+given. PyTorch is channels_last, with autograd. MobileNet has relu for relu6, on both sides. A network is a
+tuple of steps: a convolution with its normalization and activation, a residual block, a pooling.
 """
 
 from __future__ import annotations

@@ -193,8 +193,8 @@ def _networks(result: dict[str, Any]) -> list[str]:
         for r in result.get("networks", [])
     ]
     text = (
-        "Forward and backward of one batch of 4 images of 224x224, in training, chains of the public functions;"
-        " PyTorch eager, with autograd (`python -m benchmarks.network --profile` says where the time goes)."
+        "Forward and backward of one batch of 4 images of 224x224, in training, chains of the public"
+        " functions; PyTorch eager, with autograd. Where the time goes: `python -m benchmarks.network --profile`."
     )
     head = ["network", "cnnref", "PyTorch", "ratio"]
     return [
