@@ -194,7 +194,7 @@ def _networks(result: dict[str, Any]) -> list[str]:
     ]
     text = (
         "Forward and backward of one batch of 4 images of 224x224, in training, chains of the public"
-        " functions; PyTorch eager, with autograd. Where the time goes: `python -m benchmarks.network --profile`."
+        " functions; PyTorch eager, with autograd. `python -m benchmarks.network --profile` profiles."
     )
     head = ["network", "cnnref", "PyTorch", "ratio"]
     return [
