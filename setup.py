@@ -39,6 +39,7 @@ SHARED = (
     "threads",
     "_processor",
     *sorted(f"checks.{path.stem}" for path in (PACKAGE / "checks").glob("*.pyx")),
+    "kernels.base.caches",
     "kernels.base.nontemporal",
 )
 #: The public modules beside them have kernels: each is built once for each instruction set.
@@ -95,11 +96,12 @@ WHOLE_LOOPS = ["--param=max-completely-peel-times=7", "-fno-loop-unroll-and-jam"
 
 X86_64 = {
     "baseline": [],
-    "avx2": ["-mavx2", "-mfma", "-mbmi2"],
+    "avx2": ["-mavx2", "-mfma", "-mbmi2", "-mf16c"],
     "avx512": [
         "-mavx2",
         "-mfma",
         "-mbmi2",
+        "-mf16c",
         "-mavx512f",
         "-mavx512dq",
         "-mavx512bw",

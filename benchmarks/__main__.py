@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,7 @@ from benchmarks import (
     growth,
     listing,
     machine,
+    network,
     page,
     passes,
     peak,
@@ -33,6 +35,16 @@ from benchmarks.rounds import Rounds
 from benchmarks.row import Row
 from benchmarks.table import RATIO
 from benchmarks.worker import Worker
+
+#: By what each side is held to an instruction set.
+_ISAS = {
+    "avx2": {
+        "CNNREF_ISA": "avx2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+}
 
 #: Large blocks go back to the system when they are freed, so that a peak is that of one call.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "2"}
@@ -173,6 +185,7 @@ def measure(wanted: list[Row], plan: Plan, minutes: float, whole: bool) -> dict[
         first(one, len(measured) - number)
     passes.again({name: one.rounds for name, one in measured.items()}, again, left)
     lines = growth.measure(pool.get("cnnref", 1), plan) if whole else []
+    networks = network.measure(plan) if whole else []
     versions = {peer: worker.version for (peer, _, _), worker in pool.started.items()}
     pool.close()
     peaks = peaks.best(peak.measure())
@@ -183,6 +196,7 @@ def measure(wanted: list[Row], plan: Plan, minutes: float, whole: bool) -> dict[
         "peak": peaks,
         "rows": [one.record(peaks) for one in measured.values()],
         "growth": lines,
+        "networks": networks,
         "epoch": epoch,
         "seconds": time.perf_counter() - began,
     }
@@ -224,6 +238,11 @@ def main() -> int:
         metavar="TREE",
         help="measure cnnref beside that of another checkout of the project, and not beside PyTorch",
     )
+    parser.add_argument(
+        "--isa",
+        choices=tuple(_ISAS),
+        help="hold both sides to this one; the table says so",
+    )
     parser.add_argument("--list", action="store_true", help="name the rows and leave")
     options = parser.parse_args()
     wanted = rows(options.only, options.quick)
@@ -232,6 +251,8 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{row.name:60} {row.shape}" for row in wanted))
         return 0
+    if options.isa is not None:
+        os.environ |= _ISAS[options.isa]
     if options.against is not None:
         if not (options.against / "cnnref").is_dir():
             parser.error(f"--against {options.against}: no checkout of the project")
@@ -239,6 +260,7 @@ def main() -> int:
     plan = QUICK if options.quick else Plan()
     whole = not (options.quick or options.only)
     result = measure(wanted, plan, 1.5 if options.quick else options.minutes, whole)
+    result["machine"]["held_to"] = options.isa
     write(result, options.out)
     for name in summary.unexplained(result["rows"]):
         print(f"{name}: below 1.0, and benchmarks/limits.py does not say why", file=sys.stderr)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from benchmarks.inputs import numpy_dtype
 from benchmarks.row import Row
 from benchmarks.small import ELEMENTWISE
 
@@ -23,7 +22,7 @@ _MOVES = {
 
 def itemsize(row: Row) -> int:
     """Bytes of an element."""
-    return np.dtype(row.dtype).itemsize
+    return numpy_dtype(row.dtype).itemsize
 
 
 def flops(row: Row) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+import ml_dtypes
 import numpy as np
 
 from benchmarks.row import Row
@@ -11,8 +12,14 @@ from benchmarks.row import Row
 Arrays = dict[str, np.ndarray]
 
 
-def _normal(generator: np.random.Generator, dtype: str, *shape: int) -> np.ndarray:
-    return generator.standard_normal(shape, dtype=np.dtype(dtype).type)
+def numpy_dtype(name: str) -> np.dtype:
+    """The dtype of this name; bfloat16 is that of `ml_dtypes`."""
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def _normal(generator: np.random.Generator, dtype: np.dtype, *shape: int) -> np.ndarray:
+    drawn = np.float64 if dtype.itemsize == 8 else np.float32
+    return generator.standard_normal(shape, dtype=drawn).astype(dtype, copy=False)
 
 
 def _probabilities(x: np.ndarray) -> np.ndarray:
@@ -52,7 +59,7 @@ def _at_a_line(array: np.ndarray, line: int) -> np.ndarray:
 
 def _drawn(row: Row) -> Arrays:
     generator = np.random.default_rng(_seed(row))
-    z, dtype, function = row.sizes, row.dtype, row.function
+    z, dtype, function = row.sizes, numpy_dtype(row.dtype), row.function
 
     def normal(*letters: int) -> np.ndarray:
         return _normal(generator, dtype, *letters)

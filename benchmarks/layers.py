@@ -18,9 +18,15 @@ AIMS: dict[str, float] = {
     "pooling and pointwise": 2.0,
     "affine": 1.0,
     "small calls": 5.0,
+    # PyTorch multiplies bfloat16 by AVX512_BF16 or AMX where there is such, with sums in another order:
+    # a limit that is not taken here.
+    "half conv": 0.45,
+    "half pooling and pointwise": 1.0,
+    "half affine": 0.45,
 }
 
 DTYPES = ("float32", "float64")
+HALF = ("float16", "bfloat16")
 THREADS = (1, 2)
 
 
@@ -96,13 +102,32 @@ def _small() -> Iterator[Row]:
         )
 
 
+#: Layers, one of a kind, that are measured in half too.
+_IN_HALF = (
+    *("vgg-2", "vgg-2-max", "vgg-2-average", "vgg-2-none", "vgg-2-tanh", "vgg-2-training", "vgg-2-inference"),
+    *("resnet-4-3x3", "resnet-2-1x1-expand", "mobilenet-56-dw144-s1", "256x1000", "64x10", "resnet-head"),
+)
+#: What has no PyTorch counterpart in half, or whose cost there is that of float32.
+_NOT_IN_HALF = ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward")
+
+
+def halves() -> list[Row]:
+    """Rows in both half dtypes."""
+    return [
+        replace(row, dtype=dtype, peers=False, quick=False)
+        for row in layers()
+        if row.layer in _IN_HALF and row.function not in _NOT_IN_HALF
+        for dtype in HALF
+    ]
+
+
 def layers() -> list[Row]:
     """Every layer and function, in float32 on one thread."""
     return [*convolutions(), *_pools(), *_pointwise(), *_affines(), *_small()]
 
 
 def rows(only: str = "", quick: bool = False) -> list[Row]:
-    """The rows to measure: every layer in both dtypes on one and two threads.
+    """The rows to measure: every layer in float32 and float64, some in half, on one and two threads.
 
     Parameters
     ----------
@@ -121,6 +146,7 @@ def rows(only: str = "", quick: bool = False) -> list[Row]:
         for dtype in DTYPES
         for threads in THREADS
     ]
+    every += [replace(row, threads=threads) for row in halves() for threads in THREADS]
     if quick:
         every = [row for row in every if row.quick and row.threads == max(THREADS)]
     words = only.split()

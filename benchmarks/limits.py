@@ -70,6 +70,32 @@ LIMITS: dict[str, str] = {
 }
 
 
+_BY_HARDWARE = (
+    "PyTorch multiplies bfloat16 by AVX512_BF16, two products an operation, in an order of its own; here"
+    " every product is a float32 multiply-add in the documented order"
+)
+
+#: Of half rows.
+HALF_LIMITS: dict[str, str] = {
+    "conv_": _BY_HARDWARE,
+    "affine_": _BY_HARDWARE,
+    **{
+        f"{name}_backward/": f"PyTorch is given {given}, rounded to half; the cache here holds the input:"
+        " exp is taken again"
+        for name, given in {
+            "sigmoid": "the activation",
+            "tanh": "the activation",
+            "softmax": "the probabilities",
+            "log_softmax": "the logarithms",
+        }.items()
+    },
+    "batch_norm_": "sums in double in a defined order, two vectors of them for one of float32",
+    "relu": "widened and narrowed in the nearest cache, as all functions of elements are",
+    "leaky_relu": "widened and narrowed in the nearest cache, as all functions of elements are",
+}
+
+
 def reason(name: str) -> str:
     """What limits the row of this name; nothing where nobody has looked into it."""
-    return next((text for start, text in LIMITS.items() if name.startswith(start)), "")
+    table = HALF_LIMITS if name.split("/")[2:3] in (["float16"], ["bfloat16"]) else LIMITS
+    return next((text for start, text in table.items() if name.startswith(start)), "")

@@ -47,6 +47,9 @@ class Row:
         """The key of `AIMS` that the row counts for."""
         if self.small:
             return "small calls"
+        if self.dtype in ("float16", "bfloat16"):
+            family = self.function.partition("_")[0]
+            return f"half {family if family in ('conv', 'affine') else 'pooling and pointwise'}"
         if self.transposed:
             return "conv transposed"
         if self.groups > 1 and not self.groups == self.sizes["c"] == self.sizes["k"]:

@@ -67,6 +67,7 @@ def write(result: dict[str, Any]) -> str:
         _worst(records),
         ["## Aims", "", *aims],
         _peers(records),
+        _networks(result),
         _growth(result),
         _measuring(result),
     ]
@@ -76,9 +77,10 @@ def write(result: dict[str, Any]) -> str:
 def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{PEERS[peer]} {version}" for peer, version in result["versions"].items())
+    held = f", both held to {machine['held_to'].upper()}" if machine.get("held_to") else ""
     return (
-        f"{machine['processor']}, {machine['processors']} processors; {versions}; Python {machine['python']}."
-        f" {len(result['rows'])} rows in {result['seconds']:.0f} s."
+        f"{machine['processor']}, {machine['processors']} processors{held}; {versions};"
+        f" Python {machine['python']}. {len(result['rows'])} rows in {result['seconds']:.0f} s."
     )
 
 
@@ -178,6 +180,28 @@ def _mean_of(records: list[Record], peer: str, threads: int, backward: bool) -> 
         if r["threads"] == threads and r["backward"] == backward
     ]
     return f"{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else "-"
+
+
+def _networks(result: dict[str, Any]) -> list[str]:
+    body = [
+        [
+            r["name"],
+            duration(r["seconds"]["cnnref"]),
+            duration(r["seconds"]["pytorch"]),
+            f"{r['ratio']['median']:.2f}",
+        ]
+        for r in result.get("networks", [])
+    ]
+    text = (
+        "Forward and backward of one batch of 4 images of 224x224, in training, chains of the public"
+        " functions; PyTorch eager, with autograd. `python -m benchmarks.network --profile` profiles."
+    )
+    head = ["network", "cnnref", "PyTorch", "ratio"]
+    return [
+        "## Whole networks",
+        "",
+        *([text, "", *grid(head, body)] if body else ["Not measured in this run."]),
+    ]
 
 
 def _growth(result: dict[str, Any]) -> list[str]:

@@ -110,10 +110,10 @@ class Served:
 
     def prepare_truth(self, row: Row, drawn: Row, visit: int = 0) -> bool:
         """Make `row` ready with the values of `drawn`, a row of the same sizes in another dtype."""
-        from benchmarks.inputs import draw
+        from benchmarks.inputs import draw, numpy_dtype
 
         arrays = {
-            key: x if x.dtype.kind == "i" else x.astype(row.dtype, copy=False)
+            key: x if x.dtype.kind == "i" else x.astype(numpy_dtype(row.dtype), copy=False)
             for key, x in draw(drawn, visit).items()
         }
         self.row, self.call = row, None

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -69,7 +70,8 @@ def _count(text: str) -> int:
 MOST = 1 << 50
 
 
-#: Bytes, where the system does not tell: usual for the cores that share one.
+#: Bytes, where the system does not tell: usual for a core, and for the cores that share one.
+SECOND_LEVEL = 1 << 20
 CACHE = 32 << 20
 
 
@@ -86,14 +88,37 @@ def last_level_cache(root: Path = Path("/")) -> int:
     int
         As Linux tells it; elsewhere `CACHE`.
     """
-    sizes = []
-    for path in (root / "sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+    return cache_sizes(root)[1]
+
+
+def cache_sizes(root: Path = Path("/")) -> tuple[int, int]:
+    """The sizes of a processor's second-level cache and of its last one.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Where ``sys`` is.
+
+    Returns
+    -------
+    tuple of int
+        Bytes, as Linux tells them; elsewhere `SECOND_LEVEL` and `CACHE`.
+    """
+    sizes, second = [], 0
+    for folder in (root / "sys/devices/system/cpu/cpu0/cache").glob("index*"):
         try:
-            text = path.read_text().strip()  # "32768K"
-            sizes.append(_count(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]])
+            text = (folder / "size").read_text().strip()  # "32768K"
+            size = _count(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]]
         except (OSError, ValueError, KeyError, IndexError):
             continue
-    return max((size for size in sizes if 0 < size < MOST), default=CACHE)
+        if not 0 < size < MOST:
+            continue
+        sizes.append(size)
+        with suppress(OSError, ValueError):
+            if (folder / "level").read_text().strip() == "2":
+                second = max(second, size)
+    last = max(sizes, default=CACHE)
+    return second or min(SECOND_LEVEL, last), last
 
 
 def _affinity() -> int:

@@ -3,10 +3,15 @@
 cdef extern from *:
     """
     #if defined(__x86_64__) || defined(_M_X64)
+    #include <cpuid.h>
+    static int cnnref_has_f16c(void) { /* which not every compiler's __builtin_cpu_supports knows */
+        unsigned int a, b, c, d;
+        return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    }
     static int cnnref_has_avx2(void) {
         __builtin_cpu_init();
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
-            && __builtin_cpu_supports("bmi2");
+            && __builtin_cpu_supports("bmi2") && cnnref_has_f16c();
     }
     static int cnnref_has_avx512(void) {
         return cnnref_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")

@@ -34,10 +34,11 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
+from cnnref.checks.arrays cimport elements, empty, held, is_double, memory, take_shape
 from cnnref.checks.fields cimport asked, named
-from cnnref.checks.half cimport rounded, wide
+from cnnref.checks.half cimport rounded, storage, wide
 from cnnref.checks.norm cimport check_batch_norm_backward, check_batch_norm_forward
+from cnnref.kernels.base.half cimport Storage
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.reduce.batch_norm cimport backward_all, forward_all, updated
@@ -75,18 +76,19 @@ cdef tuple normalized(
     cdef int threads = team_size(work), failed
     cdef ndarray out = empty(x, 4, shape)
     cdef ndarray mean = of_channels(channels, cnp.NPY_DOUBLE), variance = of_channels(channels, cnp.NPY_DOUBLE)
-    cdef ndarray new_mean = of_channels(channels, cnp.PyArray_TYPE(out))
-    cdef ndarray new_variance = of_channels(channels, cnp.PyArray_TYPE(out))
+    cdef ndarray new_mean = of_channels(channels, cnp.PyArray_TYPE(scale))
+    cdef ndarray new_variance = of_channels(channels, cnp.PyArray_TYPE(scale))
     cdef object _held = None if brief(work) else (held(x, scale, offset), held(old_mean, old_variance))
-    cdef const real* x_data = elements(x, rows * channels, kind)
+    cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), rows * channels)
     cdef const real* scale_data = elements(scale, channels, kind)
     cdef const real* offset_data = elements(offset, channels, kind)
     cdef const real* old_mean_data = elements(old_mean, channels, kind)
     cdef const real* old_variance_data = elements(old_variance, channels, kind)
+    cdef Storage stored = storage(out)
     cdef double* numbers = working_memory(channels)
     cdef PyThreadState* state = let_go(work)
     failed = forward_all(
-        x_data, scale_data, offset_data, old_mean_data, old_variance_data, numbers, <real*>cnp.PyArray_DATA(out), rows,
+        stored, x_data, scale_data, offset_data, old_mean_data, old_variance_data, numbers, <real*>cnp.PyArray_DATA(out), rows,
         channels, epsilon, training, threads,
     )
     updated(
@@ -112,25 +114,26 @@ cdef tuple gradients(
     cdef double work = <double>rows * channels * WORK
     cdef int threads = team_size(work), failed
     cdef ndarray out = empty(x, 4, shape)
-    cdef ndarray dgamma = of_channels(channels, cnp.PyArray_TYPE(out))
-    cdef ndarray dbeta = of_channels(channels, cnp.PyArray_TYPE(out))
+    cdef ndarray dgamma = of_channels(channels, cnp.PyArray_TYPE(scale))
+    cdef ndarray dbeta = of_channels(channels, cnp.PyArray_TYPE(scale))
     cdef object _held = None if brief(work) else (held(x, g, scale), held(mean, variance))
-    cdef const real* x_data = elements(x, rows * channels, kind)
-    cdef const real* g_data = elements(g, rows * channels, kind)
+    cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), rows * channels)
+    cdef const real* g_data = <const real*>memory(g, cnp.PyArray_TYPE(out), rows * channels)
     cdef const real* scale_data = elements(scale, channels, kind)
     cdef const double* mean_data = elements(mean, channels, <double>0)
     cdef const double* variance_data = elements(variance, channels, <double>0)
+    cdef Storage stored = storage(out)
     cdef double* numbers = working_memory(channels)
     cdef PyThreadState* state = let_go(work)
     failed = backward_all(
-        x_data, g_data, scale_data, mean_data, variance_data, numbers, <real*>cnp.PyArray_DATA(out),
+        stored, x_data, g_data, scale_data, mean_data, variance_data, numbers, <real*>cnp.PyArray_DATA(out),
         <real*>cnp.PyArray_DATA(dgamma), <real*>cnp.PyArray_DATA(dbeta), rows, channels, epsilon, training, threads,
     )
     free(numbers)
     take_back(state)
     if failed:
         fail(f"batch_norm_backward: no memory for the sums of {channels} channels")
-    return out, dgamma, dbeta
+    return out, rounded(dgamma, x), rounded(dbeta, x)
 
 
 def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparameters=None, **keywords):
@@ -198,11 +201,11 @@ def batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparamete
     if is_double(x):
         made = normalized(x, unit, offset, old_mean, old_var, epsilon, momentum, training, <double>0)
     else:
-        made = normalized(wide(x), unit, wide(offset), old_mean, old_var, epsilon, momentum, training, <float>0)
+        made = normalized(x, unit, wide(offset), old_mean, old_var, epsilon, momentum, training, <float>0)
     out, mean, variance, new_mean, new_variance = made
     if not kept:
         new_mean = new_variance = None
-    return rounded(out, x), named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, hparameters))
+    return out, named(BatchNormCache, (x, scale, mean, variance, new_mean, new_variance, hparameters))
 
 
 def batch_norm_backward(dA, cache):
@@ -252,4 +255,4 @@ def batch_norm_backward(dA, cache):
     g, x, scale, mean, variance, epsilon, training = check_batch_norm_backward(dA, cache)
     if is_double(x):
         return gradients(g, x, scale, mean, variance, epsilon, training, <double>0)
-    return rounded(gradients(wide(g), wide(x), wide(scale), mean, variance, epsilon, training, <float>0), x)
+    return gradients(g, x, wide(scale), mean, variance, epsilon, training, <float>0)

@@ -9,6 +9,7 @@ import numpy
 
 from cnnref._dispatch import ISA, available
 from cnnref._processor import compiler, openmp
+from cnnref.kernels.base.caches import taken
 from cnnref.threads import get_num_threads
 
 try:
@@ -49,6 +50,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "openmp": date or None,
         "instruction_set": ISA,
         "instruction_sets": list(available()),
+        "caches": dict(zip(("second_level", "last_level"), taken(), strict=True)),
         "compiler": compiler(),
         "python": platform.python_version(),
         "numpy": numpy.__version__,

@@ -32,15 +32,17 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, is_double, take_shape
+from cnnref.checks.arrays cimport elements, empty, held, is_double, memory, take_shape
 from cnnref.checks.conv cimport check_conv_backward, check_conv_forward, check_conv_single_step
 from cnnref.checks.fields cimport asked, named
-from cnnref.checks.half cimport rounded, wide
+from cnnref.checks.half cimport rounded, storage, wide
 from cnnref.checks.hyper cimport Window, outputs
+from cnnref.kernels.base.half cimport AS_COMPUTED, Storage
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.conv cimport backward_filters, backward_input, forward, single_step
 from cnnref.kernels.conv.correlations cimport Shape, filter_size, input_size, output_size, work
+from cnnref.kernels.conv.half cimport by_samples
 from cnnref.threads cimport brief, fail, let_go, take_back
 
 from cnnref.caches import ConvCache, ConvTransposeCache
@@ -76,13 +78,16 @@ cdef ndarray scores(const Shape* s, bint transpose, ndarray A_prev, ndarray W, n
     """`Z` of checked arguments."""
     cdef ndarray Z = images_of(s, transpose, A_prev)
     cdef object _held = None if brief(work(s)) else held(A_prev, W, b)
-    cdef const real* a_data = elements(A_prev, output_size(s) if transpose else input_size(s), kind)
+    cdef int typenum = cnp.PyArray_TYPE(Z), status
+    cdef Storage stored = storage(Z)
+    cdef const real* a_data = <const real*>memory(A_prev, typenum, output_size(s) if transpose else input_size(s))
     cdef const real* w_data = elements(W, filter_size(s), kind)
     cdef const real* b_data = elements(b, s.n_C_prev if transpose else s.n_C, kind)
-    cdef real* z_data = elements(Z, input_size(s) if transpose else output_size(s), kind)
-    cdef int status
+    cdef real* z_data = <real*>memory(Z, typenum, input_size(s) if transpose else output_size(s))
     cdef PyThreadState* state = let_go(work(s))
-    if transpose:
+    if real is float and stored != AS_COMPUTED:
+        status = by_samples(stored, False, s, transpose, <const char*>a_data, w_data, b_data, <char*>z_data)
+    elif transpose:
         status = backward_input(s, a_data, w_data, b_data, z_data)
     else:
         status = forward(s, a_data, w_data, b_data, z_data)
@@ -110,26 +115,40 @@ cdef int add_pixels(const Shape* s, const real* dZ, real* db) noexcept nogil:
     return 0
 
 
-cdef int all_gradients(
-    const Shape* s, bint transpose, const real* dZ, const real* A_prev, const real* W, real* dA_prev, real* dW, real* db
+cdef int input_gradient(
+    Storage stored, const Shape* s, bint transpose, const real* dZ, const real* W, real* dA_prev
 ) noexcept nogil:
+    if real is float and stored != AS_COMPUTED:
+        return by_samples(stored, True, s, not transpose, <const char*>dZ, W, <real*>NULL, <char*>dA_prev)
+    if transpose:
+        return forward(s, dZ, W, <real*>NULL, dA_prev)
+    return backward_input(s, dZ, W, <real*>NULL, dA_prev)
+
+
+cdef int all_gradients(
+    Storage stored, const Shape* s, bint transpose, const real* dZ, const real* A_prev, const real* W, real* dA_prev, real* dW, real* db
+) noexcept nogil:
+    """`dA_prev`, which may be half, `dW` and `db`; -1 where memory ran out."""
     cdef real* spare  # the sums of `A_prev`, which the kernel of ``dW`` makes too
     cdef int status
     if not transpose:
-        status = backward_input(s, dZ, W, <real*>NULL, dA_prev)
+        status = input_gradient(stored, s, False, dZ, W, dA_prev)
         return status if status < 0 else backward_filters(s, dZ, A_prev, dW, db)
     spare = <real*>allocate(s.n_C, sizeof(real))
-    status = -1 if spare == NULL else forward(s, dZ, W, <real*>NULL, dA_prev)
+    status = -1 if spare == NULL else input_gradient(stored, s, True, dZ, W, dA_prev)
     if status == 0:
         status = backward_filters(s, A_prev, dZ, dW, spare)
     free(spare)
     return status if status < 0 else add_pixels(s, dZ, db)
 
 
-cdef tuple gradients(const Shape* s, bint transpose, ndarray dZ, ndarray A_prev, ndarray W, real kind):
-    """(dA_prev, dW, db) of checked arguments."""
+cdef tuple gradients(
+    const Shape* s, bint transpose, ndarray dZ, ndarray A_prev, ndarray W, ndarray like, real kind
+):
+    """(dA_prev, dW, db) of checked arguments; `dA_prev` in the dtype of `like`."""
     cdef npy_intp[4] shape
-    cdef ndarray dA_prev = images_of(s, not transpose, A_prev)
+    cdef ndarray dA_prev = images_of(s, not transpose, like)
+    cdef Storage stored = storage(like)
     take_shape(W, 4, shape)
     cdef ndarray dW = empty(A_prev, 4, shape)
     shape[0], shape[1], shape[2], shape[3] = 1, 1, 1, s.n_C_prev if transpose else s.n_C
@@ -142,7 +161,7 @@ cdef tuple gradients(const Shape* s, bint transpose, ndarray dZ, ndarray A_prev,
     cdef real* dW_data = elements(dW, filter_size(s), kind)
     cdef real* db_data = <real*>cnp.PyArray_DATA(db)
     cdef PyThreadState* state = let_go(2 * work(s))
-    cdef int status = all_gradients(s, transpose, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
+    cdef int status = all_gradients(stored, s, transpose, g_data, a_data, w_data, dA_prev_data, dW_data, db_data)
     take_back(state)
     if status < 0:
         fail(f"conv{'_transpose' if transpose else ''}_backward: no memory for the packed filters and the padded rows")
@@ -163,7 +182,7 @@ cdef tuple forward_of(bint transpose, type kind, object A_prev, object W, object
     if is_double(a):
         Z = scores(&s, transpose, a, w, added, <double>0)
     else:
-        Z = rounded(scores(&s, transpose, wide(a), wide(w), added, <float>0), a)
+        Z = scores(&s, transpose, a, wide(w), added, <float>0)
     return Z, named(kind, (a, w, bias, hparameters))
 
 
@@ -176,8 +195,9 @@ cdef tuple backward_of(bint transpose, object dZ, object cache):
     )
     cdef Shape s = shape_of(transpose, a, w, &window, groups)
     if is_double(a):
-        return gradients(&s, transpose, g, a, w, <double>0)
-    return rounded(gradients(&s, transpose, wide(g), wide(a), wide(w), <float>0), a)
+        return gradients(&s, transpose, g, a, w, a, <double>0)
+    dA_prev, dW, db = gradients(&s, transpose, wide(g), wide(a), wide(w), a, <float>0)
+    return dA_prev, rounded(dW, a), rounded(db, a)
 
 
 cdef double one_output(ndarray a, ndarray w, double bias, real kind) except? -1:

@@ -19,18 +19,28 @@ from libc.string cimport memcpy
 from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.arrays cimport empty, held, memory, single, take_shape
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.half cimport storage
 from cnnref.checks.norm cimport check_global_average_pool_backward, check_global_average_pool_forward
+from cnnref.kernels.base.half cimport AS_COMPUTED, BLOCK, Storage, narrow, widen
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.forward cimport mean_again
-from cnnref.kernels.reduce.channel_sums cimport VALUE, chunk_sums
+from cnnref.kernels.reduce.channel_sums cimport VALUE, chunk_sums, half_sums
 from cnnref.threads cimport brief, fail, in_parts, let_go, part_of, take_back, team_size
 
 cnp.import_array()
 
 cdef enum:
-    COPIED = 1024  # elements
+    COPIED = 4096  # bytes
+
+
+cdef struct Images:
+    const void* x
+    void* out
+    double* sums  # room for those of all images, forward; NULL backward
+    Py_ssize_t pixels
+    Py_ssize_t channels
+    Storage storage
 
 
 cdef void mean_of_image(
@@ -47,22 +57,59 @@ cdef void mean_of_image(
 
 
 cdef void share_of_image(const real* da, real* out, Py_ssize_t pixels, Py_ssize_t channels) noexcept nogil:
-    cdef Py_ssize_t c, done = 1, more
+    cdef Py_ssize_t c
     cdef real count = <real>pixels
     for c in range(channels):
         out[c] = da[c] / count
-    while done < pixels:  # copies of what there is, up to a size that stays in the cache
-        more = min(min(done, max(COPIED // max(channels, <Py_ssize_t>1), <Py_ssize_t>1)), pixels - done)
-        memcpy(out + done * channels, out, more * channels * sizeof(real))
+    repeat(<char*>out, pixels, channels * sizeof(real))
+
+
+cdef void repeat(char* out, Py_ssize_t pixels, Py_ssize_t size) noexcept nogil:
+    """The first pixel, of `size` bytes, in the place of all: copies of what there is, up to a size that stays in the cache."""
+    cdef Py_ssize_t done = 1, more
+    while done < pixels:
+        more = min(min(done, max(COPIED // max(size, <Py_ssize_t>1), <Py_ssize_t>1)), pixels - done)
+        memcpy(out + done * size, out, more * size)
         done += more
 
 
-cdef struct Images:
-    const void* x
-    void* out
-    double* sums  # room for those of all images, forward; NULL backward
-    Py_ssize_t pixels
-    Py_ssize_t channels
+cdef void half_mean(const Images* s, Py_ssize_t image) noexcept nogil:
+    """`mean_of_image` of half. No sum of them leaves double, so none is taken again."""
+    cdef double* sums = s.sums + image * s.channels
+    cdef float[BLOCK] near
+    cdef Py_ssize_t c = 0, count, i
+    half_sums(s.storage, <const char*>s.x + 2 * image * s.pixels * s.channels, s.pixels, s.channels, sums)
+    while c < s.channels:
+        count = min(<Py_ssize_t>BLOCK, s.channels - c)
+        for i in range(count):
+            near[i] = <float>(sums[c + i] / s.pixels)
+        narrow(s.storage, near, <char*>s.out + 2 * (image * s.channels + c), count)
+        c += count
+
+
+cdef void half_share(const Images* s, Py_ssize_t image) noexcept nogil:
+    """`share_of_image` of half."""
+    cdef char* out = <char*>s.out + 2 * image * s.pixels * s.channels
+    cdef float[BLOCK] near
+    cdef Py_ssize_t c = 0, count, i
+    while c < s.channels and s.pixels > 0:
+        count = min(<Py_ssize_t>BLOCK, s.channels - c)
+        widen(s.storage, <const char*>s.x + 2 * (image * s.channels + c), near, count)
+        for i in range(count):
+            near[i] = near[i] / <float>s.pixels
+        narrow(s.storage, near, out + 2 * c, count)
+        c += count
+    repeat(out, s.pixels, 2 * s.channels)
+
+
+cdef void in_half(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    cdef const Images* s = <const Images*>job
+    cdef Py_ssize_t i
+    for i in range(begin, end):
+        if s.sums != NULL:
+            half_mean(s, i)
+        else:
+            half_share(s, i)
 
 
 cdef void some_images(const void* job, Py_ssize_t begin, Py_ssize_t end, const real* x, real* out) noexcept nogil:
@@ -87,8 +134,6 @@ cdef void in_double(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept 
 
 cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
     """The means of the images `x`, or their gradient for images of so many rows and columns."""
-    if half(x):
-        return narrowed(run(widened(x), height, width, forward), x)
     cdef npy_intp[4] shape
     cdef Images job
     take_shape(x, 4, shape)
@@ -104,7 +149,8 @@ cdef ndarray run(ndarray x, Py_ssize_t height, Py_ssize_t width, bint forward):
     job.x = memory(x, cnp.PyArray_TYPE(out), means * (job.pixels if forward else 1))
     job.out = cnp.PyArray_DATA(out)
     job.sums = <double*>allocate(means + 1, sizeof(double)) if forward else NULL
-    cdef part_of part = in_single if single(out) else in_double
+    job.storage = storage(out)
+    cdef part_of part = in_single if single(out) else in_double if job.storage == AS_COMPUTED else in_half
     cdef PyThreadState* state = let_go(work)
     if job.sums != NULL or not forward:
         status = in_parts(part, &job, samples, work, threads)

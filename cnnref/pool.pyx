@@ -20,9 +20,9 @@ cimport numpy as cnp
 from cpython.pystate cimport PyThreadState
 from numpy cimport ndarray, npy_intp
 
-from cnnref.checks.arrays cimport elements, empty, held, is_double, memory, take_shape
+from cnnref.checks.arrays cimport empty, held, is_double, memory, take_shape
 from cnnref.checks.fields cimport asked, named
-from cnnref.checks.half cimport rounded, wide
+from cnnref.checks.half cimport rounded, storage, wide
 from cnnref.checks.pool_affine cimport check_pool_backward, check_pool_forward
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.forward cimport Pooling
@@ -50,7 +50,7 @@ cdef Pooling extents(ndarray A_prev, Py_ssize_t f, Py_ssize_t stride) except *:
     cdef npy_intp[4] images
     take_shape(A_prev, 4, images)
     p.m, p.height, p.width, p.channels = images[0], images[1], images[2], images[3]
-    p.f, p.stride = f, stride
+    p.f, p.stride, p.storage = f, stride, storage(A_prev)
     p.n_H, p.n_W = (p.height - f) // stride + 1, (p.width - f) // stride + 1
     return p
 
@@ -68,7 +68,7 @@ cdef tuple pooled(ndarray A_prev, const Pooling* p, bint is_max, real kind):
     cdef int taps = tap_type(p.f), failures
     cdef object argmax = cnp.PyArray_EMPTY(4, shape, taps, 0) if is_max else None
     cdef object _held = None if brief(work(p)) else held(A_prev)
-    cdef const real* x = elements(A_prev, p.m * p.height * p.width * p.channels, kind)
+    cdef const real* x = <const real*>memory(A_prev, cnp.PyArray_TYPE(A), p.m * p.height * p.width * p.channels)
     cdef real* out = <real*>cnp.PyArray_DATA(A)
     cdef void* positions = cnp.PyArray_DATA(<ndarray>argmax) if is_max else NULL
     cdef PyThreadState* state = let_go(work(p))
@@ -83,8 +83,7 @@ cdef tuple pooled_of(ndarray A_prev, const Pooling* p, bint is_max):
     """`pooled`, of any dtype."""
     if is_double(A_prev):
         return pooled(A_prev, p, is_max, <double>0)
-    values, where = pooled(wide(A_prev), p, is_max, <float>0)
-    return rounded(values, A_prev), where
+    return pooled(A_prev, p, is_max, <float>0)
 
 
 cdef ndarray unpooled(ndarray da, ndarray kept, ndarray like, const Pooling* p, real kind):
@@ -96,7 +95,7 @@ cdef ndarray unpooled(ndarray da, ndarray kept, ndarray like, const Pooling* p, 
     cdef int taps = tap_type(p.f), failures
     cdef object _held = None if brief(work(p)) else held(da, kept)
     cdef void* positions = NULL if kept is None else memory(kept, taps, windows)
-    cdef const real* da_data = elements(da, windows, kind)
+    cdef const real* da_data = <const real*>memory(da, cnp.PyArray_TYPE(out), windows)
     cdef real* out_data = <real*>cnp.PyArray_DATA(out)
     cdef PyThreadState* state = let_go(work(p))
     failures = unpool_taps(p, da_data, positions, taps, out_data)
@@ -270,16 +269,17 @@ cdef object unpooled_of(
     ndarray da, ndarray a, Py_ssize_t f, Py_ssize_t stride, bint is_max, object window, object kept
 ):
     """``dA_prev`` of checked arguments; `kept` is what a cache carries beside its fields."""
-    cdef ndarray g = wide(da), x = wide(a)
+    cdef ndarray g, x
     if window is not None:
+        g, x = wide(da), wide(a)
         return rounded(window_pool.unpooled(g, x, window, positions_of(kept, g, x, window) if is_max else None), a)
     cdef Pooling p = extents(a, f, stride)
     cdef ndarray positions = None
     if is_max:
-        positions = kept[0] if usable(kept, da, &p) else pooled_of(x, &p, True)[1]
-    if is_double(x):
-        return unpooled(g, positions, x, &p, <double>0)
-    return rounded(unpooled(g, positions, x, &p, <float>0), a)
+        positions = kept[0] if usable(kept, da, &p) else pooled_of(a, &p, True)[1]
+    if is_double(a):
+        return unpooled(da, positions, a, &p, <double>0)
+    return unpooled(da, positions, a, &p, <float>0)
 
 
 def post_pool_backward(dA, cache, mode="max"):

@@ -19,7 +19,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from numpy cimport ndarray, npy_intp
 
 from cnnref.checks.arrays cimport empty, held, memory, single, take_shape
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.half cimport half, rounded, wide
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.pool.forward cimport tap
 from cnnref.kernels.pool.general cimport pool_rows, unpool_rows, unpool_ties
@@ -124,8 +124,8 @@ def pooled(ndarray A_prev, PoolWindow window, bint is_max):
     cdef npy_intp[4] images
     cdef npy_intp[4] shape
     if half(A_prev):
-        values, where = pooled(widened(A_prev), window, is_max)
-        return narrowed(values, A_prev), where
+        values, where = pooled(wide(A_prev), window, is_max)
+        return rounded(values, A_prev), where
     cdef Rows s = rows_for(POOL, A_prev, &window, images)
     shape[0], shape[1], shape[2], shape[3] = s.m, window.n_H, window.n_W, s.c
     cdef ndarray A = empty(A_prev, 4, shape)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import network
 from benchmarks.inputs import Arrays
 from benchmarks.row import Row
 
@@ -30,13 +31,22 @@ def version() -> str:
     return str(torch.__version__)
 
 
+def tensor(x: np.ndarray) -> torch.Tensor:
+    """An array as a tensor on the same memory; PyTorch does not know NumPy's bfloat16."""
+    if x.dtype.name == "bfloat16":
+        return torch.from_numpy(x.view(np.uint16)).view(torch.bfloat16)
+    return torch.from_numpy(x)
+
+
 def image(x: np.ndarray) -> torch.Tensor:
     """An NHWC array as a tensor (m, C, H, W) in channels_last: no copy."""
-    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return tensor(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
     """The call of one row, its operands laid out."""
+    if row.function == network.FUNCTION:
+        return network.theirs(row, a)
     family = next((f for prefix, f in _FAMILIES.items() if row.function.startswith(prefix)), _pointwise)
     return family(row, a)
 
@@ -63,7 +73,7 @@ def arrays(row: Row, result: Any) -> list[np.ndarray]:
 
 def _convolution(row: Row, a: Arrays) -> Callable[[], Any]:
     if row.function == "conv_single_step":
-        window, w, b = (torch.from_numpy(a[key]) for key in ("a_slice_prev", "W", "b"))
+        window, w, b = (tensor(a[key]) for key in ("a_slice_prev", "W", "b"))
         flat, filters, bias = window.view(-1), w.view(-1), b[0]
         return lambda: (torch.dot(flat, filters) + bias).item()
     f, s, p, c = (row.letter(letter) for letter in "fspc")
@@ -71,13 +81,13 @@ def _convolution(row: Row, a: Arrays) -> Callable[[], Any]:
     if (f, s, row.dtype) == (1, 2, "float32") and c < 16:
         raise ValueError(f"{row.name}: PyTorch can corrupt memory here")
     x = image(a["A_prev"])
-    w = torch.from_numpy(a["W"]).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    w = tensor(a["W"]).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
     stride, pad = [s, s], [p, p]
     if row.function in ("conv_backward", "conv_transpose_backward"):
         g, k, turned = image(a["upstream"]), [row.letter("k")], row.transposed
         call = aten.convolution_backward.default
         return lambda: call(g, x, w, k, stride, pad, [1, 1], turned, [0, 0], groups, [True] * 3)
-    b = torch.from_numpy(a["b"]).view(-1)
+    b = tensor(a["b"]).view(-1)
     if row.transposed:
         return lambda: torch.conv_transpose2d(x, w, b, stride, pad, 0, groups, 1)
     if row.dtype == "float32" and not row.small:
@@ -106,7 +116,7 @@ def _pool(row: Row, a: Arrays) -> Callable[[], Any]:
 
 
 def _affine(row: Row, a: Arrays) -> Callable[[], Any]:
-    x, w, b, g = (torch.from_numpy(a[key]) for key in ("A_prev", "W", "b", "upstream"))
+    x, w, b, g = (tensor(a[key]) for key in ("A_prev", "W", "b", "upstream"))
     activation = row.sizes.get("activation")
     if row.function == "affine_forward":
         return lambda: torch.addmm(b, x, w)
@@ -127,7 +137,7 @@ def _affine(row: Row, a: Arrays) -> Callable[[], Any]:
 
 
 def _rows(row: Row, a: Arrays) -> Callable[[], Any]:
-    x, al, y, g = (torch.from_numpy(a[key]) for key in ("X", "AL", "Y", "upstream"))
+    x, al, y, g = (tensor(a[key]) for key in ("X", "AL", "Y", "upstream"))
     name, one = row.function, torch.ones((), dtype=x.dtype)
     if name == "softmax":
         return lambda: torch.softmax(x, 1)
@@ -153,7 +163,7 @@ def _rows(row: Row, a: Arrays) -> Callable[[], Any]:
 
 
 def _window(row: Row, a: Arrays) -> Callable[[], Any]:
-    x = torch.from_numpy(a["x"])
+    x = tensor(a["x"])
     if row.function == "distribute_value":
         value, shape = float(a["x"].flat[0]), list(x.shape)
         return lambda: torch.full(shape, value / (shape[0] * shape[1]), dtype=torch.float64)
@@ -180,10 +190,10 @@ _BACKWARD: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
 def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
     x, g, name = image(a["X"]), image(a["upstream"]), row.function
     if name == "arr2col":
-        flat = torch.from_numpy(a["X"]).view(len(x), -1)
+        flat = tensor(a["X"]).view(len(x), -1)
         return lambda: flat.clone()
     if name == "col2arr":
-        flat, shape = torch.from_numpy(a["X"]).view(len(x), -1), a["X"].shape
+        flat, shape = tensor(a["X"]).view(len(x), -1), a["X"].shape
         return lambda: flat.clone().view(shape)
     if name.startswith("pad3d"):
         p = row.letter("p")
@@ -241,7 +251,7 @@ def _global(row: Row, a: Arrays) -> Callable[[], Any]:
 def _norm(row: Row, a: Arrays) -> Callable[[], Any]:
     x, g = image(a["A_prev"]), image(a["upstream"])
     scale, offset, mean, variance = (
-        torch.from_numpy(a[key].reshape(-1)) for key in ("gamma", "beta", "running_mean", "running_var")
+        tensor(a[key].reshape(-1)) for key in ("gamma", "beta", "running_mean", "running_var")
     )
     training = row.sizes["statistics"] == "training"
 

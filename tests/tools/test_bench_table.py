@@ -92,7 +92,10 @@ def test_the_committed_list_is_what_the_committed_summary_counts():
     text = (DOCS / "bench.md").read_text()
     below = sum(bool(row["what limits it"]) for row in rows)
     assert f"{below} of {len(rows)} rows are below 1.0" in text
-    for group in AIMS:
+    groups = {row["group"] for row in rows}
+    assert groups <= set(AIMS)
+    assert len(groups) > 5
+    for group in groups:
         mean = geometric_mean([float(r["PyTorch / cnnref"]) for r in rows if r["group"] == group])
         (said,) = re.findall(rf"geometric mean, {group} \| [\d.]+ \| ([\d.]+) ", text)
         assert abs(mean - float(said)) < 0.011, group  # the rows have two decimals
@@ -114,6 +117,9 @@ def test_aims_say_what_is_met():
         "geometric mean, pooling and pointwise": None,
         "geometric mean, affine": None,
         "geometric mean, small calls": None,
+        "geometric mean, half conv": None,
+        "geometric mean, half pooling and pointwise": None,
+        "geometric mean, half affine": None,
         "extra memory of a call": True,
         "float32 error, cnnref / PyTorch, median over the cases": True,
         "training epoch of MNIST's size, cnnref / eager PyTorch": False,
@@ -134,4 +140,10 @@ def test_a_row_below_without_a_reason_is_found(monkeypatch):
 
 
 def test_every_text_on_a_limit_belongs_to_a_row():
-    assert [part for part in LIMITS if not any(row.name.startswith(part) for row in ROWS)] == []
+    halves = [row for row in ROWS if "float16" in row.dtype]
+    for texts, those in ((LIMITS, ROWS), (limits.HALF_LIMITS, halves)):
+        assert [part for part in texts if not any(row.name.startswith(part) for row in those)] == []
+    convolution, relu = (
+        next(row for row in halves if row.function == name) for name in ("conv_forward", "relu")
+    )
+    assert limits.reason(convolution.name) != limits.reason(relu.name) == limits.HALF_LIMITS["relu"]

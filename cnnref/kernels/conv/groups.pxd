@@ -9,6 +9,7 @@ and gradients of some neighbouring groups at a time are gathered beforehand wher
 from cython.parallel cimport prange
 from libc.stdlib cimport free
 
+from cnnref.kernels.base.caches cimport second_level
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, Correlation, multiplications, taps_of
@@ -22,8 +23,8 @@ from cnnref.threads cimport stopped, team_size, watch
 cdef enum:
     # Bytes of a pixel that are gathered at a time, of as many groups as have so many.
     PIXEL_BYTES = 512
-    # Bytes of all that is gathered at a time, for the second-level cache; at least a sample and one group.
-    GATHERED_BYTES = 524288
+    # Of the second-level cache, what all that is gathered at a time may fill, one part of these; at least a sample and one group.
+    GATHERED = 2
 
 
 cdef inline void gather(
@@ -52,7 +53,7 @@ cdef inline void scatter(
 
 cdef inline Py_ssize_t groups_at_once(Py_ssize_t groups, Py_ssize_t width, Py_ssize_t size, real kind) noexcept nogil:
     """How many of `groups` are gathered at a time: pixels have `width` values of a group, all of a group's are `size`."""
-    cdef Py_ssize_t fitting = GATHERED_BYTES // max(size * <Py_ssize_t>sizeof(kind), <Py_ssize_t>1)
+    cdef Py_ssize_t fitting = second_level() // GATHERED // max(size * <Py_ssize_t>sizeof(kind), <Py_ssize_t>1)
     cdef Py_ssize_t most = min(fitting, PIXEL_BYTES // (width * <Py_ssize_t>sizeof(kind)))
     return min(max(most, <Py_ssize_t>1), groups)
 
@@ -151,7 +152,7 @@ cdef inline int correlate_some(
     cdef const Correlation* plan = &parts[0].plan
     cdef Py_ssize_t pixels = plan.height * plan.width
     cdef Py_ssize_t sample_bytes = max(pixels * plan.channels * <Py_ssize_t>sizeof(real), <Py_ssize_t>1)
-    cdef Py_ssize_t samples = min(max(GATHERED_BYTES // sample_bytes, <Py_ssize_t>1), plan.samples)
+    cdef Py_ssize_t samples = min(max(second_level() // GATHERED // sample_bytes, <Py_ssize_t>1), plan.samples)
     cdef Py_ssize_t size = samples * pixels * plan.channels + filter_rows * width
     cdef Py_ssize_t most = 1, some
     cdef real* memory = NULL
@@ -243,7 +244,7 @@ cdef inline int sum_some_groups(
     cdef real* memory = NULL
     cdef int status = 0
     # A group's sums are those of the whole batch.
-    if is_gathered(plan, end_group - group) and size * <Py_ssize_t>sizeof(real) <= GATHERED_BYTES:
+    if is_gathered(plan, end_group - group) and size * <Py_ssize_t>sizeof(real) <= second_level() // GATHERED:
         most = groups_at_once(end_group - group, max(plan.channels, plan.columns), size, <real>0)
         memory = <real*>allocate(most * size, sizeof(real))
         if memory == NULL:

@@ -9,6 +9,7 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.caches cimport second_level
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, panel_width, widest
 from cnnref.kernels.base.types cimport real
@@ -31,8 +32,8 @@ from cnnref.kernels.gemm.pack cimport padded_columns
 from cnnref.threads cimport stopped, watch
 
 cdef enum:
-    # Bytes of image and outputs that a block may span, for the second-level cache.
-    DEPTHWISE_BLOCK_BYTES = 524288
+    # Of the second-level cache, what image and outputs that a block spans may fill: one part of these.
+    BLOCK_SHARE = 2
     # Bytes of pixels that are read as a whole where images come from memory.
     SHORT_PIXEL = 512
     # Pixels of a row that all panels are done with before the next ones: memory is then read in one go.
@@ -46,7 +47,7 @@ cdef inline Py_ssize_t rows_of_block(
     cdef Py_ssize_t row_bytes = (
         plan.stride_h * plan.width * plan.image_step + count * frame.n_W * plan.columns
     ) * <Py_ssize_t>sizeof(kind)
-    cdef Py_ssize_t rows = max(DEPTHWISE_BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1), <Py_ssize_t>1)
+    cdef Py_ssize_t rows = max(second_level() // BLOCK_SHARE // max(row_bytes, <Py_ssize_t>1), <Py_ssize_t>1)
     cdef Py_ssize_t shared = max((frame.n_H * plan.samples + team - 1) // team, <Py_ssize_t>1)
     rows = min(min(rows, shared), frame.n_H)
     # Blocks of equal size, rather than a small one at the end.

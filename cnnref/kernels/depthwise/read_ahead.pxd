@@ -5,6 +5,7 @@ a time: where the images come from memory, it waits for most of them. So rows ar
 brings them into the second-level cache, before windows read them; and so are outputs that are written piece by piece.
 """
 
+from cnnref.kernels.base.caches cimport last_level
 from cnnref.kernels.base.isa cimport noinline
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
@@ -12,8 +13,8 @@ from cnnref.kernels.conv.problem cimport Correlation
 cdef enum:
     # Values that are read at a time, whole cache lines.
     AT_ONCE = 64
-    # Bytes of images up to which a cache holds images and outputs, so that reading them twice does not pay.
-    HELD = 12000000
+    # Eighths of the last cache that images may fill for it to hold outputs too, so that reading them twice does not pay.
+    HELD = 3
 
 
 cdef inline noinline read_ahead(const real* values, Py_ssize_t count, real* spare) noexcept nogil:
@@ -33,7 +34,7 @@ cdef inline noinline read_ahead(const real* values, Py_ssize_t count, real* spar
 
 cdef inline bint far(Py_ssize_t count, real kind) noexcept nogil:
     """Whether images of `count` values are more than a cache holds."""
-    return count > <Py_ssize_t>(HELD // sizeof(kind))
+    return count > last_level() // 8 * HELD // <Py_ssize_t>sizeof(kind)
 
 
 cdef inline Py_ssize_t read_rows(

@@ -3,6 +3,7 @@
 Columns are the panels of ``pack.pxd``, each as wide as a register block; all of them together are what is called NC elsewhere.
 """
 
+from cnnref.kernels.base.caches cimport second_level
 from cnnref.kernels.base.integers cimport divisor, share
 from cnnref.kernels.base.register_block cimport block_rows, lanes, panel_width, widest
 from cnnref.kernels.base.types cimport real
@@ -11,8 +12,8 @@ from cnnref.kernels.conv.problem cimport Correlation, mixed
 cdef enum:
     # Steps of the sum whose panel (64 floats wide: 128 KiB) stays in a 512 KiB to 1 MiB second-level cache.
     KC = 512
-    # Bytes of the image that a depth block of a block's sums may span, for the same cache.
-    BLOCK_BYTES = 262144
+    # Of that cache, what the image that a depth block of a block's sums spans may fill: one part of these.
+    BLOCK_SHARE = 4
     # MC, the pixels of a block: enough to fill register blocks and to be worth streaming a panel, few enough for the tables of
     # their places.
     FEWEST_PIXELS = 96
@@ -101,7 +102,7 @@ cdef inline BlockCut cut_work(const Correlation* plan, int team, real kind) noex
         plan.stride_h * plan.width * plan.channels // max(share(run, KC), <Py_ssize_t>1)
         * <Py_ssize_t>sizeof(kind)
     )
-    cdef Py_ssize_t rows = BLOCK_BYTES // max(row_bytes, <Py_ssize_t>1)
+    cdef Py_ssize_t rows = second_level() // BLOCK_SHARE // max(row_bytes, <Py_ssize_t>1)
     rows = max(min(rows, MOST_PIXELS // plan.n_W), share(FEWEST_PIXELS, plan.n_W))
     if one_block(plan):
         rows = all_rows

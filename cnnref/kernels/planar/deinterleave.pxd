@@ -5,6 +5,7 @@ A row of a plane is a line of pixels from the first column that a window reaches
 
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.caches cimport second_level
 from cnnref.kernels.base.isa cimport noinline, prefetch
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.base.vector cimport turn_block
@@ -13,8 +14,8 @@ from cnnref.kernels.conv.problem cimport Correlation, Frame
 cdef enum:
     # Pixels that are turned at a time.
     TRANSPOSED = 16
-    # Bytes of planes that a block of rows may fill, for the second-level cache.
-    PLANES_BYTES = 393216
+    # Of the second-level cache, what the planes of a block of rows may fill: so many eighths.
+    PLANES = 3
 
 
 cdef struct Planes:
@@ -29,7 +30,7 @@ cdef inline Planes planes_of(const Correlation* plan, const Frame* frame, real k
     cdef Planes planes
     cdef Py_ssize_t fitting, blocks
     planes.line = frame.n_W + frame.span_w - 1
-    fitting = PLANES_BYTES // max(planes.line * plan.channels * <Py_ssize_t>sizeof(kind), <Py_ssize_t>1)
+    fitting = second_level() // 8 * PLANES // max(planes.line * plan.channels * <Py_ssize_t>sizeof(kind), <Py_ssize_t>1)
     planes.rows = min(max(fitting - frame.span_h + 1, <Py_ssize_t>4), frame.n_H)
     blocks = (frame.n_H + planes.rows - 1) // planes.rows
     planes.rows = (frame.n_H + blocks - 1) // blocks

@@ -18,6 +18,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.caches cimport last_level
+from cnnref.kernels.base.half cimport Storage
 from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.prefetch cimport ask
@@ -31,7 +33,7 @@ ctypedef fused tap:
 
 cdef enum:
     LANES = 16
-    FAR = 4194304  # bytes of images that come from memory rather than a cache
+    FAR = 8  # images larger than one part of these of the last cache come from memory rather than from it
 
 
 cdef struct Pooling:
@@ -44,6 +46,7 @@ cdef struct Pooling:
     Py_ssize_t stride
     Py_ssize_t n_H
     Py_ssize_t n_W
+    Storage storage
 
 
 cdef inline bint by_phase(const Pooling* p) noexcept nogil:
@@ -258,7 +261,7 @@ cdef inline int pool_lines(
     else:
         runs, run, step = p.n_W, c, p.stride * c
         # Rows of the next windows lie too far apart for the processor to foresee them.
-        ahead = p.stride if p.m * p.height * pitch * <Py_ssize_t>sizeof(real) > FAR else 0
+        ahead = p.stride if FAR * p.m * p.height * pitch * <double>sizeof(real) > last_level() else 0
     for line in range(begin, end):
         start = x + (line // p.n_H * p.height + line % p.n_H * p.stride) * p.width * c
         if split:

@@ -7,31 +7,44 @@ from cython.parallel cimport prange
 from libc.math cimport NAN, sqrt
 from libc.stdlib cimport free
 
+from cnnref.kernels.base.half cimport AS_COMPUTED, Storage, size_of, taken
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.nontemporal cimport past_caches
 from cnnref.kernels.base.types cimport multiply_add, real
-from cnnref.kernels.reduce.channel_affine cimport apply_runs, in_double, per_element, run_length, table_of
+from cnnref.kernels.reduce.channel_affine cimport apply_runs, at_row, in_double, per_element, run_length, table_of
 from cnnref.kernels.reduce.channel_sums cimport PRODUCT, SQUARE, VALUE, chunk_rows, chunk_sums
 from cnnref.threads cimport stopped, watch
 
 
-cdef inline void chunk_moments(
-    const real* x, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk, double* means, double* squares
+cdef inline real* room_for(Storage storage, int arrays, Py_ssize_t rows, Py_ssize_t channels, real kind) noexcept nogil:
+    """Memory to widen a chunk of each array in, if they are half; NULL where there is none, and where none is needed."""
+    if storage == AS_COMPUTED:
+        return NULL
+    return <real*>allocate(arrays * min(chunk_rows(channels), rows) * channels, sizeof(real))
+
+
+cdef inline int chunk_moments(
+    Storage storage, const real* x, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk, double* means, double* squares
 ) noexcept nogil:
-    """One chunk's means, and its sums of squares about them."""
+    """One chunk's means, and its sums of squares about them; -1 if there is no memory."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t count = min(size, rows - chunk * size), c
-    x += chunk * size * channels
+    cdef real* memory = room_for(storage, 1, rows, channels, <real>0)
+    if storage != AS_COMPUTED and memory == NULL:
+        return -1
+    x = taken(storage, x, chunk * size * channels, count * channels, memory)
     means += chunk * channels
     squares += chunk * channels
     chunk_sums(VALUE, x, x, means, count, channels, means, means)
     for c in range(channels):
         means[c] = means[c] / count
     chunk_sums(SQUARE, x, x, means, count, channels, squares, squares)
+    free(memory)
+    return 0
 
 
 cdef inline int batch_moments(
-    const real* x, Py_ssize_t rows, Py_ssize_t channels, double* mean, double* variance, int threads
+    Storage storage, const real* x, Py_ssize_t rows, Py_ssize_t channels, double* mean, double* variance, int threads
 ) noexcept nogil:
     """Mean and biased variance of each channel; -1 if there is no memory, or the call is to stop."""
     cdef Py_ssize_t size = chunk_rows(channels)
@@ -45,13 +58,13 @@ cdef inline int batch_moments(
     if sums == NULL:
         return -1
     if threads == 1 and chunks == 1:
-        chunk_moments(x, rows, channels, 0, sums, squares)
+        status = chunk_moments(storage, x, rows, channels, 0, sums, squares)
     else:
         for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
-                chunk_moments(x, rows, channels, chunk, sums, squares)
+                status += chunk_moments(storage, x, rows, channels, chunk, sums, squares)
     if status < 0:
         free(sums)
         return -1
@@ -74,27 +87,38 @@ cdef inline int batch_moments(
     return 0
 
 
-cdef inline void chunk_products(
-    const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
+cdef inline int chunk_products(
+    Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
     double* sums, double* products, const real* table, real* out, bint streamed
 ) noexcept nogil:
-    """The sums of one chunk; in inference, where there is a `table`, its gradient too."""
+    """The sums of one chunk; in inference, where there is a `table`, its gradient too. -1 if there is no memory."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t at = chunk * size * channels
     cdef Py_ssize_t count = min(size, rows - chunk * size)
     cdef Py_ssize_t whole = run_length(channels)
+    cdef real* memory = room_for(storage, 2, rows, channels, <real>0)
+    cdef const real* x_chunk
+    cdef const real* g_chunk
+    if storage != AS_COMPUTED and memory == NULL:
+        return -1
+    x_chunk = taken(storage, x, at, count * channels, memory)
+    g_chunk = taken(storage, g, at, count * channels, memory + count * channels)
     chunk_sums(
-        PRODUCT, x + at, g + at, mean, count, channels, products + chunk * channels, sums + chunk * channels
+        PRODUCT, x_chunk, g_chunk, mean, count, channels, products + chunk * channels, sums + chunk * channels
     )
+    free(memory)
     if table != NULL and whole > 0:
+        at = chunk * size
         apply_runs(
-            <const real*>NULL, g + at, table, out + at, count * channels, whole, 0,
+            storage, <const real*>NULL, at_row(storage, g, at, channels), table,
+            <real*>at_row(storage, out, at, channels), count * channels, whole, 0,
             (count * channels + whole - 1) // whole, streamed,
         )
+    return 0
 
 
 cdef inline int gradient_sums(
-    const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
+    Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
     double* sum, double* product, const real* table, real* out, int threads, bint streamed
 ) noexcept nogil:
     """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory, or the call is to stop.
@@ -111,13 +135,15 @@ cdef inline int gradient_sums(
     if sums == NULL:
         return -1
     if threads == 1 and chunks == 1:
-        chunk_products(x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
+        status = chunk_products(storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
     else:
         for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
-                chunk_products(x, g, mean, rows, channels, chunk, sums, products, table, out, streamed)
+                status += chunk_products(
+                    storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
+                )
     if status < 0:
         free(sums)
         return -1
@@ -132,17 +158,17 @@ cdef inline int gradient_sums(
 
 
 cdef inline int forward_all(
-    const real* x, const real* gamma, const real* beta, const real* running_mean, const real* running_var,
+    Storage storage, const real* x, const real* gamma, const real* beta, const real* running_mean, const real* running_var,
     double* work, real* out, Py_ssize_t rows, Py_ssize_t channels, double epsilon, bint training, int threads
 ) noexcept nogil:
     """`work` is left with the mean and the variance of each channel first."""
     cdef double* mean = work
     cdef double* variance = work + channels
     cdef double* numbers = work + 2 * channels
-    cdef bint streamed = past_caches(2.0 * rows * channels * sizeof(real), threads)
+    cdef bint streamed = past_caches(2.0 * rows * channels * size_of(storage, <real>0), threads)
     cdef Py_ssize_t c
     if training:
-        if batch_moments(x, rows, channels, mean, variance, threads) < 0:
+        if batch_moments(storage, x, rows, channels, mean, variance, threads) < 0:
             return -1
     else:
         for c in range(channels):
@@ -153,11 +179,11 @@ cdef inline int forward_all(
         numbers[channels + c] = mean[c] - <double>(<real>mean[c])
         numbers[2 * channels + c] = gamma[c] / sqrt(variance[c] + epsilon)
         numbers[3 * channels + c] = beta[c]
-    return every_element(x, <const real*>NULL, numbers, variance, out, rows, channels, threads, streamed)
+    return every_element(storage, x, <const real*>NULL, numbers, variance, out, rows, channels, threads, streamed)
 
 
 cdef inline int backward_all(
-    const real* x, const real* g, const real* gamma, const double* mean, const double* variance, double* work,
+    Storage storage, const real* x, const real* g, const real* gamma, const double* mean, const double* variance, double* work,
     real* out, real* dgamma, real* dbeta, Py_ssize_t rows, Py_ssize_t channels, double epsilon, bint training,
     int threads
 ) noexcept nogil:
@@ -165,7 +191,7 @@ cdef inline int backward_all(
     cdef double* product = work + channels
     cdef double* numbers = work + 2 * channels
     cdef double inverse, rest
-    cdef bint streamed = past_caches(3.0 * rows * channels * sizeof(real), threads)
+    cdef bint streamed = past_caches(3.0 * rows * channels * size_of(storage, <real>0), threads)
     cdef real* table = NULL
     cdef Py_ssize_t c
     cdef int status
@@ -177,7 +203,7 @@ cdef inline int backward_all(
         table = table_of(numbers, channels, <real>0)
         if table == NULL:
             return -1
-    status = gradient_sums(x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
+    status = gradient_sums(storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
     free(table)
     if status < 0:
         return -1
@@ -192,12 +218,12 @@ cdef inline int backward_all(
         if rest != 0:
             numbers[3 * channels + c] -= rest * numbers[channels + c]
     if not training:
-        return in_double(<const real*>NULL, g, numbers, variance, out, rows, channels)
-    return every_element(x, g, numbers, variance, out, rows, channels, threads, streamed)
+        return in_double(storage, <const real*>NULL, g, numbers, variance, out, rows, channels)
+    return every_element(storage, x, g, numbers, variance, out, rows, channels, threads, streamed)
 
 
 cdef inline int every_element(
-    const real* x, const real* g, const double* numbers, const double* variance, real* out, Py_ssize_t rows,
+    Storage storage, const real* x, const real* g, const double* numbers, const double* variance, real* out, Py_ssize_t rows,
     Py_ssize_t channels, int threads, bint streamed
 ) noexcept nogil:
     """`per_element`, then `in_double`; -1 if there is no memory, or the call is to stop."""
@@ -205,9 +231,9 @@ cdef inline int every_element(
     cdef int status
     if table == NULL:
         return -1
-    status = per_element(x, g, table, out, rows, channels, threads, streamed)
+    status = per_element(storage, x, g, table, out, rows, channels, threads, streamed)
     free(table)
-    return status if status < 0 else in_double(x, g, numbers, variance, out, rows, channels)
+    return status if status < 0 else in_double(storage, x, g, numbers, variance, out, rows, channels)
 
 
 cdef inline void updated(

@@ -10,8 +10,9 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, isfinite, sqrt
 from libc.stdlib cimport free
 
+from cnnref.kernels.base.half cimport AS_COMPUTED, BLOCK as HALF_BLOCK, Storage, put, size_of, taken
 from cnnref.kernels.base.memory cimport allocate
-from cnnref.kernels.base.nontemporal cimport DOUBLES, settle, stream
+from cnnref.kernels.base.nontemporal cimport DOUBLES, settle, stream, until_line
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.threads cimport pieces, stopped, watch
 
@@ -93,14 +94,60 @@ cdef inline void apply_run(
         gradient_run(x, g, table, out, n, whole)
 
 
+cdef inline const real* at_row(Storage storage, const real* x, Py_ssize_t row, Py_ssize_t channels) noexcept nogil:
+    """Where a row of `channels` elements starts."""
+    return <const real*>(<const char*>x + row * channels * size_of(storage, <real>0))
+
+
+cdef inline void half_runs(
+    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t at, Py_ssize_t last,
+    Py_ssize_t whole, bint streamed
+) noexcept nogil:
+    """`apply_runs` of half, elements from `at`, where a run starts, to `last`: widened and narrowed a block at a time."""
+    cdef real[3 * HALF_BLOCK] near
+    cdef char[2 * HALF_BLOCK] lines
+    cdef const real* x_near = NULL
+    cdef const real* g_near = NULL
+    cdef real* made = near + 2 * HALF_BLOCK
+    cdef Py_ssize_t within = 0, count, done, some
+    # Blocks but for the first start at a line.
+    cdef Py_ssize_t most = HALF_BLOCK - 32 + until_line(<char*>out + 2 * at) // 2
+    while at < last:
+        count, done = min(most, last - at), 0
+        if x != NULL:
+            x_near = taken(storage, x, at, count, near)
+        if g != NULL:
+            g_near = taken(storage, g, at, count, near + HALF_BLOCK)
+        while done < count:
+            some = min(whole - within, count - done)
+            apply_run(
+                x_near + done if x != NULL else x, g_near + done if g != NULL else g, table + within, made + done,
+                some, whole,
+            )
+            done += some
+            within = within + some if within + some < whole else 0
+        if streamed:
+            put(storage, made, <real*>lines, 0, count)
+            stream(<char*>out + 2 * at, lines, 2 * count)
+        else:
+            put(storage, made, out, at, count)
+        at += count
+        most = HALF_BLOCK
+    if streamed:
+        settle()
+
+
 cdef inline void apply_runs(
-    const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
+    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
     Py_ssize_t end, bint streamed
 ) noexcept nogil:
     """Runs of `whole` elements from `begin` to `end`, of n elements; for `streamed` see ``base/nontemporal.pxd``."""
     cdef real[DOUBLES] buffer
     cdef Py_ssize_t at = begin * whole, last = min(end * whole, n), within = 0, count
     cdef real* place
+    if storage != AS_COMPUTED:
+        half_runs(storage, x, g, table, out, at, last, whole, streamed)
+        return
     while at < last:
         count, place = min(whole - within, last - at), out + at
         if streamed:
@@ -115,7 +162,7 @@ cdef inline void apply_runs(
 
 
 cdef inline void apply_backwards(
-    const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
+    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
     Py_ssize_t end, bint streamed
 ) noexcept nogil:
     """`apply_runs` a block at a time, the last one first: what the sums have read last is still in the cache."""
@@ -123,12 +170,12 @@ cdef inline void apply_backwards(
     cdef Py_ssize_t runs = max(BLOCK // max(whole, <Py_ssize_t>1), <Py_ssize_t>1), first
     while begin < end:
         first = max(end - runs, begin)
-        apply_runs(x, g, table, out, n, whole, first, end, streamed)
+        apply_runs(storage, x, g, table, out, n, whole, first, end, streamed)
         end = first
 
 
 cdef inline int per_element(
-    const real* x, const real* g, const real* table, real* out, Py_ssize_t rows, Py_ssize_t channels, int threads,
+    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t rows, Py_ssize_t channels, int threads,
     bint streamed
 ) noexcept nogil:
     """`apply_runs` to all elements; -1 if the call is to stop."""
@@ -139,7 +186,7 @@ cdef inline int per_element(
     cdef int status = 0
     cdef const int* watched = watch()
     if parts == 1:
-        apply_backwards(x, g, table, out, n, whole, 0, runs, streamed)
+        apply_backwards(storage, x, g, table, out, n, whole, 0, runs, streamed)
         return 0
     for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
         # Each thread's own parts, the last one first.
@@ -148,7 +195,7 @@ cdef inline int per_element(
             status += -1
         else:
             apply_backwards(
-                x, g, table, out, n, whole, runs * place // parts, runs * (place + 1) // parts, streamed
+                storage, x, g, table, out, n, whole, runs * place // parts, runs * (place + 1) // parts, streamed
             )
     return status
 
@@ -193,13 +240,14 @@ cdef inline double element(
 
 
 cdef inline int in_double(
-    const real* x, const real* g, const double* numbers, const double* variance, real* out, Py_ssize_t rows,
+    Storage storage, const real* x, const real* g, const double* numbers, const double* variance, real* out, Py_ssize_t rows,
     Py_ssize_t channels
 ) noexcept nogil:
     """The elements of channels that are `beyond` float32; -1 if there is no memory, or the call is to stop."""
     cdef Py_ssize_t found = 0, row, i, at, c
     cdef Py_ssize_t* those
     cdef const int* watched
+    cdef real x_value, g_value, value
     if real is double:
         return 0
     for c in range(channels):
@@ -222,8 +270,13 @@ cdef inline int in_double(
         for i in range(found):
             c = those[i]
             at = row * channels + c
-            out[at] = <real>element(
-                x[at] if x != NULL else 0, g[at] if g != NULL else 0, numbers + c, channels, x != NULL, g != NULL
+            value = <real>element(
+                taken(storage, x, at, 1, &x_value)[0] if x != NULL else 0,
+                taken(storage, g, at, 1, &g_value)[0] if g != NULL else 0, numbers + c, channels, x != NULL, g != NULL,
             )
+            if storage == AS_COMPUTED:
+                out[at] = value
+            else:
+                put(storage, &value, out, at, 1)
     free(those)
     return 0

@@ -7,6 +7,7 @@ accumulator for each. Sums of chunks are added in the order of the chunks.
 
 from libc.string cimport memcpy, memset
 
+from cnnref.kernels.base.half cimport Storage, widen
 from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline
 from cnnref.kernels.base.prefetch cimport ask
 from cnnref.kernels.base.types cimport multiply_add, real
@@ -19,6 +20,8 @@ cdef enum:
     HALF = 32  # values of half a block, which is as many accumulators as there are registers for
     FORESEEN = 2048  # bytes that are asked for at once, at most
     AHEAD = 8192  # bytes between what is read and what is asked for
+
+    NEAR = 4096  # half elements that are widened at a time
 
 cdef enum Term:
     VALUE  # x
@@ -214,3 +217,33 @@ cdef inline void chunk_sums(
         narrow_sums(term, x, g, center, rows, channels, out, other)
     else:
         wide_sums(term, x, g, center, rows, channels, out, other)
+
+
+cdef inline void half_sums(
+    Storage storage, const char* x, Py_ssize_t rows, Py_ssize_t channels, double* out
+) noexcept nogil:
+    """`chunk_sums` of the values of half, which are widened a few rows, or a part of one, at a time."""
+    cdef float[NEAR] near
+    cdef double[LANES * NARROW] lanes
+    cdef double* sums = out
+    cdef Py_ssize_t width = channels * (LANES if channels <= NARROW else 1)
+    cdef Py_ssize_t most = max(NEAR // max(width, <Py_ssize_t>1), <Py_ssize_t>1), whole = rows * channels // max(width, <Py_ssize_t>1)
+    cdef Py_ssize_t row = 0, at, some, count
+    if channels <= NARROW:
+        sums = lanes
+    memset(sums, 0, width * sizeof(double))
+    while row < whole:
+        some, at = min(most, whole - row), 0
+        while at < width:
+            count = min(<Py_ssize_t>NEAR, width - at)
+            widen(storage, x + 2 * (row * width + at), near, some * count)
+            add_rows(VALUE, near, near, sums, some, count, sums + at, sums)
+            at += count
+        row += some
+    if channels <= NARROW:
+        count = rows * channels - whole * width
+        widen(storage, x + 2 * whole * width, near, count)
+        for at in range(count):
+            sums[at] += near[at]
+        add_up(sums, channels)
+        memcpy(out, sums, channels * sizeof(double))

@@ -2,16 +2,20 @@
 
 cimport numpy as cnp
 from cpython.pystate cimport PyThreadState
+from libc.stdlib cimport free
 from numpy cimport ndarray
 
 from cnnref.checks.arrays cimport empty, held, memory, single
 from cnnref.checks.elements cimport check_activation, check_activation_backward
-from cnnref.checks.half cimport half, narrowed, widened
+from cnnref.checks.half cimport storage
+from cnnref.kernels.base.half cimport AS_COMPUTED, BLOCK, Storage, narrow, widen
+from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.nontemporal cimport BUFFER, DOUBLES, LINE, past_caches, settle, stream, until_line
 from cnnref.threads cimport brief, fail, in_parts, let_go, take_back, team_size
 
 cdef enum:
     MOVED = 1  # operations for each element that is hardly more than moved
+    TOGETHER = 16  # short rows that a kernel takes at once
 
 # ``out = function(z)``, or ``da * function'(z)``, for n elements; `option` and `other` are the function's own: a slope,
 # a length, two ends.
@@ -23,67 +27,92 @@ ctypedef void (*kernel_d)(
 ) noexcept nogil
 
 
-cdef inline void run_part(
-    kernel_f in_single, kernel_d in_double, int function, const void* z, const void* da, void* out, bint is_single,
-    Py_ssize_t begin, Py_ssize_t end, double option, double other
-) noexcept nogil:
-    if is_single:
-        in_single(
-            function, <const float*>z + begin, <const float*>da + begin if da != NULL else NULL, <float*>out + begin,
-            end - begin, option, other,
-        )
-    else:
-        in_double(
-            function, <const double*>z + begin, <const double*>da + begin if da != NULL else NULL,
-            <double*>out + begin, end - begin, option, other,
-        )
-
-
-cdef inline void stream_part(
-    kernel_f in_single, kernel_d in_double, int function, const void* z, const void* da, void* out, bint is_single,
-    Py_ssize_t begin, Py_ssize_t end, double option, double other
-) noexcept nogil:
-    """`run_part` for a result that the caches cannot keep, a buffer at a time."""
-    cdef double[DOUBLES] buffer
-    cdef Py_ssize_t size = sizeof(float) if is_single else sizeof(double)
-    cdef Py_ssize_t shift = begin * size
-    # The first piece ends with a line, where elements can: then all others are whole lines.
-    cdef Py_ssize_t count = (BUFFER - LINE + until_line(<char*>out + shift)) // size
-    while begin < end:
-        count = min(count, end - begin)
-        shift = begin * size
-        run_part(
-            in_single, in_double, function, <const char*>z + shift, <const char*>da + shift if da != NULL else NULL,
-            buffer, is_single, 0, count, option, other,
-        )
-        stream(<char*>out + shift, buffer, count * size)
-        begin += count
-        count = BUFFER // size
-    settle()
-
-
 cdef struct Elements:
-    # A kernel and what it is run on; parts have a multiple of `unit` elements.
+    # A kernel and what it is run on; parts have a multiple of `unit` elements. `failed` is set where memory ran out.
     kernel_f in_single
     kernel_d in_double
     int function
     double option
     double other
-    const void* z
-    const void* da
-    void* out
+    const char* z
+    const char* da
+    char* out
+    Storage storage
     bint is_single
     bint streamed
     Py_ssize_t unit
+    Py_ssize_t size
+    int* failed
+
+
+cdef inline void run_part(const Elements* e, Py_ssize_t begin, Py_ssize_t count, void* out) noexcept nogil:
+    """`count` elements from `begin` on, to `out`."""
+    cdef const char* z = e.z + begin * e.size
+    cdef const char* da = e.da + begin * e.size if e.da != NULL else NULL
+    if e.is_single:
+        e.in_single(e.function, <const float*>z, <const float*>da, <float*>out, count, e.option, e.other)
+    else:
+        e.in_double(e.function, <const double*>z, <const double*>da, <double*>out, count, e.option, e.other)
+
+
+cdef inline void run_half(
+    const Elements* e, Py_ssize_t begin, Py_ssize_t count, void* out, float* memory, Py_ssize_t room
+) noexcept nogil:
+    """`run_part` of half, in float32: `memory` has room for `room` of each array."""
+    widen(e.storage, e.z + begin * e.size, memory, count)
+    if e.da != NULL:
+        widen(e.storage, e.da + begin * e.size, memory + room, count)
+    e.in_single(e.function, memory, memory + room if e.da != NULL else NULL, memory + 2 * room, count, e.option, e.other)
+    narrow(e.storage, memory + 2 * room, out, count)
+
+
+cdef inline void stream_part(const Elements* e, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    """`run_part` for a result that the caches cannot keep, a buffer at a time."""
+    cdef double[DOUBLES] buffer
+    cdef float[3 * BLOCK] memory
+    # The first piece ends with a line, where elements can: then all others are whole lines.
+    cdef Py_ssize_t bytes = BUFFER if e.storage == AS_COMPUTED else BLOCK * e.size
+    cdef Py_ssize_t count = (bytes - LINE + until_line(e.out + begin * e.size)) // e.size
+    while begin < end:
+        count = min(count, end - begin)
+        if e.storage == AS_COMPUTED:
+            run_part(e, begin, count, buffer)
+        else:
+            run_half(e, begin, count, buffer, memory, BLOCK)
+        stream(e.out + begin * e.size, buffer, count * e.size)
+        begin += count
+        count = bytes // e.size
+    settle()
+
+
+cdef inline void half_part(const Elements* e, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    """Half, a block of whole rows at a time."""
+    cdef float[3 * BLOCK] near
+    cdef float* memory = near
+    cdef Py_ssize_t rows = max(BLOCK // e.unit, <Py_ssize_t>1)
+    cdef Py_ssize_t count = e.unit * (rows // TOGETHER * TOGETHER if rows > TOGETHER else rows)
+    if count > BLOCK:
+        memory = <float*>allocate(3 * count, sizeof(float))
+        if memory == NULL:
+            e.failed[0] = 1
+            return
+    while begin < end:
+        count = min(count, end - begin)
+        run_half(e, begin, count, e.out + begin * e.size, memory, max(count, <Py_ssize_t>BLOCK))
+        begin += count
+    if memory != near:
+        free(memory)
 
 
 cdef inline void some_elements(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     cdef const Elements* e = <const Elements*>job
     begin, end = begin * e.unit, end * e.unit
     if e.streamed:
-        stream_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option, e.other)
+        stream_part(e, begin, end)
+    elif e.storage == AS_COMPUTED:
+        run_part(e, begin, end - begin, e.out + begin * e.size)
     else:
-        run_part(e.in_single, e.in_double, e.function, e.z, e.da, e.out, e.is_single, begin, end, e.option, e.other)
+        half_part(e, begin, end)
 
 
 cdef inline ndarray run(
@@ -94,13 +123,11 @@ cdef inline ndarray run(
 
     Where rows are computed `in_rows` of their own, the kernel is given whole ones, and their length as its `option`.
     """
-    if half(z):
-        return narrowed(run(in_single, in_double, function, widened(z), widened(da), option, work, in_rows, other), z)
     cdef ndarray out = empty(z, cnp.PyArray_NDIM(z), cnp.PyArray_DIMS(z))
     cdef Py_ssize_t n = cnp.PyArray_SIZE(out)
     cdef Elements e
     cdef double all_work = n * work
-    cdef int threads = team_size(all_work), status
+    cdef int threads = team_size(all_work), status, failed = 0
     cdef object _held = None if brief(all_work) else held(z, da)
     cdef PyThreadState* state
     e.in_single, e.in_double, e.function, e.unit = in_single, in_double, function, 1
@@ -108,11 +135,13 @@ cdef inline ndarray run(
     if in_rows:
         e.unit = max(cnp.PyArray_DIM(out, cnp.PyArray_NDIM(out) - 1), 1)
         e.option = <double>e.unit
-    e.is_single = single(out)
+    e.is_single, e.storage, e.size, e.failed = single(out), storage(out), cnp.PyArray_ITEMSIZE(out), &failed
     cdef int typenum = cnp.PyArray_TYPE(out)
-    e.z = memory(z, typenum, n)
-    e.da = NULL if da is None else memory(da, typenum, n)
-    e.out = cnp.PyArray_DATA(out)
+    e.z = <const char*>memory(z, typenum, n)
+    e.da = NULL
+    if da is not None:
+        e.da = <const char*>memory(da, typenum, n)
+    e.out = cnp.PyArray_BYTES(out)
     # Stores are hidden behind longer computations, and streaming ones less well.
     e.streamed = work <= MOVED and not brief(all_work) and past_caches(
         <double>cnp.PyArray_NBYTES(out) * (2 if da is None else 3), threads
@@ -122,6 +151,8 @@ cdef inline ndarray run(
     take_back(state)
     if status < 0:
         fail("stopped")
+    if failed:
+        fail(f"no memory for rows of {e.unit} elements")
     return out
 
 
