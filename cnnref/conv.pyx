@@ -126,7 +126,8 @@ cdef int input_gradient(
 
 
 cdef int all_gradients(
-    Storage stored, const Shape* s, bint transpose, const real* dZ, const real* A_prev, const real* W, real* dA_prev, real* dW, real* db
+    Storage stored, const Shape* s, bint transpose, const real* dZ, const real* A_prev, const real* W, real* dA_prev,
+    real* dW, real* db,
 ) noexcept nogil:
     """`dA_prev`, which may be half, `dW` and `db`; -1 where memory ran out."""
     cdef real* spare  # the sums of `A_prev`, which the kernel of ``dW`` makes too

@@ -10,7 +10,8 @@ rounded to half.
 
 A result is half if all arrays of a call have the same half dtype; with float32, or both kinds of half together, it
 is float32, with anything else float64, as NumPy promotes (and PyTorch for the two kinds of half). bfloat16 is
-`ml_dtypes.bfloat16`. Kernels convert (``kernels/base/half.h``); what is composed in Python, and numbers, by `ml_dtypes` and NumPy.
+`ml_dtypes.bfloat16`. Kernels convert (``kernels/base/half.h``); what is composed in Python, and
+numbers, by `ml_dtypes` and NumPy.
 """
 
 from collections.abc import Mapping

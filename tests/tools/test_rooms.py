@@ -14,7 +14,7 @@ TREE = Path(__file__).parents[2]
 ROOMS = {
     "cnnref": """
         cnnref._baseline cnnref._avx2 cnnref._avx512 cnnref._limits cnnref._processor
-        cnnref.kernels.base.types
+        cnnref.kernels.base.types cnnref.kernels.base.caches
         cnnref._dispatch cnnref.caches cnnref.checks.aligned cnnref.checks.arrays cnnref.checks.mistakes
         cnnref.threads cnnref.config
         cnnref.kernels.base cnnref.kernels.__init__

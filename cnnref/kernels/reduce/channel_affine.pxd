@@ -175,8 +175,8 @@ cdef inline void apply_backwards(
 
 
 cdef inline int per_element(
-    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t rows, Py_ssize_t channels, int threads,
-    bint streamed
+    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t rows, Py_ssize_t channels,
+    int threads, bint streamed
 ) noexcept nogil:
     """`apply_runs` to all elements; -1 if the call is to stop."""
     cdef Py_ssize_t whole = run_length(channels), n = rows * channels

@@ -227,7 +227,8 @@ cdef inline void half_sums(
     cdef double[LANES * NARROW] lanes
     cdef double* sums = out
     cdef Py_ssize_t width = channels * (LANES if channels <= NARROW else 1)
-    cdef Py_ssize_t most = max(NEAR // max(width, <Py_ssize_t>1), <Py_ssize_t>1), whole = rows * channels // max(width, <Py_ssize_t>1)
+    cdef Py_ssize_t most = max(NEAR // max(width, <Py_ssize_t>1), <Py_ssize_t>1)
+    cdef Py_ssize_t whole = rows * channels // max(width, <Py_ssize_t>1)
     cdef Py_ssize_t row = 0, at, some, count
     if channels <= NARROW:
         sums = lanes

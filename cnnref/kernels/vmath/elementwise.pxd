@@ -56,20 +56,22 @@ cdef inline void run_part(const Elements* e, Py_ssize_t begin, Py_ssize_t count,
 
 
 cdef inline void run_half(
-    const Elements* e, Py_ssize_t begin, Py_ssize_t count, void* out, float* memory, Py_ssize_t room
+    const Elements* e, Py_ssize_t begin, Py_ssize_t count, void* out, float* blocks, Py_ssize_t room
 ) noexcept nogil:
-    """`run_part` of half, in float32: `memory` has room for `room` of each array."""
-    widen(e.storage, e.z + begin * e.size, memory, count)
+    """`run_part` of half, in float32: `blocks` has room for `room` of each array."""
+    widen(e.storage, e.z + begin * e.size, blocks, count)
     if e.da != NULL:
-        widen(e.storage, e.da + begin * e.size, memory + room, count)
-    e.in_single(e.function, memory, memory + room if e.da != NULL else NULL, memory + 2 * room, count, e.option, e.other)
-    narrow(e.storage, memory + 2 * room, out, count)
+        widen(e.storage, e.da + begin * e.size, blocks + room, count)
+    e.in_single(
+        e.function, blocks, blocks + room if e.da != NULL else NULL, blocks + 2 * room, count, e.option, e.other,
+    )
+    narrow(e.storage, blocks + 2 * room, out, count)
 
 
 cdef inline void stream_part(const Elements* e, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     """`run_part` for a result that the caches cannot keep, a buffer at a time."""
     cdef double[DOUBLES] buffer
-    cdef float[3 * BLOCK] memory
+    cdef float[3 * BLOCK] blocks
     # The first piece ends with a line, where elements can: then all others are whole lines.
     cdef Py_ssize_t bytes = BUFFER if e.storage == AS_COMPUTED else BLOCK * e.size
     cdef Py_ssize_t count = (bytes - LINE + until_line(e.out + begin * e.size)) // e.size
@@ -78,7 +80,7 @@ cdef inline void stream_part(const Elements* e, Py_ssize_t begin, Py_ssize_t end
         if e.storage == AS_COMPUTED:
             run_part(e, begin, count, buffer)
         else:
-            run_half(e, begin, count, buffer, memory, BLOCK)
+            run_half(e, begin, count, buffer, blocks, BLOCK)
         stream(e.out + begin * e.size, buffer, count * e.size)
         begin += count
         count = bytes // e.size
@@ -88,20 +90,20 @@ cdef inline void stream_part(const Elements* e, Py_ssize_t begin, Py_ssize_t end
 cdef inline void half_part(const Elements* e, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     """Half, a block of whole rows at a time."""
     cdef float[3 * BLOCK] near
-    cdef float* memory = near
+    cdef float* blocks = near
     cdef Py_ssize_t rows = max(BLOCK // e.unit, <Py_ssize_t>1)
     cdef Py_ssize_t count = e.unit * (rows // TOGETHER * TOGETHER if rows > TOGETHER else rows)
     if count > BLOCK:
-        memory = <float*>allocate(3 * count, sizeof(float))
-        if memory == NULL:
+        blocks = <float*>allocate(3 * count, sizeof(float))
+        if blocks == NULL:
             e.failed[0] = 1
             return
     while begin < end:
         count = min(count, end - begin)
-        run_half(e, begin, count, e.out + begin * e.size, memory, max(count, <Py_ssize_t>BLOCK))
+        run_half(e, begin, count, e.out + begin * e.size, blocks, max(count, <Py_ssize_t>BLOCK))
         begin += count
-    if memory != near:
-        free(memory)
+    if blocks != near:
+        free(blocks)
 
 
 cdef inline void some_elements(const void* job, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
