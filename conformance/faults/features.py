@@ -85,6 +85,7 @@ def features(case: Case) -> Features:
         extents = (window.rows.n, window.columns.n) if transposed else window.outputs
         pixels = case["m"] * math.prod(extents)
         positions = "output positions"
+        numbers["output columns"] = extents[1]
         numbers["taps of a window"] = window.size
         numbers[positions] = pixels
         numbers["output elements"] = pixels * case["k" if "k" in case.operation.parameters else "c"]
@@ -161,14 +162,20 @@ def _windows(case: Case, window: Window) -> Iterator[str]:
 
 def _remainders(case: Case, numbers: dict[str, float], positions: str) -> Iterator[str]:
     counted = [EXTENTS[name] for name in _COUNTED if name in case.operation.parameters]
-    for name in (*counted, *(n for n in ("channels of a group", positions) if n in numbers)):
+    of_windows = ("channels of a group", "output columns", positions)
+    for name in (*counted, *(n for n in of_windows if n in numbers)):
         for block in BLOCKS:
-            if numbers[name] % block:
+            rest = numbers[name] % block
+            if rest:
                 yield (
                     f"where the {name} are no multiple of {block}"
                     if block > 2
                     else (f"where the {name} are odd in number")
                 )
+            # The fullest and the emptiest of tails have code of their own, or an index that is one off.
+            if block > 4 and rest in (1, block - 1):
+                side = "beyond" if rest == 1 else "short of"
+                yield f"where the {name} are one {side} a multiple of {block}"
         if numbers[name] % 2 == 0:
             yield f"where the {name} are even in number"
 
