@@ -172,8 +172,9 @@ def _remainders(case: Case, numbers: dict[str, float], positions: str) -> Iterat
                     if block > 2
                     else (f"where the {name} are odd in number")
                 )
-            # The fullest and the emptiest of tails have code of their own, or an index that is one off.
-            if block > 4 and rest in (1, block - 1):
+            # The fullest and the emptiest tail of a tile. Of channels, which are drawn next to multiples
+            # above all, it would be said of what holds from a number on.
+            if name == "output columns" and block > 4 and rest in (1, block - 1):
                 side = "beyond" if rest == 1 else "short of"
                 yield f"where the {name} are one {side} a multiple of {block}"
         if numbers[name] % 2 == 0:
