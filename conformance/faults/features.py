@@ -76,6 +76,7 @@ def features(case: Case) -> Features:
     }
     flags.update(_options(case))
     if {"h", "w"} <= set(case.operation.parameters):
+        numbers["pixels of an image"] = case["h"] * case["w"]
         flags.add("where h differs from w" if case["h"] != case["w"] else "where h equals w")
     positions = ""
     if "windows" in case.operation.traits or "s" in case.operation.parameters:

@@ -72,6 +72,14 @@ def test_a_tail_that_is_full_but_for_one() -> None:
     assert found.text == "only with 65 classes"
 
 
+def test_a_bound_on_the_pixels_of_an_image() -> None:
+    failed, passed = divided("global_average_pool_forward", lambda c: c["h"] * c["w"] > 64, 300)
+    found = condition(failed, passed)
+    assert found is not None
+    assert found.text.startswith("only from ")
+    assert "pixels of an image on" in found.text
+
+
 def test_nothing_is_said_where_all_fails_or_chance_decides() -> None:
     failed, passed = divided("relu", lambda c: True)
     assert condition(failed, passed) is None
