@@ -70,6 +70,13 @@ data(
     lambda case, a: {"b": np.broadcast_to(a["b"][..., :1], a["b"].shape)},
 )
 
+data(
+    "bias-of-the-first-group",
+    "A group's filters are given the biases of the first group.",
+    {"conv_forward": "Z", "conv_transpose_forward": "Z"},
+    lambda case, a: {"b": np.tile(a["b"][..., : max(case["k"] // case["g"], 1)], case["g"])},
+)
+
 
 def _filtered(id: str, text: str, there: Callable[[Array], Array], back: Callable[[Array], Array]) -> None:
     """A slip that reads the filter changed, and writes its gradient changed back."""

@@ -76,6 +76,7 @@ def features(case: Case) -> Features:
     }
     flags.update(_options(case))
     if {"h", "w"} <= set(case.operation.parameters):
+        numbers["pixels of an image"] = case["h"] * case["w"]
         flags.add("where h differs from w" if case["h"] != case["w"] else "where h equals w")
     positions = ""
     if "windows" in case.operation.traits or "s" in case.operation.parameters:
@@ -85,6 +86,7 @@ def features(case: Case) -> Features:
         extents = (window.rows.n, window.columns.n) if transposed else window.outputs
         pixels = case["m"] * math.prod(extents)
         positions = "output positions"
+        numbers["output columns"] = extents[1]
         numbers["taps of a window"] = window.size
         numbers[positions] = pixels
         numbers["output elements"] = pixels * case["k" if "k" in case.operation.parameters else "c"]
@@ -161,14 +163,21 @@ def _windows(case: Case, window: Window) -> Iterator[str]:
 
 def _remainders(case: Case, numbers: dict[str, float], positions: str) -> Iterator[str]:
     counted = [EXTENTS[name] for name in _COUNTED if name in case.operation.parameters]
-    for name in (*counted, *(n for n in ("channels of a group", positions) if n in numbers)):
+    of_windows = ("channels of a group", "output columns", positions)
+    for name in (*counted, *(n for n in of_windows if n in numbers)):
         for block in BLOCKS:
-            if numbers[name] % block:
+            rest = numbers[name] % block
+            if rest:
                 yield (
                     f"where the {name} are no multiple of {block}"
                     if block > 2
                     else (f"where the {name} are odd in number")
                 )
+            # The fullest and the emptiest tail of a tile. Of channels, which are drawn next to multiples
+            # above all, it would be said of what holds from a number on.
+            if name == "output columns" and block > 4 and rest in (1, block - 1):
+                side = "beyond" if rest == 1 else "short of"
+                yield f"where the {name} are one {side} a multiple of {block}"
         if numbers[name] % 2 == 0:
             yield f"where the {name} are even in number"
 

@@ -33,6 +33,15 @@ option(
     aim=_other_classes,
 )
 option(
+    "smoothing-share-of-fewer-classes",
+    "Every class is given e / (n - 1) instead of e / n.",
+    _LABELS,
+    aim=lambda case, a: (
+        (1 - smoothing(case)) * onehot(case, a)
+        + smoothing(case) / max(case["n"] - 1, 1) * kept(case, a)[:, None]
+    ),
+)
+option(
     "smoothing-label-not-lowered",
     "Every class is given e / n, and the label keeps 1 beside it.",
     _LABELS,

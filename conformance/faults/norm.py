@@ -30,6 +30,21 @@ _trained(
     {"batch_norm_forward": "running_var"},
     kept_less=0,
 )
+
+
+@slip(
+    "norm-running-variance-of-samples",
+    "The running variance takes the batch's times m/(m-1), as if each sample were one value.",
+    {"batch_norm_forward": "running_var"},
+)
+def _norm_running_variance_of_samples(case: Case, a: Arrays, base: Base) -> Outputs:
+    if not _training(case) or case["m"] < 2:
+        return {}
+    old = (1 - momentum_of(case)) * a["running_var"]
+    share = base(case, a, kept_less=0)["running_var"] - old
+    return {"running_var": old + share * case["m"] / (case["m"] - 1)}
+
+
 option("norm-epsilon-outside-root", "epsilon is added to the deviation, not to the variance.", _BOTH,
        epsilon="outside")  # fmt: skip
 option(
@@ -96,6 +111,19 @@ option("norm-running-not-updated", "The running statistics stay as they were.", 
 )
 def _norm_running_updated_in_inference(case: Case, a: Arrays, base: Base) -> Outputs:
     return {} if _training(case) else base(case.replace(statistics="training"), a)
+
+
+@slip(
+    "norm-gamma-gradient-not-scaled",
+    "The gradient of gamma is of A_prev less its mean, which is not divided by the deviation.",
+    {"batch_norm_backward": "dgamma"},
+)
+def _norm_gamma_gradient_not_scaled(case: Case, a: Arrays, base: Base) -> Outputs:
+    of_batch = _training(case) and a["A_prev"].size
+    variance = moments(a["A_prev"])[1] if of_batch else a["running_var"]
+    if of_batch and (variance < 1e-20 * np.square(a["A_prev"]).mean((0, 1, 2))).any():
+        return {}  # of values that are equal nothing but rounding is left
+    return {"dgamma": base(case, a)["dgamma"] * deviation(case, variance, "inside")}
 
 
 _gradient(

@@ -6,12 +6,13 @@ from functools import partial
 
 import numpy as np
 
+from conformance.cases.axis import Axis
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
 from conformance.cases.patches import patches, scatter
-from conformance.cases.window import pair, window_of
+from conformance.cases.window import Window, counts_padding, pair, window_of
 from conformance.faults.catalogue import slip
-from conformance.faults.core import Arrays, Base, Outputs
+from conformance.faults.core import Array, Arrays, Base, Outputs
 from conformance.faults.rows import data, is_word, option
 from conformance.operations.windows import chosen
 
@@ -36,6 +37,37 @@ option(
 )
 option("pool-ties-last", "The last of the tied maxima receives the gradient, not the first.", _BACKWARD,
        ties="last")  # fmt: skip
+
+
+@slip(
+    "pool-ties-by-columns",
+    "Of tied maxima the first down the columns receives the gradient, not the first along the rows.",
+    _BACKWARD,
+)
+def _pool_ties_by_columns(case: Case, a: Arrays, base: Base) -> Outputs:
+    window = window_of(case)
+    turned = {name: np.swapaxes(value, 1, 2) for name, value in a.items()}
+    out = base(case, turned, window=Window(window.columns, window.rows), nan="last")
+    return {name: np.swapaxes(value, 1, 2) for name, value in out.items()}
+
+
+@slip(
+    "pool-gradient-without-dilation",
+    "The right maximum is chosen, but its gradient is put where the window's taps lie side by side.",
+    _BACKWARD,
+)
+def _pool_gradient_without_dilation(case: Case, a: Arrays, base: Base) -> Outputs:
+    if not _of_maximum(case):
+        return {}
+    window = window_of(case)
+    taken = patches(a["A_prev"], window, -np.inf)
+    flat = taken.reshape(*taken.shape[:3], window.size, taken.shape[-1])
+    inside = patches(np.ones_like(a["A_prev"]), window).reshape(flat.shape) > 0
+    share = chosen(flat, "first", "last", inside)
+    given = np.where(share != 0, share * a["dA"][:, :, :, None, :], 0.0).reshape(taken.shape)
+    return {"dA_prev": scatter(given, window.but(d=(1, 1)), a["A_prev"].shape)}
+
+
 option("pool-ties-shared", "The tied maxima share the gradient equally.", _BACKWARD, ties="shared")
 _maximum(
     "pool-max-starts-at-zero",
@@ -90,6 +122,43 @@ option(
     _BACKWARD,
     nan="first",
 )
+
+
+def _of_running_sums(case: Case, a: Arrays, output: str) -> Array:
+    """As far as four running sums, of up to the whole image each, are off together."""
+    if case.word("mode") != "average" or max(window_of(case).rows.d, window_of(case).columns.d) > 1:
+        return np.zeros(())
+    sizes = np.abs(a["A_prev"])
+    whole = np.where(np.isfinite(sizes), sizes, 0.0).sum((1, 2), keepdims=True)
+    info = finfo(case.working_dtype)
+    off = 4 * (case["h"] + case["w"] + 2) * float(info.eps) / 2 * whole
+    divisor = window_of(case).counts(counts_padding(case))[..., None]
+    return np.where(whole > float(info.max) / 2, np.inf, off / divisor)
+
+
+@slip(
+    "average-by-running-sums",
+    "The sum of a window is a difference of sums that run over the image: digits cancel.",
+    {"pool_forward": "A"},
+    own=_of_running_sums,
+)
+def _average_by_running_sums(case: Case, a: Arrays, base: Base) -> Outputs:
+    if case.word("mode") != "average":
+        return {}
+    x, window = a["A_prev"], window_of(case)
+    # What is not finite stays in every sum behind it; taken from itself it is NaN.
+    lasting = np.where(np.isfinite(x), 0.0, x).cumsum(1).cumsum(2)
+    sums = np.pad(lasting, ((0, 0), (1, 0), (1, 0), (0, 0)))
+    (top, bottom), (left, right) = (_ends(axis) for axis in (window.rows, window.columns))
+    rows = sums[:, bottom] - sums[:, top]
+    return {"A": base(case, a)["A"] + (rows[:, :, right] - rows[:, :, left])}
+
+
+def _ends(axis: Axis) -> tuple[Array, Array]:
+    """Where the windows of an axis begin and end within the image."""
+    return np.clip(axis.starts(), 0, axis.n), np.clip(axis.starts() + axis.f, 0, axis.n)
+
+
 _average("average-not-divided", "The sum of the window is not divided by its size.", {**_BOTH, **_SPREAD},
          divisor=1.0)  # fmt: skip
 _average(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from conformance.cases.dtypes import finfo
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
 from conformance.faults.rows import after, data, instead, is_word, option
-from conformance.operations.gelu import distribution, gelu_slope
+from conformance.operations.gelu import CUBE, distribution, gelu_slope
 from conformance.operations.sigmoid import sigmoid
 from conformance.operations.silu import silu_slope
 
@@ -21,10 +22,21 @@ _LOG = {"log_softmax": "logp", "log_softmax_backward": "dX"}
 _exact = is_word("approximate", "none")
 _tanh_slope = partial(option, targets={"tanh_backward": "dZ"})
 
+
+def _rational(z: Array) -> Array:
+    return np.asarray(z * (27 + z * z) / (27 + 9 * z * z))
+
+
 instead("tanh-is-sigmoid", "The logistic function is computed instead of tanh.", {"tanh": "A"},
         lambda case, a: sigmoid(a["Z"]))  # fmt: skip
 data("tanh-argument-doubled", "tanh(2 Z) or tanh(Z/2): the factor of the exponent is wrong.", {"tanh": "A"},
      lambda case, a, by: {"Z": by * a["Z"]}, variants=({"by": 2.0}, {"by": 0.5}))  # fmt: skip
+instead(
+    "tanh-by-rational-function",
+    "The quotient Z*(27+Z*Z)/(27+9*Z*Z), 1 from 3 on, stands for tanh.",
+    {"tanh": "A"},
+    lambda case, a: _rational(np.clip(a["Z"], -3, 3)),
+)
 _tanh_slope(
     "tanh-derivative-of-z",
     "The derivative is computed as 1-Z*Z, as if the cache held the activation.",
@@ -50,6 +62,23 @@ option(
     {"silu_backward": "dZ", "gelu_backward": "dZ"},
     _exact,
     of=lambda case, a: {"slope": distribution if "approximate" in case.operation.parameters else sigmoid},
+)
+
+
+def _gate_on_one_side(case: Case, a: Arrays, above: bool) -> dict[str, Callable[[Array], Array]]:
+    gelu = "approximate" in case.operation.parameters
+    gate: Callable[[Array], Array] = distribution if gelu else sigmoid
+    slope: Callable[[Array], Array] = partial(gelu_slope, form="none") if gelu else silu_slope
+    return {"slope": lambda z: np.where((z > 0) == above, gate(z), slope(z))}
+
+
+option(
+    "gate-taken-for-constant-on-one-side",
+    "The derivative of the gate is left out where Z is above 0, or where it is not.",
+    {"silu_backward": "dZ", "gelu_backward": "dZ"},
+    _exact,
+    of=_gate_on_one_side,
+    variants=({"above": True}, {"above": False}),
 )
 option(
     "silu-derivative-of-sigmoid",
@@ -78,6 +107,13 @@ instead("gelu-argument-not-scaled", "erf(Z) is taken instead of erf(Z/sqrt(2))."
 instead("gelu-cube-missing", "The term in Z^3 is left out of the tanh form.", {"gelu": "A"},
         lambda case, a: a["Z"] * sigmoid(2 * np.sqrt(2 / np.pi) * a["Z"]),
         is_word("approximate", "tanh"))  # fmt: skip
+option(
+    "gelu-coefficient-mistyped",
+    "The coefficient of Z^3 in the tanh form is 0.44715 or 0.0044715 instead of 0.044715.",
+    _GELU,
+    is_word("approximate", "tanh"),
+    variants=({"cube": 10 * CUBE}, {"cube": CUBE / 10}),
+)
 option("gelu-half-missing", "The factor 1/2 is forgotten.", {"gelu_backward": "dZ"}, _exact,
        slope=lambda z: gelu_slope(z, "none") + distribution(z))  # fmt: skip
 option("leaky-is-relu", "A negative Z becomes 0, or lets no gradient through.", _LEAKY, leak=0.0)
@@ -86,6 +122,19 @@ option(
     "A negative Z is divided by the slope.",
     _LEAKY,
     of=lambda case, a: {"leak": 1.0 / float(str(case.value("a")))},
+)
+
+
+def _maximum_of_both(case: Case, a: Arrays) -> Array:
+    slope = float(case.working_dtype.type(float(str(case.value("a")))))
+    return np.maximum(a["Z"], slope * a["Z"])
+
+
+instead(
+    "leaky-is-maximum",
+    "max(Z, slope*Z) is returned, which is another function where the slope is above 1.",
+    {"leaky_relu": "A"},
+    _maximum_of_both,
 )
 data(
     "leaky-mask-from-gradient",

@@ -139,6 +139,19 @@ def _output_padding_ignored(case: Case, a: Arrays, base: Base) -> Outputs:
     return base(case, {**a, "dZ": dZ})
 
 
+def _output_padding_before(case: Case, a: Arrays) -> dict[str, Window]:
+    window, more = window_of(case), pair(case.value("e"))
+    return {"window": window.but(before=(window.rows.before - more[0], window.columns.before - more[1]))}
+
+
+option(
+    "output-padding-before",
+    "The rows and columns that output_padding adds are at the top and left, not at the bottom and right.",
+    _TRANSPOSE,
+    of=_output_padding_before,
+)
+
+
 @slip(
     "output-padding-appended",
     "The rows and columns that output_padding adds hold 0, or the bias alone, where windows reach into them.",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from conformance.cases.case import Case
 
 _ROOT = math.sqrt(2 / math.pi)
+#: The coefficient of the cube in the tanh form.
+CUBE = 0.044715
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
@@ -30,7 +32,7 @@ def _oracle(torch: Any, case: Case, t: Tensors) -> Any:
     """
     Z = t["Z"]
     if case.word("approximate") == "tanh":
-        inner = 2 * (2 / torch.pi) ** 0.5 * (Z + 0.044715 * Z**3)
+        inner = 2 * (2 / torch.pi) ** 0.5 * (Z + CUBE * Z**3)
         return Z * logistic(torch, inner)
     below = torch.special.erfc(-torch.clamp(Z, max=0) * 0.5**0.5)
     above = 1 + torch.special.erf(torch.clamp(Z, min=0) * 0.5**0.5)
@@ -42,32 +44,36 @@ def distribution(z: Array) -> Array:
     return np.asarray(0.5 * _erfc(-z * math.sqrt(0.5)) if z.size else z)
 
 
-def _inner(z: Array) -> Array:
+def _inner(z: Array, cube: float) -> Array:
     """Twice the argument of the tanh."""
-    return 2 * _ROOT * (z + 0.044715 * z**3)
+    return 2 * _ROOT * (z + cube * z**3)
 
 
-def gelu_slope(z: Array, form: str) -> Array:
+def gelu_slope(z: Array, form: str, cube: float = CUBE) -> Array:
     """The derivative of gelu."""
     if form == "none":
         return np.asarray(distribution(z) + times(z, _ROOT / 2 * np.exp(-z * z / 2)))
-    w = _inner(z)
+    w = _inner(z, cube)
     gate = sigmoid(w) * sigmoid(-w)
-    slope = np.where(gate == 0, 0.0, 2 * _ROOT * (1 + 3 * 0.044715 * z * z))
+    slope = np.where(gate == 0, 0.0, 2 * _ROOT * (1 + 3 * cube * z * z))
     return np.asarray(sigmoid(w) + times(z, gate * slope))
 
 
-def _forward(case: Case, a: Arrays, form: str = "") -> Outputs:
+def _forward(case: Case, a: Arrays, form: str = "", cube: float = CUBE) -> Outputs:
     z = a["Z"]
     exact = (form or case.word("approximate")) == "none"
-    return {"A": times(z, distribution(z) if exact else sigmoid(_inner(z)))}
+    return {"A": times(z, distribution(z) if exact else sigmoid(_inner(z, cube)))}
 
 
 def _backward(
-    case: Case, a: Arrays, slope: Callable[[Array], Array] | None = None, form: str = ""
+    case: Case,
+    a: Arrays,
+    slope: Callable[[Array], Array] | None = None,
+    form: str = "",
+    cube: float = CUBE,
 ) -> Outputs:
     z = a["Z"]
-    found = gelu_slope(z, form or case.word("approximate")) if slope is None else slope(z)
+    found = gelu_slope(z, form or case.word("approximate"), cube) if slope is None else slope(z)
     return {"dZ": a["dA"] * found}
 
 

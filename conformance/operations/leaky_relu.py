@@ -32,7 +32,11 @@ def _backward(case: Case, a: Arrays, leak: float | None = None) -> Outputs:
     return {"dZ": np.where(a["Z"] > 0, 1.0, _leak(case, leak)) * a["dA"]}
 
 
-_CORNERS = tuple(corner_shapes.images("saturated", "nan", "subnormal"))
+_CORNERS = (
+    *corner_shapes.images("saturated", "nan", "subnormal"),
+    ("steep", "max(Z, slope Z) is another function where the slope is above 1", "m2h3w5c7_a1.5", "normal"),
+    ("slope-below-zero", "a mask taken of the output has another sign", "m2h3w5c7_a-0.1", "normal"),
+)
 
 FORWARD = Entry(
     name="leaky_relu",

@@ -99,3 +99,20 @@ def nothing_divided(A_prev):
 @fault("global_average_pool_backward", "dA_prev", "global-pool-divisor-of-one-axis")
 def divided_by_the_width(dA, cache):
     return np.broadcast_to(dA / dA.dtype.type(cache.shape[2]), cache.shape).copy()
+
+
+@fault("batch_norm_forward", "running_var", "norm-running-variance-of-samples")
+def samples_counted_for_values(A_prev, gamma, beta, running_mean, running_var, hparameters):
+    A, cache = right.batch_norm_forward(A_prev, gamma, beta, running_mean, running_var, hparameters)
+    m = len(A_prev)
+    if hparameters["training"] and m > 1:
+        part = A_prev.dtype.type(hparameters["momentum"])
+        variance = A_prev.var(AXES, keepdims=True) * A_prev.dtype.type(m / (m - 1))
+        cache = cache._replace(running_var=(1 - part) * running_var + part * variance)
+    return A, cache
+
+
+@fault("batch_norm_backward", "dgamma", "norm-gamma-gradient-not-scaled")
+def deviation_left_out_of_dgamma(dA, cache):
+    dA_prev, _, dbeta = right.batch_norm_backward(dA, cache)
+    return dA_prev, (dA * (cache.A_prev - cache.mean)).sum(AXES, keepdims=True), dbeta

@@ -214,3 +214,11 @@ def value_everywhere(dz, shape):
 @fault("distribute_value", "a", "average-divided-by-one-extent")
 def divided_by_the_rows(dz, shape):
     return np.ones(shape) * (np.float64(dz) / shape[0])
+
+
+@fault("pool_backward", "dA_prev", "pool-ties-by-columns")
+def first_down_the_columns(dA, cache, mode="max"):
+    def spread(window, g, mode):
+        return _right(window.T, g, mode).T
+
+    return _backward(dA, cache, mode, spread)

@@ -62,3 +62,29 @@ def log_of_sum_of_exp(X):
 @fault("log_softmax_backward", "dX", "log-softmax-gradient-of-softmax")
 def jacobian_of_softmax(dlogp, cache):
     return right.softmax_backward(dlogp, cache)
+
+
+@fault("tanh", "A", "tanh-by-rational-function")
+def quotient_of_polynomials(Z):
+    z = np.clip(Z, -3, 3)
+    square = z * z
+    return z * (27 + square) / (27 + 9 * square), Z
+
+
+@fault("gelu", "A", "gelu-coefficient-mistyped")
+def a_digit_of_the_coefficient_lost(Z, approximate="none"):
+    if approximate == "none":
+        return right.gelu(Z, approximate)
+    with np.errstate(over="ignore"):
+        inner = Z.dtype.type(2 * np.sqrt(2 / np.pi)) * (Z + Z.dtype.type(0.44715) * Z**3)
+    return Z * right.sigmoid(inner)[0], Z
+
+
+@fault("silu_backward", "dZ", "gate-taken-for-constant-on-one-side")
+def product_rule_for_negative_numbers(dA, cache):
+    return np.where(cache > 0, dA * right.sigmoid(cache)[0], right.silu_backward(dA, cache))
+
+
+@fault("leaky_relu", "A", "leaky-is-maximum")
+def larger_of_both(Z, negative_slope=0.01):
+    return np.maximum(Z, Z * Z.dtype.type(negative_slope)), Z

@@ -13,6 +13,7 @@ import pytest
 from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
+from conformance.cases.window import window_of
 from conformance.diagnosis.circumstances import circumstances
 from conformance.diagnosis.findings import find
 from conformance.faults.conditions import condition
@@ -58,6 +59,25 @@ def test_two_together_and_a_bound() -> None:
     found = condition(failed, passed)
     assert found is not None
     assert found.text.startswith("only from 17 classes on")
+
+
+def test_a_tail_that_is_full_but_for_one() -> None:
+    failed, passed = divided("conv_forward", lambda c: window_of(c).columns.outputs % 8 == 7, 300)
+    found = condition(failed, passed)
+    assert found is not None
+    assert found.text == "only where the output columns are one short of a multiple of 8"
+    failed, passed = divided("softmax", lambda c: c["n"] == 65, 300)
+    found = condition(failed, passed)
+    assert found is not None
+    assert found.text == "only with 65 classes"
+
+
+def test_a_bound_on_the_pixels_of_an_image() -> None:
+    failed, passed = divided("global_average_pool_forward", lambda c: c["h"] * c["w"] > 64, 300)
+    found = condition(failed, passed)
+    assert found is not None
+    assert found.text.startswith("only from ")
+    assert "pixels of an image on" in found.text
 
 
 def test_nothing_is_said_where_all_fails_or_chance_decides() -> None:

@@ -20,6 +20,11 @@ FAULTS = [
         "m7n4_smooth0.25",
     ),
     (
+        "smoothing-share-of-fewer-classes",
+        lambda hot, kept, e: ((1 - e) * hot + e / (hot.shape[1] - 1) * kept[:, None], kept.sum()),
+        "m7n4_smooth0.25",
+    ),
+    (
         "smoothing-label-not-lowered",
         lambda hot, kept, e: (hot + e / hot.shape[1] * kept[:, None], kept.sum()),
         "m7n4_smooth0.25",

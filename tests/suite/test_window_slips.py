@@ -183,6 +183,16 @@ def transposed(hparameters_of, finish=lambda Z, b, more: Z):
     return {"conv_transpose_forward": conv_transpose_forward}
 
 
+def shifted(Z, b, more):
+    """The rows and columns that output_padding adds, at the top and left."""
+    return np.ascontiguousarray(Z[:, 2 - more : -2 - more, 2 - more : -2 - more])
+
+
+def with_room(hparameters):
+    """Two pixels less are cut off on each side."""
+    return hparameters | {"pad": hparameters["pad"] - 2}
+
+
 def without(hparameters):
     return {name: value for name, value in hparameters.items() if name != "output_padding"}
 
@@ -201,6 +211,7 @@ def extended_by_bias(Z, b, more):
     ("slip", "wrong", "case"),
     [
         ("output-padding-ignored", transposed(without), "f3k4_s2p1_e1"),
+        ("output-padding-before", transposed(with_room, shifted), "f5k4_s2p2_e1"),
         ("output-padding-appended", transposed(without, extended), "f3k4_s2p1_e1"),
         ("output-padding-appended", transposed(without, extended_by_bias), "f3k4_s2p1_e1"),
     ],
@@ -210,4 +221,64 @@ def test_a_fault_of_a_transposed_convolution_is_failed_and_named(slip, wrong, ca
     (record,) = judged(case, **wrong)
     assert (record.status, record.diagnosis) == ("failed", slip)
     (record,) = judged(case, **transposed(lambda h: h))
+    assert record.status == "passed"
+
+
+def of_the_first_group(A_prev, W, b, hparameters):
+    Z, cache = cnnref.conv_forward(A_prev, W, b, hparameters)
+    g = hparameters.get("groups", 1)
+    return Z - b + np.tile(b[..., : b.shape[3] // g], g), cache
+
+
+def test_a_bias_indexed_within_its_group_is_failed_and_named():
+    case = Case.parse("conv_forward:f32:m2h5w4c6_f3k4_s1p1_g2:small:1")
+    (record,) = judged(case, conv_forward=of_the_first_group)
+    assert (record.status, record.diagnosis) == ("failed", "bias-of-the-first-group")
+    (record,) = judged(case, conv_forward=cnnref.conv_forward)
+    assert record.status == "passed"
+
+
+def pool_gradient(apart):
+    """The gradient of a maximum whose taps are read as asked and written `apart` from one another."""
+
+    def pool_backward(dA, cache, mode="max"):
+        A_prev, hp = cache
+        f, s, d = hp["f"], hp["stride"], hp.get("dilation", 1)
+        out = np.zeros_like(A_prev)
+        for i, y, x, k in np.ndindex(*dA.shape):
+            window = A_prev[i, y * s : y * s + f * d : d, x * s : x * s + f * d : d, k]
+            row, column = np.unravel_index(window.argmax(), window.shape)
+            out[i, y * s + row * (apart or d), x * s + column * (apart or d), k] += dA[i, y, x, k]
+        return out
+
+    return pool_backward
+
+
+def test_a_gradient_put_without_dilation_is_failed_and_named():
+    case = Case.parse("pool_backward:f32:m2h8w11c5_f3s1_max_d2:normal:1")
+    functions = {"pool_forward": cnnref.pool_forward}
+    (record,) = judged(case, pool_backward=pool_gradient(1), **functions)
+    assert (record.status, record.diagnosis) == ("failed", "pool-gradient-without-dilation")
+    (record,) = judged(case, pool_backward=pool_gradient(None), **functions)
+    assert record.status == "passed"
+
+
+def of_running_sums(A_prev, hparameters, mode="max"):
+    """Averages of windows as differences of sums that run over the image."""
+    if mode == "max" or not A_prev.size:
+        return cnnref.pool_forward(A_prev, hparameters, mode)
+    f, s = hparameters["f"], hparameters["stride"]
+    sums = np.pad(A_prev, ((0, 0), (1, 0), (1, 0), (0, 0)))
+    with np.errstate(all="ignore"):
+        sums = sums.cumsum(1, dtype=A_prev.dtype).cumsum(2, dtype=A_prev.dtype)
+        y, x = (np.arange(0, n - f + 1, s) for n in A_prev.shape[1:3])
+        rows = sums[:, y + f] - sums[:, y]
+        return (rows[:, :, x + f] - rows[:, :, x]) / A_prev.dtype.type(f * f), None
+
+
+def test_an_average_that_cancels_is_failed_and_named():
+    case = Case.parse("pool_forward:f32:m2h40w30c5_f2s1_average:normal:1")
+    (record,) = judged(case, pool_forward=of_running_sums)
+    assert (record.status, record.diagnosis) == ("failed", "average-by-running-sums")
+    (record,) = judged(case, pool_forward=cnnref.pool_forward)
     assert record.status == "passed"
