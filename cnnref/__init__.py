@@ -49,10 +49,17 @@ _OPERATIONS = {
     "loss": ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward"),
     "mask": ("create_mask_from_window", "distribute_value"),
     "pool": ("pool_forward", "pool_backward"),
-    "rational_units": tuple(
-        f"{name}{end}"
-        for name in ("relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")
-        for end in ("", "_backward")
+    "rational_units": (
+        "relu6",
+        "relu6_backward",
+        "hardtanh",
+        "hardtanh_backward",
+        "hardsigmoid",
+        "hardsigmoid_backward",
+        "hardswish",
+        "hardswish_backward",
+        "softsign",
+        "softsign_backward",
     ),
     "reorder": ("pad3d", "pad3d_backward", "arr2col", "col2arr"),
     "softmax": ("softmax", "softmax_backward"),
