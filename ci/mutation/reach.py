@@ -25,7 +25,7 @@ def _rows() -> dict[str, str]:
 OPERATIONS = _rows() | {
     "affine": "affine_*",
     "window_pool": "pool_*",
-    "activation": "sigmoid* relu* affine_activation_*",
+    "activation": "sigmoid* relu relu_backward affine_activation_*",
     "elementary": "",  # shows the functions of kernels/vmath/scalar.pxd to their tests
     "plan": "",  # says which kernel, and computes nothing
     "checks.hyper": "conv_* pool_*",
@@ -39,6 +39,7 @@ TESTS = {
     "global_average_pool": "test_batch_norm",
     "activation": "test_activation",
     "linear_units": "test_linear_units",
+    "rational_units": "test_rational_units",
     "softmax": "test_loss",
     "log_softmax": "test_loss",
     "loss": "test_loss",

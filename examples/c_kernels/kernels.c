@@ -2,7 +2,7 @@
  * relu_backward in float32, NHWC; a convolution with any window, stride, dilation and groups.
  *
  *   cc -O2 -o kernels kernels.c
- *   conformance run --impl 'exec:./kernels' --ops 'conv_forward,conv_backward,relu*'
+ *   conformance run --impl 'exec:./kernels' --ops 'conv_forward,conv_backward,relu,relu_backward'
  */
 #include <stdio.h>
 #include <stdlib.h>

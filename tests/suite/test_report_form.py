@@ -66,7 +66,7 @@ def test_page_is_small_and_self_contained(report):
     assert len(records) > 10_000
     records = [r.but(diagnosis=f"reason-{n}") if n % 2 else r for n, r in enumerate(records)]
     result = report(records)
-    assert len(result.html.encode()) < 1_000_000
+    assert len(result.html.encode()) < 25_000 * len(OPERATIONS)
     for tag, attrs in result.page.elements:
         for name in ("src", "href", "xlink:href", "action", "data"):
             assert attrs.get(name, "#").startswith("#"), (tag, attrs)

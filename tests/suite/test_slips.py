@@ -187,8 +187,9 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
         case = Case.parse(f"{op}:f32:m2h5w4c6_{options}:normal:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
     if op.startswith("hardtanh"):
-        case = Case.parse(f"{op}:f32:m2h3w4c5_lo-2_hi6:small:1")
-        evidence.append(Evidence(case, draw(case), output, None, None))
+        for options in ("lo-2_hi6:small", "lo0:subnormal"):
+            case = Case.parse(f"{op}:f32:m2h3w4c5_{options}:1")
+            evidence.append(Evidence(case, draw(case), output, None, None))
     if op == "leaky_relu":
         case = Case.parse("leaky_relu:f32:m2h3w5c7_a1.5:normal:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
