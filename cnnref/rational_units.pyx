@@ -134,6 +134,7 @@ def relu6(Z):
     """
     return forward(CLIP, "relu6", Z, 0, 6)
 
+
 def relu6_backward(dA, cache):
     """Gradient of `relu6`.
 
@@ -163,6 +164,7 @@ def relu6_backward(dA, cache):
     array([0., 1., 0.])
     """
     return backward(CLIP_GRADIENT, "relu6_backward", dA, cache, 0, 6)
+
 
 def hardtanh(Z, min_val=-1.0, max_val=1.0):
     """Clip: ``min(max(Z, min_val), max_val)``.
@@ -203,6 +205,7 @@ def hardtanh(Z, min_val=-1.0, max_val=1.0):
     ends("hardtanh", min_val, max_val, &low, &high)
     return forward(CLIP, "hardtanh", Z, low, high)
 
+
 def hardtanh_backward(dA, cache, min_val=-1.0, max_val=1.0):
     """Gradient of `hardtanh`.
 
@@ -237,6 +240,7 @@ def hardtanh_backward(dA, cache, min_val=-1.0, max_val=1.0):
     ends("hardtanh_backward", min_val, max_val, &low, &high)
     return backward(CLIP_GRADIENT, "hardtanh_backward", dA, cache, low, high)
 
+
 def hardsigmoid(Z):
     """A sigmoid of three straight lines: ``min(max(Z + 3, 0), 6) / 6``.
 
@@ -269,6 +273,7 @@ def hardsigmoid(Z):
     """
     return forward(HARDSIGMOID, "hardsigmoid", Z)
 
+
 def hardsigmoid_backward(dA, cache):
     """Gradient of `hardsigmoid`.
 
@@ -298,6 +303,7 @@ def hardsigmoid_backward(dA, cache):
     array([0.    , 0.1667, 0.1667])
     """
     return backward(HARDSIGMOID_GRADIENT, "hardsigmoid_backward", dA, cache)
+
 
 def hardswish(Z):
     """Swish of straight lines: ``Z * hardsigmoid(Z)``.
@@ -331,6 +337,7 @@ def hardswish(Z):
     """
     return forward(HARDSWISH, "hardswish", Z)
 
+
 def hardswish_backward(dA, cache):
     """Gradient of `hardswish`.
 
@@ -361,6 +368,7 @@ def hardswish_backward(dA, cache):
     array([0., 0., 1.])
     """
     return backward(HARDSWISH_GRADIENT, "hardswish_backward", dA, cache)
+
 
 def softsign(Z):
     """A sigmoid with long tails: ``Z / (1 + |Z|)``.
@@ -393,6 +401,7 @@ def softsign(Z):
     array([-0.5 ,  0.  ,  0.75])
     """
     return forward(SOFTSIGN, "softsign", Z)
+
 
 def softsign_backward(dA, cache):
     """Gradient of `softsign`.
