@@ -9,7 +9,7 @@ from conformance.cases.dtypes import finfo
 from conformance.faults.catalogue import slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
 from conformance.faults.rows import after, data, instead, option
-from conformance.operations.elu import SCALE, SELU_ALPHA, Unit, unit
+from conformance.operations.elu import SCALE, SELU_ALPHA, Unit, other_unit, unit
 from conformance.operations.mish import gate
 from conformance.operations.sigmoid import sigmoid, slope
 from conformance.operations.silu import silu_slope, times
@@ -21,12 +21,6 @@ _SLOPES = {"elu_backward": "dZ", "selu_backward": "dZ", "celu_backward": "dZ"}
 _SOFTPLUS = {"softplus": "A", "softplus_backward": "dZ"}
 
 
-def _other(case: Case) -> Unit:
-    """CELU for ELU, ELU for CELU."""
-    own = unit(case)
-    return Unit(1.0, own.factor, 1.0 if case.op.startswith("celu") else own.factor)
-
-
 option(
     "elu-alpha-ignored",
     "Alpha is 1, whatever is given.",
@@ -34,7 +28,7 @@ option(
     of=lambda case, a: {"of": Unit(1.0, 1.0, 1.0)},
 )
 option("elu-is-celu", "Z is divided by alpha in elu, or is not in celu.", _ALPHA,
-       of=lambda case, a: {"of": _other(case)})  # fmt: skip
+       of=lambda case, a: {"of": other_unit(case)})  # fmt: skip
 option("selu-not-scaled", "The scale 1.0507 is left out, above 0, below it or both.", _SELU,
        of=lambda case, a, above, below: {"of": Unit(above, below, 1.0)},
        variants=({"above": 1.0, "below": SCALE * SELU_ALPHA}, {"above": SCALE, "below": SELU_ALPHA},

@@ -44,6 +44,12 @@ def unit(case: Case, rounded: bool = True) -> Unit:
     return Unit(1.0, alpha, alpha if case.op.startswith("celu") else 1.0)
 
 
+def other_unit(case: Case) -> Unit:
+    """CELU for ELU, ELU for CELU."""
+    own = unit(case)
+    return own._replace(divisor=1.0 if case.op.startswith("celu") else own.factor)
+
+
 def _oracle(torch: Any, case: Case, t: Tensors) -> Any:
     """Torch's own, but for celu, whose gradient takes 1/alpha from float32: by its elu below 0."""
     Z, functional, of = t["Z"], torch.nn.functional, unit(case, rounded=False)
@@ -77,7 +83,14 @@ _LANES = "tensorflow #116943, tinygrad #17852"
 _SLOPES = "tensorflow #124902, jax #40820, RubixML #427"
 
 
+_ALPHAS = (
+    ("alpha-below-1", "pytorch #47671: the slope at 0 is alpha", "m2h3w4c5_alpha0.5", "ties"),
+    ("alpha-above-1", "tinygrad #17852: other alphas", "m2h3w4c5_alpha2", "normal"),
+)
+
+
 def _pair(name: str, options: tuple[Any, ...], traits: frozenset[str]) -> tuple[Entry, Entry]:
+    more = _ALPHAS if options else ()
     forward = Entry(
         name=name,
         grammar=(IMAGE,),
@@ -93,7 +106,7 @@ def _pair(name: str, options: tuple[Any, ...], traits: frozenset[str]) -> tuple[
         accuracies=("absolute", "relative"),
         rounding=_rounding,
         traits=traits | {"bent", "inexact"},
-        corners=tuple(corner_shapes.images("magnitudes", "nan", "saturated", "ties", lanes=_LANES)),
+        corners=more + tuple(corner_shapes.images("magnitudes", "nan", "saturated", "ties", lanes=_LANES)),
     )
     backward = forward.gradient(
         f"{name}_backward",
@@ -108,7 +121,7 @@ def _pair(name: str, options: tuple[Any, ...], traits: frozenset[str]) -> tuple[
         accuracies=("absolute", "relative"),
         rounding=_rounding,
         traits=frozenset({"bent", "inexact"}),
-        corners=tuple(corner_shapes.images("magnitudes", "saturated", "ties", lanes=_SLOPES)),
+        corners=more + tuple(corner_shapes.images("magnitudes", "saturated", "ties", lanes=_SLOPES)),
     )
     return forward, backward
 

@@ -60,6 +60,13 @@ def _rounding(r: Any, q: Any) -> Any:
 
 _OVERFLOW = "burn #5373, ANEForge #113, MLAlgorithms #30: exp overflows"
 
+_CORNERS = (
+    ("steep", "burn #5373: exp overflows from 18 on with a beta of 5", "m2h3w4c5_beta2", "magnitudes"),
+    ("flat", "a beta that is no number of the dtype", "m2h3w4c5_beta0.3", "normal"),
+    ("early", "PyTorch: the argument itself above the threshold", "m2h3w4c5_thr1", "normal"),
+    *corner_shapes.images("saturated", "nan", "magnitudes", lanes=_OVERFLOW),
+)
+
 FORWARD = Entry(
     name="softplus",
     grammar=(IMAGE,),
@@ -75,7 +82,7 @@ FORWARD = Entry(
     accuracies=("absolute", "relative"),
     rounding=_rounding,
     traits=frozenset({"kink", "gate", "inexact"}),
-    corners=tuple(corner_shapes.images("saturated", "nan", "magnitudes", lanes=_OVERFLOW)),
+    corners=_CORNERS,
 )
 BACKWARD = FORWARD.gradient(
     "softplus_backward",
@@ -89,6 +96,6 @@ BACKWARD = FORWARD.gradient(
     ),
     accuracies=("absolute", "relative"),
     rounding=_rounding,
-    corners=tuple(corner_shapes.images("saturated", "nan", "magnitudes", lanes=_OVERFLOW)),
+    corners=_CORNERS,
 )
 ENTRIES = (FORWARD, BACKWARD)
