@@ -15,12 +15,12 @@ _SCALE, _ALPHA = 1.0507009873554805, 1.6732632423543772
 
 def _unit(Z: Array, above: float, factor: float, divisor: float) -> Array:
     s, f, d = (Z.dtype.type(x) for x in (above, factor, divisor))
-    return np.where(Z > 0, s * Z, f * np.expm1(np.minimum(Z, 0) / d))
+    return np.asarray(np.where(Z > 0, s * Z, f * np.expm1(np.minimum(Z, 0) / d)))
 
 
 def _slope(Z: Array, above: float, factor: float, divisor: float) -> Array:
     s, f, d = (Z.dtype.type(x) for x in (above, factor, divisor))
-    return np.where(Z > 0, s, f * np.exp(np.minimum(Z, 0) / d))
+    return np.asarray(np.where(Z > 0, s, f * np.exp(np.minimum(Z, 0) / d)))
 
 
 def elu(Z: Array, alpha: float = 1.0) -> tuple[Array, Array]:
@@ -70,7 +70,7 @@ def softplus_backward(dA: Array, cache: Array, beta: float = 1.0, threshold: flo
 
 
 def _gate(Z: Array) -> Array:
-    return np.tanh(np.maximum(Z, 0) + np.log1p(np.exp(-np.abs(Z))))
+    return np.asarray(np.tanh(np.maximum(Z, 0) + np.log1p(np.exp(-np.abs(Z)))))
 
 
 def mish(Z: Array) -> tuple[Array, Array]:
