@@ -4,8 +4,8 @@ Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward fu
 a cache for its backward function. The map:
 
 - ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
-  ``activation``, ``linear_units``, ``rational_units``, ``tanh``, ``softmax``, ``log_softmax``, ``loss``,
-  ``reorder``, ``mask``:
+  ``activation``, ``linear_units``, ``rational_units``, ``exponential_units``, ``tanh``, ``softmax``,
+  ``log_softmax``, ``loss``, ``reorder``, ``mask``:
   the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
   (``CNNREF_ISA`` forces another)
 - ``affine_activation``: what needs no kernel of its own
@@ -42,6 +42,18 @@ _OPERATIONS = {
         "conv_backward",
         "conv_transpose_forward",
         "conv_transpose_backward",
+    ),
+    "exponential_units": (
+        "elu",
+        "elu_backward",
+        "selu",
+        "selu_backward",
+        "celu",
+        "celu_backward",
+        "softplus",
+        "softplus_backward",
+        "mish",
+        "mish_backward",
     ),
     "global_average_pool": ("global_average_pool_forward", "global_average_pool_backward"),
     "linear_units": ("leaky_relu", "leaky_relu_backward", "silu", "silu_backward", "gelu", "gelu_backward"),
@@ -85,6 +97,7 @@ accuracy = dict.fromkeys(
         "gelu",
         "gelu_backward",
         "softsign_backward",
+        *_OPERATIONS["exponential_units"],
     ),
     "relative",
 )

@@ -20,6 +20,7 @@ Source: "R for Deep Learning (IV): Build Convolutional Neural Network from Scrat
 import numpy as np
 
 from cnnref import _OPERATIONS
+from cnnref import accuracy as _accuracy
 from cnnref._dispatch import load
 from cnnref.affine_activation import compose
 from cnnref.checks import conv, elements, loss, pool_affine
@@ -83,7 +84,8 @@ options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
 dtypes = ("f32", "f64", "f16", "bf16")
 
 #: As `cnnref.accuracy`, but for the sigmoid's gradient, which is as the post writes it.
-accuracy = dict.fromkeys(("tanh_backward", "gelu", "gelu_backward", "softsign_backward"), "relative")
+_as_written = ("sigmoid_backward", "affine_activation_backward")
+accuracy = {op: word for op, word in _accuracy.items() if op not in _as_written}
 
 _own = (conv_single_step, affine_backward, arr2col, col2arr, cross_entropy_cost)
 _functions |= {function.__name__: function for function in _own}

@@ -5,6 +5,8 @@ from cnnref import affine_forward as affine_forward
 from cnnref import arr2col as arr2col
 from cnnref import batch_norm_backward as batch_norm_backward
 from cnnref import batch_norm_forward as batch_norm_forward
+from cnnref import celu as celu
+from cnnref import celu_backward as celu_backward
 from cnnref import col2arr as col2arr
 from cnnref import conv_backward as conv_backward
 from cnnref import conv_forward as conv_forward
@@ -15,6 +17,8 @@ from cnnref import create_mask_from_window as create_mask_from_window
 from cnnref import cross_entropy_backward as cross_entropy_backward
 from cnnref import cross_entropy_cost as cross_entropy_cost
 from cnnref import distribute_value as distribute_value
+from cnnref import elu as elu
+from cnnref import elu_backward as elu_backward
 from cnnref import gelu as gelu
 from cnnref import gelu_backward as gelu_backward
 from cnnref import global_average_pool_backward as global_average_pool_backward
@@ -29,6 +33,8 @@ from cnnref import leaky_relu as leaky_relu
 from cnnref import leaky_relu_backward as leaky_relu_backward
 from cnnref import log_softmax as log_softmax
 from cnnref import log_softmax_backward as log_softmax_backward
+from cnnref import mish as mish
+from cnnref import mish_backward as mish_backward
 from cnnref import pad3d as pad3d
 from cnnref import pad3d_backward as pad3d_backward
 from cnnref import pool_backward as pool_backward
@@ -37,6 +43,8 @@ from cnnref import relu as relu
 from cnnref import relu6 as relu6
 from cnnref import relu6_backward as relu6_backward
 from cnnref import relu_backward as relu_backward
+from cnnref import selu as selu
+from cnnref import selu_backward as selu_backward
 from cnnref import sigmoid as sigmoid
 from cnnref import sigmoid_backward as sigmoid_backward
 from cnnref import silu as silu
@@ -44,6 +52,8 @@ from cnnref import silu_backward as silu_backward
 from cnnref import softmax as softmax
 from cnnref import softmax_backward as softmax_backward
 from cnnref import softmax_cross_entropy_backward as softmax_cross_entropy_backward
+from cnnref import softplus as softplus
+from cnnref import softplus_backward as softplus_backward
 from cnnref import softsign as softsign
 from cnnref import softsign_backward as softsign_backward
 from cnnref import tanh as tanh

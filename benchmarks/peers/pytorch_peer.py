@@ -176,12 +176,18 @@ def _window(row: Row, a: Arrays) -> Callable[[], Any]:
     return mask
 
 
+_SELU = (1.6732632423543772, 1.0507009873554805)
 #: Gradients of the input, and what they are given beside it.
 _BACKWARD: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
     "relu6_backward": (aten.hardtanh_backward.default, (0.0, 6.0)),
     "hardtanh_backward": (aten.hardtanh_backward.default, (-1.0, 1.0)),
     "hardsigmoid_backward": (aten.hardsigmoid_backward.default, ()),
     "hardswish_backward": (aten.hardswish_backward.default, ()),
+    "elu_backward": (lambda g, x: aten.elu_backward.default(g, 1.0, 1.0, 1.0, False, x), ()),
+    "celu_backward": (lambda g, x: aten.elu_backward.default(g, 1.0, 1.0, 1.0, False, x), ()),
+    "selu_backward": (lambda g, x: aten.elu_backward.default(g, *_SELU, 1.0, False, x), ()),
+    "softplus_backward": (aten.softplus_backward.default, (1.0, 20.0)),
+    "mish_backward": (aten.mish_backward.default, ()),
     "leaky_relu_backward": (aten.leaky_relu_backward.default, (0.01, False)),
     "silu_backward": (aten.silu_backward.default, ()),
 }
@@ -225,6 +231,11 @@ def _pointwise(row: Row, a: Arrays) -> Callable[[], Any]:
         "hardtanh": nn.hardtanh,
         "hardsigmoid": nn.hardsigmoid,
         "hardswish": nn.hardswish,
+        "elu": nn.elu,
+        "selu": torch.selu,
+        "celu": torch.celu,
+        "softplus": nn.softplus,
+        "mish": nn.mish,
         "softsign": torch.nn.functional.softsign,
     }
     act = acts[name]

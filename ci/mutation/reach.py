@@ -39,6 +39,7 @@ TESTS = {
     "global_average_pool": "test_batch_norm",
     "activation": "test_activation",
     "linear_units": "test_linear_units",
+    "exponential_units": "test_exponential_units",
     "rational_units": "test_rational_units",
     "softmax": "test_loss",
     "log_softmax": "test_loss",

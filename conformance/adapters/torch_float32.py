@@ -10,9 +10,11 @@ from torch.nn.functional import (
     adaptive_avg_pool2d,
     avg_pool2d,
     batch_norm,
+    celu,
     conv2d,
     conv_transpose2d,
     cross_entropy,
+    elu,
     gelu,
     hardsigmoid,
     hardswish,
@@ -21,11 +23,14 @@ from torch.nn.functional import (
     linear,
     log_softmax,
     max_pool2d,
+    mish,
     pad,
     relu,
     relu6,
+    selu,
     silu,
     softmax,
+    softplus,
     softsign,
 )
 
@@ -36,9 +41,10 @@ if TYPE_CHECKING:
     from conformance.implementations.declared import Seen
 
 __all__ = [
-    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "conv2d", "conv_transpose2d", "cross_entropy",
-    "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "linear", "log_softmax", "max_pool2d",
-    "pad", "relu", "relu6", "sigmoid", "silu", "softmax", "softsign", "tanh",
+    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "celu", "conv2d", "conv_transpose2d",
+    "cross_entropy", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "linear",
+    "log_softmax", "max_pool2d", "mish", "pad", "relu", "relu6", "selu", "sigmoid", "silu", "softmax",
+    "softplus", "softsign", "tanh",
 ]  # fmt: skip
 
 dialect, dtypes = "torch", ("f32", "f64")
@@ -69,6 +75,7 @@ differs = {
     "sigmoid": {_underflows_early: _EARLY},
     "sigmoid_backward": {_underflows_early: _EARLY},
     "hardsigmoid_backward": {_in_double: "It multiplies by the float32 1/6, in float64 too."},
+    "celu_backward": {_in_double: "It takes 1/alpha from float32, in float64 too."},
     "silu": {_far_below: _EARLY},
     "silu_backward": {_far_below: _EARLY},
 }

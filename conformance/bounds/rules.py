@@ -2,8 +2,8 @@
 
 A rule is a function ``(case, arrays, expected, arithmetic)`` to the `Bound` of each output. The first ones
 are of sums of products, those below of functions; `function` and `several` make rules of a limit. What has no
-rule chooses, moves or copies: it must be `equal`. `functions`, `units`, `rational`, `norm` and `losses` are
-there for the entries, which are handed this module.
+rule chooses, moves or copies: it must be `equal`. `functions`, `units`, `rational`, `exponential`,
+`norm` and `losses` are there for the entries, which are handed this module.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import affine_activation as composed
+from conformance.bounds import exponential as exponential
 from conformance.bounds import functions, losses, means, storage, sums, terms
 from conformance.bounds import norm as norm
 from conformance.bounds import rational as rational

@@ -130,6 +130,23 @@ NEGATIVE_SLOPE = Option(
     plain=4,
 )
 
+ALPHA = Option(
+    "alpha",
+    "alpha",
+    "what a unit goes to below zero",
+    {"usual": (1,), "other": (0.5, 2, 0.3)},
+    default=1,
+    plain=2,
+)
+BETA = Option("beta", "beta", "steepness", {"usual": (1,), "other": (0.5, 2, 0.3)}, default=1, plain=2)
+THRESHOLD = Option(
+    "thr",
+    "threshold",
+    "where a softplus is its argument",
+    {"usual": (20,), "other": (1, 30)},
+    default=20,
+    plain=2,
+)
 MIN_VAL = Option("lo", "min_val", "lower end", {"usual": (-1,), "other": (-0.5, -2, 0)}, default=-1, plain=2)
 MAX_VAL = Option("hi", "max_val", "upper end", {"usual": (1,), "other": (0.5, 2, 6)}, default=1, plain=2)
 
@@ -175,8 +192,8 @@ IGNORED = Option(
 )
 
 _OTHERS = (
-    DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, MIN_VAL, MAX_VAL, EPSILON, MOMENTUM,
-    LABEL_SMOOTHING, IGNORED,
+    DILATION, GROUPS, OUTPUT_PADDING, CEIL, BORDER, NEGATIVE_SLOPE, MIN_VAL, MAX_VAL, ALPHA, BETA,
+    THRESHOLD, EPSILON, MOMENTUM, LABEL_SMOOTHING, IGNORED,
 )  # fmt: skip
 
 #: What each parameter letter means, for ``conformance list`` and error messages.

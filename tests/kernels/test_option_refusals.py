@@ -137,6 +137,9 @@ TABLE: dict[str, dict[str, Bad]] = {
     "affine_activation_forward": {"activation": words("activation")},
     "gelu": {"approximate": [*words("approximate"), *each("approximate", None, error=TypeError)]},
     "leaky_relu": {"negative_slope": real("negative_slope")},
+    "elu": {"alpha": real("alpha")},
+    "celu": {"alpha": real("alpha", 0, -1)},
+    "softplus": {"beta": real("beta", 0, -1), "threshold": real("threshold")},
     "hardtanh": {"min_val": real("min_val", 1.5), "max_val": real("max_val", -1.5)},
     "cross_entropy_cost": {
         "batch_size": [
@@ -153,7 +156,8 @@ for _name in ("conv", "conv_transpose", "pool", "batch_norm"):
     TABLE[f"{_name}_backward"] = TABLE[f"{_name}_forward"]
 TABLE["gelu_backward"] = TABLE["gelu"]
 TABLE["leaky_relu_backward"] = TABLE["leaky_relu"]
-TABLE["hardtanh_backward"] = TABLE["hardtanh"]
+for _name in ("hardtanh", "elu", "celu", "softplus"):
+    TABLE[f"{_name}_backward"] = TABLE[_name]
 TABLE["softmax_cross_entropy_backward"] = TABLE["cross_entropy_backward"]
 
 

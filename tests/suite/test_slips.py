@@ -124,6 +124,14 @@ POOL_OPTIONS = (
 #: An epsilon that is smaller than others would have it.
 NORM_OPTIONS = ("training_eps1e-12:normal", "inference_eps1e-5:normal")
 
+#: Units whose faults do not show where their options have their defaults.
+UNIT_OPTIONS = {
+    "hardtanh": ("lo-2_hi6:small", "lo0:subnormal"),
+    "elu": ("alpha0.5:normal", "alpha0.5:ties"),
+    "celu": ("alpha0.5:normal",),
+    "softplus": ("beta0.5:normal", "thr1:normal"),
+}
+
 #: What no family holds: the array and the values that its first elements are given.
 BEYOND = {
     "softmax:f32:m3n4:normal:1": ("X", np.nan),
@@ -186,12 +194,11 @@ def test_every_slip_shows_somewhere_and_no_two_are_the_same(op: str, output: str
     for options in TRANSPOSE_OPTIONS if op.startswith("conv_transpose") else ():
         case = Case.parse(f"{op}:f32:m2h5w4c6_{options}:normal:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
-    if op.startswith("hardtanh"):
-        for options in ("lo-2_hi6:small", "lo0:subnormal"):
-            case = Case.parse(f"{op}:f32:m2h3w4c5_{options}:1")
-            evidence.append(Evidence(case, draw(case), output, None, None))
     if op == "leaky_relu":
         case = Case.parse("leaky_relu:f32:m2h3w5c7_a1.5:normal:1")
+        evidence.append(Evidence(case, draw(case), output, None, None))
+    for options in UNIT_OPTIONS.get(op.removesuffix("_backward"), ()):
+        case = Case.parse(f"{op}:f32:m2h3w4c5_{options}:1")
         evidence.append(Evidence(case, draw(case), output, None, None))
     if op == "pool_forward":
         case = Case.parse("pool_forward:f32:m2h7w9c3_f3s2_max:nan:1")

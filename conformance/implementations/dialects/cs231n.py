@@ -30,6 +30,7 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "linear": ("affine", "fc"),
     "batch_norm": ("spatial_batchnorm", "batchnorm"),
     **{name: (name,) for name in ("relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "softmax")},
+    **{name: (name,) for name in ("elu", "selu", "celu", "softplus", "mish")},
     **{name: (name,) for name in ("relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")},
 }
 _LOSS = "softmax_loss"

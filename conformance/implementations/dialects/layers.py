@@ -38,6 +38,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "relu": (), "sigmoid": (), "tanh": (), "leaky_relu": (), "gelu": (), "silu": ("swish",),
     "relu6": (), "hardtanh": ("hard_tanh",), "hardsigmoid": ("hard_sigmoid",), "hardswish": ("hard_swish",),
     "softsign": (),
+    "elu": (), "selu": (), "celu": (), "softplus": (), "mish": (),
     "softmax": (), "log_softmax": (),
     "batch_norm": ("batch_norm2d", "batch_normalization", "batch_normalization2d", "spatial_batch_norm"),
     "cross_entropy": ("softmax_cross_entropy", "softmax_with_loss", "softmax_cross_entropy_loss",
@@ -45,7 +46,20 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: Its hyperparameters are what its constructor takes.
 _OPTIONS = frozenset(
-    ("f", "stride", "pad", "dilation", "groups", "output_padding", "negative_slope", "min_val", "max_val")
+    (
+        "f",
+        "stride",
+        "pad",
+        "dilation",
+        "groups",
+        "output_padding",
+        "negative_slope",
+        "min_val",
+        "max_val",
+        "alpha",
+        "beta",
+        "threshold",
+    )
 )
 
 

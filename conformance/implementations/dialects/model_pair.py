@@ -30,6 +30,8 @@ _ROWS = {
     "_log_softmax": "log_softmax",
     "constant_pad_nd": "pad",
     **{name: name for name in ("relu", "sigmoid", "tanh", "silu", "gelu", "leaky_relu")},
+    **{name: name for name in ("relu6", "hardtanh", "hardsigmoid", "hardswish")},
+    **{name: name for name in ("elu", "selu", "celu", "softplus", "mish")},
 }
 #: What computes nothing.
 _MOVES = frozenset(
@@ -116,6 +118,15 @@ def named(called: list[str]) -> str:
     return next(_ROWS[name] for name in called if name not in _MOVES)
 
 
+def _told(name: str, args: Any) -> str:
+    """What an operation is called by its arguments, where PyTorch's dispatcher has one name for two."""
+    if name == "convolution" and args[6]:
+        return "transposed convolution"
+    if name == "hardtanh" and tuple(args[1:3]) == (0, 6):
+        return "relu6"
+    return "selu" if name == "elu" and len(args) > 2 else name
+
+
 def main(place: str) -> None:
     """Print what the dispatcher is asked for by the `Model` of a file."""
     import torch
@@ -126,8 +137,7 @@ def main(place: str) -> None:
     class Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = func.overloadpacket.__name__
-            transposed = name == "convolution" and bool(args[6])
-            called.append("transposed convolution" if transposed else name)
+            called.append(_told(name, args))
             return func(*args, **(kwargs or {}))
 
     names = names_of(place)

@@ -82,6 +82,7 @@ _LAYER = {"input": "image", "weight": "filters", "bias": "channels"}
 _CONV = {"stride": "stride", "pad": "padding", "groups": "groups", "dilation": "dilation"}
 _ONE = {"stride": 1, "pad": 0, "dilation": 1, "groups": 1, "output_padding": 0}
 _POOL = {"pad": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
+_ALPHA = {"alpha": "alpha"}
 _ENDS = {"min_val": "min_val", "max_val": "max_val"}
 _CHANNELS = dict.fromkeys(("running_mean", "running_var", "weight", "bias"), "channels")
 
@@ -127,6 +128,9 @@ ROWS: tuple[Row, ...] = (
     _unit("relu6"), _unit("hardsigmoid", also=("hard_sigmoid",)),
     _unit("hardtanh", _ENDS, also=("hard_tanh",), neutral={"min_val": -1, "max_val": 1}),
     _unit("hardswish", also=("hard_swish", "hard_silu")), _unit("softsign", also=("soft_sign",)),
+    _unit("elu", _ALPHA, neutral={"alpha": 1}), _unit("celu", _ALPHA, neutral={"alpha": 1}),
+    _unit("selu"), _unit("mish"),
+    _unit("softplus", {"beta": "beta", "threshold": "threshold"}, neutral={"beta": 1, "threshold": 20}),
     _rows("softmax"), _rows("log_softmax"),
     Row(
         "batch_norm", "batch_norm_forward", "batch_norm_backward", {"input": "image", **_CHANNELS},

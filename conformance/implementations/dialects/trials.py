@@ -66,6 +66,9 @@ def plain(row: Row) -> dict[str, Any]:
     words: dict[str, Mapping[str, Any]] = {
         "gelu": {"approximate": "none"},
         "leaky_relu": {"negative_slope": 0.01},
+        "elu": {"alpha": 1},
+        "celu": {"alpha": 1},
+        "softplus": {"beta": 1, "threshold": 20},
         "hardtanh": {"min_val": -1, "max_val": 1},
     }
     return dict(words.get(row.name, _PLAIN[row.form]))
