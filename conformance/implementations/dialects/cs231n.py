@@ -17,7 +17,7 @@ from conformance.implementations.dialects.arrays import Array, Given, outward
 from conformance.implementations.dialects.contract_form import functions
 from conformance.implementations.dialects.facade import Adapted
 from conformance.implementations.dialects.own import DialectError, own
-from conformance.implementations.dialects.table import ROWS, Row
+from conformance.implementations.dialects.table import ROWS, UNITS, Row
 from conformance.implementations.signature import LackingError
 
 NAME = "cs231n"
@@ -29,9 +29,7 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "avg_pool2d": ("avg_pool", "average_pool"),
     "linear": ("affine", "fc"),
     "batch_norm": ("spatial_batchnorm", "batchnorm"),
-    **{name: (name,) for name in ("relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "softmax")},
-    **{name: (name,) for name in ("elu", "selu", "celu", "softplus", "mish")},
-    **{name: (name,) for name in ("relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")},
+    **{name: (name,) for name in (*UNITS, "softmax")},
 }
 _LOSS = "softmax_loss"
 SUFFIXES = ("", "_naive", "_im2col", "_fast")

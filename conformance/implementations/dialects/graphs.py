@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from conformance.implementations.dialects.arrays import Array, inward, outward, written_back
-from conformance.implementations.dialects.table import Row
+from conformance.implementations.dialects.table import SLOPES, Row
 from conformance.implementations.dialects.tensors import (
     PLAIN,
     Way,
@@ -286,7 +286,7 @@ def _out_of_bounds(given: Mapping[str, Array], options: Mapping[str, Any]) -> bo
 
 def _in_place(options: Mapping[str, Any]) -> bool:
     """Whether the output tells what the gradient needs; of a negative slope it has the sign no more."""
-    return not any(isinstance(value, (int, float)) and value < 0 for value in options.values())
+    return all(options.get(name, 0) >= 0 for name in SLOPES)
 
 
 def _differentiated(output: Tensor, leaves: list[Tensor], upstream: Tensor) -> tuple[Tensor | None, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from conformance.implementations.dialects.own import DialectError
 from conformance.implementations.dialects.reference import built, names_of
+from conformance.implementations.dialects.table import UNITS
 
 #: The rows of `table` by what PyTorch's dispatcher calls their operations.
 _ROWS = {
@@ -29,9 +30,7 @@ _ROWS = {
     "_softmax": "softmax",
     "_log_softmax": "log_softmax",
     "constant_pad_nd": "pad",
-    **{name: name for name in ("relu", "sigmoid", "tanh", "silu", "gelu", "leaky_relu")},
-    **{name: name for name in ("relu6", "hardtanh", "hardsigmoid", "hardswish")},
-    **{name: name for name in ("elu", "selu", "celu", "softplus", "mish")},
+    **{name: name for name in UNITS},
 }
 #: What computes nothing.
 _MOVES = frozenset(

@@ -95,6 +95,18 @@ def _rows(name: str) -> Row:
     return Row(name, name, f"{name}_backward", {"input": "rows"}, fixed={"dim": 1}, output="rows")
 
 
+_UNITS = (
+    _unit("relu"), _unit("sigmoid"), _unit("tanh"), _unit("silu", also=("swish",)),
+    _unit("gelu", {"approximate": "approximate"}, neutral={"approximate": "none"}),
+    _unit("leaky_relu", {"negative_slope": "negative_slope"}, neutral={"negative_slope": 0.01}),
+    _unit("relu6"), _unit("hardsigmoid", also=("hard_sigmoid",)),
+    _unit("hardtanh", _ENDS, also=("hard_tanh",), neutral={"min_val": -1, "max_val": 1}),
+    _unit("hardswish", also=("hard_swish", "hard_silu")), _unit("softsign", also=("soft_sign",)),
+    _unit("elu", _ALPHA, neutral={"alpha": 1}), _unit("celu", _ALPHA, neutral={"alpha": 1}),
+    _unit("selu"), _unit("mish"),
+    _unit("softplus", {"beta": "beta", "threshold": "threshold"}, neutral={"beta": 1, "threshold": 20}),
+)  # fmt: skip
+
 ROWS: tuple[Row, ...] = (
     Row("conv2d", "conv_forward", "conv_backward", _LAYER, _CONV, form="hyper", neutral=_ONE, filled=True),
     Row(
@@ -122,15 +134,7 @@ ROWS: tuple[Row, ...] = (
         "linear", "affine_forward", "affine_backward",
         {"input": "rows", "weight": "matrix", "bias": "bias"}, output="rows",
     ),
-    _unit("relu"), _unit("sigmoid"), _unit("tanh"), _unit("silu", also=("swish",)),
-    _unit("gelu", {"approximate": "approximate"}, neutral={"approximate": "none"}),
-    _unit("leaky_relu", {"negative_slope": "negative_slope"}, neutral={"negative_slope": 0.01}),
-    _unit("relu6"), _unit("hardsigmoid", also=("hard_sigmoid",)),
-    _unit("hardtanh", _ENDS, also=("hard_tanh",), neutral={"min_val": -1, "max_val": 1}),
-    _unit("hardswish", also=("hard_swish", "hard_silu")), _unit("softsign", also=("soft_sign",)),
-    _unit("elu", _ALPHA, neutral={"alpha": 1}), _unit("celu", _ALPHA, neutral={"alpha": 1}),
-    _unit("selu"), _unit("mish"),
-    _unit("softplus", {"beta": "beta", "threshold": "threshold"}, neutral={"beta": 1, "threshold": 20}),
+    *_UNITS,
     _rows("softmax"), _rows("log_softmax"),
     Row(
         "batch_norm", "batch_norm_forward", "batch_norm_backward", {"input": "image", **_CHANNELS},
@@ -146,6 +150,11 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("pad", "pad3d", "pad3d_backward", {"input": "image"}, {"stride": "pad"}, filled=True),
 )  # fmt: skip
+
+#: The functions that take an image element by element.
+UNITS = tuple(row.name for row in _UNITS)
+#: Hyperparameters that are a slope: where one is negative the output does not tell the sign of the input.
+SLOPES = ("negative_slope", "alpha")
 
 
 def named(row: Row, options: Mapping[str, Any], wordless: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations.dialects.table import Row
+from conformance.implementations.dialects.table import UNITS, Row
 
 #: What is tried of each option; all of it has to be answered. Values of the contract's ``hparameters``.
 _VALUES: Mapping[str, tuple[Any, ...]] = {
@@ -63,15 +63,7 @@ def plain(row: Row) -> dict[str, Any]:
         return {"epsilon": 0.01, "momentum": 0.2, "training": True}
     if row.name == "pad":
         return {"stride": 1}
-    words: dict[str, Mapping[str, Any]] = {
-        "gelu": {"approximate": "none"},
-        "leaky_relu": {"negative_slope": 0.01},
-        "elu": {"alpha": 1},
-        "celu": {"alpha": 1},
-        "softplus": {"beta": 1, "threshold": 20},
-        "hardtanh": {"min_val": -1, "max_val": 1},
-    }
-    return dict(words.get(row.name, _PLAIN[row.form]))
+    return dict(row.neutral if row.name in UNITS else _PLAIN[row.form])
 
 
 class Trials:
