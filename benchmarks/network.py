@@ -26,6 +26,9 @@ from benchmarks.row import Row
 CLASSES = 1000
 PEERS = ("cnnref", "pytorch")
 FUNCTION = "network"
+#: What a chain gives: its output, and what takes the gradient of that to the gradient of its input.
+Passed = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]
+Chain = Callable[[np.ndarray], Passed]
 
 
 class Conv(NamedTuple):
@@ -123,12 +126,12 @@ def ours(row: Row, a: Arrays) -> Callable[[], Any]:
     own = Parameters(numpy_dtype(row.dtype))
     one = np.ones(1, own.dtype)
 
-    def conv(step: Conv) -> Callable[[np.ndarray], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]:
+    def conv(step: Conv) -> Chain:
         W = own.filters(step.f, step.f, step.c // step.groups, step.k)
         none, unit = (np.zeros((1, 1, 1, step.k), own.dtype) + value for value in (0 * one, one))
         hparameters = {"stride": step.stride, "pad": step.f // 2, "groups": step.groups}
 
-        def run(x: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        def run(x: np.ndarray) -> Passed:
             z, cache = cnnref.conv_forward(x, W, none, hparameters)
             z, norm = cnnref.batch_norm_forward(z, unit, none, None, None, {"training": True})
             z, kept = cnnref.relu(z) if step.activation else (z, None)
@@ -141,8 +144,8 @@ def ours(row: Row, a: Arrays) -> Callable[[], Any]:
 
         return run
 
-    def pool(step: MaxPool) -> Callable[[np.ndarray], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]:
-        def run(x: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    def pool(step: MaxPool) -> Chain:
+        def run(x: np.ndarray) -> Passed:
             z, cache = cnnref.pool_forward(x, {"f": 3, "stride": 2, "pad": 1})
             return z, lambda g: cnnref.pool_backward(g, cache)
 
@@ -150,10 +153,10 @@ def ours(row: Row, a: Arrays) -> Callable[[], Any]:
 
     def residual(
         step: Residual,
-    ) -> Callable[[np.ndarray], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]:
+    ) -> Chain:
         body, shortcut = chain(step.body), chain(step.shortcut)
 
-        def run(x: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        def run(x: np.ndarray) -> Passed:
             (z, back), (y, other) = body(x), shortcut(x)
             z, kept = cnnref.relu(z + y) if step.activation else (z + y, None)
 
@@ -167,11 +170,11 @@ def ours(row: Row, a: Arrays) -> Callable[[], Any]:
 
     def chain(
         steps: tuple[Any, ...],
-    ) -> Callable[[np.ndarray], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]:
+    ) -> Chain:
         kinds: dict[type, Callable[[Any], Any]] = {Conv: conv, MaxPool: pool, Residual: residual}
         made = [kinds[type(step)](step) for step in steps]
 
-        def run(x: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        def run(x: np.ndarray) -> Passed:
             backs = []
             for each in made:
                 x, back = each(x)

@@ -75,22 +75,6 @@ SECOND_LEVEL = 1 << 20
 CACHE = 32 << 20
 
 
-def last_level_cache(root: Path = Path("/")) -> int:
-    """The size of the largest cache of a processor, in bytes.
-
-    Parameters
-    ----------
-    root : Path, optional
-        Where ``sys`` is.
-
-    Returns
-    -------
-    int
-        As Linux tells it; elsewhere `CACHE`.
-    """
-    return cache_sizes(root)[1]
-
-
 def cache_sizes(root: Path = Path("/")) -> tuple[int, int]:
     """The sizes of a processor's second-level cache and of its last one.
 

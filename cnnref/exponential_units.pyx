@@ -143,6 +143,18 @@ cdef inline always_inline of_lanes(
         out[i] = result[i]
 
 
+cdef inline always_inline whole_lanes(
+    const int function, const real* z, const real* da, real* out, Py_ssize_t whole, real option, real other
+) noexcept nogil:
+    """`of_lanes` to all of `whole` elements; `da` is NULL but for a gradient."""
+    cdef Py_ssize_t i, step = lanes(<real>0)
+    cdef const real* g = NULL
+    for i in range(whole // step):
+        if function % 2 == 1:
+            g = da + i * step
+        of_lanes(function, z + i * step, g, out + i * step, option, other)
+
+
 cdef void apply(
     int function, const real* z, const real* da, real* out, Py_ssize_t n, double option, double other
 ) noexcept nogil:
@@ -150,32 +162,24 @@ cdef void apply(
 
     `option` and `other` are the factor below 0 and the divisor of z, of softplus beta and the threshold.
     """
-    cdef Py_ssize_t i, step = lanes(<real>0), rest = n % step, whole = n - rest
+    cdef Py_ssize_t rest = n % lanes(<real>0), whole = n - rest
     cdef real one = <real>option, two = <real>other
     if function == ELU:
-        for i in range(n // step):
-            of_lanes(ELU, z + i * step, <const real*>NULL, out + i * step, one, two)
+        whole_lanes(ELU, z, da, out, whole, one, two)
     elif function == ELU_GRADIENT:
-        for i in range(n // step):
-            of_lanes(ELU_GRADIENT, z + i * step, da + i * step, out + i * step, one, two)
+        whole_lanes(ELU_GRADIENT, z, da, out, whole, one, two)
     elif function == SELU:
-        for i in range(n // step):
-            of_lanes(SELU, z + i * step, <const real*>NULL, out + i * step, one, two)
+        whole_lanes(SELU, z, da, out, whole, one, two)
     elif function == SELU_GRADIENT:
-        for i in range(n // step):
-            of_lanes(SELU_GRADIENT, z + i * step, da + i * step, out + i * step, one, two)
+        whole_lanes(SELU_GRADIENT, z, da, out, whole, one, two)
     elif function == SOFTPLUS:
-        for i in range(n // step):
-            of_lanes(SOFTPLUS, z + i * step, <const real*>NULL, out + i * step, one, two)
+        whole_lanes(SOFTPLUS, z, da, out, whole, one, two)
     elif function == SOFTPLUS_GRADIENT:
-        for i in range(n // step):
-            of_lanes(SOFTPLUS_GRADIENT, z + i * step, da + i * step, out + i * step, one, two)
+        whole_lanes(SOFTPLUS_GRADIENT, z, da, out, whole, one, two)
     elif function == MISH:
-        for i in range(n // step):
-            of_lanes(MISH, z + i * step, <const real*>NULL, out + i * step, one, two)
+        whole_lanes(MISH, z, da, out, whole, one, two)
     else:
-        for i in range(n // step):
-            of_lanes(MISH_GRADIENT, z + i * step, da + i * step, out + i * step, one, two)
+        whole_lanes(MISH_GRADIENT, z, da, out, whole, one, two)
     if rest > 0:
         last_lanes(
             apply[real], function, z + whole, da + whole if da != NULL else NULL, out + whole, rest, option,

@@ -14,6 +14,12 @@ from conformance.operations import OPERATIONS
 
 Limit = NDArray[np.float64]
 
+
+def wide(x: NDArray[Any]) -> Limit:
+    """`x` in float64."""
+    return np.asarray(x, np.float64)
+
+
 #: Unit roundoff of the float64 oracle.
 U64 = 2.0**-53
 

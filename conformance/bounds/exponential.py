@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds.arithmetic import Format, Limit
+from conformance.bounds.arithmetic import Format, Limit, wide
 
 if TYPE_CHECKING:
     from conformance.operations.elu import Unit
 
 Array = NDArray[Any]
-
-
-def _wide(x: Array) -> Limit:
-    return np.asarray(x, np.float64)
 
 
 def _finite(x: Limit) -> Limit:
@@ -41,7 +37,7 @@ def elu(form: Format, Z: Array, unit: Unit, accuracy: str) -> Limit:
     1 is rounded, or its inverse is, and x again: ``3 u |x|``, which moves the exponential. *absolute*: ``e^x
     - 1`` is off by ``E e^x`` and the difference is rounded.
     """
-    z = _wide(Z)
+    z = wide(Z)
     x = np.minimum(z, 0) / unit.divisor
     power, y = np.exp(x), np.abs(np.expm1(x))
     below = y * (form.exp + 3 * form.u) + power * (_moved(form, x, unit.divisor) - form.exp)
@@ -59,7 +55,7 @@ def elu_backward(form: Format, Z: Array, dA: Array, unit: Unit, accuracy: str) -
     by what `elu` lets y be off and the sum, ``u alpha``, and their product with g. An exponential that
     underflows is off by w.
     """
-    z, g = _wide(Z), np.abs(_wide(dA))
+    z, g = wide(Z), np.abs(wide(dA))
     x = np.minimum(z, 0) / unit.divisor
     factor = unit.factor / unit.divisor
     below = factor * np.exp(x) * (_moved(form, x, unit.divisor) + 5 * form.u)
@@ -84,7 +80,7 @@ def softplus(form: Format, Z: Array, beta: float, accuracy: str) -> Limit:
     beta. *absolute*: ``1 + e^w`` is rounded, which its logarithm shows whole: u. What underflows is off by
     w.
     """
-    w = beta * _wide(Z)
+    w = beta * wide(Z)
     _, s, y = _exponential(w)
     limit = s * _moved(form, w, beta) + np.where(np.isinf(y), 0.0, y) * (form.exp + 4 * form.u)
     if accuracy == "absolute":
@@ -97,7 +93,7 @@ def softplus_backward(form: Format, Z: Array, dA: Array, beta: float, accuracy: 
 
     *absolute*: a sigmoid as ``1 - 1 / (1 + e^w)``, off by ``2 u``.
     """
-    w, g = beta * _wide(Z), np.abs(_wide(dA))
+    w, g = beta * wide(Z), np.abs(wide(dA))
     t, s, _ = _exponential(w)
     rest = np.where(w > 0, t, 1.0) / (1 + t)
     limit = s * (rest * _moved(form, w, beta) + 3 * form.u)
@@ -130,7 +126,7 @@ def mish(form: Format, Z: Array, accuracy: str) -> Limit:
     quotient ``q / (q + 2)`` of ``q = n (n + 2)`` T is off by eight roundings and, relatively, by ``2 E (1 -
     T)``: within that. Where they underflow exp, log1p and tanh are off by w each.
     """
-    z = _wide(Z)
+    z = wide(Z)
     limit = _finite(z) * (_off(form, z, accuracy) + 2 * form.u * np.tanh(_exponential(z)[2]))
     return np.asarray(limit * (1 + 40 * form.u) + (3 * _finite(z) + 2) * form.w)
 
@@ -142,7 +138,7 @@ def mish_backward(form: Format, Z: Array, dA: Array, accuracy: str) -> Limit:
     e`` and by the rounding of the square. Sums and products add the rest. Where s underflows it is off by w,
     times z and g, and T by ``3 w``.
     """
-    z, g = _wide(Z), np.abs(_wide(dA))
+    z, g = wide(Z), np.abs(wide(dA))
     a, e = _finite(z), _off(form, z, accuracy)
     _, gate, rest, s = _gate(z)
     second = a * s * (rest * (form.exp + 4 * form.u) + 2 * gate * e + form.u * gate * gate)

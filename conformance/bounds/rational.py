@@ -11,18 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.bounds.arithmetic import Format, Limit
+from conformance.bounds.arithmetic import Format, Limit, wide
 
 Array = NDArray[Any]
 
 
-def _wide(x: Array) -> Limit:
-    return np.asarray(x, np.float64)
-
-
 def _inside(form: Format, Z: Array) -> Limit:
     """1 between the ends, at -3 and 3, and where a rounded ``z/6 + 1/2`` is not yet beyond 0 or 1."""
-    return np.where(np.abs(_wide(Z)) <= 3 * (1 + 4 * form.u), 1.0, 0.0)
+    return np.where(np.abs(wide(Z)) <= 3 * (1 + 4 * form.u), 1.0, 0.0)
 
 
 def hardsigmoid(form: Format, Z: Array) -> Limit:
@@ -31,14 +27,14 @@ def hardsigmoid(form: Format, Z: Array) -> Limit:
     As ``z/6 + 1/2`` with a rounded 1/6: the product is off by ``2 u |z| / 6``, the sum by ``u y``. As ``(z +
     3) / 6`` it is ``2 u y``, by a rounded 1/6 ``3 u y``.
     """
-    z = np.minimum(np.abs(_wide(Z)), 3)
-    y = np.clip((_wide(Z) + 3) / 6, 0, 1)
+    z = np.minimum(np.abs(wide(Z)), 3)
+    y = np.clip((wide(Z) + 3) / 6, 0, 1)
     return np.asarray(_inside(form, Z) * form.u * (z / 3 + 3 * y) * (1 + 8 * form.u) + form.w * (z > 0))
 
 
 def hardsigmoid_backward(form: Format, expected: Array) -> Limit:
     """``2 u |y|``: a quotient, or a product with a rounded 1/6."""
-    y = np.abs(_wide(expected))
+    y = np.abs(wide(expected))
     return np.asarray(2 * form.u * (1 + form.u) * y + form.w * (y > 0))
 
 
@@ -48,7 +44,7 @@ def hardswish(form: Format, Z: Array, expected: Array) -> Limit:
     The gate is off as `hardsigmoid` is, times z; its product with z adds u. As ``z (z + 3) / 6`` there are
     three roundings, and one of 1/6, beyond 3 too: ``z 6 / 6``.
     """
-    z, y = _wide(Z), np.abs(_wide(expected))
+    z, y = wide(Z), np.abs(wide(expected))
     square = np.minimum(np.abs(z), 3) ** 2
     inside = _inside(form, Z) * form.u * square / 3 * (1 + 8 * form.u)
     return np.asarray(inside + 4 * form.u * (1 + 8 * form.u) * y + 2 * form.w * (z > -4))
@@ -61,15 +57,15 @@ def hardswish_backward(form: Format, Z: Array, dA: Array, expected: Array) -> Li
     the first term by ``3 u (|z| + 3) / 6`` and the second by ``2 u |z| / 6``, together ``u (5/6 |z| + 3/2)``.
     The sum and the product with g add ``2 u |result|``; beyond 3 there is the first term alone, 6/6.
     """
-    z, g = np.abs(_wide(Z)), np.abs(_wide(dA))
+    z, g = np.abs(wide(Z)), np.abs(wide(dA))
     inside = _inside(form, Z) * form.u * g * (np.minimum(z, 3) + 1.5)
-    most = inside + 4 * form.u * np.abs(_wide(expected))
-    return np.asarray(most * (1 + 8 * form.u) + 2 * form.w * (_wide(Z) > -4) * (1 + g))
+    most = inside + 4 * form.u * np.abs(wide(expected))
+    return np.asarray(most * (1 + 8 * form.u) + 2 * form.w * (wide(Z) > -4) * (1 + g))
 
 
 def softsign(form: Format, expected: Array) -> Limit:
     """``2 u |y|``: a sum and a quotient."""
-    return np.asarray(2 * form.u * (1 + 2 * form.u) * np.abs(_wide(expected)) + form.w)
+    return np.asarray(2 * form.u * (1 + 2 * form.u) * np.abs(wide(expected)) + form.w)
 
 
 def softsign_backward(form: Format, Z: Array, dA: Array, accuracy: str) -> Limit:
@@ -80,6 +76,6 @@ def softsign_backward(form: Format, Z: Array, dA: Array, accuracy: str) -> Limit
     d``, and cancel to ``|g| / d^2``. ``g / d^2`` has d twice, a square, a quotient and a product of an
     inverse, six roundings at most. An inverse of a square that underflows is off by w, times g.
     """
-    d, g = 1 + np.abs(_wide(Z)), np.abs(_wide(dA))
+    d, g = 1 + np.abs(wide(Z)), np.abs(wide(dA))
     first = 6 / d / d if accuracy == "relative" else 8 / d
     return np.asarray(form.u * g * first * (1 + 16 * form.u) + (g + 2) * form.w)

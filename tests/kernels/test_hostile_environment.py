@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cnnref._limits import CACHE, last_level_cache, processors, quotas
+from cnnref._limits import CACHE, cache_sizes, processors, quotas
 
 HUGE = "9" * 5000
 AFFINITY = processors({})
@@ -90,7 +90,7 @@ def test_sizes_of_caches(tmp_path, text, size):
     path = tmp_path / "sys/devices/system/cpu/cpu0/cache/index0/size"
     path.parent.mkdir(parents=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert last_level_cache(tmp_path) == size
+    assert cache_sizes(tmp_path)[1] == size
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cnnref
-from cnnref._limits import CACHE, last_level_cache
+from cnnref._limits import CACHE, cache_sizes
 from cnnref.kernels.base import nontemporal
 
 ISAS = cnnref.show_config("dicts")["instruction_sets"]
@@ -116,10 +116,10 @@ def test_the_size_of_the_cache_is_the_largest_ones(tmp_path):
         path = tmp_path / f"sys/devices/system/cpu/cpu0/cache/index{index}/size"
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    assert last_level_cache(tmp_path) == 32 << 20
-    assert last_level_cache(tmp_path / "elsewhere") == CACHE
+    assert cache_sizes(tmp_path)[1] == 32 << 20
+    assert cache_sizes(tmp_path / "elsewhere")[1] == CACHE
 
 
 def test_the_rule_starts_with_this_machines_cache(cache):
     assert cache(1) == 0
-    assert cache(last_level_cache()) == 1
+    assert cache(cache_sizes()[1]) == 1

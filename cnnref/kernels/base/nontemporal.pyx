@@ -14,23 +14,22 @@ A reader who comes at once pays for it where part of the result would have staye
 twice, were then read in 0.24 ms after plain stores and 0.43 ms after streaming ones.
 """
 
-from cnnref._limits import last_level_cache
+from cnnref.kernels.base.caches cimport last_level
+
+from cnnref.kernels.base.caches import take, taken
 
 # Of the cache's size, what one thread's call and a team's may take together before results are streamed: two threads
 # write more plain stores at a time than one, but no more streaming ones.
 cdef double ALONE = 1
 cdef double TEAM = 1.25
 
-cdef double _size = last_level_cache()
-
 
 cdef bint past_caches(double bytes, int threads) noexcept nogil:
     """Whether a call on so many threads that reads and writes so many bytes, all told, is to stream its result."""
-    return bytes >= _size * (ALONE if threads == 1 else TEAM)
+    return bytes >= last_level() * (ALONE if threads == 1 else TEAM)
 
 
 def set_cache_size(size):
     """Take the last-level cache to hold `size` bytes, and return what it was taken to hold; no result depends on it."""
-    global _size
-    before, _size = _size, size
-    return before
+    second, _ = taken()
+    return take(second, size)[1]
