@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +31,7 @@ _RESUMED = {
 
 def status_of(command: str, action: Callable[[], int]) -> int:
     """The exit status of `command`; what it could not do is said on standard error."""
-    with _reader():
+    with _reader(), _heard_everywhere():
         try:
             status = action()
             if sys.stdout is not None:
@@ -42,6 +44,29 @@ def status_of(command: str, action: Callable[[], int]) -> int:
             if os.environ.get(TRACEBACK):
                 traceback.print_exc()
             return refuse(command, _sentence(error))
+
+
+@contextlib.contextmanager
+def _heard_everywhere() -> Iterator[None]:
+    """Hear Ctrl-C in a destructor as well, where Python prints and forgets what is raised."""
+    again: list[threading.Timer] = []
+
+    def heard(told: Any) -> None:
+        if told.exc_type is not KeyboardInterrupt:
+            before(told)
+            return
+        # A moment later: raised here, it would be forgotten as well.
+        main = threading.main_thread().ident
+        again.append(threading.Timer(0.02, signal.pthread_kill, [main, signal.SIGINT]))
+        again[-1].start()
+
+    before, sys.unraisablehook = sys.unraisablehook, heard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in again:
+            timer.cancel()
 
 
 def refuse(command: str, message: str) -> int:

@@ -96,7 +96,9 @@ class Channel:
         """Close this end."""
         self._socket.close()
 
-    __del__ = close
+    def __del__(self) -> None:
+        if hasattr(self, "_socket"):  # Ctrl-C may have come before there was one
+            self.close()
 
 
 def _whole(value: Any) -> Any:

@@ -212,6 +212,8 @@ _NOTHING = np.zeros(_ALIGNED, np.uint8)
 class Segment:
     """An anonymous file in memory."""
 
+    descriptor = -1
+
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("conformance", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
@@ -226,9 +228,9 @@ class Segment:
 
     def close(self) -> None:
         """Close it; whoever else has it keeps it."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        descriptor, self.descriptor = self.descriptor, -1  # first: Ctrl-C between the two closes none twice
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __del__(self) -> None:
         self.close()

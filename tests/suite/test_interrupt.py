@@ -11,6 +11,8 @@ import pytest
 from calls import ELEMENTWISE, OF_CNNREF
 from child import ROOT, run
 
+from conformance.implementations import channel, wire
+
 
 def test_an_interrupted_run_stops_promptly_and_keeps_what_it_recorded(tmp_path):
     command = [sys.executable, "-m", "conformance", "run", "--impl", "numpy_loops", "--cases", "500"]
@@ -31,6 +33,76 @@ def test_an_interrupted_run_stops_promptly_and_keeps_what_it_recorded(tmp_path):
     lines = results.read_text().splitlines()
     assert len(lines) > 20
     assert all(json.loads(line)["status"] for line in lines)
+
+
+IN_A_DESTRUCTOR = """
+import os, signal, sys, time
+from conformance.commands.ending import status_of
+
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)  # where Python looks whether a signal came
+
+def action():
+    held = Held()
+    del held
+    time.sleep(10)
+    return 0
+
+sys.exit(status_of("run", action))
+"""
+
+
+def test_ctrl_c_is_heard_in_a_destructor():
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_DESTRUCTOR],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["Segment()", "Segment().close()"])
+def test_ctrl_c_between_any_two_lines_closes_nothing_twice(line, monkeypatch):
+    closed, told, at = [], [], 0
+
+    def close(descriptor, close=os.close):
+        close(descriptor)  # of one that is closed: an OSError, which the hook hears
+        closed.append(descriptor)
+
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(sys, "unraisablehook", lambda said: told.append(said.exc_value))
+    for at in range(200):
+        left = at
+
+        def trace(frame, event, _argument):
+            nonlocal left
+            if not frame.f_code.co_filename.endswith("wire.py"):
+                return None
+            frame.f_trace_opcodes = True
+            left -= event == "opcode"
+            if event == "opcode" and left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            eval(line, {"Segment": wire.Segment})
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        if left >= 0:  # it ended before
+            break
+    assert 5 < at < 199
+    channel.Channel.__new__(channel.Channel).__del__()  # interrupted before there was a socket
+    assert not [error for error in told if not isinstance(error, KeyboardInterrupt)]
 
 
 LONG = """
