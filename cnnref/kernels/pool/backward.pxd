@@ -16,6 +16,7 @@ from libc.string cimport memset
 from cnnref.kernels.base.isa cimport always_inline
 from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.types cimport real
+from cnnref.kernels.base.vector cimport add_rows, copy_row
 from cnnref.kernels.pool.axis cimport end_window, first_window
 from cnnref.kernels.pool.forward cimport LANES, Pooling, by_phase, tap
 from cnnref.threads cimport stopped
@@ -35,26 +36,31 @@ cdef inline always_inline spread_lanes(
     """
     cdef real[LANES] value
     cdef real[LANES] mark
+    cdef real[LANES] share
     cdef Py_ssize_t row, column
     cdef int lane
     cdef real* pixel
-    cdef real share
     cdef bint hit
     for lane in range(lanes):
-        value[lane] = shares[lane]
+        value[lane] = <real>0 + shares[lane] if alone else shares[lane]
         mark[lane] = where[lane]
     for row in range(begin, end):
         for column in range(f):
             pixel = out + row * length + column * c
             for lane in range(lanes):
-                share = value[lane]
+                share[lane] = value[lane]
                 if is_max:
                     if tap is uint64_t:  # more positions than a float32 tells apart
                         hit = argmax[lane] == <uint64_t>(row * f + column)
                     else:
                         hit = mark[lane] == <real>(row * f + column)
-                    share = share if hit else <real>0
-                pixel[lane] = <real>0 + share if alone else pixel[lane] + share
+                    share[lane] = share[lane] if hit else <real>0
+            if lanes == 1:
+                pixel[0] = share[0] if alone else pixel[0] + share[0]
+            elif alone:
+                copy_row(lanes, share, pixel)
+            else:
+                add_rows(lanes, pixel, share, pixel)
 
 
 cdef inline always_inline spread_channels(
@@ -74,32 +80,32 @@ cdef inline always_inline spread_channels(
         i += 1
 
 
+cdef inline always_inline spread_row_of_windows(
+    const Pooling* p, const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t f,
+    Py_ssize_t begin, Py_ssize_t end, bint alone, real* out,
+) noexcept nogil:
+    """`spread_windows`, for constants."""
+    cdef Py_ssize_t c = p.channels, length = p.width * p.channels, step = p.stride * p.channels, j
+    for j in range(p.n_W):
+        spread_channels(
+            shares + j * c, where + j * c, argmax + j * c, is_max, f, begin, end, length, c, alone, out + j * step
+        )
+
+
 cdef inline always_inline spread_windows(
     const Pooling* p, const real* shares, const real* where, const tap* argmax, bint is_max, Py_ssize_t begin,
     Py_ssize_t end, real* out,
 ) noexcept nogil:
     """A row of windows, from row `begin` of the windows to `end`."""
-    cdef Py_ssize_t c = p.channels, length = p.width * p.channels, f = p.f, step = p.stride * p.channels
-    cdef Py_ssize_t j, at
-    cdef bint whole = begin == 0 and end == f
-    for j in range(p.n_W):
-        at = j * c
-        if f == 2 and p.stride == 2 and whole:
-            spread_channels(
-                shares + at, where + at, argmax + at, is_max, 2, 0, 2, length, c, True, out + j * step
-            )
-        elif f == p.stride:
-            spread_channels(
-                shares + at, where + at, argmax + at, is_max, f, begin, end, length, c, True, out + j * step
-            )
-        elif f == 3 and whole:
-            spread_channels(
-                shares + at, where + at, argmax + at, is_max, 3, 0, 3, length, c, False, out + j * step
-            )
-        else:
-            spread_channels(
-                shares + at, where + at, argmax + at, is_max, f, begin, end, length, c, False, out + j * step
-            )
+    cdef bint whole = begin == 0 and end == p.f
+    if p.f == 2 and p.stride == 2 and whole:
+        spread_row_of_windows(p, shares, where, argmax, is_max, 2, 0, 2, True, out)
+    elif p.f == p.stride:
+        spread_row_of_windows(p, shares, where, argmax, is_max, p.f, begin, end, True, out)
+    elif p.f == 3 and whole:
+        spread_row_of_windows(p, shares, where, argmax, is_max, 3, 0, 3, False, out)
+    else:
+        spread_row_of_windows(p, shares, where, argmax, is_max, p.f, begin, end, False, out)
 
 
 cdef inline void widen_row(const tap* argmax, Py_ssize_t n, real* where) noexcept nogil:
