@@ -118,6 +118,23 @@ def test_what_is_right_by_a_declaration_passes_with_it_alone(line, part, declare
     assert worst(named(kernels, op, part, Arithmetic.declared(**declared)), line) <= 1
 
 
+@pytest.mark.parametrize("form", ["tanh", "exp2"])
+def test_a_sigmoid_that_loses_digits_is_refused_under_every_accuracy(form):
+    """docs/bounds.md says so: by tanh of z / 2, and by exp2 of a rounded product."""
+    library = LIBRARIES[0]
+
+    def answer(case, a):
+        z = a["Z"]
+        if form == "tanh":
+            return {"A": (1 + library.tanh(z / 2)) / 2}
+        e = np.exp2((-np.abs(z) * np.float32(np.log2(np.e))).astype(np.float64)).astype(np.float32)
+        return {"A": np.where(z < 0, e, np.float32(1)) / (1 + e)}
+
+    case = Case.parse("sigmoid:f32:m3h6w6c9:saturated:5")
+    for accuracy in ({}, {"sigmoid": "normal"}):
+        assert max(largest(Kernel(form, case.op, answer, Arithmetic.declared(accuracy=accuracy)), case)) > 1
+
+
 @pytest.mark.parametrize("order", [sums.by_value, sums.ascending])
 def test_the_statistical_limit_is_of_orders_that_do_not_depend_on_the_values(order):
     """3,186 terms: what is right in any order is told from what is right at random."""
