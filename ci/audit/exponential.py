@@ -76,6 +76,10 @@ def _logarithm(F: Functions, w: Array) -> Array:
     return F.log(1 + F.exp(w))
 
 
+def _of_sigmoid(F: Functions, w: Array) -> Array:
+    return -F.log(stable(F, -w))
+
+
 def _softplus_slope(F: Functions, case: Case, z: Array, g: Any) -> Array:
     beta, above = _beta(case, z)
     e = F.exp(np.where(above, beta * 0, beta * z))
@@ -97,6 +101,22 @@ def _quotient(F: Functions, case: Case, z: Array, g: Any) -> Array:
     return z * (q / (q + 2))
 
 
+def _squared(form: Callable[[Array, Array], Array]) -> Form:
+    """Of z and ``n = (1 + e^z)^2``."""
+    return lambda F, case, z, g: form(z, np.square(1 + F.exp(np.minimum(z, z.dtype.type(20)))))
+
+
+def _less_quotient(F: Functions, case: Case, z: Array, g: Any) -> Array:
+    n = F.exp(np.minimum(z, z.dtype.type(20)))
+    return z - 2 * z / (n * (n + 2) + 2)
+
+
+def _mish_slope_squared(F: Functions, case: Case, z: Array, g: Any) -> Array:
+    n = np.square(1 + F.exp(np.minimum(z, z.dtype.type(20))))
+    t = (n - 1) / (n + 1)
+    return np.asarray(g * (t + z * stable(F, z) * (1 - t * t)))
+
+
 def _mish_slope(smooth: Callable[[Functions, Array], Array]) -> Form:
     def form(F: Functions, case: Case, z: Array, g: Any) -> Array:
         t = F.tanh(smooth(F, z))
@@ -115,6 +135,7 @@ FORMS: tuple[tuple[str, str, Form, bool], ...] = (
     ("softplus", "log1p(exp)", _softplus(_as_torch), True),
     ("softplus", "max + log1p(exp(-|w|))", _softplus(_split), True),
     ("softplus", "log(1 + exp)", _softplus(_logarithm), False),
+    ("softplus", "-log sigmoid(-w)", _softplus(_of_sigmoid), False),
     ("softplus_backward", "g e / (e + 1)", _softplus_slope, True),
     ("softplus_backward", "g (1 - s(-w))", _softplus_slope_below, False),
     ("mish", "z tanh(max + log1p)", _mish(_split), True),
@@ -125,6 +146,16 @@ FORMS: tuple[tuple[str, str, Form, bool], ...] = (
         _mish(lambda F, z: np.maximum(z, 0) + F.log(1 + F.exp(-np.abs(z)))),
         False,
     ),
+    ("mish", "z (n - 1) / (n + 1)", _squared(lambda z, n: z * ((n - 1) / (n + 1))), False),
+    ("mish", "z (1 - 2 / (n + 1))", _squared(lambda z, n: z * (1 - 2 / (n + 1))), False),
+    ("mish", "z - 2 z / (q + 2)", _less_quotient, False),
+    (
+        "mish",
+        "z tanh(-log sigmoid(-z))",
+        _mish(lambda F, z: _of_sigmoid(F, np.minimum(z, z.dtype.type(20)))),
+        False,
+    ),
+    ("mish_backward", "g (t + z s (1 - t^2)), t of n", _mish_slope_squared, False),
     ("mish_backward", "g (t + z s (1 - t^2))", _mish_slope(_split), True),
 )
 

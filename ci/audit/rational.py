@@ -54,6 +54,14 @@ _FORMS: tuple[tuple[str, str, Callable[..., Array]], ...] = (
         ),
     ),
     ("softsign", "z / (1 + |z|)", lambda z: z / (1 + np.abs(z))),
+    ("softsign", "z times 1 / (1 + |z|)", lambda z: z * (1 / (1 + np.abs(z)))),
+    ("softsign", "1 - 1 / (1 + |z|) beyond 1", lambda z: _from_one(z)),
+    ("softsign_backward", "g (1 - |y|)^2", lambda z, g: g * np.square(1 - np.abs(z / (1 + np.abs(z))))),
+    (
+        "hardswish",
+        "z^2 times 1/6 + z / 2",
+        lambda z: _inside(z, z * z * z.dtype.type(1 / 6) + z / 2, 0) + _beyond(z),
+    ),
     ("softsign_backward", "g/d - g z/d/d", lambda z, g: g / (1 + np.abs(z)) - g * _quotient(z)),
 )
 _RELATIVE: tuple[tuple[str, str, Callable[..., Array]], ...] = (
@@ -65,6 +73,15 @@ _RELATIVE: tuple[tuple[str, str, Callable[..., Array]], ...] = (
 def _quotient(z: Array) -> Array:
     d = 1 + np.abs(z)
     return np.asarray(np.abs(z) / d / d)
+
+
+def _from_one(z: Array) -> Array:
+    d = 1 + np.abs(z)
+    return np.asarray(np.where(np.abs(z) > 1, np.sign(z) * (1 - 1 / d), z / d))
+
+
+def _beyond(z: Array) -> Array:
+    return np.asarray(np.where(z >= 3, z, z.dtype.type(0)))
 
 
 def _kernel(op: str, name: str, form: Callable[..., Array], declared: Arithmetic) -> Kernel:

@@ -77,14 +77,14 @@ def softplus(form: Format, Z: Array, beta: float, accuracy: str) -> Limit:
 
     An error of w moves y by s times as much, so s E is what exp makes of it, and ``3 u |w|`` what a rounded
     beta and its product do; log1p is within E of y, its sum with w is rounded, and so are the quotient and
-    beta. *absolute*: ``1 + e^w`` is rounded, which its logarithm shows whole: u. What underflows is off by
-    w.
+    beta. *absolute*: ``1 + e^w`` is rounded, which its logarithm shows whole, and so is its inverse in
+    ``-log sigmoid(-w)``: ``2 u``. What underflows is off by w.
     """
     w = beta * wide(Z)
     _, s, y = _exponential(w)
     limit = s * _moved(form, w, beta) + np.where(np.isinf(y), 0.0, y) * (form.exp + 4 * form.u)
     if accuracy == "absolute":
-        limit = limit + form.u
+        limit = limit + 2 * form.u
     return np.asarray(limit / beta * (1 + 40 * form.u) + form.w * (2 + 1 / beta))
 
 
@@ -111,11 +111,16 @@ def _gate(z: Limit) -> tuple[Limit, Limit, Limit, Limit]:
 
 
 def _off(form: Format, z: Limit, accuracy: str) -> Limit:
-    """Of mish's gate: ``T (E + 2 u) + (1 - T^2) (y (E + u) + s E)``; *absolute*: u more in y."""
+    """Of mish's gate: ``T (E + 2 u) + (1 - T^2) (y (E + u) + s E)``; *absolute*: ``4 u (1 - T^2)`` more.
+
+    As ``1 - 2 / (n + 1)`` with ``n = (1 + e^z)^2``: n is off by ``3 u``, relatively, which moves T by
+    ``1.5 u (1 - T^2)``; the sum and the quotient add ``2 u (1 - T)``, and 1 - T is at most 1 - T^2. Within
+    that are ``(n - 1) / (n + 1)``, ``1 - 2 / (q + 2)`` and the tanh of ``-log sigmoid(-z)``, off by ``2 u``.
+    """
     y, gate, rest, s = _gate(z)
     moved = np.where(np.isinf(y), 0.0, y) * (form.exp + form.u) + s * form.exp
     if accuracy == "absolute":
-        moved = moved + form.u
+        moved = moved + 4 * form.u
     return np.asarray(gate * (form.exp + 2 * form.u) + rest * moved)
 
 

@@ -64,8 +64,11 @@ def hardswish_backward(form: Format, Z: Array, dA: Array, expected: Array) -> Li
 
 
 def softsign(form: Format, expected: Array) -> Limit:
-    """``2 u |y|``: a sum and a quotient."""
-    return np.asarray(2 * form.u * (1 + 2 * form.u) * np.abs(wide(expected)) + form.w)
+    """``3 u |y|``: a sum and a quotient, or a sum, an inverse and a product with it.
+
+    As ``1 - 1 / d`` where that is more than a half, it is ``2 u / d`` and the difference: no more.
+    """
+    return np.asarray(3 * form.u * (1 + 4 * form.u) * np.abs(wide(expected)) + form.w)
 
 
 def softsign_backward(form: Format, Z: Array, dA: Array, accuracy: str) -> Limit:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ci.audit import elementwise, norms, rows, sums, wrong
+from ci.audit import elementwise, exponential, norms, rational, rows, sums, wrong
 from ci.audit.__main__ import audited, every
 from ci.audit.functions import LIBRARIES
 from ci.audit.kernel import Kernel, Prepared, largest, seen
@@ -15,7 +15,7 @@ from conformance.operations import OPERATIONS
 @pytest.fixture(scope="module")
 def kernels():
     """All but PyTorch's, whose adapter is loaded for the runs alone."""
-    made = (elementwise, rows, sums, norms)
+    made = (elementwise, exponential, rational, rows, sums, norms)
     return [kernel for module in made for kernel in module.kernels()]
 
 
@@ -44,6 +44,14 @@ LINES = [
     ("gelu_backward:f32:m4h13w8c3_tanh:magnitudes:558031147", "tanh: by sigmoid (relative)"),
     ("tanh:f32:m3h6w7c16:saturated:3", "by expm1(-2|z|)"),
     ("tanh_backward:f32:m3h6w7c16:saturated:3", "y by expm1(-2|z|)"),
+    ("mish:f32:m1h1w1c17:magnitudes:5", "z (n - 1) / (n + 1)"),
+    ("mish:f32:m1h1w1c65:magnitudes:5", "z (1 - 2 / (n + 1))"),
+    ("mish:f32:m1h1w1c33:magnitudes:5", "z - 2 z / (q + 2)"),
+    ("mish:f32:m1h1w1c65:magnitudes:5", "z tanh(-log sigmoid(-z))"),
+    ("mish_backward:f32:m1h1w1c65:magnitudes:5", "t of n"),
+    ("softplus:f32:m1h1w1c7:magnitudes:5", "-log sigmoid(-w)"),
+    ("softsign:f32:m1h4w513c2:normal:77", "z times 1 / (1 + |z|)"),
+    ("softsign:f32:m1h224w5c3:normal:77", "1 - 1 / (1 + |z|) beyond 1"),
     ("batch_norm_forward:f32:m3h6w7c16_training:normal:3", "shifted"),
     ("batch_norm_forward:f32:m3h6w7c16_training:magnitudes:3", "shifted"),
     ("batch_norm_backward:f16:m3h2w5c15_training:magnitudes:628214341", "two passes"),
@@ -108,6 +116,23 @@ def test_what_is_right_by_a_declaration_passes_with_it_alone(line, part, declare
     op = line.partition(":")[0]
     assert worst(named(kernels, op, part), line) > 1
     assert worst(named(kernels, op, part, Arithmetic.declared(**declared)), line) <= 1
+
+
+@pytest.mark.parametrize("form", ["tanh", "exp2"])
+def test_a_sigmoid_that_loses_digits_is_refused_under_every_accuracy(form):
+    """docs/bounds.md says so: by tanh of z / 2, and by exp2 of a rounded product."""
+    library = LIBRARIES[0]
+
+    def answer(case, a):
+        z = a["Z"]
+        if form == "tanh":
+            return {"A": (1 + library.tanh(z / 2)) / 2}
+        e = np.exp2((-np.abs(z) * np.float32(np.log2(np.e))).astype(np.float64)).astype(np.float32)
+        return {"A": np.where(z < 0, e, np.float32(1)) / (1 + e)}
+
+    case = Case.parse("sigmoid:f32:m3h6w6c9:saturated:5")
+    for accuracy in ({}, {"sigmoid": "normal"}):
+        assert max(largest(Kernel(form, case.op, answer, Arithmetic.declared(accuracy=accuracy)), case)) > 1
 
 
 @pytest.mark.parametrize("order", [sums.by_value, sums.ascending])
