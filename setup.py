@@ -82,7 +82,7 @@ OPTIMISE = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-tree-loop-distribute-patterns",
-    # A scheduler that runs before registers are given out reads ahead all that a register block needs: with it
+    # A scheduler that runs before registers are given out reads ahead what a register block needs: with it
     # clang 19 has 11 accesses of the stack for 12 multiply-adds, and convolutions took 2.4 times as long.
     "-fno-schedule-insns",
     "-mllvm -enable-misched=false",
