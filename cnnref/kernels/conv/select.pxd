@@ -25,6 +25,7 @@ from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport ConvPart, Correlation, Frame, contiguous, frame_of, in_place, taps_of
 from cnnref.kernels.depthwise.micro_kernel_sliding cimport SLIDING_PIXELS
 from cnnref.kernels.depthwise.wgrad_micro_kernel cimport taps_width
+from cnnref.kernels.depthwise.wgrad_micro_kernel_sliding cimport slides
 from cnnref.kernels.gemm.micro_kernel cimport HALF, LANE, ROWS_OF_POINTER, SIDE
 from cnnref.kernels.planar.micro_kernel cimport MOST_PLANE_ROWS
 from cnnref.kernels.planar.micro_kernel_few_channels_in cimport COLUMNS_ABREAST
@@ -184,10 +185,9 @@ cdef inline Kernel depthwise_kernel(
 
 
 cdef inline bint wgrad_slides(const Correlation* plan, real kind) noexcept nogil:
-    """Speed: whether a window's pixels are loaded once for its gradient: registers for a row of sums and one of gradients."""
+    """Speed: whether a window's pixels are loaded once for its gradient."""
     return (
-        (CNNREF_VECTOR_BYTES == 64 or CNNREF_VECTOR_BYTES == 32 and real is float)
-        and plan.channels == 1 and windows_overlap(plan) and plan.window_h == plan.window_w
+        slides(kind) and plan.channels == 1 and windows_overlap(plan) and plan.window_h == plan.window_w
         and (plan.n_W + 1) * plan.stride_w >= plan.window_w
     )
 

@@ -10,7 +10,7 @@ Each element is one chain of fused multiply-adds from 0 in that order and one ad
 after inlining, as in ``gemm/micro_kernel.pxd``.
 """
 
-from cnnref.kernels.base.isa cimport CNNREF_REGISTERS, CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES, always_inline, noinline, unlikely
 from cnnref.kernels.base.register_block cimport lanes, vector
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.base.vector cimport add_product, add_rows, copy_row, registers, spread_row, zero_row
@@ -21,7 +21,7 @@ cdef enum:
     MOST_DEPTHWISE_SUMS = 432
     MOST_DEPTHWISE_COLUMNS = 64
     # Pixels of the larger and of the smaller register block of groups: images are often multiples of 7 wide. The larger one
-    # has no registers left for the shuffles of 8 terms, nor where there are 16 of them.
+    # has no registers left for the shuffles of 8 terms, nor those of 2 where a vector has 16 or 32 bytes.
     GROUPED_PIXELS = 14
     FEW_GROUPED_PIXELS = 7
 
@@ -179,7 +179,7 @@ cdef inline int group_columns(const Py_ssize_t terms, real kind) noexcept nogil:
 
 cdef inline int grouped_pixels(Py_ssize_t left, Py_ssize_t terms) noexcept nogil:
     """How many pixels the next register block has when `left` of a row are still to do."""
-    return GROUPED_PIXELS if CNNREF_REGISTERS == 32 and terms < 8 and left >= GROUPED_PIXELS else FEW_GROUPED_PIXELS
+    return GROUPED_PIXELS if CNNREF_VECTOR_BYTES == 64 and terms < 8 and left >= GROUPED_PIXELS else FEW_GROUPED_PIXELS
 
 
 cdef inline noinline multiply_group(
@@ -232,7 +232,7 @@ cdef inline void grouped_micro_kernel(
     """Run `multiply_depthwise` for all `columns`, whole vectors, of a panel on `tiles` times `pixels` pixels."""
     cdef int first = 0
     while first < columns:
-        if pixels == GROUPED_PIXELS:
+        if CNNREF_VECTOR_BYTES == 64 and pixels == GROUPED_PIXELS:
             multiply_group(
                 terms, tiles, table, stride, gap, line, at + first, window_h, window_w, w + first, columns,
                 last + first if last != NULL else last, out + first, out_step,

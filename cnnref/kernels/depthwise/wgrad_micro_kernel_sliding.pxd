@@ -188,6 +188,11 @@ cdef inline noinline slide_7_taps(
         slide_either(1, 7, lanes(<real>0), plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
 
 
+cdef inline bint slides(real kind) noexcept nogil:
+    """Whether there are registers for a row of sums and one of gradients."""
+    return CNNREF_VECTOR_BYTES == 64 or (CNNREF_VECTOR_BYTES == 32 and real is float)
+
+
 cdef inline bint sums_gradients(const Correlation* plan) noexcept nogil:
     """Whether the plan's register blocks sum the outputs' gradients too, for the biases."""
     return plan.window_w == 3
@@ -212,6 +217,8 @@ cdef inline void slide_taps(
     Py_ssize_t at, const real* dZ, Py_ssize_t dZ_step, Py_ssize_t pieces, Py_ssize_t n_rows, real* out,
 ) noexcept nogil:
     """Run `slide_sums` for all taps of `sliding_rows` rows of `sliding_vectors` vectors."""
+    if not slides(<real>0):  # a constant: there is no such kernel, then
+        return
     if plan.window_w == 3:
         slide_3_taps(vectors, plan, table, line, table_step, at, dZ, dZ_step, pieces, n_rows, out)
     elif plan.window_w == 5:

@@ -87,7 +87,8 @@ cdef inline noinline plane_of_8(
 ) noexcept nogil:
     """8 columns of 3 vectors of 64 bytes, or of one; of 8 values where there are 16 registers."""
     if CNNREF_VECTOR_BYTES < 64:
-        multiply_planes_block(8, 8, filters, planes, steps, out)
+        if real is float:  # of float64 planes have at most 3 columns
+            multiply_planes_block(8, 8, filters, planes, steps, out)
     elif pixels == 3 * lanes(<real>0):
         multiply_planes_block(8, 3 * lanes(<real>0), filters, planes, steps, out)
     else:

@@ -2,6 +2,7 @@
 
 from libc.string cimport memcpy
 
+from cnnref.kernels.base.isa cimport CNNREF_VECTOR_BYTES
 from cnnref.kernels.base.register_block cimport MOST_COLUMNS, MOST_ROWS, block_rows
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.conv.problem cimport Correlation
@@ -144,7 +145,7 @@ cdef inline void wgrad_macro_kernel(
                 here = bases[piece] + (base + (top - chunk_top) * plan.stride_h * line + left * step)
                 skip = plan.stride_h * line - (right - left) * step
                 values = panel + ((piece * n_rows + top - chunk_top) * plan.n_W + left) * panel_step
-                if kernel == UNPACKED:
+                if CNNREF_VECTOR_BYTES == 64 and kernel == UNPACKED:
                     unpacked_8_by_3_vectors(
                         here, places + tap, step, skip, values, panel_step,
                         (plan.n_W - right + left) * panel_step, runs, length, start, starts, sums, own,
