@@ -80,9 +80,7 @@ cdef inline always_inline softpluses(
     if function == SOFTPLUS:
         log1p_of(t, t)
         for i in range(lanes(<real>0)):
-            t[i] = ((w[i] if w[i] > 0 else <real>0) + t[i]) / beta
-        for i in range(lanes(<real>0)):
-            out[i] = z[i] if w[i] > threshold else t[i]
+            out[i] = z[i] if w[i] > threshold else ((w[i] if w[i] > 0 else <real>0) + t[i]) / beta
     else:
         for i in range(lanes(<real>0)):
             t[i] = (t[i] if w[i] < 0 else <real>1) / (<real>1 + t[i])

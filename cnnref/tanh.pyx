@@ -126,7 +126,6 @@ cdef inline always_inline of_lanes(
     cdef real[MOST_LANES] size
     cdef real[MOST_LANES] twice
     cdef real[MOST_LANES] t
-    cdef real near, distant
     cdef int i
     ask_ahead(z)
     if function == GRADIENT:
@@ -144,13 +143,10 @@ cdef inline always_inline of_lanes(
             t[i] = da[i] * t[i]
     else:
         exp_minus(twice, twice, far)
-        for i in range(lanes(<real>0)):
-            twice[i] = <real>1 - <real>2 * twice[i] / (<real>1 + twice[i])
         near_zero(size, t)
         for i in range(lanes(<real>0)):
-            # Both are read: a read under a condition is a branch to clang, and the loop is not vectorized.
-            near, distant = t[i], twice[i]
-            t[i] = with_sign(near if size[i] < <real>0.625 else distant, z[i])
+            # Not of two arrays: clang would choose between the addresses, and not vectorize the loop.
+            t[i] = with_sign(t[i] if size[i] < <real>0.625 else <real>1 - <real>2 * twice[i] / (<real>1 + twice[i]), z[i])
     for i in range(lanes(<real>0)):
         out[i] = t[i]
 
