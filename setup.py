@@ -99,7 +99,7 @@ WHOLE_LOOPS = ["--param=max-completely-peel-times=7", "-fno-loop-unroll-and-jam"
 # clang vectorizes but a part of what it has unrolled: softplus took 5 times as long, ELU 2 to 3 times.
 WHOLE_LOOPS_OF_CLANG = ["-mllvm -unroll-full-max-count=7"]
 #: Modules whose sums clang keeps in registers only where it does unroll first.
-POOLS = ("pool", "window_pool")
+UNROLLED = ("pool", "window_pool", "batch_norm")
 
 X86_64 = {
     "baseline": [],
@@ -257,7 +257,7 @@ def extensions() -> list[Extension]:
             translated[f"cnnref.{name}"],
             extra_compile_args=compile_args
             + ([] if name in VECTORS else whole_loops)
-            + ([] if name in (*VECTORS, *POOLS) else clang_loops)
+            + ([] if name in (*VECTORS, *UNROLLED) else clang_loops)
             + flags,
             **common,
         )
