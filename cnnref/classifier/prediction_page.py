@@ -14,7 +14,7 @@ from cnnref.classifier.model import Model
 from cnnref.classifier.predict import Seen
 
 #: Pixels of the longer side of a sheet on the page.
-_SHEET = 360
+_SHEET = 320
 
 
 def write(path: Path, place: Path, model: Model, seen: Sequence[tuple[str, Seen]], count: int) -> None:
@@ -40,7 +40,7 @@ def write(path: Path, place: Path, model: Model, seen: Sequence[tuple[str, Seen]
     """
     drawn = [_drawn(model, name, one) for name, one in seen]
     first = drawn[0]
-    says = f"{first['name']} is a {first['guess']}, says the model, at {first['probability']:.2%}"
+    says = f"{first['name']} is a {first['guess']}, says the model, at {100 * first['probability']:.2f} %"
     title = says if count == 1 else f"{count} pictures"
     content = {"title": title, "model": place, "shape": model.image_shape, "seen": drawn}
     pages.write(path, "prediction.html.j2", {**content, "more": count - len(drawn)})
