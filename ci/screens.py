@@ -21,6 +21,9 @@ PICTURE = Path("docs/report.png")
 
 def main(arguments: list[str]) -> int:
     """Take them; 1 if a page is wider than its window, or axe-core finds something serious."""
+    if arguments[:1] == ["--sheet"]:
+        _sheet(Path(arguments[1]))
+        return 0
     pages = [argument for argument in arguments if argument != "--picture"]
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     wrong = 0
@@ -35,6 +38,20 @@ def main(arguments: list[str]) -> int:
         browser.close()
     print(f"ci/screens: {len(pages)} pages, {wrong} findings{'' if AXE.exists() else '; axe-core not run'}")
     return int(wrong > 0)
+
+
+def _sheet(path: Path) -> None:
+    """A digit of the test, as if written small on a sheet of paper."""
+    import numpy as np
+    from PIL import Image
+
+    from cnnref.classifier.data import digits
+
+    sheet = np.full((300, 400), 230, np.uint8)
+    sheet[150:230, 240:320] -= (190 * np.kron(digits().test.images[0, :, :, 0], np.ones((10, 10)))).astype(
+        np.uint8
+    )
+    Image.fromarray(sheet).save(path)
 
 
 def _picture(browser: Any, report: Path) -> None:

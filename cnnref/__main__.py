@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TextIO
 
 import cnnref
+from cnnref.classifier import pages, predict
 from cnnref.classifier.checkpoint import CheckpointError
 from cnnref.classifier.data import DataError, Dataset, load
 from cnnref.classifier.optimizers import OPTIMIZERS
@@ -43,7 +44,7 @@ _EXAMPLES = """examples:
   python -m cnnref train --seed 7 --out seed7 --optimizer sgd
   python -m cnnref train --agreement                   beside the same training in PyTorch
   python -m cnnref predict                             a digit that the model was not trained on
-  python -m cnnref predict seven.png                   with the model just trained
+  python -m cnnref predict seven.png --page seven.html what the model saw of it, layer by layer
   python -m cnnref predict scans/ --model seed7
   eval "$(register-python-argcomplete cnnref)"         completion of `cnnref`, in bash or zsh"""
 
@@ -107,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"a checkpoint or the folder that holds it (default {DEFAULT_FOLDER})")  # fmt: skip
     add("--ink", choices=("auto", "light", "dark"), default="auto",
         help="light or dark writing (default: the opposite of the border)")  # fmt: skip
+    add(
+        "--page", type=Path, metavar="FILE", help="write a page that shows what the model saw, layer by layer"
+    )
     return top
 
 
@@ -198,9 +202,7 @@ def _reader() -> Iterator[None]:
 
 
 def _train(asked: argparse.Namespace) -> int:
-    from cnnref.classifier import (
-        training_report,  # before hours of work, not after: it needs what `train` installs
-    )
+    from cnnref.classifier import training_report
 
     # A batch of the small digits is microseconds of work: a second thread costs more than it brings.
     threads = asked.threads or (cnnref.get_num_threads() if asked.data else 1)
@@ -214,7 +216,7 @@ def _train(asked: argparse.Namespace) -> int:
         batch_size=asked.batch,
         dtype=asked.dtype,
     )
-    training_report.require()
+    pages.require()  # before hours of work, not after
     comparison = _comparison() if asked.agreement else None
     dataset = load(asked.data)
     epochs = asked.epochs or (_EPOCHS_FOLDER if asked.data else _EPOCHS_DIGITS)
@@ -253,31 +255,50 @@ def _going_on(done: int, epochs: int) -> str:
 
 
 def _predict(asked: argparse.Namespace) -> int:
-    from cnnref.classifier import predict
-
     place = asked.model / CHECKPOINT if asked.model.is_dir() else asked.model
     try:
         run = Run.load(place)
     except FileNotFoundError as error:
         raise CheckpointError(f"{place}: {error.strerror}; `python -m cnnref train` makes a model") from None
-    if asked.image is None:
-        return _predict_a_test_digit(run, asked.data)
-    if asked.data is not None:
-        raise DataError("--data: is for a digit of its test; leave it out beside an image")
-    files = predict.images_in(asked.image)
-    refused = 0
-    for path in files:
-        try:
-            image = predict.read(path, run.model.image_shape, asked.ink)
-        except DataError as error:
-            refused += _refuse("predict", str(error)) == UNUSABLE
+    if asked.page is not None:
+        pages.require()
+    shown: list[tuple[str, predict.Seen]] = []
+    refused = count = 0
+    one = asked.image is None or not asked.image.is_dir()
+    for name, found in _looked_at(asked, run):
+        if isinstance(found, DataError):
+            refused += _refuse("predict", str(found)) == UNUSABLE
             continue
-        _guess(run, str(path), image, drawn=len(files) == 1)
+        for i, seen in enumerate(found):
+            label = f"{name}[{i}]" if len(found) > 1 else name
+            _guess(run, label, seen.image, drawn=one and len(found) == 1)
+            count += 1
+            if asked.page is not None and count <= pages.MOST:
+                shown.append((label, seen))
+    if shown:
+        from cnnref.classifier import prediction_page
+
+        prediction_page.write(asked.page, place, run.model, shown, count)
+        print(f"page: {asked.page}", file=sys.stderr)
     return UNUSABLE if refused else DONE
 
 
-def _predict_a_test_digit(run: Run, folder: Path | None) -> int:
-    """Guess the first image of a test that the model was not trained on."""
+def _looked_at(asked: argparse.Namespace, run: Run) -> Iterator[tuple[str, list[predict.Seen] | DataError]]:
+    """Each file that was asked for with its images, or why it has none; without one a digit of the test."""
+    if asked.image is None:
+        yield _test_digit(run, asked.data)
+        return
+    if asked.data is not None:
+        raise DataError("--data: is for a digit of its test; leave it out beside an image")
+    for path in predict.images_in(asked.image):
+        try:
+            yield str(path), predict.look(path, run.model.image_shape, asked.ink)
+        except DataError as error:
+            yield str(path), error
+
+
+def _test_digit(run: Run, folder: Path | None) -> tuple[str, list[predict.Seen]]:
+    """The first image of a test that the model was not trained on, and its name."""
     dataset = load(folder)
     if run.data["digest"] != dataset.digest():
         raise DataError(
@@ -285,8 +306,7 @@ def _predict_a_test_digit(run: Run, folder: Path | None) -> int:
             "name an image, or the folder it was trained on with --data"
         )
     label = f"{dataset.name}, first image of the test (a {dataset.test.labels[0]})"
-    _guess(run, label, dataset.test.images[0], drawn=True)
-    return DONE
+    return label, [predict.Seen(dataset.test.images[0])]
 
 
 def _guess(run: Run, name: str, image: Any, drawn: bool) -> None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from PIL import Image
 
-# Stand-ins that no plot uses by chance; each becomes a variable of training.css.
+# Stand-ins that no plot uses by chance; each becomes a variable of page.css.
 _INK, _MUTED, _GRID = "#010101", "#020202", "#030303"
 _SERIES = ("#050505", "#060606", "#070707")
 _VARIABLES = {

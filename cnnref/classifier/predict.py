@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,16 +53,34 @@ def images_in(path: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, shape: Sequence[int], ink: str = "auto") -> np.ndarray:
-    """Return an image as a model takes it.
+class Seen(NamedTuple):
+    """An image as a model takes it, and what it was cut from.
+
+    Attributes
+    ----------
+    image : ndarray, shape (height, width, 1)
+        Light writing, values in [0, 1].
+    sheet : ndarray of uint8, or None
+        The picture, grey and no larger than writing is looked for in; None of an array.
+    box : tuple of int or None
+        The writing in the sheet (`framing.Box`); None if the whole sheet was taken.
+    """
+
+    image: np.ndarray
+    sheet: np.ndarray | None = None
+    box: framing.Box | None = None
+
+
+def look(path: Path, shape: Sequence[int], ink: str = "auto") -> list[Seen]:
+    """Return an image as a model takes it, or each image of an array that has several.
 
     Parameters
     ----------
     path : Path
         A picture, made grey and of the model's size: turned as its EXIF says, on white where it is
         transparent, the first where there are several; where the writing is only a part of it, cut out and
-        centred as MNIST's is (`framing`). Or an ``.npy`` array of that size, uint8 (0 to 255), floating
-        point (0 to 1), or as scikit-learn has its digits (whole numbers from 0 to 16).
+        centred as MNIST's is (`framing`). Or an ``.npy`` array of that size, or of several images, uint8 (0
+        to 255), floating point (0 to 1), or as scikit-learn has its digits (whole numbers from 0 to 16).
     shape : sequence of int
         Height, width and channels (one) of the result.
     ink : {"auto", "light", "dark"}, optional
@@ -82,10 +100,8 @@ def read(path: Path, shape: Sequence[int], ink: str = "auto") -> np.ndarray:
             f"{path}: the model takes images with {channels} channels, only grey ones can be read"
         )
     if path.suffix.lower() == ".npy":
-        pixels = _light(_array(path, height, width), ink)
-    else:
-        pixels = _picture(path, height, width, ink)
-    return pixels[..., np.newaxis]
+        return [Seen(_light(pixels, ink)[..., np.newaxis]) for pixels in _array(path, height, width)]
+    return [_picture(path, height, width, ink)]
 
 
 def _light(pixels: np.ndarray, ink: str) -> np.ndarray:
@@ -98,7 +114,7 @@ def _border(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
 
 
-def _picture(path: Path, height: int, width: int, ink: str) -> np.ndarray:
+def _picture(path: Path, height: int, width: int, ink: str) -> Seen:
     try:
         from PIL import Image
     except ImportError:
@@ -111,21 +127,22 @@ def _picture(path: Path, height: int, width: int, ink: str) -> np.ndarray:
                 grey = _grey(image)
                 looked = grey.copy()
                 looked.thumbnail((_LOOKED, _LOOKED), Image.Resampling.BOX)
-                whole = _light(np.clip(np.asarray(looked, np.float64) / 255, 0, 1), ink)
+                sheet = np.asarray(looked)
+                whole = _light(sheet / 255, ink)
                 box = framing.writing(whole, height, width)
                 if box is not None:
-                    return framing.placed(whole, box, height, width)
+                    return Seen(framing.placed(whole, box, height, width)[..., np.newaxis], sheet, box)
                 if grey.size != (width, height):
                     shrinks = grey.width >= width and grey.height >= height
                     grey = grey.resize((width, height), Image.Resampling.BOX if shrinks else None)
-                pixels = np.asarray(grey, np.float64) / 255
+                pixels = np.asarray(grey) / 255
     except DataError as error:
         raise DataError(f"{path}: {error}") from error.__cause__
     except Exception as error:  # Pillow has two dozen for what may be in a file
         raise DataError(
             f"{path}: not an image that Pillow can read, or a damaged one: {_one_line(error)}"
         ) from error
-    return _light(np.clip(pixels, 0, 1), ink)
+    return Seen(_light(pixels, ink)[..., np.newaxis], sheet)
 
 
 def _open(content: bytes) -> Any:
@@ -172,6 +189,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _array(path: Path, height: int, width: int) -> np.ndarray:
+    """The images of an .npy file, of shape (m, height, width), from 0 to 1."""
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         try:
@@ -183,8 +201,12 @@ def _array(path: Path, height: int, width: int) -> np.ndarray:
             raise DataError(
                 f"{path}: the header states an .npy array of {found.size} bytes, the file has {size}"
             )
-        if found.shape not in ((height, width), (height, width, 1), (height * width,)):
-            raise DataError(f"{path}: has the shape {found.shape}, the model takes {(height, width)}")
+        forms = (height, width), (height, width, 1), (height * width,)
+        if found.shape not in forms and (found.shape[1:] not in forms or found.shape[0] == 0):
+            raise DataError(
+                f"{path}: has the shape {found.shape}, the model takes {(height, width)}, or several images, "
+                f"(m, {height}, {width})"
+            )
         if found.dtype != np.uint8 and found.dtype.kind != "f":
             raise DataError(
                 f"{path}: has the dtype {found.dtype}, expected uint8 (0 to 255) or floating point (0 to 1)"
@@ -194,7 +216,7 @@ def _array(path: Path, height: int, width: int) -> np.ndarray:
     if len(content) != size:
         raise DataError(f"{path}: changed while it was read")
     with np.errstate(all="ignore"):  # a long double beyond float64 is out of range anyway
-        pixels = npy.array(content).astype(np.float64).reshape(height, width)
+        pixels = npy.array(content).astype(np.float64).reshape(-1, height, width)
     if found.dtype == np.uint8:
         pixels /= 255
     elif pixels.min() == 0 and 1 < pixels.max() <= _SIXTEEN and not (pixels % 1).any():

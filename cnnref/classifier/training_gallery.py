@@ -1,4 +1,4 @@
-"""The pictures of ``training.html``: what the model learned, what it makes of one digit, where it errs."""
+"""The pictures of both pages: what the model learned, what it makes of one digit, where it errs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,10 @@ def filters(model: Model) -> list[dict[str, Any]]:
     return layers
 
 
-def digit(model: Model, part: Part) -> dict[str, Any]:
-    """Return the first image of `part` and what each step of the model makes of it."""
-    image = part.images[:1]
+def digit(model: Model, image: np.ndarray) -> dict[str, Any]:
+    """Return an image (height, width, 1) and what each step of the model makes of it."""
     steps = []
-    for name, output, _ in model.steps(image):
+    for name, output, _ in model.steps(image[np.newaxis]):
         A = output[0]
         if A.ndim == 1:
             maps, A = [A[np.newaxis]], A[np.newaxis, np.newaxis]
@@ -67,8 +66,7 @@ def digit(model: Model, part: Part) -> dict[str, Any]:
             }
         )
     return {
-        "image": pictures.grey(image[0, :, :, 0], 1.0),
-        "label": int(part.labels[0]),
+        "image": pictures.grey(image[:, :, 0], 1.0),
         "probabilities": output[0].tolist(),
         "steps": steps,
     }

@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import cnnref
-from cnnref.classifier.data import DataError, Dataset
+from cnnref.classifier import pages
+from cnnref.classifier.data import Dataset
 from cnnref.classifier.model import Model
 from cnnref.classifier.run import Run
 from cnnref.classifier.train import evaluate
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from cnnref.classifier.agreement import Agreement
-
-_HERE = Path(__file__).parent
-
-
-def require() -> None:
-    """Refuse with one line where the page could not be made.
-
-    Raises
-    ------
-    DataError
-        If a package of the extra ``train`` is missing.
-    """
-    for package in ("jinja2", "matplotlib", "PIL", "tqdm"):
-        try:
-            __import__(package)
-        except ImportError:
-            raise DataError(
-                f"{package} is not installed; training needs: pip install 'cnnref[train]'"
-            ) from None
 
 
 def write(
@@ -66,30 +45,10 @@ def write(
     content = _content(run, dataset, probabilities)
     content["agreement"] = agreement
     content["agreement_plot"] = None if agreement is None else _agreement_plot(agreement)
-    page = _environment().get_template("training.html.j2").render(content)
-    part = path.with_name(path.name + ".part")
-    part.write_text(page, encoding="utf-8")
-    os.replace(part, path)
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    # The name of a folder is text, never markup.
-    jinja = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    jinja.filters["percent"] = lambda share: f"{100 * share:.2f} %"
-    return jinja
+    pages.write(path, "training.html.j2", content)
 
 
 def _content(run: Run, dataset: Dataset, probabilities: np.ndarray) -> dict[str, Any]:
-    from markupsafe import Markup
-
     from cnnref.classifier import training_gallery
 
     loss, accuracy = evaluate(probabilities, dataset.test)
@@ -97,7 +56,6 @@ def _content(run: Run, dataset: Dataset, probabilities: np.ndarray) -> dict[str,
     confusion = np.zeros((dataset.classes, dataset.classes), np.int64)
     np.add.at(confusion, (dataset.test.labels, guessed), 1)
     return {
-        "style": Markup((_HERE / "training.css").read_text(encoding="utf-8")),
         "run": run,
         "dataset": dataset,
         "loss": loss,
@@ -106,7 +64,7 @@ def _content(run: Run, dataset: Dataset, probabilities: np.ndarray) -> dict[str,
         "best": int(np.argmax(run.history.validation_accuracy)) + 1,
         "curves": _curves(run),
         "filters": training_gallery.filters(run.model),
-        "digit": training_gallery.digit(run.model, dataset.test),
+        "digit": training_gallery.digit(run.model, dataset.test.images[0]),
         "confusion": confusion.tolist(),
         "confused": _confused(confusion),
         "mistakes": training_gallery.mistakes(dataset.test, probabilities),

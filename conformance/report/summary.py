@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.cases.case import Case
 from conformance.cases.operation import WORDS
 from conformance.cases.window import window_of
-from conformance.implementations import UNDECLARED
+from conformance.implementations import LEFT_OUT, UNDECLARED
 from conformance.operations import OPERATIONS
 from conformance.report.coverage import Coverage
 from conformance.report.digest import SHARP as SHARP
 from conformance.report.states import ENOUGH, MANY, Asked, States, most
+from conformance.report.text import counted
 from conformance.verdict.form import fault
 from conformance.verdict.record import STATUSES, TAILS, Number, Record, case_status
 from conformance.verdict.schema import SCHEMA
@@ -80,6 +82,8 @@ class Summary:
         self.undeclared: dict[str, None] = {}
         #: Of each operation the outputs that passed, and would not under a stricter accuracy of the tails.
         self.tails: Counter[str] = Counter()
+        #: Of each operation why cases were left out that would have taken too long.
+        self._left_out: dict[str, list[str]] = {}
 
     def add(self, case: Case, records: list[Record]) -> None:
         """Count the records of one case."""
@@ -87,6 +91,8 @@ class Summary:
         self.statuses[status] += 1
         self._coverage.add(case, status)
         self.states.add(case, records)
+        if records and records[0].reason.startswith(LEFT_OUT):
+            self._left_out.setdefault(case.op, []).append(records[0].reason)
         dim: list[Kind] = []
         shape = _shape(case)
         for record in records:
@@ -113,6 +119,12 @@ class Summary:
         if dim:
             self._dim.append(tuple(dim))
 
+    def _absences(self) -> Iterator[str]:
+        """Why cases of a function that is there are absent."""
+        for op, reasons in self._left_out.items():
+            first = "" if len(reasons) == 1 else "the first "
+            yield f"{op}: {counted(len(reasons), 'case')} absent, {first}{reasons[0]}"
+
     @property
     def blind(self) -> int:
         """The number of cases that would show too few dropped terms (below 95 %), and that nothing covers.
@@ -136,10 +148,10 @@ class Summary:
             If the statuses do not add up to the number of cases listed.
         """
         listed, asked = about.pop("listed"), about.pop("asked", 0)
-        counted = sum(self.statuses.values())
-        if counted != listed or any(status not in STATUSES for status in self.statuses):
+        cases = sum(self.statuses.values())
+        if cases != listed or any(status not in STATUSES for status in self.statuses):
             raise AssertionError(
-                f"{listed} cases were listed, the statuses {dict(self.statuses)} add up to {counted}"
+                f"{listed} cases were listed, the statuses {dict(self.statuses)} add up to {cases}"
             )
         return {
             "schema": SCHEMA,
@@ -147,13 +159,13 @@ class Summary:
             "versions": about.pop("versions"),
             "oracle": about.pop("oracle"),
             "seed": about.pop("seed"),
-            "cases": counted,
+            "cases": cases,
             **{status: self.statuses[status] for status in STATUSES},
             "comparisons": self.comparisons,
             "states": self.states.to_dict(asked, about.get("slips")),
             "conditions": self.states.conditions(),
             "faults": self.states.forms.faults(),
-            "remarks": self.states.forms.remarks(),
+            "remarks": [*self.states.forms.remarks(), *self._absences()],
             **about,
             "tails": dict(+self.tails),
             "detectability": {tier: total / count for tier, (total, count) in sorted(self._tiers.items())},

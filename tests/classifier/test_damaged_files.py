@@ -90,7 +90,7 @@ READERS = {
     "kind", ["npz", "png", "gif", "jpg", "tif", "bmp", "webp", "ppm", "npy", "idx", "idx.gz"]
 )
 def test_damaged_files(valid, tmp_path, kind):
-    error, read, *arguments = READERS.get(kind, (DataError, predict.read, (12, 12, 1)))
+    error, read, *arguments = READERS.get(kind, (DataError, predict.look, (12, 12, 1)))
     path = tmp_path / f"file.{kind}"
     path.write_bytes(valid[kind])
     assert said(error, read, path, *arguments) is None

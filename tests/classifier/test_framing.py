@@ -25,7 +25,7 @@ def sheet(digit, at, shape=(300, 400), scale=10, seed=0):
 def test_a_digit_on_a_sheet_is_found_wherever_it_stands(at, tmp_path):
     path = tmp_path / "sheet.png"
     Image.fromarray((sheet(DIGIT, at) * 255).astype(np.uint8)).save(path)
-    found = predict.read(path, (8, 8, 1))[..., 0]
+    found = predict.look(path, (8, 8, 1))[0].image[..., 0]
     scaled = np.asarray(Image.fromarray((sheet(DIGIT, at) * 255).astype(np.uint8)).resize((8, 8))) / 255
     assert np.corrcoef(found.ravel(), DIGIT.ravel())[0, 1] > 0.8
     assert abs(np.corrcoef(1 - scaled.ravel(), DIGIT.ravel())[0, 1]) < 0.6, "it would be found without"
@@ -56,12 +56,12 @@ def test_digits_as_scikit_learn_has_them(tmp_path):
     for name, array in (("image", whole), ("row", whole.ravel()), ("float32", whole.astype(np.float32))):
         np.save(tmp_path / f"{name}.npy", array)
         np.testing.assert_allclose(
-            predict.read(tmp_path / f"{name}.npy", (8, 8, 1))[..., 0], DIGIT, atol=1e-6
+            predict.look(tmp_path / f"{name}.npy", (8, 8, 1))[0].image[..., 0], DIGIT, atol=1e-6
         )
     for name, array in (("beyond", whole * 2), ("between", whole + 0.25 * (whole > 0)), ("above", whole + 1)):
         np.save(tmp_path / f"{name}.npy", array)
         with pytest.raises(data.DataError, match="expected 0 to 1"):
-            predict.read(tmp_path / f"{name}.npy", (8, 8, 1))
+            predict.look(tmp_path / f"{name}.npy", (8, 8, 1))
 
 
 @pytest.fixture(scope="module")

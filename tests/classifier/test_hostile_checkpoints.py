@@ -60,7 +60,7 @@ def test_headers_that_state_what_is_not_so(tmp_path, content):
     assert said(CheckpointError, checkpoint.read, path)
     picture = tmp_path / "picture.npy"
     picture.write_bytes(content)
-    assert said(DataError, predict.read, picture, (1, 1, 1))
+    assert said(DataError, predict.look, picture, (1, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cnnref.classifier.data import DataError
 
 def picture(path, content, shape=(12, 12, 1), ink="light"):
     path.write_bytes(content)
-    return predict.read(path, shape, ink)[..., 0]
+    return predict.look(path, shape, ink)[0].image[..., 0]
 
 
 def test_sixteen_bits_are_not_cut_to_eight(tmp_path):
@@ -73,9 +73,9 @@ def test_what_is_no_picture_of_the_formats(tmp_path):
         ("d.tif", saved(Image.fromarray(ramp().astype(np.int32) * 1000), "TIFF"), "expected 0 to 65535"),
     ):
         (tmp_path / name).write_bytes(content)
-        assert words in said(DataError, predict.read, tmp_path / name, (8, 8, 1))
+        assert words in said(DataError, predict.look, tmp_path / name, (8, 8, 1))
     with pytest.raises(FileNotFoundError):
-        predict.read(tmp_path / "nowhere.png", (8, 8, 1))
+        predict.look(tmp_path / "nowhere.png", (8, 8, 1))
 
 
 def test_a_jpeg_of_a_thousand_scans(tmp_path):
@@ -83,7 +83,7 @@ def test_a_jpeg_of_a_thousand_scans(tmp_path):
     picture(tmp_path / "a.jpg", content)
     scan = content[content.index(b"\xff\xda") : content.rindex(b"\xff\xd9")]
     (tmp_path / "a.jpg").write_bytes(content[:-2] + scan * 1000 + content[-2:])
-    assert "more than 100 scans" in said(DataError, predict.read, tmp_path / "a.jpg", (8, 8, 1))
+    assert "more than 100 scans" in said(DataError, predict.look, tmp_path / "a.jpg", (8, 8, 1))
 
 
 BOMBS = """
@@ -91,11 +91,11 @@ import io, resource, sys, warnings
 from pathlib import Path
 from PIL import Image
 from cnnref.classifier import predict
-predict.read(Path(sys.argv[1]) / "good.png", (8, 8, 1))
+predict.look(Path(sys.argv[1]) / "good.png", (8, 8, 1))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).glob("bomb*")):
     try:
-        predict.read(path, (8, 8, 1))
+        predict.look(path, (8, 8, 1))
     except predict.DataError as error:
         assert "too many pixels" in str(error), error
         assert str(path) in str(error)

@@ -1,5 +1,7 @@
 """``python -m cnnref``: the page that a run leaves, and what `predict` makes of pictures."""
 
+import base64
+import io
 import re
 from html.parser import HTMLParser
 
@@ -35,10 +37,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.tags.append(tag)
+        if tag == "img":
+            self.images.append(attrs.get("src", ""))
         for name in ("src", "href", "xlink:href"):
             value = attrs.get(name) or ""
-            if tag == "img":
-                self.images.append(attrs.get("src", ""))
             if value and not value.startswith(("data:image/png;base64,", "#")):
                 self.outside.append(value)
 
@@ -62,7 +64,7 @@ def test_the_report_stands_alone_and_shows_the_run(whole):
         "affine2",
         "softmax",
     ):
-        assert f"<h3>{name} " in text
+        assert f'<details class="step" open>\n<summary><h3>{name} ' in text
     run = Run.load(whole[0] / CHECKPOINT)
     wrong = int(re.search(r"(\d+) of 355 are wrong", text).group(1))
     test = data.digits().test
@@ -128,9 +130,10 @@ def test_predict_one_image_from_the_file_of_the_checkpoint(whole, pictures, caps
 
 
 def test_ink(pictures):
-    light, dark = (predict.read(pictures / f"0-{kind}.png", (8, 8, 1)) for kind in "ad")
+    light, dark = (predict.look(pictures / f"0-{kind}.png", (8, 8, 1))[0].image for kind in "ad")
     np.testing.assert_allclose(light, dark, atol=1e-12)
-    np.testing.assert_allclose(predict.read(pictures / "0-d.png", (8, 8, 1), "light"), 1 - light, atol=1e-12)
+    (inverted,) = predict.look(pictures / "0-d.png", (8, 8, 1), "light")
+    np.testing.assert_allclose(inverted.image, 1 - light, atol=1e-12)
 
 
 def test_a_bad_image_does_not_stop_the_others(whole, pictures, capsys):
@@ -153,9 +156,62 @@ def test_an_image_that_is_a_bomb(tmp_path):
 
     Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
     with pytest.raises(data.DataError, match="too many pixels"):
-        predict.read(tmp_path / "bomb.png", (8, 8, 1))
+        predict.look(tmp_path / "bomb.png", (8, 8, 1))
 
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(data.DataError, match="no image in this folder"):
         predict.images_in(tmp_path)
+
+
+def test_the_page_shows_what_the_model_saw(whole, pictures, tmp_path, capsys):
+    from PIL import Image
+
+    digit = np.rint(255 * data.digits().test.images[0, :, :, 0]).astype(np.uint8)
+    paper = np.full((300, 400), 230, np.uint8)
+    paper[100:180, 200:280] = 230 - 0.8 * np.kron(digit, np.ones((10, 10)))
+    Image.fromarray(paper).save(tmp_path / "<b>.png")
+    page, model = tmp_path / "page.html", str(whole[0])
+    assert main(["predict", str(tmp_path / "<b>.png"), "--model", model, "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert capsys.readouterr().err == f"page: {page}\n"
+    assert "<b>.png" not in text
+    assert Page(text).outside == []
+    frame = re.search(
+        r'<i style="top: ([\d.]+)%; left: ([\d.]+)%; height: ([\d.]+)%; width: ([\d.]+)%"', text
+    )
+    for found, expected, room in zip(
+        map(float, frame.groups()), (100 / 3, 50, 80 / 3, 20), (7, 5, 7, 10), strict=True
+    ):
+        assert abs(found - expected) <= room
+    outputs = [output for _, output, _ in Run.load(whole[0] / CHECKPOINT).model.steps(np.zeros((1, 8, 8, 1)))]
+    maps = sum(output.shape[3] if output.ndim == 4 else 1 for output in outputs)
+    assert len(Page(text).images) == 2 + maps, "the sheet, what the model saw, what each step makes of it"
+    seen = Image.open(io.BytesIO(base64.b64decode(Page(text).images[1].split(",")[1])))
+    (expected,) = predict.look(tmp_path / "<b>.png", (8, 8, 1))
+    np.testing.assert_allclose(np.asarray(seen) / 255, expected.image[..., 0], atol=1 / 255)
+
+    assert main(["predict", "--model", model, "--page", str(page)]) == 0
+    assert len(Page(page.read_text(encoding="utf-8")).images) == 1 + maps, "a digit of the test has no sheet"
+    assert main(["predict", str(pictures), "--model", model, "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert f"<h1>{6 * 7} pictures</h1>" in text
+    assert text.count("what the model saw</figcaption>") == 6 * 7
+    assert '<details class="step"' not in text
+
+
+def test_predict_each_digit_of_an_array(whole, tmp_path, capsys):
+    images = data.digits().test.images[:120, :, :, 0]
+    guessed = Run.load(whole[0] / CHECKPOINT).model.predict(images[..., np.newaxis]).argmax(axis=1)
+    for array in (images * 16, (images * 16).reshape(120, 64), images[..., np.newaxis]):
+        np.save(tmp_path / "digits.npy", array)
+        arguments = ["predict", str(tmp_path / "digits.npy"), "--model", str(whole[0])]
+        assert main([*arguments, "--page", str(tmp_path / "page.html")]) == 0
+        rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        assert [row[0] for row in rows] == [f"{tmp_path / 'digits.npy'}[{i}]" for i in range(120)]
+        assert [int(row[1]) for row in rows] == guessed.tolist()
+    assert "20 more are not drawn" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    for shape in ((0, 8, 8), (2, 9, 8), (2, 2, 8, 8)):
+        np.save(tmp_path / "digits.npy", np.zeros(shape))
+        assert main(arguments) == 2
+        assert "the model takes (8, 8), or several images, (m, 8, 8)" in capsys.readouterr().err

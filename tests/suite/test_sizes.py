@@ -17,6 +17,7 @@ from conformance.generation.generate import generate
 from conformance.implementations import LEFT_OUT
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
+from conformance.report.summary import Summary
 from conformance.verdict.judge import Judge
 
 #: Outputs or terms that hardly any effort may stand behind.
@@ -109,11 +110,18 @@ def test_a_slow_implementation_is_spared_what_it_would_take_long_for():
         return numpy_loops.relu(Z)
 
     slow, started = judge(relu=relu), time.monotonic()
-    records = [record for case in sizes("relu") for record in slow(case)]
+    records, summary, cases = [], Summary(), sizes("relu")
+    for case in cases:
+        summary.add(case, found := slow(case))
+        records += found
     (left_out,) = (r for r in records if r.status == "absent")
     assert left_out.reason.startswith(f"{LEFT_OUT}size-outputs-131072 would take")
     assert {r.status for r in records} == {"absent", "passed"}
     assert time.monotonic() - started < 4
+    about = {"implementation": "x", "versions": {}, "oracle": "", "seed": 0}
+    assert summary.to_dict(listed=len(cases), **about)["remarks"] == [
+        f"relu: 1 case absent, {left_out.reason}"
+    ]
 
 
 def test_what_is_made_smaller_is_a_case():
