@@ -36,10 +36,10 @@ cdef inline always_inline spread_lanes(
     """
     cdef real[LANES] value
     cdef real[LANES] mark
-    cdef real[LANES] share
     cdef Py_ssize_t row, column
     cdef int lane
     cdef real* pixel
+    cdef real share
     cdef bint hit
     for lane in range(lanes):
         value[lane] = <real>0 + shares[lane] if alone else shares[lane]
@@ -47,20 +47,20 @@ cdef inline always_inline spread_lanes(
     for row in range(begin, end):
         for column in range(f):
             pixel = out + row * length + column * c
-            for lane in range(lanes):
-                share[lane] = value[lane]
-                if is_max:
+            if is_max:
+                for lane in range(lanes):
                     if tap is uint64_t:  # more positions than a float32 tells apart
                         hit = argmax[lane] == <uint64_t>(row * f + column)
                     else:
                         hit = mark[lane] == <real>(row * f + column)
-                    share[lane] = share[lane] if hit else <real>0
-            if lanes == 1:
-                pixel[0] = share[0] if alone else pixel[0] + share[0]
+                    share = value[lane] if hit else <real>0
+                    pixel[lane] = share if alone else pixel[lane] + share
+            elif lanes == 1:
+                pixel[0] = value[0] if alone else pixel[0] + value[0]
             elif alone:
-                copy_row(lanes, share, pixel)
+                copy_row(lanes, value, pixel)
             else:
-                add_rows(lanes, pixel, share, pixel)
+                add_rows(lanes, pixel, value, pixel)
 
 
 cdef inline always_inline spread_channels(
