@@ -86,7 +86,9 @@ def test_openmp_of_homebrew_is_named(tmp_path):
 def test_what_is_built_for_two_architectures_is_tried_for_both(tmp_path):
     """Homebrew's OpenMP is of one, and would end a universal build at its last step."""
     both, log, path = "-arch arm64 -arch x86_64", tmp_path / "log", tmp_path / "cc"
-    path.write_text(f'#!/bin/sh\necho "$@" >>"{log}"\ncase "$*" in *"{both}"*-lomp*|*-fopenmp*) exit 1; esac\n')
+    path.write_text(
+        f'#!/bin/sh\necho "$@" >>"{log}"\ncase "$*" in *"{both}"*-lomp*|*-fopenmp*) exit 1; esac\n'
+    )
     path.chmod(0o755)
     status, stderr = built("macosx-11.0-universal2", cflags=f" {both} -g", CC=str(path), LIBOMP="/opt/omp")
     assert status == 0
