@@ -16,6 +16,7 @@ CNNREF_CFLAGS, CNNREF_LDFLAGS
 import copy
 import multiprocessing
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -121,6 +122,8 @@ X86_64 = {
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 #: What is built for: ``linux-x86_64``, ``macosx-14.0-arm64``, ``macosx-10.13-universal2``.
 TARGET = sysconfig.get_platform()
+#: ``-arch arm64 -arch x86_64``, say, as Python was built or ``ARCHFLAGS`` has it: a probe is for both too.
+ARCHITECTURES = re.findall(r"-arch|(?<=-arch )\S+", sysconfig.get_config_var("CFLAGS") or "")
 
 
 def probe(flags: list[str], source: str = "int main(void) { return 0; }") -> str:
@@ -128,7 +131,16 @@ def probe(flags: list[str], source: str = "int main(void) { return 0; }") -> str
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.c")
         path.write_text(source)
-        command = [*COMPILER, "-Werror", *flags, str(path), "-o", str(Path(folder, "probe")), "-lm"]
+        command = [
+            *COMPILER,
+            *ARCHITECTURES,
+            "-Werror",
+            *flags,
+            str(path),
+            "-o",
+            str(Path(folder, "probe")),
+            "-lm",
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         except OSError as error:

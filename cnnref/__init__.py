@@ -17,6 +17,7 @@ a cache for its backward function. The map:
 """
 
 from cnnref._dispatch import load as _load
+from cnnref._processor import openmp as _openmp
 from cnnref.affine_activation import compose as _compose
 from cnnref.caches import (
     AffineActivationCache,
@@ -87,6 +88,9 @@ options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.*")
 
 #: The dtypes that `conformance` may ask for.
 dtypes = ("f32", "f64", "f16", "bf16")
+
+#: What its report says of the build beside the version, where it is not the usual one.
+build = "" if _openmp() else "built without OpenMP: one thread"
 
 #: Whose tails keep their digits, for `conformance`.
 accuracy = dict.fromkeys(

@@ -207,7 +207,9 @@ def held(
 
 def declared(target: Any, names: list[str], dialect: str) -> Declares:
     """What a module is and says of itself."""
-    version = getattr(target, "__version__", None)
+    version, build = getattr(target, "__version__", None), getattr(target, "build", None)
+    if version and isinstance(build, str) and build:
+        version = f"{version}, {build}"
     values = {name: getattr(target, name, None) for name in DECLARED}
     # A function of such a name, `order` say, is no declaration.
     said = {name: plain(value) for name, value in values.items() if value is not None and not callable(value)}

@@ -128,6 +128,7 @@ def test_one_place_in_a_program_is_told_once():
 
 def test_the_suite_is_not_told(tmp_path):
     """An implementation that hands its logits on to `cnnref` is judged, not listened to."""
+    pytest.importorskip("jinja2", reason="the suite's packages are not installed")
     path = tmp_path / "logits.py"
     path.write_text(
         "import numpy as np, cnnref\n"

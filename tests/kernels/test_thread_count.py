@@ -78,6 +78,26 @@ print(cnnref.get_num_threads())
     assert run(code, OMP_NUM_THREADS="2").split() == ["1", "8"]
 
 
+def test_a_build_without_openmp_says_so():
+    """To a person, in the dictionary and in the report."""
+    code = """
+import sys, types
+sys.modules["cnnref._processor"] = types.ModuleType("cnnref._processor")
+sys.modules["cnnref._processor"].__dict__.update(
+    runnable=lambda: ("baseline",), compiler=lambda: "none", openmp=lambda: {date}
+)
+import cnnref
+cnnref.show_config()
+print(cnnref.show_config("dicts")["openmp"], cnnref.build)
+"""
+    said = run(code.format(date=0))
+    assert '"openmp": "not in this build: one thread"' in said
+    assert said.endswith("None built without OpenMP: one thread")
+    said = run(code.format(date=201511))
+    assert '"openmp": 201511' in said
+    assert said.endswith("201511")
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
 def test_a_call_starts_no_more_threads_than_it_was_given():
     code = """

@@ -140,18 +140,19 @@ cnnref.set_num_threads(4)
 if os.getuid() == 0:
     os.setgid(64123)
     os.setuid(64123)
+before = len(os.listdir("/proc/self/task"))  # an emulator has one of its own
 hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
 resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
 for limit in (1, hard):
     resource.setrlimit(resource.RLIMIT_NPROC, (limit, hard))
     cnnref.softmax(rows)
-    print(len(os.listdir("/proc/self/task")))
+    print(len(os.listdir("/proc/self/task")) - before)
     time.sleep(1.5)
 cnnref.softmax(rows)
-print(len(os.listdir("/proc/self/task")))
+print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
 def test_the_team_grows_again_after_a_refusal():
     """What was refused once is asked for again, a second later."""
-    assert child(REFUSED, OPENBLAS_NUM_THREADS="1") == ["1", "4", "4"]
+    assert child(REFUSED, OPENBLAS_NUM_THREADS="1") == ["0", "3", "3"]

@@ -44,7 +44,7 @@ def module(tmp_path_factory):
             """
             import os, sys, time
             import numpy as np
-            __version__ = "7"
+            __version__, build = "7", "for testing"
             options = ("conv_*.groups",)
             differs = {"relu": {lambda seen: seen.got == 1: "one"}}
             kept = []
@@ -93,7 +93,7 @@ def test_nothing_of_a_judge_is_there(child):
 def test_what_a_module_says_of_itself_is_plain(child, module):
     said = child.declares
     assert list(said.functions) == ["relu", "sigmoid"]
-    assert said.version == "7"
+    assert said.version == "7, for testing"
     assert said.declared["differs"] == {"relu": [[True, 0, "one"]]}
     assert load(module).options == ("conv_*.groups",)
     assert (child.has("relu"), child.has("tanh")) == (True, False)

@@ -15,7 +15,6 @@ from child import run
 
 import cnnref
 from conformance.generation.arrays import draw
-from conformance.implementations.implementation import here
 
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a process with threads: the point
@@ -84,7 +83,7 @@ print("ok")
 
 def test_many_python_threads_at_once():
     """Every function, on arrays large enough for a team; losses with each of their options."""
-    implementation, calls = here("cnnref"), {}
+    implementation, calls = bits_table.Here("cnnref"), {}
     for case in bits_table.cases():
         options = [name for name in ("smooth", "ignore") if case.levels.get(name, "none") != "none"]
         name = " ".join([case.op, *options])

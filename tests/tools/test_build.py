@@ -12,17 +12,18 @@ TREE = Path(__file__).parents[2]
 ELSEWHERE = """
 import runpy, sys, sysconfig
 if {target!r}: sysconfig.get_platform = lambda: {target!r}
+sysconfig.get_config_vars()["CFLAGS"] += {cflags!r}
 if {size!r}: sys.maxsize = {size!r}
 sys.argv = ["setup.py", "--quiet", "build_ext", "--help"]
 runpy.run_path("setup.py", run_name="__main__")
 """
 
 
-def built(target="", size=0, **environment):
+def built(target="", size=0, cflags="", **environment):
     """The exit status of ``setup.py`` and what it wrote to standard error."""
     if not (TREE / "setup.py").is_file():
         pytest.skip("not a source tree")
-    program = ELSEWHERE.format(target=target, size=size)
+    program = ELSEWHERE.format(target=target, size=size, cflags=cflags)
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=TREE,
@@ -80,3 +81,20 @@ def test_openmp_of_homebrew_is_named(tmp_path):
     status, stderr = built(target="macosx-14.0-arm64", CC=compiler(tmp_path, "-fopenmp"))
     assert status == 0
     assert "(`brew install libomp`)" in stderr
+
+
+def test_what_is_built_for_two_architectures_is_tried_for_both(tmp_path):
+    """Homebrew's OpenMP is of one, and would end a universal build at its last step."""
+    both, log, path = "-arch arm64 -arch x86_64", tmp_path / "log", tmp_path / "cc"
+    path.write_text(
+        f'#!/bin/sh\necho "$@" >>"{log}"\ncase "$*" in *"{both}"*-lomp*|*-fopenmp*) exit 1; esac\n'
+    )
+    path.chmod(0o755)
+    status, stderr = built("macosx-11.0-universal2", cflags=f" {both} -g", CC=str(path), LIBOMP="/opt/omp")
+    assert status == 0
+    assert "has no OpenMP (`brew install libomp`), so every call runs on one thread" in stderr
+    probes = log.read_text().splitlines()
+    assert probes
+    assert all(line.startswith(f"{both} -Werror") for line in probes)
+    assert any("-I/opt/omp/include -L/opt/omp/lib -lomp" in line for line in probes)
+    assert not any("-mavx2" in line for line in probes)
