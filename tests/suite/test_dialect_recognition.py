@@ -48,7 +48,9 @@ def test_the_example_of_a_dialect_is_recognised_and_passes(dialect, tmp_path):
         # XLA on the CPU flushes subnormal numbers to zero, and its NaN has no gradient.
         cases = [c for c in generate([op], ["f32"], 10, 0) if dialect != "jax" or c.family == "normal"]
         for record in (record for case in cases for record in judge(case)):
-            assert record.status == "passed" or record.reason.startswith("not implemented: declares"), record
+            # A size is left out where the machine is too busy for it.
+            left_out = record.reason.startswith(("not implemented: declares", "left out: size-"))
+            assert record.status == "passed" or left_out, record
 
 
 def test_only_what_a_module_defines_or_lists_counts(tmp_path):
