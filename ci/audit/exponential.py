@@ -95,31 +95,38 @@ def _mish(smooth: Callable[[Functions, Array], Array]) -> Form:
     return lambda F, case, z, g: z * F.tanh(smooth(F, z))
 
 
-def _quotient(F: Functions, case: Case, z: Array, g: Any) -> Array:
-    n = F.exp(np.minimum(z, z.dtype.type(20)))
-    q = n * (n + 2)
-    return z * (q / (q + 2))
+def _bounded(z: Array) -> Array:
+    """z, or 20, where Mish's gate is 1 to all digits."""
+    return np.minimum(z, z.dtype.type(20))
 
 
-def _squared(form: Callable[[Array, Array], Array]) -> Form:
+def _of_product(form: Callable[[Array, Array], Array]) -> Form:
+    """Of z and ``q = e^z (e^z + 2)``."""
+
+    def of(F: Functions, case: Case, z: Array, g: Any) -> Array:
+        n = F.exp(_bounded(z))
+        return form(z, n * (n + 2))
+
+    return of
+
+
+def _square(F: Functions, z: Array) -> Array:
+    return np.asarray(np.square(1 + F.exp(_bounded(z))))
+
+
+def _of_square(form: Callable[[Array, Array], Array]) -> Form:
     """Of z and ``n = (1 + e^z)^2``."""
-    return lambda F, case, z, g: form(z, np.square(1 + F.exp(np.minimum(z, z.dtype.type(20)))))
+    return lambda F, case, z, g: form(z, _square(F, z))
 
 
-def _less_quotient(F: Functions, case: Case, z: Array, g: Any) -> Array:
-    n = F.exp(np.minimum(z, z.dtype.type(20)))
-    return z - 2 * z / (n * (n + 2) + 2)
+def _gate_of_square(F: Functions, z: Array) -> Array:
+    n = _square(F, z)
+    return (n - 1) / (n + 1)
 
 
-def _mish_slope_squared(F: Functions, case: Case, z: Array, g: Any) -> Array:
-    n = np.square(1 + F.exp(np.minimum(z, z.dtype.type(20))))
-    t = (n - 1) / (n + 1)
-    return np.asarray(g * (t + z * stable(F, z) * (1 - t * t)))
-
-
-def _mish_slope(smooth: Callable[[Functions, Array], Array]) -> Form:
+def _mish_slope(gate: Callable[[Functions, Array], Array]) -> Form:
     def form(F: Functions, case: Case, z: Array, g: Any) -> Array:
-        t = F.tanh(smooth(F, z))
+        t = gate(F, z)
         return np.asarray(g * (t + z * stable(F, z) * (1 - t * t)))
 
     return form
@@ -139,24 +146,19 @@ FORMS: tuple[tuple[str, str, Form, bool], ...] = (
     ("softplus_backward", "g e / (e + 1)", _softplus_slope, True),
     ("softplus_backward", "g (1 - s(-w))", _softplus_slope_below, False),
     ("mish", "z tanh(max + log1p)", _mish(_split), True),
-    ("mish", "z q / (q + 2)", _quotient, True),
+    ("mish", "z q / (q + 2)", _of_product(lambda z, q: z * (q / (q + 2))), True),
     (
         "mish",
         "z tanh(max + log(1 + exp))",
         _mish(lambda F, z: np.maximum(z, 0) + F.log(1 + F.exp(-np.abs(z)))),
         False,
     ),
-    ("mish", "z (n - 1) / (n + 1)", _squared(lambda z, n: z * ((n - 1) / (n + 1))), False),
-    ("mish", "z (1 - 2 / (n + 1))", _squared(lambda z, n: z * (1 - 2 / (n + 1))), False),
-    ("mish", "z - 2 z / (q + 2)", _less_quotient, False),
-    (
-        "mish",
-        "z tanh(-log sigmoid(-z))",
-        _mish(lambda F, z: _of_sigmoid(F, np.minimum(z, z.dtype.type(20)))),
-        False,
-    ),
-    ("mish_backward", "g (t + z s (1 - t^2)), t of n", _mish_slope_squared, False),
-    ("mish_backward", "g (t + z s (1 - t^2))", _mish_slope(_split), True),
+    ("mish", "z (n - 1) / (n + 1)", _of_square(lambda z, n: z * ((n - 1) / (n + 1))), False),
+    ("mish", "z (1 - 2 / (n + 1))", _of_square(lambda z, n: z * (1 - 2 / (n + 1))), False),
+    ("mish", "z - 2 z / (q + 2)", _of_product(lambda z, q: z - 2 * z / (q + 2)), False),
+    ("mish", "z tanh(-log sigmoid(-z))", _mish(lambda F, z: _of_sigmoid(F, _bounded(z))), False),
+    ("mish_backward", "g (t + z s (1 - t^2)), t of n", _mish_slope(_gate_of_square), False),
+    ("mish_backward", "g (t + z s (1 - t^2))", _mish_slope(lambda F, z: F.tanh(_split(F, z))), True),
 )
 
 

@@ -19,9 +19,9 @@ def _cut(x: Array, low: float, high: float) -> Array:
     return np.asarray(np.clip(x, x.dtype.type(low), x.dtype.type(high)))
 
 
-def _inside(z: Array, inner: Array, above: float) -> Array:
+def _inside(z: Array, inner: Array, above: Array | float) -> Array:
     """`inner` between -3 and 3, 0 to the left, `above` to the right."""
-    return np.asarray(np.where(z <= -3, z.dtype.type(0), np.where(z >= 3, z.dtype.type(above), inner)))
+    return np.asarray(np.where(z <= -3, z.dtype.type(0), np.where(z >= 3, above, inner)), z.dtype)
 
 
 def _line(z: Array, by: float) -> Array:
@@ -57,11 +57,7 @@ _FORMS: tuple[tuple[str, str, Callable[..., Array]], ...] = (
     ("softsign", "z times 1 / (1 + |z|)", lambda z: z * (1 / (1 + np.abs(z)))),
     ("softsign", "1 - 1 / (1 + |z|) beyond 1", lambda z: _from_one(z)),
     ("softsign_backward", "g (1 - |y|)^2", lambda z, g: g * np.square(1 - np.abs(z / (1 + np.abs(z))))),
-    (
-        "hardswish",
-        "z^2 times 1/6 + z / 2",
-        lambda z: _inside(z, z * z * z.dtype.type(1 / 6) + z / 2, 0) + _beyond(z),
-    ),
+    ("hardswish", "z^2 times 1/6 + z / 2", lambda z: _inside(z, z * z * z.dtype.type(1 / 6) + z / 2, z)),
     ("softsign_backward", "g/d - g z/d/d", lambda z, g: g / (1 + np.abs(z)) - g * _quotient(z)),
 )
 _RELATIVE: tuple[tuple[str, str, Callable[..., Array]], ...] = (
@@ -78,10 +74,6 @@ def _quotient(z: Array) -> Array:
 def _from_one(z: Array) -> Array:
     d = 1 + np.abs(z)
     return np.asarray(np.where(np.abs(z) > 1, np.sign(z) * (1 - 1 / d), z / d))
-
-
-def _beyond(z: Array) -> Array:
-    return np.asarray(np.where(z >= 3, z, z.dtype.type(0)))
 
 
 def _kernel(op: str, name: str, form: Callable[..., Array], declared: Arithmetic) -> Kernel:
