@@ -120,7 +120,7 @@ def work(theirs: socket.socket, spec: str, settings: Settings, holding: Holding)
         channel.send(Unusable(str(error)))
         return
     channel.send(About(implementation.arithmetic.name, implementation.version, implementation.dialect))
-    judge = Judge(implementation)
+    judge = Judge(implementation, holding.isolate)
     settle()
     while request := channel.receive():
         try:

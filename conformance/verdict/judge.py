@@ -45,10 +45,12 @@ class Judge:
     Parameters
     ----------
     implementation : Implementation
+    isolated : bool, optional
+        Whether no case is called in a process in which another one was.
     """
 
-    def __init__(self, implementation: Implementation) -> None:
-        self.implementation = implementation
+    def __init__(self, implementation: Implementation, isolated: bool = False) -> None:
+        self.implementation, self._isolated = implementation, isolated
         self._pace, self._confirmer = Pace(self._seconds), Confirmer(implementation)
         self.diagnoser = diagnose.Diagnoser(self._rerun)
 
@@ -87,7 +89,10 @@ class Judge:
         return [marked(declared, r, begun) if declared and r.status == "failed" else r for r in records]
 
     def _seconds(self, case: Case) -> float:
-        return self.implementation.call(case, draw(case)).seconds
+        seconds = self.implementation.call(case, draw(case)).seconds
+        if self._isolated:
+            self.implementation.renew()
+        return seconds
 
     def _rerun(self, case: Case) -> Mapping[str, NDArray[Any]]:
         arrays = draw(case)

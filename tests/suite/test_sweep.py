@@ -233,15 +233,29 @@ def test_misbehaviour_is_one_failed_case(isolate, tmp_path, capfd):
     assert len(out) + len(err) < 2000
 
 
-def test_isolated_cases_do_not_see_what_others_leave_behind(tmp_path, capsys):
-    """An implementation that is right once in each process, at the command line."""
+#: An implementation that is right once in each process.
+ONCE = """
+import numpy as np
+used = []
+def relu(Z):
+    used.append(Z.tobytes())
+    return np.maximum(Z, 0) + (len(set(used)) > 1), Z
+"""
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_an_isolated_case_does_not_see_what_its_time_was_foretold_from(isolated, tmp_path):
+    """A smaller case is called where nothing yet says how long a size of real networks would take."""
     path = tmp_path / "once.py"
-    path.write_text(
-        "import numpy as np\nused = []\n"
-        "def relu(Z):\n"
-        "    used.append(Z.tobytes())\n"
-        "    return np.maximum(Z, 0) + (len(set(used)) > 1), Z\n"
-    )
+    path.write_text(ONCE)
+    (record,) = Judge(load(str(path)), isolated)(Case.parse("relu:f64:m2h1w2c2048:normal:0"))
+    assert record.status == ("passed" if isolated else "failed")
+
+
+def test_isolated_cases_do_not_see_what_others_leave_behind(tmp_path, capsys):
+    """At the command line."""
+    path = tmp_path / "once.py"
+    path.write_text(ONCE)
     asked = ["run", "--impl", str(path), "--ops", "relu", "--dtype", "f64", "--cases", "8"]
     failures = []
     for name, more in (("isolated", ["--isolate", "--time-limit", "30"]), ("together", ["--workers", "1"])):
