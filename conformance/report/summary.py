@@ -204,6 +204,8 @@ def problems(summary: Summary, asked: Asked = MANY) -> list[str]:
         elif summary.undeclared:
             lacking = " and ".join(list(summary.undeclared)[:4])
             why = f"the implementation declares {lacking} (`dtypes` and `options` in it say what it takes)"
+        elif summary.statuses["refused"]:
+            why = "the implementation refused every case"
         found.append(f"Nothing was compared: {why}.")
     for name in summary.powerless(asked):
         found.append(

@@ -263,6 +263,16 @@ def test_a_run_that_compared_nothing_proves_nothing():
     assert problems(summary) == [
         "Nothing was compared: the implementation has none of the operations asked for."
     ]
+
+
+def test_an_implementation_that_refuses_everything_has_the_operation(tmp_path):
+    path = tmp_path / "refuses.py"
+    path.write_text("def relu(Z):\n    raise NotImplementedError('this one not')\n")
+    summary = summed(judge(load(str(path)), "relu", 5))
+    assert problems(summary) == ["Nothing was compared: the implementation refused every case."]
+
+
+def test_what_is_not_declared_is_named_where_nothing_was_compared():
     only_half = replace(changed(), dtypes=("f16",))
     (sentence,) = problems(summed(judge(only_half, "relu", 5)))
     assert "the implementation declares no dtype f32 and no dtype f64 (" in sentence
