@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, starmap
+from math import comb
 from typing import NamedTuple
 
 from conformance.cases.case import Case
@@ -21,6 +22,10 @@ OUTSIDE, SHARE = 4, 0.4
 
 #: Candidates that are combined, and what one more has to leave out of what passes within the others.
 _CANDIDATES, _WORTH = 32, 0.25
+
+#: An upper bound is stated where cases that pass would lie above all failures by chance less often than this;
+#: the best of some ten numbers is taken, so that it is small.
+_CHANCE = 0.002
 
 #: How far-fetched a bound on the data is: one of them in a condition is enough.
 _MAGNITUDE = 1.7
@@ -93,7 +98,7 @@ def of_features(bad: Sequence[Features], seen: Sequence[Features]) -> Condition 
     every = (1 << len(good)) - 1
     found = [c for c in _candidates(bad, good) if c.held != every]
     found = sorted(found, key=lambda c: (c.held.bit_count(), c.cost))[:_CANDIDATES]
-    chosen = _plainest(found, every)
+    chosen = _warranted(_plainest(found, every), every, len(bad))
     within = every
     for candidate in chosen:
         within &= candidate.held
@@ -124,6 +129,17 @@ def _plainest(found: Sequence[_Candidate], every: int) -> tuple[_Candidate, ...]
         if ranked is not None and ranked[0] <= left - max(1 + (size > 1), _WORTH * left):
             left, _, best = ranked
     return best
+
+
+def _warranted(chosen: tuple[_Candidate, ...], every: int, bad: int) -> tuple[_Candidate, ...]:
+    """Without upper bounds that a few cases suggest: the largest of some happen to pass."""
+    for part in [c for c in chosen if c.text.startswith("up to")]:
+        rest = tuple(c for c in chosen if c is not part)
+        within = _together(rest) if rest else every
+        among, above = within.bit_count(), (within & ~part.held).bit_count()
+        if comb(among, above) > _CHANCE * comb(among + bad, above):
+            chosen = rest
+    return chosen
 
 
 def _together(some: Sequence[_Candidate]) -> int:

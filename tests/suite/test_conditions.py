@@ -152,3 +152,14 @@ def test_two_bounds_that_meet_are_the_number() -> None:
     found = condition(seven, [case for case in cases if case["c"] != 7])
     assert found is not None
     assert found.text == "only with 7 input channels"
+
+
+@pytest.mark.parametrize("op", ["softmax", "relu", "affine_forward"])
+@pytest.mark.parametrize("count", [30, 60])
+def test_some_that_pass_above_all_failures_are_no_upper_bound(op: str, count: int) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        cases = [c for c in generate([OPERATIONS[op]], ["f32", "f64"], count, seed) if rng.random() < 0.25]
+        failed = [c for c in cases if c.dtype == "f32" and rng.random() < 0.55]
+        found = condition(failed, [c for c in cases if c not in failed])
+        assert found is None or "up to" not in found.text, found
