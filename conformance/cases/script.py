@@ -56,7 +56,7 @@ class Act(NamedTuple):
         looked at once more; ``overwrite``: the arrays of a layer take the values of another's; ``alter``:
         the caller changes the hyperparameters that it has handed over; ``repeat``: a layer is called many
         times and looked at once, at the first that has other bits, or else the last; ``together``: the same
-        by several callers at once.
+        by several callers at once; ``compiled``: all calls, of the function as its framework compiles it.
     layer : int
         The number of the layer; of an earlier act among those that are looked at, for ``again``.
     more : int

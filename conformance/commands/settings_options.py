@@ -32,7 +32,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--stress", action="store_true",
-        help="call a thousand times where else three, by several callers, with one thread and many",
+        help="call a thousand times where else three, by several callers, with one thread and many, compiled",
     )  # fmt: skip
 
 

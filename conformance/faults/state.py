@@ -25,6 +25,7 @@ STATE: dict[str, str] = {
     "nondeterministic": "Called again on the same arrays, it gives other bits, by chance.",
     "nondeterministic-among-callers": "Called by several threads at once, it gives other bits than alone.",
     "wrong-by-thread-count": "With another number of threads the answer is wrong.",
+    "wrong-when-compiled": "Compiled by its framework (`torch.compile`, `jax.jit`), it gives a wrong answer.",
     "wrong-label-dtype": "With labels of another integer dtype the answer is wrong.",
     **{f"wrong-{form}": f"For an array {words} the answer is wrong." for form, words in FORMS.items()},
 }

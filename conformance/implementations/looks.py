@@ -89,6 +89,12 @@ class _Player:
             live.handed.alter()
         elif act.what in ("repeat", "together"):
             return self._many(live, act)
+        elif act.what == "compiled":
+            compiled = getattr(getattr(self._functions, "target", None), "compiled", None)
+            if compiled is None:
+                raise LackingError("nothing compiles its functions")
+            tried: Tried = compiled(lambda: self._called(live, True))
+            return tried
         else:
             return self._called(live, act.what == "call")
         return None

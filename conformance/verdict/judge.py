@@ -31,6 +31,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 #: One case in so many is called three times, over memory filled with other values, and compared bit by bit.
 REPEATED = 16
+#: Of these, one in so many is compiled under ``--stress``, which takes seconds.
+COMPILED = 4
 
 #: What memory holds before each call.
 FILLS = (np.nan, -7.0, 1.5)
@@ -123,7 +125,8 @@ class Trial:
         self._right = right(implementation, case, self.arrays)
         self.expected, self.limits = self._right.expected, self._right.limits
         sizes = [np.size(value) for value in self.expected.values()]  # a loss under a convention is a number
-        self._repeated = zlib.crc32(str(case).encode()) % REPEATED == 0
+        self._number = zlib.crc32(str(case).encode())
+        self._repeated = self._number % REPEATED == 0
         self._answer = implementation.ask(case, self.arrays, sizes, FILLS if self._repeated else FILLS[:1])
         self._look = self._looked(implementation)
 
@@ -133,7 +136,7 @@ class Trial:
         if implementation.lacks(case) or case.dtype not in implementation.dtypes:
             return None
         if self.settings.stress and self._repeated:
-            return stressed(implementation, self._right)
+            return stressed(implementation, self._right, self._number // REPEATED % COMPILED == 0)
         forward = case.operation.forward
         before = forward is not None and implementation.has(forward)
         return look(implementation, self._right, before, partial(right, implementation))

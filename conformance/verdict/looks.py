@@ -61,6 +61,8 @@ class Expected(NamedTuple):
         The act whose bits it must have; `FIRST` for those of the plain call.
     unlike : str
         What it is called if it is right and its bits are others than those; else that is `fault`.
+    remark : str
+        What it was called for, if an exception is no fault but is remarked.
     """
 
     of: int
@@ -68,6 +70,7 @@ class Expected(NamedTuple):
     kept: str = ""
     bits_of: int | None = None
     unlike: str = ""
+    remark: str = ""
 
 
 @dataclass
@@ -86,8 +89,6 @@ class Look:
         Waits for what it gave.
     rights : list of (Right or None)
         The right answer of each layer; None until it is asked for.
-    remark : bool
-        Whether an exception is only a remark.
     """
 
     cases: tuple[Case, ...]
@@ -95,7 +96,6 @@ class Look:
     expected: tuple[Expected, ...]
     answer: Answer
     rights: list[Right]
-    remark: bool = False
 
 
 class Found(NamedTuple):
@@ -150,13 +150,12 @@ class _Plan:
         return self._implementation.layer(own.case, own.arrays, form)
 
     def _asked(
-        self, layers: tuple[Layer, ...], acts: list[tuple[Act, Expected | None]], rights: list[Right],
-        remark: bool = False,
-    ) -> Look:  # fmt: skip
+        self, layers: tuple[Layer, ...], acts: list[tuple[Act, Expected | None]], rights: list[Right]
+    ) -> Look:
         script = Script(layers, tuple(act for act, _ in acts))
         answer = self._implementation.look(self._case, script)
         expected = tuple(e for _, e in acts if e is not None)
-        return Look(tuple(r.case for r in rights), script, expected, answer, rights, remark)
+        return Look(tuple(r.case for r in rights), script, expected, answer, rights)
 
     def _other(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> Right:
         return self._right(case, draw(case) if arrays is None else arrays)
@@ -234,8 +233,9 @@ class _Plan:
         return self._formed(self._own, fitting[self._turn % len(fitting)], "wrong-label-dtype")
 
     def _formed(self, own: Right, form: str, fault: str = "") -> Look:
-        acts: list[tuple[Act, Expected | None]] = [(Act("call", 0), Expected(0, fault or f"wrong-{form}"))]
-        return self._asked((self._layer(own, form),), acts, [own], True)
+        words = f"an array {FORMS[form]}" if form in FORMS else f"labels of dtype {form}"
+        expected = Expected(0, fault or f"wrong-{form}", remark=words)
+        return self._asked((self._layer(own, form),), [(Act("call", 0), expected)], [own])
 
     def cache(self) -> Look:
         """The caller changes its hyperparameters between the forward and the backward function."""
@@ -249,14 +249,16 @@ class _Plan:
         return self._asked((self._layer(self._own),), acts, [self._own])
 
 
-def stressed(implementation: Implementation, own: Right) -> Look:
-    """The same call a thousand times, alone and by several callers, with one thread and with many."""
-    acts = (
+def stressed(implementation: Implementation, own: Right, compiled: bool = False) -> Look:
+    """The same call a thousand times, alone, by several callers, with one thread and many; compiled."""
+    acts = [
         (Act("repeat", 0, STRESS), Expected(0, "nondeterministic", "", FIRST)),
         (Act("together", 0, STRESS), Expected(0, "nondeterministic-among-callers", "", FIRST)),
         (Act("repeat", 0, 1, 1), Expected(0, "wrong-by-thread-count")),
         (Act("together", 0, STRESS, 1), Expected(0, "wrong-by-thread-count")),
-    )
+    ]
+    if compiled:
+        acts.append((Act("compiled", 0), Expected(0, "wrong-when-compiled", remark="the compiled function")))
     script = Script((implementation.layer(own.case, own.arrays),), tuple(act for act, _ in acts))
     expected = tuple(wanted for _, wanted in acts)
     return Look((own.case,), script, expected, implementation.look(own.case, script), [own])
@@ -284,15 +286,13 @@ def told(asked: Look, outcomes: tuple[Outcome, ...], first: Outcome) -> tuple[di
     """The faults that a look has shown, by output, and a remark; `first` is what the plain call gave."""
     found: dict[str, Found] = {}
     for number, (outcome, wanted) in enumerate(zip(outcomes, asked.expected, strict=False)):
-        if outcome.absent is not None or (outcome.refused is not None and not asked.remark):
+        if outcome.absent is not None or (outcome.refused is not None and not wanted.remark):
             break
         own = asked.rights[wanted.of]
         error = outcome.error or outcome.refused
         if error is not None:
-            what = asked.script.layers[wanted.of].form
-            if asked.remark:
-                words = f"an array {FORMS[what]}" if what in FORMS else f"labels of dtype {what}"
-                return found, f"{error} for {words}"
+            if wanted.remark:
+                return found, f"{error} for {wanted.remark}"
             return {n: Found(wanted.fault, error) for n in own.expected}, ""
         for name, got in outcome.outputs.items():
             if name in found:

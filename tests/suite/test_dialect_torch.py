@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,25 +12,32 @@ from torch.nn import functional
 
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
+from conformance.conventions import Settings
 from conformance.generation.generate import generate
 from conformance.implementations import LACKING
 from conformance.implementations.dialects import Reading, adapted, tensors
 from conformance.implementations.dialects.torch import adapted as of_torch
 from conformance.implementations.implementation import Implementation
 from conformance.operations import OPERATIONS
-from conformance.verdict.judge import Judge
+from conformance.verdict.judge import COMPILED, REPEATED, Judge
+from conformance.verdict.record import NOTED
 
 RELU = torch.nn.functional.relu
 
 
+def judge_of(settings, **functions):
+    """What judges functions of the dialect, and the implementation."""
+    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, Reading("torch"))
+    arithmetic = Arithmetic.declared(None, None)
+    it = Implementation(
+        "it", target, arithmetic, options=target.options, dtypes=target.dtypes, settings=settings
+    )
+    return Judge(it), target
+
+
 def judged(op, count=24, dtypes=("f32",), **functions):
     """The records of `count` cases of one operation, and the implementation."""
-    target, _ = adapted(SimpleNamespace(**functions), OPERATIONS, Reading("torch"))
-    judge = Judge(
-        Implementation(
-            "it", target, Arithmetic.declared(None, None), options=target.options, dtypes=target.dtypes
-        )
-    )
+    judge, target = judge_of(Settings(), **functions)
     cases = [case for case in generate([OPERATIONS[op]], dtypes, count, 5)]
     return [record for case in cases for record in judge(case)], target
 
@@ -281,3 +289,52 @@ def test_a_mode_that_is_not_there_is_asked_for_in_other_cases():
     )
     plain = [r for r in records if "_average" in r.case and not Case.parse(r.case).beyond]
     assert {record.reason for record in plain} == {f"{LACKING}average pooling"}
+
+
+class Steps(torch.autograd.Function):
+    """A tanh whose gradient is another where it is compiled."""
+
+    @staticmethod
+    def forward(ctx, input):
+        output = torch.tanh(input)
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx, upstream):
+        (output,) = ctx.saved_tensors
+        return upstream * (1 - output * output) * (1.5 if torch.compiler.is_compiling() else 1)
+
+
+def compiled_records(op, **functions):
+    """The records of one case that is compiled under --stress."""
+
+    def chosen(case):
+        number = zlib.crc32(str(case).encode())
+        return case.family == "normal" and number % REPEATED == number // REPEATED % COMPILED == 0
+
+    judge, _ = judge_of(Settings(stress=True), **functions)
+    return judge(next(filter(chosen, generate([OPERATIONS[op]], ["f32"], 4000, 5))))
+
+
+# What PyTorch imports for it calls deprecated functions of its own.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tanh", [torch.nn.functional.tanh, Steps])
+def test_stress_compiles_and_only_a_wrong_value_is_a_fault(tanh):
+    (record,) = compiled_records("tanh_backward", tanh=tanh)
+    assert (record.status, record.diagnosis) == (
+        ("failed", "wrong-when-compiled") if tanh is Steps else ("passed", None)
+    )
+
+
+def test_what_cannot_be_compiled_is_a_remark(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function: torch._dynamo.optimize(refusing)(function))
+    (record,) = compiled_records("tanh", tanh=torch.nn.functional.tanh)
+    assert record.status == "passed"
+    assert record.reason.startswith(f"{NOTED}raised BackendCompilerFailed")
+    assert "no compiler for it" in record.reason
+    assert record.reason.endswith("for the compiled function")
+
+
+def refusing(graph, inputs):
+    raise RuntimeError("no compiler for it")

@@ -21,6 +21,8 @@ class Adapted:
         Of each of the contract's functions what it is called there.
     remarks : dict of str to int
         What was noticed that is no fault, and how often.
+    compiled : callable or None
+        Gives what a call gives if the framework compiles what it calls.
     """
 
     layout = "NHWC"
@@ -40,6 +42,7 @@ class Adapted:
         self.options: Any = getattr(target, "options", options)
         self.dtypes: Any = getattr(target, "dtypes", dtypes)
         self.remarks = {} if remarks is None else remarks
+        self.compiled: Callable[[Callable[[], Any]], Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
         """One of the contract's functions, or what the module says of itself."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ _OUT_OF_BOUNDS = (
 )
 
 
+Result = TypeVar("Result")
+
 #: The part of a usual gradient by which another one is no matter of rounding.
 _ANOTHER = 0.01
 
@@ -53,9 +55,18 @@ class Called(NamedTuple):
 
 
 class Runs(Protocol):
-    """Calls the functions of a module; `wordless` where they take no words for a padding."""
+    """Calls the functions of a module.
+
+    Attributes
+    ----------
+    wordless : bool
+        Whether they take no words for a padding.
+    through : callable
+        What a function or a module is put through before it is called.
+    """
 
     wordless: bool
+    through: Callable[[Any], Any]
 
     def __call__(
         self,
@@ -78,6 +89,16 @@ class Kept(NamedTuple):
     graphs: dict[tuple[frozenset[str], Way], Called]
     running_mean: Any = None
     running_var: Any = None
+
+
+def as_it_is(value: Any) -> Any:
+    """What is called, as it is."""
+    return value
+
+
+def _compiled(value: Any) -> Any:
+    # In a function of its own: of an autograd function's ``apply`` PyTorch compiles no frame.
+    return torch.compile(lambda *arguments, **words: value(*arguments, **words))
 
 
 class Graphs:
@@ -132,6 +153,19 @@ class Graphs:
     def _tried(self, row: Row, arrays: Mapping[str, Array], options: Mapping[str, Any]) -> Any:
         given = {name: inward(row.arrays[name], value) for name, value in arrays.items()}
         return self._run(Kept(row, given, options, PLAIN, {}), frozenset(row.leaves), PLAIN).output
+
+    def compiled(self, call: Callable[[], Result]) -> Result:
+        """What `call` gives, if what it calls is put through `torch.compile`."""
+        import torch._inductor.config  # takes a second, and is seldom wanted
+
+        torch._dynamo.reset()  # after eight shapes it compiles no more
+        self._runs.through = _compiled
+        try:
+            # More threads are a pool of processes, which would outlive the call.
+            with torch._inductor.config.patch(compile_threads=1):
+                return call()
+        finally:
+            self._runs.through = as_it_is
 
     def forward(self, row: Row, arrays: Mapping[str, Array], options: Mapping[str, Any]) -> tuple[Any, Kept]:
         """The output of the function, and what `backward` needs."""

@@ -65,6 +65,7 @@ def adapted(target: Any, device: str | None = None) -> Adapted:
     engine.wordless = not any(row.name == "conv2d" and tried.answers(row, pad="same") for row in rows)
     covers = {row.forward: row.name for row in rows}
     found = Adapted(target, NAME, made, covers, tried.options(rows), tried.dtypes(rows))
+    found.compiled = engine.compiled
     found.layout = "NHWC" if rows else getattr(target, "layout", "NHWC")
     return found
 
@@ -93,11 +94,20 @@ class _Functions:
     def __init__(self, values: Mapping[str, Any], device: Any, layout: str) -> None:
         self._values, self._device, self._layout = values, device, layout
         self.wordless = False
+        self._through: Callable[..., Any] = lambda function: function
         self._takes = {
             row.name: Takes(values[row.name], tuple(row.arrays), (*row.options.values(), *row.fixed))
             for row in ROWS
             if row.name in values
         }
+
+    def compiled(self, call: Callable[[], Any]) -> Any:
+        """What `call` gives, if what it calls is put through `jax.jit`."""
+        before, self._through = self._through, jax.jit
+        try:
+            return call()
+        finally:
+            self._through = before
 
     def answers(self, row: Row) -> bool:
         """Whether there is the function."""
@@ -130,7 +140,7 @@ class _Functions:
             return output, aside
 
         leaves = [given[name] for name in row.leaves]
-        output, pullback, aside = jax.vjp(differentiated, *leaves, has_aux=True)
+        output, pullback, aside = jax.vjp(self._through(differentiated), *leaves, has_aux=True)
         kept = Kept(row, pullback, output.dtype)
         if row.name == "batch_norm":
             if len(aside) < 2:

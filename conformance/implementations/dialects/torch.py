@@ -7,7 +7,7 @@ Gradients are those of ``torch.autograd.grad``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from conformance.implementations.dialects import trials
 from conformance.implementations.dialects.arguments import Takes
 from conformance.implementations.dialects.contract_form import functions
 from conformance.implementations.dialects.facade import Adapted
-from conformance.implementations.dialects.graphs import Called, Graphs, Runs
+from conformance.implementations.dialects.graphs import Called, Graphs, Runs, as_it_is
 from conformance.implementations.dialects.own import chosen
 from conformance.implementations.dialects.table import ROWS, Row, named
 from conformance.implementations.dialects.tensors import device_of
@@ -62,7 +62,13 @@ class _Function:
         arguments = tuple(dict.fromkeys((*row.options.values(), *row.fixed, "inplace")))
         self._takes = Takes(signed, tuple(row.arrays), arguments, skip)
 
-    def __call__(self, tensors: Mapping[str, Tensor], options: Mapping[str, Any], inplace: bool) -> Any:
+    def __call__(
+        self,
+        tensors: Mapping[str, Tensor],
+        options: Mapping[str, Any],
+        inplace: bool,
+        through: Callable[[Any], Any] = as_it_is,
+    ) -> Any:
         row = self._row
         arguments: dict[str, Any] = {**tensors, **options, **self._row.fixed}
         neutral = row.defaults
@@ -71,7 +77,7 @@ class _Function:
         bias = None if self._takes.has("bias") else arguments.pop("bias", None)
         if inplace and self._takes.names("inplace"):
             arguments["input"], arguments["inplace"] = arguments["input"].clone(), True
-        output = self._takes.call(self._value, arguments, neutral, self._applied)
+        output = self._takes.call(through(self._value), arguments, neutral, self._applied)
         if bias is None:
             return output
         if bias.dtype not in (torch.float32, torch.float64):
@@ -85,6 +91,7 @@ class Functions:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._functions = {row.name: _Function(row, values[row.name]) for row in ROWS if row.name in values}
         self.wordless = False
+        self.through: Callable[[Any], Any] = as_it_is
 
     def __call__(
         self,
@@ -96,7 +103,8 @@ class Functions:
     ) -> Called:
         """Call one of them."""
         leaves = {n: x.requires_grad_() if n in wanted else x for n, x in tensors.items()}
-        output = self._functions[row.name](leaves, named(row, options, self.wordless), inplace)
+        words = named(row, options, self.wordless)
+        output = self._functions[row.name](leaves, words, inplace, self.through)
         return Called(output, leaves)
 
 
@@ -141,4 +149,6 @@ def built(
             runs.wordless = True
     covers = {row.forward: row.name for row in rows}
     options, dtypes = tried.options(rows), tried.dtypes(rows)
-    return Adapted(target, dialect, functions(engine, rows), covers, options, dtypes, remarks)
+    made = Adapted(target, dialect, functions(engine, rows), covers, options, dtypes, remarks)
+    made.compiled = engine.compiled
+    return made

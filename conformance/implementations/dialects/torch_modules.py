@@ -7,7 +7,7 @@ else by order and shape. `ModelNew` beside the `Model` that it is to replace is 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import permutations
 from typing import Any
 
@@ -18,7 +18,7 @@ from conformance.implementations.dialects import trials
 from conformance.implementations.dialects.arguments import Takes
 from conformance.implementations.dialects.arrays import inward
 from conformance.implementations.dialects.facade import Adapted
-from conformance.implementations.dialects.graphs import Called
+from conformance.implementations.dialects.graphs import Called, as_it_is
 from conformance.implementations.dialects.model_pair import row_of
 from conformance.implementations.dialects.own import DialectError, chosen, own, spelled
 from conformance.implementations.dialects.table import Row, named
@@ -108,6 +108,7 @@ class Modules:
 
     def __init__(self, classes: Mapping[str, Any]) -> None:
         self._classes, self.wordless = classes, False
+        self.through: Callable[[Any], Any] = as_it_is
         self._orders: dict[str, dict[str, str]] = {}
 
     def match(self, row: Row, device: torch.device) -> None:
@@ -159,7 +160,7 @@ class Modules:
             leaves |= self._filled(row, module, tensors, wanted)
         if inplace and _takes_inplace(self._classes[row.name]):
             inputs["input"] = inputs["input"].clone()
-        return Called(module(*inputs.values()), leaves)
+        return Called(self.through(module)(*inputs.values()), leaves)
 
     def _module(
         self, row: Row, tensors: Mapping[str, Tensor], options: Mapping[str, Any], inplace: bool = False
