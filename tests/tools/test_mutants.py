@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,13 @@ def test_the_sources_have_mutants_enough_and_every_module_its_operations():
     assert kernels - {"threads"} <= reach.OPERATIONS.keys()
     assert set(reach.operations_of(kernels - {"threads"})) == set(OF_CNNREF)
     assert all(path.exists() for path in reach.tests_of(reach.TESTS))
+
+
+def test_what_a_module_reaches_is_told_without_loading_cnnref():
+    code = """import sys; from ci.mutation.reach import operations_of
+print(*operations_of(["_arrays"])); sys.exit("cnnref" in sys.modules)"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(told.stdout.split()) == set(OF_CNNREF)
 
 
 def test_survivors_fail_unless_they_are_explained(monkeypatch, capsys):
