@@ -140,7 +140,7 @@ def _terms(source: str, wrong: Mapping[Place, tuple[float, float]]) -> tuple[str
         return abs(got - expected) if np.isfinite(got) else np.inf
 
     return tuple(
-        f"{_named(source, p)} is taken {wrong[p][1]:.6g} times, expected {wrong[p][0]:.6g}"
+        f"{_named(source, p)} has the weight {wrong[p][1]:.6g}, expected {wrong[p][0]:.6g}"
         for p in sorted(wrong, key=size, reverse=True)[:_TERMS]
     )
 

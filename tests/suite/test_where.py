@@ -170,7 +170,7 @@ def test_what_the_element_is_made_of_is_drawn_and_the_terms_that_differ_most_are
     # dA_prev[0,0,0,0] is W[0,0] times dZ[0,0,0,0] alone; turned, it takes W[2,2], the last of nine, instead.
     assert made.title == "dA_prev[0,0,0,0] is made of these elements of dZ, the wrong ones marked"
     assert made.rows == ("#.", "..", "..")
-    assert found.terms == ("dZ[0,0,0,0] is taken 9 times, expected 1",)
+    assert found.terms == ("dZ[0,0,0,0] has the weight 9, expected 1",)
     assert 'class="wrong"' in made.svg()
 
 
@@ -188,7 +188,7 @@ def test_right_terms_of_a_wrong_element_are_told_from_wrong_ones():
     found = entry(target, Case.parse("conv_forward:f32:m1h4w4c1_f3k1_s1p0:small:0"), "Z", 60.0)
     assert found.pictures[0].rows == ("ooo.", "ooo.", "###.", "....")
     wanted = ((2, 2, 9), (2, 1, 8), (2, 0, 7))
-    assert found.terms == tuple(f"A_prev[0,{r},{c},0] is taken 0 times, expected {n}" for r, c, n in wanted)
+    assert found.terms == tuple(f"A_prev[0,{r},{c},0] has the weight 0, expected {n}" for r, c, n in wanted)
 
 
 def test_findings_survive_a_kernel_that_dies(tmp_path):

@@ -21,3 +21,8 @@ def test_every_picture_is_there_and_small():
     assert linked == {path.name for path in (DOCS / "gallery").iterdir()}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (DOCS / "gallery").iterdir())
     assert sum(path.stat().st_size for path in (DOCS / "gallery").iterdir()) < 500_000
+
+
+def test_the_readme_counts_them():
+    (count,) = re.findall(r"a gallery of (\d+) faults", (DOCS.parent / "README.md").read_text())
+    assert int(count) == len(CATALOGUE)
