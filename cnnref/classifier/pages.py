@@ -35,7 +35,7 @@ def require() -> None:
             __import__(package)
         except ImportError:
             raise DataError(
-                f"{package} is not installed; training needs: pip install 'cnnref[train]'"
+                f"{package} is not installed; training and its pages need: pip install 'cnnref[train]'"
             ) from None
 
 
