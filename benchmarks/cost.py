@@ -124,6 +124,8 @@ def allowed_memory(row: Row) -> int:
         extra = _panels(row, 1, z["i"], z["o"]) + size * (z["i"] + z["o"])
         if row.function == "affine_activation_backward":
             extra += size * z["m"] * z["o"]  # the gradient between the two steps
+    elif row.function == "softmax_cross_entropy":
+        extra = size * _elements(row)  # the logarithms
     elif row.function.startswith("batch_norm"):
         extra = 8 * 2 * (z["m"] * z["h"] * z["w"] * z["c"] // 64 + 16 * z["c"])  # sums of chunks
     return outputs(row) + row.threads * extra

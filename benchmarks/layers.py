@@ -71,7 +71,8 @@ def _pointwise() -> Iterator[Row]:
             "cross_entropy_backward",
         ):
             yield Row(function, f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000, peers=function == "softmax")
-        yield Row("softmax_cross_entropy_backward", f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000)
+        for function in ("softmax_cross_entropy", "softmax_cross_entropy_backward"):
+            yield Row(function, f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000)
     for function in ("create_mask_from_window", "distribute_value"):
         yield Row(function, "224x224", {"h": 224, "w": 224}, quick=True)
     yield Row("conv_single_step", "window-7x7x512", {"f": 7, "c": 512}, quick=True)
@@ -108,7 +109,10 @@ _IN_HALF = (
     *("resnet-4-3x3", "resnet-2-1x1-expand", "mobilenet-56-dw144-s1", "256x1000", "64x10", "resnet-head"),
 )
 #: What has no PyTorch counterpart in half, or whose cost there is that of float32.
-_NOT_IN_HALF = ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward")
+_NOT_IN_HALF = (
+    *("cross_entropy_cost", "cross_entropy_backward"),
+    *("softmax_cross_entropy", "softmax_cross_entropy_backward"),
+)
 
 
 def halves() -> list[Row]:

@@ -66,6 +66,8 @@ LIMITS: dict[str, str] = {
     " measured alone 1.28",
     "pool_forward/vgg-4-max": "one visit, with quartiles 34% apart, when the time was up; measured alone"
     " 2.06",
+    "softmax_cross_entropy/": "the probabilities that its gradient takes are computed here, PyTorch's in its"
+    " backward pass",
     "affine_activation_backward/": "the gradient between the two steps is an array of its own",
 }
 

@@ -50,5 +50,6 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     ("softmax_backward", {**_ROWS}),
     ("cross_entropy_cost", {**_ROWS}),
     ("cross_entropy_backward", {**_ROWS}),
+    ("softmax_cross_entropy", {**_ROWS}),
     ("softmax_cross_entropy_backward", {**_ROWS}),
 )

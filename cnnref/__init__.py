@@ -30,6 +30,7 @@ from cnnref.caches import (
 )
 from cnnref.checks.probability import ProbabilityWarning
 from cnnref.config import __version__, show_config
+from cnnref.softmax_cross_entropy import compose as _compose_loss
 from cnnref.threads import get_num_threads, set_num_threads
 
 #: The operations: the module that computes some, and the names of its functions. One more is a row more.
@@ -79,12 +80,12 @@ _OPERATIONS = {
     "tanh": ("tanh", "tanh_backward"),
 }
 _functions = {name: getattr(_load(module), name) for module, names in _OPERATIONS.items() for name in names}
-_functions |= _compose(_functions)
+_functions |= _compose(_functions) | _compose_loss(_functions, _load("loss").loss_of_logarithms)
 globals().update(_functions)
 kernel_for = _load("plan").kernel_for
 
 #: What `conformance` may ask for beyond the contract's plain calls: ``OPERATION.KEY``, with wildcards.
-options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.*")
+options = ("conv_*.*", "pool_*.*", "*cross_entropy*.*")
 
 #: The dtypes that `conformance` may ask for.
 dtypes = ("f32", "f64", "f16", "bf16")

@@ -150,6 +150,12 @@ def cross_entropy_cost(
 def cross_entropy_backward(
     cache: Cache, label_smoothing: float = 0.0, ignore_index: SupportsIndex | None = None
 ) -> Array: ...
+def softmax_cross_entropy(
+    X: ArrayLike,
+    Y: ArrayLike,
+    label_smoothing: float = 0.0,
+    ignore_index: SupportsIndex | None = None,
+) -> tuple[float, CrossEntropyCache]: ...
 def softmax_cross_entropy_backward(
     cache: Cache, label_smoothing: float = 0.0, ignore_index: SupportsIndex | None = None
 ) -> Array: ...

@@ -8,7 +8,7 @@ Names, arguments and caches are those of `cnnref`, and so are the kernels. What 
 - `relu_backward` passes the gradient where ``Z == 0``; `sigmoid_backward` is ``dA * s * (1 - s)`` as written.
 - `affine_backward` divides dW and db by the number of rows.
 - `softmax` takes ``exp`` directly.
-- `cross_entropy_cost` numbers the labels by their rank among the labels present.
+- `cross_entropy_cost` and `softmax_cross_entropy` number the labels by their rank among the labels present.
 - `arr2col`, `col2arr` order features as R does: h fastest, then w, then c.
 
 Where the R code stops with an error (f = 1, a single channel, ...), the functions compute what the post's
@@ -25,6 +25,7 @@ from cnnref._dispatch import load
 from cnnref.affine_activation import compose
 from cnnref.checks import conv, elements, loss, pool_affine
 from cnnref.checks.half import in_single
+from cnnref.softmax_cross_entropy import compose as compose_loss
 
 
 def _compiled(module, name):
@@ -36,6 +37,7 @@ def _compiled(module, name):
 _functions = {name: _compiled(module, name) for module, names in _OPERATIONS.items() for name in names}
 _conv_single_step, _affine_backward = _functions["conv_single_step"], _functions["affine_backward"]
 _cross_entropy_cost = _functions["cross_entropy_cost"]
+_softmax_cross_entropy = compose_loss(_functions, load("loss").loss_of_logarithms)["softmax_cross_entropy"]
 
 
 def conv_single_step(a_slice_prev, W, b):
@@ -73,12 +75,18 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     `Y` may therefore hold any integers; there may be no more distinct ones than columns. Ignored labels have
     no rank, and `ignore_index` must be none.
     """
-    AL, ranks, ignore_index = loss.check_ranks(AL, Y, ignore_index)
+    AL, ranks, ignore_index = loss.check_ranks("cross_entropy_cost", "AL", AL, Y, ignore_index)
     return _cross_entropy_cost(AL, ranks, batch_size, label_smoothing, ignore_index)
 
 
+def softmax_cross_entropy(X, Y, label_smoothing=0.0, ignore_index=None):
+    """`cnnref.softmax_cross_entropy` with the rank of each label as its column, and the post's softmax."""
+    X, ranks, ignore_index = loss.check_ranks("softmax_cross_entropy", "X", X, Y, ignore_index)
+    return _softmax_cross_entropy(X, ranks, label_smoothing, ignore_index)
+
+
 #: As `cnnref.options`.
-options = ("conv_*.*", "pool_*.*", "*cross_entropy_*.label_smoothing")
+options = ("conv_*.*", "pool_*.*", "*cross_entropy*.label_smoothing")
 
 #: As `cnnref.dtypes`.
 dtypes = ("f32", "f64", "f16", "bf16")
@@ -87,7 +95,7 @@ dtypes = ("f32", "f64", "f16", "bf16")
 _as_written = ("sigmoid_backward", "affine_activation_backward")
 accuracy = {op: word for op, word in _accuracy.items() if op not in _as_written}
 
-_own = (conv_single_step, affine_backward, arr2col, col2arr, cross_entropy_cost)
+_own = (conv_single_step, affine_backward, arr2col, col2arr, cross_entropy_cost, softmax_cross_entropy)
 _functions |= {function.__name__: function for function in _own}
 _functions |= compose(_functions)
 globals().update(_functions)

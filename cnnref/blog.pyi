@@ -51,6 +51,7 @@ from cnnref import silu as silu
 from cnnref import silu_backward as silu_backward
 from cnnref import softmax as softmax
 from cnnref import softmax_backward as softmax_backward
+from cnnref import softmax_cross_entropy as softmax_cross_entropy
 from cnnref import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from cnnref import softplus as softplus
 from cnnref import softplus_backward as softplus_backward

@@ -25,7 +25,7 @@ from numpy cimport ndarray, npy_intp
 from cnnref.checks.arrays cimport elements, empty, held, is_double, zeros
 from cnnref.checks.fields cimport named
 from cnnref.checks.half cimport rounded, wide
-from cnnref.checks.loss cimport check_cross_entropy_cache, check_cross_entropy_cost
+from cnnref.checks.loss cimport check_cross_entropy, check_cross_entropy_cache
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.vmath.cross_entropy cimport Labels, gradient, mean_loss
 from cnnref.threads cimport fail
@@ -41,7 +41,7 @@ cdef Labels labels_of(ndarray index, double smoothing, bint ignoring, Py_ssize_t
     cdef Labels y
     y.step = cnp.PyArray_NDIM(index)
     y.columns = <const npy_intp*>cnp.PyArray_DATA(index) + y.step - 1
-    y.smoothing, y.ignoring, y.ignored = smoothing, ignoring, ignored
+    y.smoothing, y.ignoring, y.ignored, y.logarithms = smoothing, ignoring, ignored, False
     return y
 
 
@@ -101,8 +101,8 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     cdef bint outside = False
     cdef Labels labels
     cdef double loss
-    al, n, index, smoothing, ignoring, ignored = check_cross_entropy_cost(
-        AL, Y, batch_size, label_smoothing, ignore_index
+    al, n, index, smoothing, ignoring, ignored = check_cross_entropy(
+        "cross_entropy_cost", "AL", AL, Y, batch_size, label_smoothing, ignore_index
     )
     labels = labels_of(index, smoothing, ignoring, ignored)
     if is_double(al):
@@ -112,6 +112,16 @@ def cross_entropy_cost(AL, Y, batch_size=None, label_smoothing=0.0, ignore_index
     if outside:
         warn_of_no_probabilities(al, index, ignored if ignoring else None)
     return loss, named(CrossEntropyCache, (al, index))
+
+
+def loss_of_logarithms(ndarray logp, ndarray index, double smoothing, bint ignoring, Py_ssize_t ignored):
+    """The loss of logarithms of probabilities, for `softmax_cross_entropy`, which has checked what it was given."""
+    cdef Labels labels = labels_of(index, smoothing, ignoring, ignored)
+    cdef bint outside = False
+    labels.logarithms = True
+    if is_double(logp):
+        return loss_of(logp, logp.shape[0], logp.shape[1], &labels, &outside, <double>0)
+    return loss_of(logp, logp.shape[0], logp.shape[1], &labels, &outside, <float>0)
 
 
 cdef double loss_of(
@@ -125,7 +135,7 @@ cdef double loss_of(
     with nogil:
         status = mean_loss(al_data, labels, m, n, &loss, outside)
     if status < 0:
-        fail("cross_entropy_cost: stopped")
+        fail("softmax_cross_entropy: stopped" if labels.logarithms else "cross_entropy_cost: stopped")
     return loss
 
 

@@ -15,7 +15,6 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from calls import OF_CNNREF
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -91,7 +90,7 @@ LARGE = {
     "create_mask_from_window": ("h700w703",),
     "distribute_value": ("h700w703",),
     **dict.fromkeys(("arr2col", "col2arr"), (IMAGE,)),
-    **{name: (IMAGE,) for name, entry in OF_CNNREF.items() if entry.arrays[0] == "Z"},
+    **{name: (IMAGE,) for name, entry in OPERATIONS.items() if entry.arrays[0] == "Z"},
     **dict.fromkeys(("affine_forward", "affine_backward"), ("m203i301o101", "m3i2050o257", "m1030i9o7")),
     **dict.fromkeys(
         ("affine_activation_forward", "affine_activation_backward"),
@@ -118,6 +117,7 @@ LARGE = {
             "softmax_backward",
             "cross_entropy_cost",
             "cross_entropy_backward",
+            "softmax_cross_entropy",
             "softmax_cross_entropy_backward",
         ),
         (
@@ -126,14 +126,14 @@ LARGE = {
         ),
     ),
 }
-for _loss in ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward"):
+for _loss in (name for name in LARGE if "cross_entropy" in name):
     LARGE[_loss] += ("m5003n31_smooth0.1", "m5003n31_ignore7", "m5003n31_smooth0.3_ignore-100")
 
 
 def cases():
     """The fixed list: corners and families as the suite draws them, then the large ones."""
-    yield from generate(OF_CNNREF.values(), DTYPES, SMALL, 2024)
-    yield from generate(OF_CNNREF.values(), HALF, SMALL_HALF, 2024)
+    yield from generate(OPERATIONS.values(), DTYPES, SMALL, 2024)
+    yield from generate(OPERATIONS.values(), HALF, SMALL_HALF, 2024)
     for op, bodies in LARGE.items():
         for dtype in DTYPES:
             for body in bodies:
@@ -207,7 +207,7 @@ def every_part():
     import cnnref
     from cnnref import blog
 
-    own = [n for n in OF_CNNREF if getattr(blog, n) is not getattr(cnnref, n)]
+    own = [n for n in OPERATIONS if getattr(blog, n) is not getattr(cnnref, n)]
     mine = [
         case
         for case in cases()

@@ -75,13 +75,12 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         "log_softmax_backward": {"dlogp": array(5, 6), "cache": rows},
         "cross_entropy_cost": {"AL": probabilities, "Y": labels, "batch_size": 5},
         "cross_entropy_backward": {"cache": entropy_cache},
+        "softmax_cross_entropy": {"X": rows, "Y": labels},
         "softmax_cross_entropy_backward": {"cache": entropy_cache},
     }
 
 
-#: The operations that `cnnref` has a function for; its loss of logits is that of its softmax, in two calls.
-OF_CNNREF = {name: entry for name, entry in OPERATIONS.items() if name != "softmax_cross_entropy"}
-NAMES = tuple(OF_CNNREF)
+NAMES = tuple(OPERATIONS)
 CACHES = {
     **dict.fromkeys(("conv_backward", "conv_transpose_backward"), ("A_prev", "W", "b", "hparameters")),
     "pool_backward": ("A_prev", "hparameters"),

@@ -39,6 +39,7 @@ VARIANTS = {
     "batch_norm_forward": [{"hparameters": {"training": False}}],
     "cross_entropy_cost": [{"label_smoothing": 0.1, "ignore_index": -1}],
     "cross_entropy_backward": [{"label_smoothing": 0.1, "ignore_index": -1}],
+    "softmax_cross_entropy": [{"label_smoothing": 0.1, "ignore_index": 2}],
     "softmax_cross_entropy_backward": [{"label_smoothing": 0.1, "ignore_index": 2}],
     "distribute_value": [{"dz": 1.5, "shape": [4]}],
 }

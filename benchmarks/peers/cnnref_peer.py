@@ -72,6 +72,8 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
         return lambda: call(a["upstream"], a["X"])
     if name == "cross_entropy_cost":
         return lambda: call(a["AL"], a["Y"])
+    if name == "softmax_cross_entropy":
+        return lambda: call(a["X"], a["Y"])
     if name in ("cross_entropy_backward", "softmax_cross_entropy_backward"):
         loss_cache = cnnref.cross_entropy_cost(a["AL"], a["Y"])[1]
         return lambda: call(loss_cache)

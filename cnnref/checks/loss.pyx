@@ -19,7 +19,6 @@ cdef extern from *:
     """
     cnp.npy_intp read_once(const cnp.npy_intp* place)
 
-cdef str LABELS = "class labels: integers from 0, one for each row of AL"
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
 
 
@@ -58,12 +57,12 @@ cdef ndarray _indices(str function, str name, ndarray x):
     return plain(x, cnp.NPY_INTP)
 
 
-cdef int _one_label_a_row(ndarray labels, ndarray al) except -1:
+cdef int _one_label_a_row(str function, str name, ndarray labels, ndarray al) except -1:
     if not (
         cnp.PyArray_NDIM(labels) == 1 or (cnp.PyArray_NDIM(labels) == 2 and labels.shape[1] == 1)
     ) or labels.shape[0] != al.shape[0]:
         raise ValueError(
-            f"cross_entropy_cost: Y must have shape {(al.shape[0],)} or {(al.shape[0], 1)} for AL of shape"
+            f"{function}: Y must have shape {(al.shape[0],)} or {(al.shape[0], 1)} for {name} of shape"
             f" {(<object>al).shape}, got {(<object>labels).shape}"
         )
     return 0
@@ -84,32 +83,35 @@ cdef tuple _options(str function, object label_smoothing, object ignore_index):
     return smoothing, ignore_index is not None, ignored
 
 
-cpdef tuple check_cross_entropy_cost(
-    object AL, object Y, object batch_size, object label_smoothing, object ignore_index
+cpdef tuple check_cross_entropy(
+    str function, str name, object AL, object Y, object batch_size, object label_smoothing, object ignore_index
 ):
-    """(AL, its columns, Y as an (m, 2) intp array of rows and labels, label_smoothing, whether labels are ignored, which one).
+    """(AL, called `name`, its columns, Y as (m, 2) intp array of rows and labels, smoothing, whether labels are ignored, which).
 
     The labels are places in AL, and theirs is memory that others may write to: each is read once, into an array of
     the call's own, and checked there.
     """
-    cdef str function = "cross_entropy_cost"
-    AL, Y = given(function, "AL", AL), given(function, "Y", Y)
+    AL, Y = given(function, name, AL), given(function, "Y", Y)
     smoothing, ignoring, ignored = _options(function, label_smoothing, ignore_index)
     if batch_size is not None:
         batch_size = index(function, "batch_size", batch_size)
-    cdef ndarray al = array(function, "AL", AL, 2, "(m, n)")
-    cdef ndarray labels = _integers(function, "Y", Y, f"{LABELS}, in shape (m,) or (m, 1)")
+    cdef ndarray al = array(function, name, AL, 2, "(m, n)")
+    cdef str labels_of = f"class labels: integers from 0, one for each row of {name}, in shape (m,) or (m, 1)"
+    cdef ndarray labels = _integers(function, "Y", Y, labels_of)
     cdef Py_ssize_t m = al.shape[0], classes = al.shape[1]
-    _one_label_a_row(labels, al)
+    _one_label_a_row(function, name, labels, al)
     if batch_size is not None and integer(function, "batch_size", batch_size, 0) != m:
-        raise ValueError(f"{function}: batch_size must be the number of rows of AL, {m}, got {batch_size}")
+        raise ValueError(f"{function}: batch_size must be the number of rows of {name}, {m}, got {batch_size}")
     return (
-        plain(al, common(kind_of(al))), classes, _rows_and_labels(_indices(function, "Y", labels), m, classes, ignoring, ignored),
+        plain(al, common(kind_of(al))), classes,
+        _rows_and_labels(function, _indices(function, "Y", labels), m, classes, ignoring, ignored),
         smoothing, ignoring, ignored,
     )
 
 
-cdef ndarray _rows_and_labels(ndarray labels, Py_ssize_t m, Py_ssize_t classes, bint ignoring, Py_ssize_t ignored):
+cdef ndarray _rows_and_labels(
+    str function, ndarray labels, Py_ssize_t m, Py_ssize_t classes, bint ignoring, Py_ssize_t ignored
+):
     cdef cnp.npy_intp[2] shape
     shape[0], shape[1] = m, 2
     cdef ndarray made = cnp.PyArray_EMPTY(2, shape, cnp.NPY_INTP, 0)
@@ -121,7 +123,7 @@ cdef ndarray _rows_and_labels(ndarray labels, Py_ssize_t m, Py_ssize_t classes, 
         label = read_once(columns + row)
         if not 0 <= label < classes and not (ignoring and label == ignored):
             raise ValueError(
-                f"cross_entropy_cost: Y must hold class indices from 0 to {classes - 1}"
+                f"{function}: Y must hold class indices from 0 to {classes - 1}"
                 + (f" or {ignored}," if ignoring else ",") + f" got {label} in row {row}"
             )
         pairs[2 * row] = row
@@ -129,17 +131,16 @@ cdef ndarray _rows_and_labels(ndarray labels, Py_ssize_t m, Py_ssize_t classes, 
     return made
 
 
-cpdef tuple check_ranks(object AL, object Y, object ignore_index):
-    """(AL, the rank of each label among those present and not ignored; ignored ones as they are; which those are or None)."""
-    cdef str function = "cross_entropy_cost"
-    AL, Y = given(function, "AL", AL), given(function, "Y", Y)
+cpdef tuple check_ranks(str function, str name, object AL, object Y, object ignore_index):
+    """(AL, called `name`, the rank of each label among those present, ignored ones as they are, which those are or None)."""
+    AL, Y = given(function, name, AL), given(function, "Y", Y)
     cdef bint ignoring
     cdef Py_ssize_t ignored
     _, ignoring, ignored = _options(function, 0, ignore_index)
-    cdef ndarray al = array(function, "AL", AL, 2, "(m, n)")
-    cdef ndarray labels = _integers(function, "Y", Y, "integers, one for each row of AL, in shape (m,) or (m, 1)")
+    cdef ndarray al = array(function, name, AL, 2, "(m, n)")
+    cdef ndarray labels = _integers(function, "Y", Y, f"integers, one for each row of {name}, in shape (m,) or (m, 1)")
     cdef Py_ssize_t classes = al.shape[1]
-    _one_label_a_row(labels, al)
+    _one_label_a_row(function, name, labels, al)
     if ignoring and 0 <= ignored < classes:
         raise ValueError(
             f"{function}: ignore_index must be no rank of a label, 0 to {classes - 1}, got {ignored}"
@@ -148,7 +149,7 @@ cpdef tuple check_ranks(object AL, object Y, object ignore_index):
     kept = own != ignored if ignoring else np.ones(own.shape, bool)
     distinct, ranks = np.unique(own[kept], return_inverse=True)
     if distinct.size > classes:
-        raise ValueError(f"{function}: Y has {distinct.size} distinct labels, AL has {classes} columns")
+        raise ValueError(f"{function}: Y has {distinct.size} distinct labels, {name} has {classes} columns")
     columns = np.full(kept.shape, ignored, np.intp)
     columns[kept] = ranks.reshape(-1)
     return plain(al, common(kind_of(al))), columns, ignored if ignoring else None

@@ -8,7 +8,7 @@ import pytest
 
 HALF = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 #: float64 or a Python float, whatever the input.
-NOT_HALF = ("distribute_value", "cross_entropy_cost")
+NOT_HALF = ("distribute_value", "cross_entropy_cost", "softmax_cross_entropy")
 
 either = pytest.mark.parametrize("name", HALF)
 

@@ -91,7 +91,7 @@ def test_float32_stays_float32(name, module):
     for a in outputs(getattr(module, name)(**arguments(np.float32)[name])):
         expected = (
             np.float64
-            if name in ("conv_single_step", "cross_entropy_cost", "distribute_value")
+            if name in ("conv_single_step", "cross_entropy_cost", "softmax_cross_entropy", "distribute_value")
             else np.float32
         )
         assert a.dtype == expected

@@ -13,7 +13,7 @@ import sys
 import bits_table
 import numpy as np
 import pytest
-from calls import ELEMENTWISE, OF_CNNREF
+from calls import ELEMENTWISE
 
 import cnnref
 from conformance.cases.case import Case
@@ -21,7 +21,7 @@ from conformance.cases.dtypes import KNOWN
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import here
-from conformance.operations import select
+from conformance.operations import OPERATIONS, select
 
 ROOT = bits_table.TABLE.parents[2]
 
@@ -41,7 +41,7 @@ PER_SAMPLE = {
     "affine_backward": "dA_prev",
     "affine_activation_forward": "A",
     "affine_activation_backward": "dA_prev",
-    **{name: OF_CNNREF[name].outputs[0] for name in ELEMENTWISE},
+    **{name: OPERATIONS[name].outputs[0] for name in ELEMENTWISE},
     "global_average_pool_forward": "A",
     "global_average_pool_backward": "dA_prev",
     "log_softmax": "logp",
@@ -81,7 +81,7 @@ def test_every_instruction_set_and_thread_count_gives_the_bits_of_the_table(isa,
 
 
 def test_the_table_has_every_output_in_every_dtype(table):
-    wanted = {(op, d, out) for op, o in OF_CNNREF.items() for d in KNOWN for out in o.outputs}
+    wanted = {(op, d, out) for op, o in OPERATIONS.items() for d in KNOWN for out in o.outputs}
     listed = {(*key.partition(" ")[0].split(":")[:2], key.partition(" ")[2]) for key in table["cnnref"]}
     assert listed == wanted
     assert not [key for part in table.values() for key, value in part.items() if len(value) != 12]

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import pytest
-from calls import OF_CNNREF
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -17,7 +16,7 @@ from conformance.cases.window import possible, window_of
 from conformance.generation.arrays import array_shapes
 from conformance.implementations.calls import ask, named
 from conformance.implementations.implementation import Implementation
-from conformance.operations import having
+from conformance.operations import OPERATIONS, having
 from conformance.operations.call import resolved
 
 MINE = Implementation("cnnref", cnnref, Arithmetic(), options=cnnref.options)
@@ -38,7 +37,7 @@ class Asked:
     """As much of a case as the calls look at, with any values."""
 
     def __init__(self, op, params):
-        self.op, self.params, self.operation = op, dict(params), OF_CNNREF[op]
+        self.op, self.params, self.operation = op, dict(params), OPERATIONS[op]
 
     def __getitem__(self, name):
         return self.params[name] if name in self.params else self.operation.option[name].default
@@ -80,13 +79,13 @@ def boxed(value):
 @st.composite
 def calls(draw):
     """(case, arguments, the same as plain float64 arrays, whether the contract takes it)."""
-    op = draw(st.sampled_from(sorted(OF_CNNREF)))
+    op = draw(st.sampled_from(sorted(OPERATIONS)))
     params = {}
-    for name in OF_CNNREF[op].parameters:
+    for name in OPERATIONS[op].parameters:
         low, high = {"m": (0, 4), "p": (0, 3), "s": (1, 4), "c": (1, 9)}.get(name, (1, 6))
         params[name] = draw(st.sampled_from(WORDS[name]) if name in WORDS else st.integers(low, high))
     case = plain_case = Case.of(op, "f64", params, "small", 0)
-    for option in OF_CNNREF[op].options:
+    for option in OPERATIONS[op].options:
         if draw(st.booleans()):
             kind = draw(st.sampled_from(sorted(option.kinds)))
             pool = option.pool(kind)
@@ -99,7 +98,7 @@ def calls(draw):
     params = dict(case.params)
     fits = True
     if "s" in params:
-        together = not any({*pair} <= {*case.levels.items()} for pair in OF_CNNREF[op].apart)
+        together = not any({*pair} <= {*case.levels.items()} for pair in OPERATIONS[op].apart)
         # What the suite does not draw together may exist: output padding at stride 1, dilated.
         fits = possible(case) if together else None
         # Between no taps a dilation that the mode excludes may be refused or not.
@@ -113,7 +112,7 @@ def calls(draw):
     except ValueError:
         shapes = {}
     if min((n for shape in shapes.values() for n in shape), default=0) < 0 or not shapes:
-        fits, shapes = False, {n: (2, 3, 3, 2) for n in OF_CNNREF[op].arrays}
+        fits, shapes = False, {n: (2, 3, 3, 2) for n in OPERATIONS[op].arrays}
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     given_arrays, plain = {}, {}
     for name, shape in shapes.items():
@@ -163,7 +162,7 @@ def calls(draw):
 
 def answer(implementation, asked, arrays):
     with np.errstate(all="ignore"):
-        request = resolved(OF_CNNREF, asked, implementation.has, arrays)
+        request = resolved(OPERATIONS, asked, implementation.has, arrays)
         return named(request, ask(implementation, request, arrays))
 
 

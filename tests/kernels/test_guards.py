@@ -6,13 +6,13 @@ from functools import partial
 import bits_table
 import numpy as np
 import pytest
-from calls import OF_CNNREF
 
 import cnnref
 from conformance.cases.case import Case
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import here
+from conformance.operations import OPERATIONS
 
 PATTERN = 0xA5
 
@@ -34,7 +34,7 @@ class Guarded:
 
 
 def cases():
-    yield from (c for c in generate(OF_CNNREF.values(), ("f32", "f64"), 25, 11) if 0 not in extents(c))
+    yield from (c for c in generate(OPERATIONS.values(), ("f32", "f64"), 25, 11) if 0 not in extents(c))
 
 
 def extents(case):

@@ -266,3 +266,29 @@ def test_bad_options_of_the_loss_are_named(options, error, message):
         cnnref.cross_entropy_cost(p, [-100, 2], ignore_index=-100)
     with pytest.raises(ValueError, match=r"Y_index must hold \(1, a column from 0 to 1 or -100\) in row 1"):
         cnnref.cross_entropy_backward((p, [[0, 1], [1, 7]]), ignore_index=-100)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_of_logits_keeps_what_a_probability_loses(dtype):
+    """A probability of 1 - 1e-9 and one of e^-200 are 1 and 0 in float32, and their logarithms are not."""
+    X = np.array([[0, 20.7], [-200, 0]], dtype)
+    loss, cache = cnnref.softmax_cross_entropy(X, [1, 0])
+    rows = [np.log1p(np.exp(-np.float64(X[0, 1]))), 200]
+    assert loss == pytest.approx(np.mean(rows), rel=1e-7)
+    alone = cnnref.softmax_cross_entropy(X[:1], [1])[0]
+    assert alone == pytest.approx(rows[0], rel=1e-6)
+    assert cache.AL.dtype == dtype
+    np.testing.assert_array_equal(cache.AL, cnnref.softmax(X)[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"ignore_index": 3}])
+def test_the_loss_of_logits_is_that_of_their_logarithms(options):
+    generator = np.random.default_rng(0)
+    X, Y = generator.standard_normal((700, 37)), generator.integers(0, 37, 700)
+    loss, cache = cnnref.softmax_cross_entropy(X, Y, **options)
+    assert loss == pytest.approx(cnnref.cross_entropy_cost(cnnref.softmax(X)[0], Y, **options)[0], rel=1e-13)
+    of_cost = cnnref.cross_entropy_cost(cnnref.softmax(X)[0], Y, **options)[1]
+    for mine, right in zip(cache, of_cost, strict=True):
+        np.testing.assert_array_equal(mine, right)
+    with pytest.raises(ValueError, match=r"softmax_cross_entropy: Y must have shape \(700,\) or"):
+        cnnref.softmax_cross_entropy(X, Y[1:])

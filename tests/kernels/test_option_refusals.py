@@ -158,7 +158,8 @@ TABLE["gelu_backward"] = TABLE["gelu"]
 TABLE["leaky_relu_backward"] = TABLE["leaky_relu"]
 for _name in ("hardtanh", "elu", "celu", "softplus"):
     TABLE[f"{_name}_backward"] = TABLE[_name]
-TABLE["softmax_cross_entropy_backward"] = TABLE["cross_entropy_backward"]
+for _name in ("softmax_cross_entropy", "softmax_cross_entropy_backward"):
+    TABLE[_name] = TABLE["cross_entropy_backward"]
 
 
 def keywords_of(name: str) -> set[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calls import OF_CNNREF
 
 from conformance import conventions
 from conformance.cases.case import Case
@@ -135,7 +134,7 @@ def leaves(value):
 def test_a_request_is_plain_data(op, whole):
     from conformance.generation.generate import Drawing
 
-    implementation = here("cnnref" if op in OF_CNNREF else "numpy_loops")
+    implementation = here("cnnref")
     if not whole:
         only = type("Only", (), {op: staticmethod(getattr(implementation.target, op))})
         object.__setattr__(implementation, "target", only)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import ml_dtypes
 import numpy as np
 import pytest
-from calls import OF_CNNREF
 
 import cnnref
 from conformance.bounds import Arithmetic, Bound
@@ -18,6 +17,7 @@ from conformance.cases.dtypes import HALF
 from conformance.diagnosis.script import write
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation, LoadError, load
+from conformance.operations import OPERATIONS
 from conformance.verdict.compare import compare
 from conformance.verdict.judge import Judge, Trial
 
@@ -26,7 +26,7 @@ HALVES = tuple(HALF)
 
 def implementation(**functions):
     """`cnnref` with some functions replaced."""
-    every = {name: getattr(cnnref, name) for name in OF_CNNREF}
+    every = {name: getattr(cnnref, name) for name in OPERATIONS}
     target = SimpleNamespace(**{**every, **functions})
     return Implementation("it", target, Arithmetic.declared(None, None), options=("*",), dtypes=HALVES)
 
@@ -81,7 +81,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_wrong_rounding_fails_and_is_named(name, dtype):
     judge = Judge(implementation(affine_forward=FAULTS[name]))
-    records = [r for case in generate([OF_CNNREF["affine_forward"]], [dtype], 60, 1) for r in judge(case)]
+    records = [r for case in generate([OPERATIONS["affine_forward"]], [dtype], 60, 1) for r in judge(case)]
     failed = [r for r in records if r.status == "failed"]
     assert failed
     assert "exact" in {r.tier for r in failed}
@@ -97,18 +97,18 @@ def test_right_rounding_passes(dtype):
             return single(cnnref.affine_forward, A_prev, W, b)[0].astype(A_prev.dtype), (A_prev, W, b)
 
     judge = Judge(implementation(affine_forward=mine))
-    records = [r for case in generate([OF_CNNREF["affine_forward"]], [dtype], 60, 1) for r in judge(case)]
+    records = [r for case in generate([OPERATIONS["affine_forward"]], [dtype], 60, 1) for r in judge(case)]
     assert {r.status for r in records} == {"passed"}
     assert {"exact", "bound", "statistical"} <= {r.tier for r in records}
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("op", OF_CNNREF)
+@pytest.mark.parametrize("op", OPERATIONS)
 def test_cnnref_agrees_in_half(op, dtype):
     judge = Judge(implementation())
-    records = [r for case in generate([OF_CNNREF[op]], [dtype], 6, 5) for r in judge(case)]
+    records = [r for case in generate([OPERATIONS[op]], [dtype], 6, 5) for r in judge(case)]
     assert {r.status for r in records} == {"passed"}, [r.reason for r in records if r.reason]
-    assert any(r.tier != "equal" for r in records) or OF_CNNREF[op].bound is None
+    assert any(r.tier != "equal" for r in records) or OPERATIONS[op].bound is None
 
 
 def test_a_limit_is_that_of_float32_and_half_a_spacing():

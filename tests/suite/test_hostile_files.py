@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from calls import OF_CNNREF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +18,7 @@ from conformance.cases.case import Case
 from conformance.cli import main
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import load
-from conformance.operations import select
+from conformance.operations import OPERATIONS, select
 from conformance.report.digest import rows
 from conformance.runs import gate
 from conformance.runs.options import SweepError
@@ -200,4 +199,4 @@ def test_what_a_module_prints_or_names_is_not_run(tmp_path):
 
 def test_there_is_something_to_check():
     assert len(sources()) > 50
-    assert set(OF_CNNREF) == set(blog.__all__)
+    assert set(OPERATIONS) == set(blog.__all__)

@@ -8,10 +8,11 @@ import sys
 import time
 
 import pytest
-from calls import ELEMENTWISE, OF_CNNREF
+from calls import ELEMENTWISE
 from child import ROOT, run
 
 from conformance.implementations import channel, wire
+from conformance.operations import OPERATIONS
 
 
 def test_an_interrupted_run_stops_promptly_and_keeps_what_it_recorded(tmp_path):
@@ -180,6 +181,7 @@ calls = {
     "log_softmax_backward": part(cnnref.log_softmax_backward, rows, rows),
     "cross_entropy_cost": part(cnnref.cross_entropy_cost, rows, labels, **losses),
     "cross_entropy_backward": part(cnnref.cross_entropy_backward, entropy, **losses),
+    "softmax_cross_entropy": part(cnnref.softmax_cross_entropy, rows, labels, **losses),
     "softmax_cross_entropy_backward": part(cnnref.softmax_cross_entropy_backward, entropy, **losses),
 }
 for name in ELEMENTWISE:
@@ -217,7 +219,7 @@ def test_every_function_asks_whether_it_is_to_stop(threads):
     )
     assert unanswered == []
     functions = {name.split(",")[0].split()[-1] for name in called}
-    assert functions | NOT_LONG >= set(OF_CNNREF)
+    assert functions | NOT_LONG >= set(OPERATIONS)
 
 
 def test_a_signal_handler_may_call_and_a_call_goes_on_when_it_returns():

@@ -10,11 +10,11 @@ from pathlib import Path
 import bits_table
 import numpy as np
 import pytest
-from calls import OF_CNNREF
 from child import run
 
 import cnnref
 from conformance.generation.arrays import draw
+from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a process with threads: the point
@@ -91,7 +91,7 @@ def test_many_python_threads_at_once():
             calls[name] = partial(bits_table.digests, implementation, case, draw(case))
     names = sorted(calls)
     expected = {name: calls[name]() for name in names}
-    assert set(OF_CNNREF) <= set(names)
+    assert set(OPERATIONS) <= set(names)
     assert not [name for name in names if "error" in expected[name]]
     wrong, done, until = [], [], time.monotonic() + float(os.environ.get("CNNREF_THREADS_SECONDS", "2"))
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from calls import OF_CNNREF
 
 from conformance.cases.case import Case
 from conformance.commands import cli
@@ -75,7 +74,7 @@ def test_a_wrong_shape_shows(wrong, tmp_path):
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_a_right_kernel_passes_its_script_with_data_of_any_size(op, tmp_path):
     pytest.importorskip("cnnref")
-    spec = "cnnref" if op in OF_CNNREF else "numpy_loops"
+    spec = "cnnref"
     implementation = load(spec)
     case = list(generate([OPERATIONS[op]], ["f32"], 60, 3))[-1]
     trial = Trial(implementation, case)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calls import OF_CNNREF
 
 from benchmarks import accuracy, cost, growth
 from benchmarks.inputs import draw
@@ -14,6 +13,7 @@ from benchmarks.layers import AIMS, rows
 from benchmarks.peak import Peak
 from benchmarks.row import Row
 from benchmarks.worker import Worker
+from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 ROWS = rows()
@@ -21,7 +21,10 @@ ROWS = rows()
 
 def test_every_function_has_rows_in_both_dtypes_on_both_thread_counts_and_among_the_small_calls():
     wanted = {
-        (name, dtype, threads) for name in OF_CNNREF for dtype in ("float32", "float64") for threads in (1, 2)
+        (name, dtype, threads)
+        for name in OPERATIONS
+        for dtype in ("float32", "float64")
+        for threads in (1, 2)
     }
     assert {(r.function, r.dtype, r.threads) for r in ROWS if "float16" not in r.dtype} == wanted
     halves = [r for r in ROWS if "float16" in r.dtype]
@@ -29,7 +32,7 @@ def test_every_function_has_rows_in_both_dtypes_on_both_thread_counts_and_among_
     assert {"relu", "softmax", "conv_forward", "conv_backward", "affine_forward", "pool_forward"} <= {
         r.function for r in halves
     }
-    assert {r.function for r in ROWS if r.small} == {r.function for r in rows(quick=True)} == set(OF_CNNREF)
+    assert {r.function for r in ROWS if r.small} == {r.function for r in rows(quick=True)} == set(OPERATIONS)
 
 
 def test_names_are_unique_and_groups_have_aims():
@@ -77,6 +80,8 @@ def kept_in_cache(row: Row) -> int:
         return cost.itemsize(row) * 4 * row.letter("c")  # the statistics
     if row.function == "affine_activation_forward":
         return cost.itemsize(row) * row.letter("m") * row.letter("o")  # Z
+    if row.function == "softmax_cross_entropy":
+        return cost.itemsize(row) * row.letter("m") * row.letter("n")  # the probabilities
     return 0
 
 
@@ -152,7 +157,7 @@ def test_fit_of_a_straight_line_and_of_a_bent_one():
 
 def test_every_function_that_rounds_is_held_against_the_truth():
     exact = {r.function for r in ROWS if not accuracy.rounds(r)}
-    chooses = {name for name, entry in OF_CNNREF.items() if entry.bound is None}
+    chooses = {name for name, entry in OPERATIONS.items() if entry.bound is None}
     assert exact == chooses | {"distribute_value", "pool_forward", "pool_backward"}
 
 

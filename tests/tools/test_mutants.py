@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from calls import OF_CNNREF
 
 from ci.mutation import mutants, reach, score, switch
 from ci.mutation.__main__ import every
+from conformance.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -129,10 +129,10 @@ def test_what_is_no_expression_is_built_alone():
 def test_the_sources_have_mutants_enough_and_every_module_its_operations():
     assert len(every([])) >= 150
     assert reach.operations_of(["pool"]) == ["pool_forward", "pool_backward"]
-    assert set(reach.operations_of(["_arrays"])) == set(OF_CNNREF)
+    assert set(reach.operations_of(["_arrays"])) == set(OPERATIONS)
     kernels = {path.stem for path in (ROOT / "cnnref").glob("*.pyx") if not path.stem.startswith("_")}
     assert kernels - {"threads"} <= reach.OPERATIONS.keys()
-    assert set(reach.operations_of(kernels - {"threads"})) == set(OF_CNNREF)
+    assert set(reach.operations_of(kernels - {"threads"})) == set(OPERATIONS)
     assert all(path.exists() for path in reach.tests_of(reach.TESTS))
 
 
@@ -140,7 +140,7 @@ def test_what_a_module_reaches_is_told_without_loading_cnnref():
     code = """import sys; from ci.mutation.reach import operations_of
 print(*operations_of(["_arrays"])); sys.exit("cnnref" in sys.modules)"""
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(told.stdout.split()) == set(OF_CNNREF)
+    assert set(told.stdout.split()) == set(OPERATIONS)
 
 
 def test_survivors_fail_unless_they_are_explained(monkeypatch, capsys):

@@ -25,6 +25,8 @@ cdef struct Labels:
     cnp.npy_intp ignored
     # What the label's class loses to all of them in equal parts.
     double smoothing
+    # Whether logarithms of the probabilities are given in their place.
+    bint logarithms
 
 
 cdef inline bint left_out(const Labels* y, Py_ssize_t row) noexcept nogil:
@@ -56,6 +58,10 @@ cdef inline bint any_no_probability(const real* al, const Labels* y, Py_ssize_t 
     return found
 
 
+cdef inline double logarithm(real p, bint already) noexcept nogil:
+    return p if already else log(p)
+
+
 cdef inline int chunk_loss(
     const real* al, const Labels* y, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t n, double* sum
 ) noexcept nogil:
@@ -71,15 +77,15 @@ cdef inline int chunk_loss(
         lowest = p if p < lowest else lowest
         highest = p if p > highest else highest
         if y.smoothing < 1:
-            loss -= (1 - y.smoothing) * log(p)
+            loss -= (1 - y.smoothing) * logarithm(p, y.logarithms)
         if y.smoothing > 0:
             for lane in range(16):
                 lanes[lane] = 0
             for k in range(n // 16):
                 for lane in range(16):
-                    lanes[lane] += log(al[row * n + k * 16 + lane])
+                    lanes[lane] += logarithm(al[row * n + k * 16 + lane], y.logarithms)
             for k in range(n - n % 16, n):
-                lanes[k % 16] += log(al[row * n + k])
+                lanes[k % 16] += logarithm(al[row * n + k], y.logarithms)
             all_classes = 0
             for lane in range(16):
                 all_classes += lanes[lane]
@@ -119,7 +125,7 @@ cdef inline int mean_loss(
         free(partial)
     mean[0] = loss / counted(y, m)
     # All of a small array is looked at: of a few rows of logits, those at the labels may well be in range.
-    outside[0] = found > 0 or (m <= SMALL and n <= SMALL // max(m, 1) and any_no_probability(al, y, m, n))
+    outside[0] = not y.logarithms and (found > 0 or (m <= SMALL and n <= SMALL // max(m, 1) and any_no_probability(al, y, m, n)))
     return status
 
 
