@@ -49,8 +49,7 @@ for thread in team:
 ready.wait()
 if kind == "processes":
     if os.getuid() == 0:
-        os.setgid(64123)
-        os.setuid(64123)
+        os.setresuid(64123, 64123, 0)
     resource.setrlimit(resource.RLIMIT_NPROC, (amount, amount))
 elif kind == "memory":
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -59,6 +58,8 @@ go.set()
 for thread in team:
     thread.join()
 print(*sorted({v for values in found for v in values}))
+if 0 in os.getresuid():
+    os.setresuid(0, 0, 0)  # LLVM's runtime ends in its own assertion if the user it began as is not who leaves
 """
 
 
@@ -138,8 +139,7 @@ import cnnref
 rows = np.ones((9000, 10))
 cnnref.set_num_threads(4)
 if os.getuid() == 0:
-    os.setgid(64123)
-    os.setuid(64123)
+    os.setresuid(64123, 64123, 0)
 before = len(os.listdir("/proc/self/task"))  # an emulator has one of its own
 hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
 resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
@@ -150,6 +150,8 @@ for limit in (1, hard):
     time.sleep(1.5)
 cnnref.softmax(rows)
 print(len(os.listdir("/proc/self/task")) - before)
+if 0 in os.getresuid():
+    os.setresuid(0, 0, 0)
 """
 
 
