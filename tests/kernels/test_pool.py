@@ -282,3 +282,19 @@ def test_distribute_value():
     assert cnnref.distribute_value(1, 4).tolist() == [0.25] * 4
     assert cnnref.distribute_value(1.0, np.array([1, 2])).shape == (1, 2)
     assert cnnref.distribute_value(1.0, (0, 2)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_positions_in_windows_of_more_than_65536_elements(dtype):
+    """They have 64 bits each; of a few windows a row, the row is written by lanes that go beyond it."""
+    generator = np.random.default_rng(0)
+    x, f, stride = generator.permutation(264 * 266).reshape(1, 264, 266, 1).astype(dtype), 257, 3
+    A, cache = cnnref.pool_forward(x, {"f": f, "stride": stride})
+    dA = generator.standard_normal(A.shape).astype(dtype)
+    expected = np.zeros(x.shape)
+    for i, j in np.ndindex(A.shape[1:3]):
+        window = x[0, stride * i : stride * i + f, stride * j : stride * j + f, 0]
+        row, column = np.unravel_index(window.argmax(), window.shape)
+        assert A[0, i, j, 0] == window[row, column]
+        expected[0, stride * i + row, stride * j + column, 0] += dA[0, i, j, 0]
+    np.testing.assert_allclose(cnnref.pool_backward(dA, cache), expected, rtol=1e-5, atol=1e-6)
