@@ -12,7 +12,7 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.nontemporal cimport past_caches
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.reduce.channel_affine cimport apply_runs, at_row, in_double, per_element, run_length, table_of
-from cnnref.kernels.reduce.channel_sums cimport PRODUCT, SQUARE, VALUE, chunk_rows, chunk_sums
+from cnnref.kernels.reduce.channel_sums cimport BELOW, PRODUCT, SQUARE, VALUE, Term, chunk_rows, chunk_sums
 from cnnref.threads cimport stopped, watch
 
 
@@ -88,10 +88,10 @@ cdef inline int batch_moments(
 
 
 cdef inline int chunk_products(
-    Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
+    Term term, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
     double* sums, double* products, const real* table, real* out, bint streamed
 ) noexcept nogil:
-    """The sums of one chunk; in inference, where there is a `table`, its gradient too. -1 if there is no memory."""
+    """The sums of one chunk; its gradient too, where there is a `table`: in inference, of BELOW. -1 if there is no memory."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t at = chunk * size * channels
     cdef Py_ssize_t count = min(size, rows - chunk * size)
@@ -104,13 +104,14 @@ cdef inline int chunk_products(
     x_chunk = taken(storage, x, at, count * channels, memory)
     g_chunk = taken(storage, g, at, count * channels, memory + count * channels)
     chunk_sums(
-        PRODUCT, x_chunk, g_chunk, mean, count, channels, products + chunk * channels, sums + chunk * channels
+        term, x_chunk, g_chunk, mean, count, channels, products + chunk * channels, sums + chunk * channels
     )
     free(memory)
     if table != NULL and whole > 0:
         at = chunk * size
         apply_runs(
-            storage, <const real*>NULL, at_row(storage, g, at, channels), table,
+            term == BELOW, storage, at_row(storage, x, at, channels) if term == BELOW else <const real*>NULL,
+            at_row(storage, g, at, channels), table,
             <real*>at_row(storage, out, at, channels), count * channels, whole, 0,
             (count * channels + whole - 1) // whole, streamed,
         )
@@ -118,12 +119,13 @@ cdef inline int chunk_products(
 
 
 cdef inline int gradient_sums(
-    Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
+    Term term, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
     double* sum, double* product, const real* table, real* out, int threads, bint streamed
 ) noexcept nogil:
-    """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory, or the call is to stop.
+    """``sum dA`` and ``sum dA (x - mean)`` of each channel, of BELOW its terms alone, which stand in for the latter.
 
-    In inference, where there is a `table`, `dA_prev` too: it does not wait for the sums.
+    -1 if there is no memory, or the call is to stop. Where there is a `table`, the gradient of `x` too, which does not
+    wait for the sums: in inference, and of BELOW.
     """
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
@@ -135,24 +137,27 @@ cdef inline int gradient_sums(
     if sums == NULL:
         return -1
     if threads == 1 and chunks == 1:
-        status = chunk_products(storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
+        status = chunk_products(term, storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
     else:
         for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
                 status += chunk_products(
-                    storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
+                    term, storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
                 )
     if status < 0:
         free(sums)
         return -1
     for c in range(channels):
-        sum[c] = product[c] = 0
+        product[c] = 0
+        if term == PRODUCT:
+            sum[c] = 0
     for chunk in range(chunks):
         for c in range(channels):
-            sum[c] += sums[chunk * channels + c]
             product[c] += products[chunk * channels + c]
+            if term == PRODUCT:
+                sum[c] += sums[chunk * channels + c]
     free(sums)
     return 0
 
@@ -203,7 +208,7 @@ cdef inline int backward_all(
         table = table_of(numbers, channels, <real>0)
         if table == NULL:
             return -1
-    status = gradient_sums(storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
+    status = gradient_sums(PRODUCT, storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
     free(table)
     if status < 0:
         return -1
@@ -231,7 +236,7 @@ cdef inline int every_element(
     cdef int status
     if table == NULL:
         return -1
-    status = per_element(storage, x, g, table, out, rows, channels, threads, streamed)
+    status = per_element(False, storage, x, g, table, out, rows, channels, threads, streamed)
     free(table)
     return status if status < 0 else in_double(storage, x, g, numbers, variance, out, rows, channels)
 
