@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 
-from conformance.cases.case import Case
 from conformance.faults.core import Array, Arrays
 from conformance.faults.rows import data, instead, is_word, option, scaled
 from conformance.operations.prelu import below
@@ -18,12 +17,6 @@ _sum = partial(option, targets=_SLOPES)
 
 def _above(a: Arrays) -> Array:
     return np.asarray(a["Z"] > 0)
-
-
-def _of_one_sample(a: Arrays, sample: int) -> Array:
-    only = np.zeros(a["Z"].shape, bool)
-    only[sample : sample + 1 or None] = True
-    return only & below(a)
 
 
 def _output(a: Arrays) -> Array:
@@ -53,18 +46,9 @@ _sum("prelu-slopes-without-z", "The gradient of the slopes is the sum of dA, wit
      term=lambda a: a["dA"])  # fmt: skip
 _sum("prelu-slopes-of-output", "The gradient of the slopes is the sum of dA*A instead of dA*Z.",
      term=lambda a: a["dA"] * _output(a))  # fmt: skip
-
-
-def _samples(case: Case, a: Arrays, sample: int) -> dict[str, object]:
-    return {"summed": partial(_of_one_sample, sample=sample)}
-
-
-_sum("prelu-slopes-of-one-sample", "The gradient of the slopes is that of the first or the last sample.",
-     of=_samples, variants=({"sample": 0}, {"sample": -1}))  # fmt: skip
 scaled(
     "prelu-slopes-mean",
-    "The gradient of the slopes is a mean, over samples or over samples and pixels.",
+    "The gradient of the slopes is a mean over samples and pixels.",
     _SLOPES,
-    over=lambda case, a, axes: max(float(np.prod([case[n] for n in axes])), 1),
-    variants=({"axes": "m"}, {"axes": "mhw"}),
+    over=lambda case, a: max(case["m"] * case["h"] * case["w"], 1),
 )
