@@ -79,7 +79,7 @@ FORWARD = Entry(
     bound=lambda rules: rules.normalized(rules.units.prelu),
     rounding=_rounding,
     traits=frozenset({"kink", "inexact"}),
-    corners=_corners("ties", "nan", "negative"),
+    corners=_corners("ties", "nan", "subnormal"),
 )
 BACKWARD = FORWARD.gradient(
     "prelu_backward",
@@ -90,6 +90,6 @@ BACKWARD = FORWARD.gradient(
     rounding=_rounding,
     # Not those of `kink`: sums of the largest numbers overflow in one order, and in another they do not.
     traits=frozenset({"bent", "gate", "sums upstream", "inexact"}),
-    corners=_corners("ties", "nan", "negative"),
+    corners=_corners("ties", "nan", "subnormal"),
 )
 ENTRIES = (FORWARD, BACKWARD)
