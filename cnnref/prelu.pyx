@@ -27,7 +27,6 @@ from cnnref.kernels.base.nontemporal cimport past_caches
 from cnnref.kernels.base.types cimport real
 from cnnref.kernels.reduce.batch_norm cimport gradient_sums
 from cnnref.kernels.reduce.channel_affine cimport per_element, table_of
-from cnnref.kernels.reduce.channel_sums cimport BELOW
 from cnnref.threads cimport brief, fail, let_go, take_back, team_size
 
 from cnnref.caches import PReLUCache
@@ -56,7 +55,8 @@ cdef inline int computed(
         status = per_element(True, stored, z, g, table, out, rows, channels, threads, streamed)
     elif table != NULL:
         status = gradient_sums(
-            BELOW, stored, z, g, numbers, rows, channels, numbers, numbers, table, out, threads, streamed
+            True, stored, z, g, numbers + channels, rows, channels, numbers + 2 * channels, numbers, table, out, threads,
+            streamed,
         )
         for c in range(channels):
             dslopes[c] = <real>numbers[c]

@@ -12,7 +12,7 @@ from cnnref.kernels.base.memory cimport allocate
 from cnnref.kernels.base.nontemporal cimport past_caches
 from cnnref.kernels.base.types cimport multiply_add, real
 from cnnref.kernels.reduce.channel_affine cimport apply_runs, at_row, in_double, per_element, run_length, table_of
-from cnnref.kernels.reduce.channel_sums cimport BELOW, PRODUCT, SQUARE, VALUE, Term, chunk_rows, chunk_sums
+from cnnref.kernels.reduce.channel_sums cimport PRODUCT, SQUARE, VALUE, chunk_rows, chunk_sums
 from cnnref.threads cimport stopped, watch
 
 
@@ -87,30 +87,47 @@ cdef inline int batch_moments(
     return 0
 
 
+cdef inline void zero_above(const real* x, const real* values, real* out, Py_ssize_t n) noexcept nogil:
+    """`values`, but 0 where x is above 0, which of a product both factors have to be: either may be infinite."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = <real>0 if x[i] > 0 else values[i]
+
+
 cdef inline int chunk_products(
-    Term term, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
-    double* sums, double* products, const real* table, real* out, bint streamed
+    bint leaky, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
+    Py_ssize_t chunk, double* sums, double* products, const real* table, real* out, bint streamed
 ) noexcept nogil:
-    """The sums of one chunk; its gradient too, where there is a `table`: in inference, of BELOW. -1 if there is no memory."""
+    """The sums of one chunk; its gradient too, where there is a `table`: in inference, of `leaky`. -1 if there is no memory."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t at = chunk * size * channels
     cdef Py_ssize_t count = min(size, rows - chunk * size)
     cdef Py_ssize_t whole = run_length(channels)
     cdef real* memory = room_for(storage, 2, rows, channels, <real>0)
+    cdef real* left = NULL
     cdef const real* x_chunk
     cdef const real* g_chunk
-    if storage != AS_COMPUTED and memory == NULL:
+    if leaky:
+        left = <real*>allocate(2 * count * channels, sizeof(real))
+    if (storage != AS_COMPUTED and memory == NULL) or (leaky and left == NULL):
+        free(memory)
+        free(left)
         return -1
     x_chunk = taken(storage, x, at, count * channels, memory)
     g_chunk = taken(storage, g, at, count * channels, memory + count * channels)
+    if leaky:
+        zero_above(x_chunk, g_chunk, left + count * channels, count * channels)
+        zero_above(x_chunk, x_chunk, left, count * channels)
+        x_chunk, g_chunk = left, left + count * channels
     chunk_sums(
-        term, x_chunk, g_chunk, mean, count, channels, products + chunk * channels, sums + chunk * channels
+        PRODUCT, x_chunk, g_chunk, mean, count, channels, products + chunk * channels, sums + chunk * channels
     )
     free(memory)
+    free(left)
     if table != NULL and whole > 0:
         at = chunk * size
         apply_runs(
-            term == BELOW, storage, at_row(storage, x, at, channels) if term == BELOW else <const real*>NULL,
+            leaky, storage, at_row(storage, x, at, channels) if leaky else <const real*>NULL,
             at_row(storage, g, at, channels), table,
             <real*>at_row(storage, out, at, channels), count * channels, whole, 0,
             (count * channels + whole - 1) // whole, streamed,
@@ -119,13 +136,13 @@ cdef inline int chunk_products(
 
 
 cdef inline int gradient_sums(
-    Term term, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
+    bint leaky, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
     double* sum, double* product, const real* table, real* out, int threads, bint streamed
 ) noexcept nogil:
-    """``sum dA`` and ``sum dA (x - mean)`` of each channel, of BELOW its terms alone, which stand in for the latter.
+    """``sum dA`` and ``sum dA (x - mean)`` of each channel, `leaky` where x is not above 0; -1 if there is no memory, or the
+    call is to stop.
 
-    -1 if there is no memory, or the call is to stop. Where there is a `table`, the gradient of `x` too, which does not
-    wait for the sums: in inference, and of BELOW.
+    Where there is a `table`, in inference and `leaky`, the gradient of `x` too: it does not wait for the sums.
     """
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
@@ -137,27 +154,24 @@ cdef inline int gradient_sums(
     if sums == NULL:
         return -1
     if threads == 1 and chunks == 1:
-        status = chunk_products(term, storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
+        status = chunk_products(leaky, storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
     else:
         for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
                 status += chunk_products(
-                    term, storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
+                    leaky, storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
                 )
     if status < 0:
         free(sums)
         return -1
     for c in range(channels):
-        product[c] = 0
-        if term == PRODUCT:
-            sum[c] = 0
+        sum[c] = product[c] = 0
     for chunk in range(chunks):
         for c in range(channels):
+            sum[c] += sums[chunk * channels + c]
             product[c] += products[chunk * channels + c]
-            if term == PRODUCT:
-                sum[c] += sums[chunk * channels + c]
     free(sums)
     return 0
 
@@ -208,7 +222,7 @@ cdef inline int backward_all(
         table = table_of(numbers, channels, <real>0)
         if table == NULL:
             return -1
-    status = gradient_sums(PRODUCT, storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
+    status = gradient_sums(False, storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
     free(table)
     if status < 0:
         return -1

@@ -27,11 +27,6 @@ cdef enum Term:
     VALUE  # x
     SQUARE  # (x - center)^2
     PRODUCT  # g (x - center), and g
-    BELOW  # g x where x is not above 0, which NaN is not
-
-
-cdef inline bint two_arrays(Term term) noexcept nogil:
-    return term == PRODUCT or term == BELOW
 
 
 cdef inline Py_ssize_t chunk_rows(Py_ssize_t channels) noexcept nogil:
@@ -43,11 +38,6 @@ cdef inline void foresee(const real* x, Py_ssize_t n) noexcept nogil:
     """Ask for what stands some lines after `n` values, where they are few: the processor foresees longer rows itself."""
     if n * <Py_ssize_t>sizeof(real) <= FORESEEN:
         ask(<const char*>x + AHEAD, n * <Py_ssize_t>sizeof(real))
-
-
-cdef inline double below(real x, real g, double sum) noexcept nogil:
-    """A sum with its next term of `BELOW`: above 0 both factors are 0, for neither may be an infinity then."""
-    return multiply_add(<double>(<real>0 if x > 0 else g), <double>(<real>0 if x > 0 else x), sum)
 
 
 cdef inline always_inline add_together(
@@ -67,8 +57,6 @@ cdef inline always_inline add_together(
                 sum += x[row * step + c]
             elif term == SQUARE:
                 sum = multiply_add(x[row * step + c] - center[c], x[row * step + c] - center[c], sum)
-            elif term == BELOW:
-                sum = below(x[row * step + c], g[row * step + c], sum)
             else:
                 sum = multiply_add(<double>g[row * step + c], x[row * step + c] - center[c], sum)
                 other += g[row * step + c]
@@ -87,8 +75,6 @@ cdef inline always_inline add_half(
             sums[lane] += x[lane]
         elif term == SQUARE:
             sums[lane] = multiply_add(x[lane] - center[lane], x[lane] - center[lane], sums[lane])
-        elif term == BELOW:
-            sums[lane] = below(x[lane], g[lane], sums[lane])
         else:
             sums[lane] = multiply_add(<double>g[lane], x[lane] - center[lane], sums[lane])
     if term == PRODUCT:
@@ -118,7 +104,7 @@ cdef inline always_inline add_block(
     for row in range(rows):
         if term != SQUARE:  # the second reading
             foresee(x + row * step, 2 * HALF)
-        if two_arrays(term):
+        if term == PRODUCT:
             foresee(g + row * step, 2 * HALF)
         add_half(term, x + row * step, g + row * step, center, low, other_low)
         add_half(term, x + row * step + HALF, g + row * step + HALF, center + HALF, high, other_high)
@@ -140,12 +126,12 @@ cdef inline always_inline add_rows(
     """Add `rows` rows of `step` values to as many accumulators: all values of a few rows at a time, as they lie in memory."""
     cdef Py_ssize_t row = 0, block, at
     # Of values and squares the other instruction sets have too few registers.
-    if (two_arrays(term) or CNNREF_VECTOR_BYTES == 64) and step <= 4 * HALF and step % (2 * HALF) == 0:
+    if (term == PRODUCT or CNNREF_VECTOR_BYTES == 64) and step <= 4 * HALF and step % (2 * HALF) == 0:
         for block in range(step // (2 * HALF)):
             at = block * 2 * HALF
             add_block(term, x + at, g + at, center + at, rows, step, sums + at, others + at)
         return
-    if two_arrays(term) and real is double:
+    if term == PRODUCT and real is double:
         # Of more rows at a time the compiler cannot tell that they do not lie among the accumulators.
         for row in range(rows):
             foresee(x + row * step, step)
@@ -195,7 +181,7 @@ cdef inline void narrow_sums(
     memset(sums, 0, LANES * width * sizeof(double))
     if term == PRODUCT:
         memset(others, 0, LANES * width * sizeof(double))
-    if term == SQUARE or term == PRODUCT:
+    if term != VALUE:
         for lane in range(LANES):
             memcpy(centers + lane * width, center, width * sizeof(double))
     add_rows(term, x, g, centers, rows // LANES, LANES * width, sums, others)
