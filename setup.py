@@ -100,7 +100,7 @@ WHOLE_LOOPS = ["--param=max-completely-peel-times=7", "-fno-loop-unroll-and-jam"
 # clang vectorizes but a part of what it has unrolled: softplus took 5 times as long, ELU 2 to 3 times.
 WHOLE_LOOPS_OF_CLANG = ["-mllvm -unroll-full-max-count=7"]
 #: Modules whose sums clang keeps in registers only where it does unroll first.
-UNROLLED = ("pool", "window_pool", "batch_norm")
+UNROLLED = ("pool", "window_pool", "batch_norm", "prelu")
 
 X86_64 = {
     "baseline": [],

@@ -52,6 +52,9 @@ def _pointwise() -> Iterator[Row]:
         for function in ("gelu", "gelu_backward"):
             for form in ("none", "tanh"):
                 yield Row(function, f"{layer}-{form}", {**sizes, "approximate": form}, quick=layer == "vgg-2")
+        for function in ("prelu", "prelu_backward"):
+            each: dict[str, int | str] = {**sizes, "slopes": "channelwise"}
+            yield Row(function, layer, each, quick=layer == "vgg-2")
         for way in ("forward", "backward"):
             yield Row(f"global_average_pool_{way}", layer, sizes, quick=layer == "vgg-2")
             for statistics in ("training", "inference"):

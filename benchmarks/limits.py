@@ -57,7 +57,7 @@ LIMITS: dict[str, str] = {
     **{
         f"{name}/": _MEMORY
         for name in (
-            *("relu", "relu_backward", "leaky_relu", "leaky_relu_backward"),
+            *("relu", "relu_backward", "leaky_relu", "leaky_relu_backward", "prelu"),
             *("relu6", "relu6_backward", "hardtanh", "hardtanh_backward"),
             *("arr2col", "col2arr", "pad3d", "pad3d_backward"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WORDS = ("mode", "activation", "approximate", "statistics")
+WORDS = ("mode", "activation", "approximate", "statistics", "slopes")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     *((name, {**_IMAGE}) for name in ELEMENTWISE),
     ("gelu", _IMAGE | {"approximate": "none"}),
     ("gelu_backward", _IMAGE | {"approximate": "none"}),
+    ("prelu", _IMAGE | {"slopes": "channelwise"}),
+    ("prelu_backward", _IMAGE | {"slopes": "channelwise"}),
     ("global_average_pool_forward", {**_IMAGE}),
     ("global_average_pool_backward", {**_IMAGE}),
     ("batch_norm_forward", _IMAGE | {"statistics": "training"}),

@@ -4,8 +4,8 @@ Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward fu
 a cache for its backward function. The map:
 
 - ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
-  ``activation``, ``linear_units``, ``rational_units``, ``exponential_units``, ``tanh``, ``softmax``,
-  ``log_softmax``, ``loss``, ``reorder``, ``mask``:
+  ``activation``, ``linear_units``, ``rational_units``, ``exponential_units``, ``prelu``, ``tanh``,
+  ``softmax``, ``log_softmax``, ``loss``, ``reorder``, ``mask``:
   the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
   (``CNNREF_ISA`` forces another)
 - ``affine_activation``: what needs no kernel of its own
@@ -27,6 +27,7 @@ from cnnref.caches import (
     ConvTransposeCache,
     CrossEntropyCache,
     PoolCache,
+    PReLUCache,
 )
 from cnnref.checks.probability import ProbabilityWarning
 from cnnref.config import __version__, show_config
@@ -59,6 +60,7 @@ _OPERATIONS = {
     ),
     "global_average_pool": ("global_average_pool_forward", "global_average_pool_backward"),
     "linear_units": ("leaky_relu", "leaky_relu_backward", "silu", "silu_backward", "gelu", "gelu_backward"),
+    "prelu": ("prelu", "prelu_backward"),
     "log_softmax": ("log_softmax", "log_softmax_backward"),
     "loss": ("cross_entropy_cost", "cross_entropy_backward", "softmax_cross_entropy_backward"),
     "mask": ("create_mask_from_window", "distribute_value"),
@@ -114,6 +116,7 @@ __all__ = [
     "ConvCache",
     "ConvTransposeCache",
     "CrossEntropyCache",
+    "PReLUCache",
     "PoolCache",
     "ProbabilityWarning",
     "__version__",

@@ -39,6 +39,8 @@ from cnnref import pad3d as pad3d
 from cnnref import pad3d_backward as pad3d_backward
 from cnnref import pool_backward as pool_backward
 from cnnref import pool_forward as pool_forward
+from cnnref import prelu as prelu
+from cnnref import prelu_backward as prelu_backward
 from cnnref import relu as relu
 from cnnref import relu6 as relu6
 from cnnref import relu6_backward as relu6_backward

@@ -123,6 +123,20 @@ class BatchNormCache(NamedTuple):
     hparameters: Any
 
 
+class PReLUCache(NamedTuple):
+    """Cache of `prelu`: its two arguments.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.prelu(np.ones((2, 4, 4, 3)), np.full((1, 1, 1, 3), 0.25))
+    >>> cache.slopes
+    array([[[[0.25, 0.25, 0.25]]]])
+    """
+
+    Z: Any
+    slopes: Any
+
+
 class CrossEntropyCache(NamedTuple):
     """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0.
 
@@ -144,6 +158,7 @@ for _cache in (
     AffineCache,
     AffineActivationCache,
     BatchNormCache,
+    PReLUCache,
     CrossEntropyCache,
 ):
     _cache.__module__ = "cnnref"

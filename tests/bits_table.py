@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from calls import ELEMENTWISE
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -90,7 +91,7 @@ LARGE = {
     "create_mask_from_window": ("h700w703",),
     "distribute_value": ("h700w703",),
     **dict.fromkeys(("arr2col", "col2arr"), (IMAGE,)),
-    **{name: (IMAGE,) for name, entry in OPERATIONS.items() if entry.arrays[0] == "Z"},
+    **dict.fromkeys(ELEMENTWISE, (IMAGE,)),
     **dict.fromkeys(("affine_forward", "affine_backward"), ("m203i301o101", "m3i2050o257", "m1030i9o7")),
     **dict.fromkeys(
         ("affine_activation_forward", "affine_activation_backward"),
@@ -99,6 +100,10 @@ LARGE = {
     **dict.fromkeys(("global_average_pool_forward", "global_average_pool_backward"), (IMAGE,)),
     **dict.fromkeys(("gelu", "gelu_backward"), (f"{IMAGE}_none", f"{IMAGE}_tanh")),
     **dict.fromkeys(("leaky_relu", "leaky_relu_backward"), (f"{IMAGE}_a0.3",)),
+    **dict.fromkeys(
+        ("prelu", "prelu_backward"),
+        (f"{IMAGE}_channelwise", f"{IMAGE}_shared", "m5h30w31c16_channelwise", "m5h30w31c64_channelwise"),
+    ),
     **dict.fromkeys(
         ("batch_norm_forward", "batch_norm_backward"),
         (

@@ -9,7 +9,7 @@ import cnnref
 from conformance.operations import OPERATIONS
 
 #: Functions of each element of `Z`, and their gradients: what is said of the others holds of a new one too.
-ELEMENTWISE = tuple(name for name, entry in OPERATIONS.items() if entry.arrays[0] == "Z")
+ELEMENTWISE = tuple(name for name, entry in OPERATIONS.items() if {*entry.arrays} <= {"Z", "dA"})
 
 
 def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -34,6 +34,7 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
     _, affine_cache = cnnref.affine_forward(rows, weights, offsets)
     _, activation_cache = cnnref.affine_activation_forward(rows, weights, offsets, "sigmoid")
     _, norm_cache = cnnref.batch_norm_forward(image, *channels, norm)
+    _, prelu_cache = cnnref.prelu(image, channels[0])
     _, entropy_cache = cnnref.cross_entropy_cost(probabilities, labels)
     return {
         "pad3d": {"input": image, "stride": 2},
@@ -61,6 +62,8 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         "gelu_backward": {"dA": array(2, 6, 7, 3), "cache": image, "approximate": "none"},
         "leaky_relu": {"Z": image, "negative_slope": 0.2},
         "leaky_relu_backward": {"dA": array(2, 6, 7, 3), "cache": image, "negative_slope": 0.2},
+        "prelu": {"Z": image, "slopes": channels[0]},
+        "prelu_backward": {"dA": array(2, 6, 7, 3), "cache": prelu_cache},
         "global_average_pool_forward": {"A_prev": image},
         "global_average_pool_backward": {"dA": array(2, 1, 1, 3), "cache": image},
         "batch_norm_forward": {
@@ -95,6 +98,7 @@ CACHES = {
         "running_var",
         "hparameters",
     ),
+    "prelu_backward": ("Z", "slopes"),
     "cross_entropy_backward": ("AL", "Y_index"),
     "softmax_cross_entropy_backward": ("AL", "Y_index"),
 }

@@ -64,6 +64,8 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
         return lambda: call(flat, cache)
     if name.startswith("gelu"):
         return _pair(call, cnnref.gelu, (a["X"], z["approximate"]), a["upstream"], z["approximate"])
+    if name.startswith("prelu"):
+        return _pair(call, cnnref.prelu, (a["X"], a["slopes"]), a["upstream"])
     if name.startswith("batch_norm"):
         arrays = (a[key] for key in ("A_prev", "gamma", "beta", "running_mean", "running_var"))
         hyper = {"training": z["statistics"] == "training", "epsilon": 1e-5, "momentum": 0.1}
@@ -104,6 +106,6 @@ def _pair(
 
 def arrays(row: Row, result: Any) -> list[np.ndarray]:
     """The outputs without the cache."""
-    if isinstance(result, tuple) and len(result) == 2:  # a forward function: the output and its cache
+    if isinstance(result, tuple) and not row.function.endswith("_backward"):  # the output and its cache
         result = result[:1]
     return [np.asarray(x) for x in (result if isinstance(result, tuple) else (result,))]

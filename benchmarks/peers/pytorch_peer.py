@@ -56,7 +56,7 @@ def arrays(row: Row, result: Any) -> list[np.ndarray]:
     outputs = list(result) if isinstance(result, tuple) else [result]
     if row.function in ("pool_forward", "batch_norm_forward"):
         del outputs[1:]  # the positions of the maxima; the statistics
-    if row.function == "batch_norm_backward":
+    if row.function in ("batch_norm_backward", "prelu_backward"):
         return [outputs[0].permute(0, 2, 3, 1).numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
     if row.function in ("arr2col", "col2arr") or not isinstance(outputs[0], torch.Tensor):
         return [np.asarray(x) for x in outputs]
@@ -252,6 +252,19 @@ def _gelu(row: Row, a: Arrays) -> Callable[[], Any]:
     return lambda: aten.gelu_backward.default(g, x, approximate=form)
 
 
+def _prelu(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, g, slopes = image(a["X"]), image(a["upstream"]), tensor(a["slopes"].reshape(-1))
+    if row.function == "prelu":
+        return lambda: torch.prelu(x, slopes)
+    wide, backward = slopes.view(1, -1, 1, 1), aten._prelu_kernel_backward.default
+
+    def gradients() -> tuple[torch.Tensor, ...]:
+        of_input, terms = backward(g, x, wide)
+        return of_input, terms.sum((0, 2, 3))
+
+    return gradients
+
+
 def _global(row: Row, a: Arrays) -> Callable[[], Any]:
     x, g = image(a["X"]), image(a["upstream"])
     if row.function == "global_average_pool_forward":
@@ -286,6 +299,7 @@ _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
     "global": _global,
     "batch_norm": _norm,
     "gelu": _gelu,
+    "prelu": _prelu,
     "log_softmax": _rows,
     "softmax": _rows,
     "cross_entropy": _rows,

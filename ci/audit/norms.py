@@ -1,4 +1,4 @@
-"""Batch normalization: mean and variance by every way that is stable, and forms of the rest."""
+"""Batch normalization: statistics by every way that is stable, forms of the rest; PReLU by such sums."""
 
 from __future__ import annotations
 
@@ -160,8 +160,34 @@ def _backward(moments: Any, add: Sum, whole: bool) -> Callable[[Case, Arrays], O
     return answer
 
 
+def _prelu(case: Case, a: Arrays) -> Outputs:
+    zero = a["Z"].dtype.type(0)
+    return {"A": np.maximum(a["Z"], zero) + a["slopes"] * np.minimum(a["Z"], zero)}
+
+
+def _prelu_backward(add: Sum, later: bool) -> Callable[[Case, Arrays], Outputs]:
+    """`later`: the channels of one slope are summed by themselves first."""
+
+    def answer(case: Case, a: Arrays) -> Outputs:
+        if not a["Z"].size:
+            return {}
+        z, g = a["Z"], a["dA"]
+        terms = np.where(z > 0, z.dtype.type(0), g * z)
+        sums = add(terms.reshape(-1, case["c"] if later else a["slopes"].shape[3]))
+        if sums.size > a["slopes"].size:
+            sums = add(sums.reshape(-1, 1))
+        return {"dZ": np.where(z > 0, g, a["slopes"] * g), "dslopes": sums.reshape(a["slopes"].shape)}
+
+    return answer
+
+
 def kernels() -> Iterator[Kernel]:
     """Every way to the statistics in every order, with either form."""
+    yield Kernel("max + slope min", "prelu", _prelu)
+    for add in SUMS:
+        for later in (True, False):
+            name = f"{add.__name__}{', then over channels' if later else ''}".replace("_", " ")
+            yield Kernel(name, "prelu_backward", _prelu_backward(add, later))
     for moments in MOMENTS:
         for add in SUMS if moments in (two_passes, corrected, shifted) else (one_by_one,):
             how = f"{moments.__name__}, {add.__name__}".replace("_", " ")

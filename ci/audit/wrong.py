@@ -61,6 +61,8 @@ SIZES = (
     "softplus_backward:f32:m4h14w14c16:normal",
     "mish:f32:m4h14w14c16:normal",
     "mish_backward:f32:m4h14w14c16:normal",
+    "prelu:f32:m4h14w14c16_channelwise:normal",
+    "prelu_backward:f32:m4h14w14c16_channelwise:normal",
     "batch_norm_forward:f32:m8h28w28c4_training:normal",
     "batch_norm_backward:f32:m8h28w28c4_training:normal",
     "batch_norm_backward:f32:m8h28w28c4_training:offset",

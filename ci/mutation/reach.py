@@ -43,6 +43,7 @@ TESTS = {
     "linear_units": "test_linear_units",
     "exponential_units": "test_exponential_units",
     "rational_units": "test_rational_units",
+    "prelu": "test_prelu",
     "softmax": "test_loss",
     "log_softmax": "test_loss",
     "loss": "test_loss",

@@ -142,10 +142,10 @@ def turned(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return ""
 
 
-def channels_of(name: str, shape: tuple[int, ...], images: tuple[int, ...]) -> str:
+def channels_of(name: str, shape: tuple[int, ...], images: tuple[int, ...], of: str = "A_prev") -> str:
     """What to do about an array with other than one number for each of the images' last axis."""
     if shape == (1, 1, 1, images[1]):
-        return "; A_prev looks like NCHW: pass A_prev.transpose(0, 2, 3, 1)"
+        return f"; {of} looks like NCHW: pass {of}.transpose(0, 2, 3, 1)"
     return turned(name, shape, (1, 1, 1, images[3]))
 
 

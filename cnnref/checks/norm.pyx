@@ -1,4 +1,4 @@
-"""Argument checks of batch normalization and global pooling, as those of `cnnref.checks.pool_affine`."""
+"""Argument checks of batch normalization, PReLU and global pooling, as those of `cnnref.checks.pool_affine`."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from cnnref.checks.mistakes import channels_of, described
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from cnnref.checks.arrays cimport DOUBLE, array, common, given, kind_of, plain, real_number
+from cnnref.checks.arrays cimport DOUBLE, array, common, given, kind_of, plain, real_number, same_shape
 from cnnref.checks.fields cimport entries, fields
 
 cnp.import_array()
@@ -159,3 +159,40 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
         plain(da, typenum), plain(a, typenum), plain(gamma, typenum), plain(mean, cnp.NPY_DOUBLE),
         plain(variance, cnp.NPY_DOUBLE), epsilon, training,
     )
+
+
+# ----------------------------------------------------------------------------------------------- PReLU
+
+
+cdef ndarray _slopes(str function, str name, object value, ndarray z):
+    """`value` as one number for each channel of `z`, or one for all."""
+    cdef ndarray x = array(function, name, value, 4, "(1, 1, 1, n_C) or (1, 1, 1, 1)")
+    cdef bint row = x.shape[0] == 1 and x.shape[1] == 1 and x.shape[2] == 1
+    if not row or (x.shape[3] != z.shape[3] and x.shape[3] != 1):
+        raise ValueError(
+            f"{function}: {name} must have shape {(1, 1, 1, z.shape[3])} or (1, 1, 1, 1), got {(<object>x).shape}"
+            + channels_of(name, (<object>x).shape, (<object>z).shape, "Z")
+        )
+    return x
+
+
+cpdef tuple check_prelu(object Z, object slopes):
+    """(Z, slopes)."""
+    Z, slopes = given("prelu", "Z", Z), given("prelu", "slopes", slopes)
+    cdef ndarray z = array("prelu", "Z", Z, 4, "(m, n_H, n_W, n_C)")
+    cdef ndarray a = _slopes("prelu", "slopes", slopes, z)
+    cdef int typenum = common(kind_of(z) | kind_of(a))
+    return plain(z, typenum), plain(a, typenum)
+
+
+cpdef tuple check_prelu_backward(object dA, object cache):
+    """(dA, Z, slopes)."""
+    cdef str function = "prelu_backward"
+    cdef tuple values = fields(function, cache, ("Z", "slopes"))
+    dA, Z, slopes = given(function, "dA", dA), given(function, "cache.Z", values[0]), given(function, "cache.slopes", values[1])
+    cdef ndarray g = array(function, "dA", dA, 4, "(m, n_H, n_W, n_C)")
+    cdef ndarray z = array(function, "cache.Z", Z, 4, "(m, n_H, n_W, n_C)")
+    cdef ndarray a = _slopes(function, "cache.slopes", slopes, z)
+    cdef int typenum = common(kind_of(g) | kind_of(z) | kind_of(a))
+    same_shape(function, "dA", g, "cache.Z", z)
+    return plain(g, typenum), plain(z, typenum), plain(a, typenum)

@@ -100,6 +100,26 @@ def leaky_relu_backward(dA: Array, cache: Array, negative_slope: float = 0.01) -
     return np.where(cache > 0, dA, dA * _constant(negative_slope, dA))
 
 
+class PReLUCache(NamedTuple):
+    """What prelu_backward needs."""
+
+    Z: Array
+    slopes: Array
+
+
+def prelu(Z: Array, slopes: Array) -> tuple[Array, PReLUCache]:
+    """Z where it is above 0, else ``slopes Z``."""
+    return np.where(Z > 0, Z, slopes * Z), PReLUCache(Z, slopes)
+
+
+def prelu_backward(dA: Array, cache: PReLUCache) -> tuple[Array, Array]:
+    """DA where Z is above 0, else ``slopes dA``; the sum of ``dA Z`` there."""
+    Z, slopes = cache
+    axes = tuple(axis for axis in range(4) if slopes.shape[axis] == 1 or axis < 3)
+    terms = np.where(Z > 0, 0, dA * Z)
+    return np.where(Z > 0, dA, slopes * dA), terms.sum(axes, keepdims=True, dtype=Z.dtype)
+
+
 def global_average_pool_forward(A_prev: Array) -> tuple[Array, Array]:
     """The mean of each channel of each image."""
     return A_prev.mean(axis=(1, 2), keepdims=True, dtype=A_prev.dtype), A_prev

@@ -53,6 +53,7 @@ from conformance.adapters._numpy_rational import (
 )
 from conformance.adapters._numpy_units import (
     BatchNormCache,
+    PReLUCache,
     batch_norm_backward,
     batch_norm_forward,
     gelu,
@@ -64,6 +65,8 @@ from conformance.adapters._numpy_units import (
     log_softmax,
     log_softmax_backward,
     logistic,
+    prelu,
+    prelu_backward,
     silu,
     silu_backward,
     tanh,
@@ -76,6 +79,7 @@ __all__ = [
     "BatchNormCache",
     "ConvCache",
     "CrossEntropyCache",
+    "PReLUCache",
     "PoolCache",
     "affine_activation_backward",
     "affine_activation_forward",
@@ -118,6 +122,8 @@ __all__ = [
     "pad3d_backward",
     "pool_backward",
     "pool_forward",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu6",
     "relu6_backward",

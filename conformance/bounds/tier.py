@@ -47,4 +47,4 @@ def _sums(case: Case) -> bool:
     traits = case.operation.traits
     if "pool" in traits:
         return case.word("mode") == "average"
-    return bool(traits & {"mean", "products", "norm"})
+    return bool(traits & {"mean", "products", "norm", "sums upstream"})

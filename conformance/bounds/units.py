@@ -1,4 +1,4 @@
-"""Bounds of tanh, SiLU, GELU, leaky ReLU and the logarithm of softmax, as those of `functions`.
+"""Bounds of tanh, SiLU, GELU, leaky ReLU, PReLU and the logarithm of softmax, as those of `functions`.
 
 tanh and erf are asked for the relative accuracy ``E`` of exp. The formulas bounded are the textbook's, with
 ``1 + erf``, ``1 + tanh`` and ``1 - tanh^2`` taken as they stand, *absolute* in their tails, unless a module
@@ -8,16 +8,19 @@ z or g: ``|z| w``, ``|g| w``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import curves, functions, rows
-from conformance.bounds.arithmetic import Format, Limit
+from conformance.bounds.arithmetic import Format, Limit, wide
+from conformance.cases.case import Case
 from conformance.oracle.torch_oracle import erfc
 
 Array = NDArray[Any]
+Arrays = Mapping[str, Array]
 
 
 def leaky_relu(form: Format, expected: Array) -> Limit:
@@ -28,6 +31,37 @@ def leaky_relu(form: Format, expected: Array) -> Limit:
 def leaky_relu_backward(form: Format, expected: Array) -> Limit:
     """As `leaky_relu`."""
     return leaky_relu(form, expected)
+
+
+def prelu(form: Format, case: Case, a: Arrays, random: float) -> dict[str, Limit]:
+    """``u |y|`` where Z is not above 0, one product; above 0 nothing is rounded."""
+    return {"A": _product(form, a["slopes"], a["Z"], a)}
+
+
+def prelu_backward(form: Format, case: Case, a: Arrays, random: float) -> dict[str, Limit]:
+    """As `prelu`, and dslopes ``n u sum |g z|`` over the n terms that are not 0 (`sums`, (1)).
+
+    At random, ``8 u sqrt(n + 1) sqrt(sum (g z)^2)``: see `sums.statistical`.
+    """
+    axes = (0, 1, 2, 3) if case.word("slopes") == "shared" else (0, 1, 2)
+    terms = np.where(a["Z"] > 0, 0.0, _finite(wide(a["dA"]) * a["Z"]))
+    n = (terms != 0).sum(axes, keepdims=True)
+    if random:
+        size = random * form.u * np.sqrt(n + 1.0) * np.sqrt(np.square(terms).sum(axes, keepdims=True))
+        return {"dslopes": size + n * form.w}
+    return {
+        "dZ": _product(form, a["slopes"], a["dA"], a),
+        "dslopes": n * (form.u * np.abs(terms).sum(axes, keepdims=True) + form.w),
+    }
+
+
+def _product(form: Format, slopes: Array, x: Array, a: Arrays) -> Limit:
+    size = form.u * np.abs(_finite(wide(slopes) * x)) + form.w
+    return np.where(a["Z"] > 0, 0.0, size)
+
+
+def _finite(x: Limit) -> Limit:
+    return np.where(np.isfinite(x), x, 0.0)
 
 
 def tanh(form: Format, Z: Array) -> Limit:

@@ -14,6 +14,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "activation": ("relu", "sigmoid", "NULL"),
     "approximate": ("none", "tanh"),
     "statistics": ("training", "inference"),
+    "slopes": ("channelwise", "shared"),
 }
 
 Group = tuple[str, ...]

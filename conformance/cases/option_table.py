@@ -213,5 +213,6 @@ PARAMETERS: dict[str, str] = {
     "activation": "relu, sigmoid or NULL",
     "approximate": "form of gelu: none or tanh",
     "statistics": "of the batch (training) or running (inference)",
+    "slopes": "one for each channel (channelwise) or one for all (shared)",
     **{option.name: option.text for option in _OTHERS},
 }

@@ -17,6 +17,7 @@ from conformance.faults import (  # noqa: F401
     loss_options,
     norm,
     pool,
+    prelu,
     rational,
     reorder,
     units,

@@ -12,7 +12,7 @@ from conformance.faults.catalogue import SUMMED, of_samples, slip
 from conformance.faults.core import Array, Arrays, Base, Outputs
 from conformance.faults.rows import after, data, option, scaled
 
-_BIAS = {op: "db" for op in SUMMED}
+_BIAS = {op: "db" for op, names in SUMMED.items() if "db" in names}
 _activation = partial(
     option, targets={"affine_activation_forward": "A", "affine_activation_backward": "dA_prev dW db"}
 )
@@ -89,7 +89,7 @@ def _transposed(case: Case, dW: Array, shape: bool) -> Array:
 after(
     "weight-gradient-transposed",
     "The gradient of the weights is transposed: outputs first (the last two axes of a filter).",
-    {op: "dW" for op in SUMMED},
+    {op: "dW" for op, names in SUMMED.items() if "dW" in names},
     _transposed,
     variants=({"shape": False}, {"shape": True}),
 )

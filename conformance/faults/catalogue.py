@@ -206,13 +206,17 @@ def without(targets: Mapping[str, str], *names: str) -> dict[str, str]:
 ROUNDED = without(outputs_of(), *having("moves", "mask", "share"), "relu")
 
 
-#: The gradients of weights and biases.
-SUMMED = {op.name: "dW db" for op in OPERATIONS.values() if "dW" in op.outputs}
+#: The gradients of weights and biases, the slopes of PReLU among them.
+SUMMED = {
+    op.name: " ".join(summed)
+    for op in OPERATIONS.values()
+    if (summed := [name for name in op.outputs if name in ("dW", "db", "dslopes")])
+}
 
 
 def of_samples(case: Case, a: Arrays, base: Base, which: slice) -> Outputs:
     """The outputs of the samples `which` alone."""
-    part = {name: v[which] if name not in ("W", "b") else v for name, v in a.items()}
+    part = {name: v[which] if name not in ("W", "b", "slopes") else v for name, v in a.items()}
     return base(case.replace(m=len(range(case["m"])[which])), part)
 
 

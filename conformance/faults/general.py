@@ -11,7 +11,7 @@ from conformance.faults.rows import after, data, instead, scaled
 from conformance.operations import OPERATIONS
 
 #: Outputs that are one for the whole batch.
-SHARED = ("dW", "db", "dgamma", "dbeta", "running_mean", "running_var")
+SHARED = ("dW", "db", "dgamma", "dbeta", "dslopes", "running_mean", "running_var")
 _NEGATIVE = without(outputs_of(), "softmax", "create_mask_from_window")
 _UPSTREAM = {op.name: " ".join(op.outputs) for op in OPERATIONS.values() if op.upstream}
 
@@ -66,7 +66,7 @@ after(
 after(
     "accumulator-not-cleared",
     "The result is added to memory that held ones, not zeros.",
-    _BATCH | {op: f"dA_prev {v}" for op, v in SUMMED.items()},
+    {op: " ".join(v for v in (_BATCH.get(op), SUMMED.get(op)) if v) for op in _BATCH},
     lambda case, value: value + 1.0,
 )
 
@@ -121,9 +121,9 @@ def _cut(value: Array, axis: int, last: int, fill: float) -> Array:
 )
 def _last_sample_missing(case: Case, a: Arrays, base: Base, fill: float) -> Outputs:
     out = {name: v if name in SHARED else _cut(v, 0, 1, fill) for name, v in base(case, a).items()}
-    if "dW" in case.operation.outputs and case["m"]:
+    if case.op in SUMMED and case["m"]:
         rest = of_samples(case, a, base, slice(0, case["m"] - 1))
-        out |= {name: rest[name] for name in ("dW", "db")}
+        out |= {name: rest[name] for name in SUMMED[case.op].split()}
     return out
 
 

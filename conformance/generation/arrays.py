@@ -29,6 +29,7 @@ ROLES: dict[str, str] = {
     "W": "w",
     "b": "b",
     "gamma": "w",
+    "slopes": "w",
     "beta": "b",
     "running_mean": "b",
     "running_var": "v",

@@ -23,7 +23,9 @@ _IMAGE, _FILTER, _WINDOW = (0, 3, 1, 2), (3, 2, 0, 1), (2, 0, 1)
 _AXES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("input", "doutput", "A_prev", "dA_prev", "b", "db", "dZ", "dA", "A", "Z", "X"), _IMAGE),
     **dict.fromkeys(("output", "dinput"), _IMAGE),
-    **dict.fromkeys(("gamma", "beta", "running_mean", "running_var", "dgamma", "dbeta"), _IMAGE),
+    **dict.fromkeys(
+        ("gamma", "beta", "running_mean", "running_var", "dgamma", "dbeta", "slopes", "dslopes"), _IMAGE
+    ),
     "W": _FILTER,
     "dW": _FILTER,
     "a_slice_prev": _WINDOW,

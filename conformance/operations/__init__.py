@@ -16,7 +16,7 @@ from conformance.operations.entry import TRAITS, Entry
 _ORDER = (
     "pad3d", "conv", "conv_transpose", "pool", "windows", "columns", "affine", "affine_activation", "sigmoid",
     "relu", "tanh", "silu", "gelu", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "softsign",
-    "elu", "softplus", "mish",
+    "elu", "softplus", "mish", "prelu",
     "global_average_pool", "batch_norm", "softmax", "log_softmax", "cross_entropy",
 )  # fmt: skip
 

@@ -42,6 +42,8 @@ PER_SAMPLE = {
     "affine_activation_forward": "A",
     "affine_activation_backward": "dA_prev",
     **{name: OPERATIONS[name].outputs[0] for name in ELEMENTWISE},
+    "prelu": "A",
+    "prelu_backward": "dZ",
     "global_average_pool_forward": "A",
     "global_average_pool_backward": "dA_prev",
     "log_softmax": "logp",
@@ -56,7 +58,7 @@ PER_SAMPLE = {
 #: the four without samples and the cost, are in PER_SAMPLE.
 MEANS = {"cross_entropy_backward", "softmax_cross_entropy_backward"}
 
-SHARED = ("W", "b")
+SHARED = ("W", "b", "slopes")
 
 
 @pytest.fixture(scope="module")

@@ -87,30 +87,48 @@ cdef inline int batch_moments(
     return 0
 
 
+cdef inline void zero_above(const real* x, const real* values, real* out, Py_ssize_t n) noexcept nogil:
+    """`values`, but 0 where x is above 0, which of a product both factors have to be: either may be infinite."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = <real>0 if x[i] > 0 else values[i]
+
+
 cdef inline int chunk_products(
-    Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t chunk,
-    double* sums, double* products, const real* table, real* out, bint streamed
+    bint leaky, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
+    Py_ssize_t chunk, double* sums, double* products, const real* table, real* out, bint streamed
 ) noexcept nogil:
-    """The sums of one chunk; in inference, where there is a `table`, its gradient too. -1 if there is no memory."""
+    """The sums of one chunk; its gradient too, where there is a `table`: in inference, of `leaky`. -1 if there is no memory."""
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t at = chunk * size * channels
     cdef Py_ssize_t count = min(size, rows - chunk * size)
     cdef Py_ssize_t whole = run_length(channels)
     cdef real* memory = room_for(storage, 2, rows, channels, <real>0)
+    cdef real* left = NULL
     cdef const real* x_chunk
     cdef const real* g_chunk
-    if storage != AS_COMPUTED and memory == NULL:
+    if leaky:
+        left = <real*>allocate(2 * count * channels, sizeof(real))
+    if (storage != AS_COMPUTED and memory == NULL) or (leaky and left == NULL):
+        free(memory)
+        free(left)
         return -1
     x_chunk = taken(storage, x, at, count * channels, memory)
     g_chunk = taken(storage, g, at, count * channels, memory + count * channels)
+    if leaky:
+        zero_above(x_chunk, g_chunk, left + count * channels, count * channels)
+        zero_above(x_chunk, x_chunk, left, count * channels)
+        x_chunk, g_chunk = left, left + count * channels
     chunk_sums(
         PRODUCT, x_chunk, g_chunk, mean, count, channels, products + chunk * channels, sums + chunk * channels
     )
     free(memory)
+    free(left)
     if table != NULL and whole > 0:
         at = chunk * size
         apply_runs(
-            storage, <const real*>NULL, at_row(storage, g, at, channels), table,
+            leaky, storage, at_row(storage, x, at, channels) if leaky else <const real*>NULL,
+            at_row(storage, g, at, channels), table,
             <real*>at_row(storage, out, at, channels), count * channels, whole, 0,
             (count * channels + whole - 1) // whole, streamed,
         )
@@ -118,12 +136,13 @@ cdef inline int chunk_products(
 
 
 cdef inline int gradient_sums(
-    Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
+    bint leaky, Storage storage, const real* x, const real* g, const double* mean, Py_ssize_t rows, Py_ssize_t channels,
     double* sum, double* product, const real* table, real* out, int threads, bint streamed
 ) noexcept nogil:
-    """``sum dA`` and ``sum dA (x - mean)`` of each channel; -1 if there is no memory, or the call is to stop.
+    """``sum dA`` and ``sum dA (x - mean)`` of each channel, `leaky` where x is not above 0; -1 if there is no memory, or the
+    call is to stop.
 
-    In inference, where there is a `table`, `dA_prev` too: it does not wait for the sums.
+    Where there is a `table`, in inference and `leaky`, the gradient of `x` too: it does not wait for the sums.
     """
     cdef Py_ssize_t size = chunk_rows(channels)
     cdef Py_ssize_t chunks = (rows + size - 1) // size
@@ -135,14 +154,14 @@ cdef inline int gradient_sums(
     if sums == NULL:
         return -1
     if threads == 1 and chunks == 1:
-        status = chunk_products(storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
+        status = chunk_products(leaky, storage, x, g, mean, rows, channels, 0, sums, products, table, out, streamed)
     else:
         for chunk in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
             if stopped(watched):
                 status += -1
             else:
                 status += chunk_products(
-                    storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
+                    leaky, storage, x, g, mean, rows, channels, chunk, sums, products, table, out, streamed
                 )
     if status < 0:
         free(sums)
@@ -203,7 +222,7 @@ cdef inline int backward_all(
         table = table_of(numbers, channels, <real>0)
         if table == NULL:
             return -1
-    status = gradient_sums(storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
+    status = gradient_sums(False, storage, x, g, mean, rows, channels, sum, product, table, out, threads, streamed)
     free(table)
     if status < 0:
         return -1
@@ -231,7 +250,7 @@ cdef inline int every_element(
     cdef int status
     if table == NULL:
         return -1
-    status = per_element(storage, x, g, table, out, rows, channels, threads, streamed)
+    status = per_element(False, storage, x, g, table, out, rows, channels, threads, streamed)
     free(table)
     return status if status < 0 else in_double(storage, x, g, numbers, variance, out, rows, channels)
 

@@ -1,4 +1,5 @@
-"""Apply four numbers per channel to each element: what batch normalization does once it has its sums.
+"""Apply four numbers per channel to each element: what batch normalization does once it has its sums; or, `leaky`, the
+first of them to those where x is not above 0: PReLU.
 
 The numbers stand in a table for runs of whole pixels, so that a run is as long as a vector with few channels too.
 
@@ -82,11 +83,24 @@ cdef inline void scaled_run(const real* g, const real* table, real* out, Py_ssiz
         out[i] = table[2 * whole + i] * g[i]
 
 
+cdef inline void leaky_run(const real* x, const real* g, const real* table, real* out, Py_ssize_t n) noexcept nogil:
+    """``x``, or `g` where that is given, times the table where x is not above 0."""
+    cdef Py_ssize_t i
+    if g == NULL:
+        for i in range(n):
+            out[i] = x[i] if x[i] > 0 else table[i] * x[i]
+    else:
+        for i in range(n):
+            out[i] = g[i] if x[i] > 0 else table[i] * g[i]
+
+
 cdef inline void apply_run(
-    const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole
+    bint leaky, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole
 ) noexcept nogil:
     """Forward without `g`, the gradient in inference without `x`, else that in training."""
-    if g == NULL:
+    if leaky:
+        leaky_run(x, g, table, out, n)
+    elif g == NULL:
         normalize_run(x, table, out, n, whole)
     elif x == NULL:
         scaled_run(g, table, out, n, whole)
@@ -100,7 +114,7 @@ cdef inline const real* at_row(Storage storage, const real* x, Py_ssize_t row, P
 
 
 cdef inline void half_runs(
-    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t at, Py_ssize_t last,
+    bint leaky, Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t at, Py_ssize_t last,
     Py_ssize_t whole, bint streamed
 ) noexcept nogil:
     """`apply_runs` of half, elements from `at`, where a run starts, to `last`: widened and narrowed a block at a time."""
@@ -121,7 +135,7 @@ cdef inline void half_runs(
         while done < count:
             some = min(whole - within, count - done)
             apply_run(
-                x_near + done if x != NULL else x, g_near + done if g != NULL else g, table + within, made + done,
+                leaky, x_near + done if x != NULL else x, g_near + done if g != NULL else g, table + within, made + done,
                 some, whole,
             )
             done += some
@@ -138,21 +152,21 @@ cdef inline void half_runs(
 
 
 cdef inline void apply_runs(
-    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
-    Py_ssize_t end, bint streamed
+    bint leaky, Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole,
+    Py_ssize_t begin, Py_ssize_t end, bint streamed
 ) noexcept nogil:
     """Runs of `whole` elements from `begin` to `end`, of n elements; for `streamed` see ``base/nontemporal.pxd``."""
     cdef real[DOUBLES] buffer
     cdef Py_ssize_t at = begin * whole, last = min(end * whole, n), within = 0, count
     cdef real* place
     if storage != AS_COMPUTED:
-        half_runs(storage, x, g, table, out, at, last, whole, streamed)
+        half_runs(leaky, storage, x, g, table, out, at, last, whole, streamed)
         return
     while at < last:
         count, place = min(whole - within, last - at), out + at
         if streamed:
             count, place = min(count, <Py_ssize_t>DOUBLES), buffer
-        apply_run(x + at if x != NULL else x, g + at if g != NULL else g, table + within, place, count, whole)
+        apply_run(leaky, x + at if x != NULL else x, g + at if g != NULL else g, table + within, place, count, whole)
         if streamed:
             stream(out + at, buffer, count * sizeof(real))
         at += count
@@ -162,21 +176,21 @@ cdef inline void apply_runs(
 
 
 cdef inline void apply_backwards(
-    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole, Py_ssize_t begin,
-    Py_ssize_t end, bint streamed
+    bint leaky, Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t n, Py_ssize_t whole,
+    Py_ssize_t begin, Py_ssize_t end, bint streamed
 ) noexcept nogil:
     """`apply_runs` a block at a time, the last one first: what the sums have read last is still in the cache."""
     # Images without channels have no runs at all.
     cdef Py_ssize_t runs = max(BLOCK // max(whole, <Py_ssize_t>1), <Py_ssize_t>1), first
     while begin < end:
         first = max(end - runs, begin)
-        apply_runs(storage, x, g, table, out, n, whole, first, end, streamed)
+        apply_runs(leaky, storage, x, g, table, out, n, whole, first, end, streamed)
         end = first
 
 
 cdef inline int per_element(
-    Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t rows, Py_ssize_t channels,
-    int threads, bint streamed
+    bint leaky, Storage storage, const real* x, const real* g, const real* table, real* out, Py_ssize_t rows,
+    Py_ssize_t channels, int threads, bint streamed
 ) noexcept nogil:
     """`apply_runs` to all elements; -1 if the call is to stop."""
     cdef Py_ssize_t whole = run_length(channels), n = rows * channels
@@ -186,7 +200,7 @@ cdef inline int per_element(
     cdef int status = 0
     cdef const int* watched = watch()
     if parts == 1:
-        apply_backwards(storage, x, g, table, out, n, whole, 0, runs, streamed)
+        apply_backwards(leaky, storage, x, g, table, out, n, whole, 0, runs, streamed)
         return 0
     for part in prange(parts, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
         # Each thread's own parts, the last one first.
@@ -195,7 +209,7 @@ cdef inline int per_element(
             status += -1
         else:
             apply_backwards(
-                storage, x, g, table, out, n, whole, runs * place // parts, runs * (place + 1) // parts, streamed
+                leaky, storage, x, g, table, out, n, whole, runs * place // parts, runs * (place + 1) // parts, streamed
             )
     return status
 

@@ -17,7 +17,7 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "in": ("inchannels", "inputchannels", "inch", "nchannels", "numchannels", "channelsin", "cin", "inc",
            "indepth", "inputdepth", "ncprev", "infeatures", "indim", "inputdim", "inputsize", "nin", "insize",
            "numinputs", "fanin", "channels", "numfeatures", "inputfeatures", "features", "inplanes", "dim",
-           "ninputs", "insz", "d", "c", "ninput"),
+           "ninputs", "insz", "d", "c", "ninput", "numparameters"),
     "out": ("outchannels", "outputchannels", "numfilters", "nfilters", "filters", "outch", "cout", "outc",
             "nc", "outfeatures", "outdim", "outputdim", "outputsize", "nout", "outsize", "units",
             "numoutputs",
@@ -127,8 +127,8 @@ def _values(
         found["f"] = rows if rows == columns else (rows, columns)
     elif row.arrays.get("weight") == "matrix" and weight is not None:
         found["in"], found["out"] = weight.shape
-    elif len(image) == 4:
-        found["in"] = image[3]
+    elif len(image) == 4:  # one slope is that of all channels
+        found["in"] = image[3] if weight is None else weight.size
     window = found.get("f", 1)
     found["rows"], found["columns"] = window if isinstance(window, tuple) else (window, window)
     if len(image) == 4:

@@ -29,7 +29,7 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "avg_pool2d": ("avg_pool", "average_pool"),
     "linear": ("affine", "fc"),
     "batch_norm": ("spatial_batchnorm", "batchnorm"),
-    **{name: (name,) for name in (*UNITS, "softmax")},
+    **{name: (name,) for name in (*UNITS, "prelu", "softmax")},
 }
 _LOSS = "softmax_loss"
 SUFFIXES = ("", "_naive", "_im2col", "_fast")

@@ -15,11 +15,12 @@ from conformance.implementations.dialects.table import Row
 
 #: What a parameter is called.
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "weight": ("W", "w", "weight", "weights", "kernel", "kernels", "filters", "filter", "gamma", "_W", "_w"),
+    "weight": ("W", "w", "weight", "weights", "kernel", "kernels", "filters", "filter", "gamma", "_W", "_w",
+               "alpha", "slope", "slopes", "a"),
     "bias": ("b", "bias", "biases", "beta", "B", "_b"),
     "running_mean": ("running_mean", "moving_mean", "mean_running", "global_mean"),
     "running_var": ("running_var", "moving_var", "moving_variance", "running_variance", "global_var"),
-}
+}  # fmt: skip
 #: What stands before or behind that of a gradient.
 _GRADIENTS = ("d{}", "d_{}", "grad_{}", "{}_grad", "grad{}", "{}_gradient", "gradient_{}", "D{}", "_d{}")
 _DICTIONARIES = ("params", "parameters", "_params", "weights")

@@ -39,6 +39,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "relu6": (), "hardtanh": ("hard_tanh",), "hardsigmoid": ("hard_sigmoid",), "hardswish": ("hard_swish",),
     "softsign": (),
     "elu": (), "selu": (), "celu": (), "softplus": (), "mish": (),
+    "prelu": ("parametric_relu",),
     "softmax": (), "log_softmax": (),
     "batch_norm": ("batch_norm2d", "batch_normalization", "batch_normalization2d", "spatial_batch_norm"),
     "cross_entropy": ("softmax_cross_entropy", "softmax_with_loss", "softmax_cross_entropy_loss",

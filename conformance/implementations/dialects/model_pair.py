@@ -30,6 +30,7 @@ _ROWS = {
     "_softmax": "softmax",
     "_log_softmax": "log_softmax",
     "constant_pad_nd": "pad",
+    "_prelu_kernel": "prelu",
     **{name: name for name in UNITS},
 }
 #: What computes nothing.

@@ -135,6 +135,10 @@ ROWS: tuple[Row, ...] = (
         {"input": "rows", "weight": "matrix", "bias": "bias"}, output="rows",
     ),
     *_UNITS,
+    Row(
+        "prelu", "prelu", "prelu_backward", {"input": "image", "weight": "channels"},
+        also=("parametric_relu",),
+    ),
     _rows("softmax"), _rows("log_softmax"),
     Row(
         "batch_norm", "batch_norm_forward", "batch_norm_backward", {"input": "image", **_CHANNELS},

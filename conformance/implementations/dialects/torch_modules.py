@@ -54,6 +54,7 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "celu": ("CELU", ()),
     "softplus": ("Softplus", ()),
     "mish": ("Mish", ()),
+    "prelu": ("PReLU", ("num_parameters",)),
     "softmax": ("Softmax", ()),
     "log_softmax": ("LogSoftmax", ()),
     "cross_entropy": ("CrossEntropyLoss", ()),
@@ -224,7 +225,7 @@ def _sizes(row: Row, tensors: Mapping[str, Tensor], options: Mapping[str, Any]) 
     weight = tensors.get("weight")
     if weight is None:
         return ()
-    if row.name == "batch_norm":
+    if row.arrays["weight"] == "channels":
         return (weight.shape[0],)
     if row.name == "linear":
         return (weight.shape[1], weight.shape[0])
