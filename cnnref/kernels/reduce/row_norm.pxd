@@ -20,12 +20,12 @@ from cnnref.threads cimport stopped, watch
 cdef enum:
     CHUNK = 8192  # elements of a chunk: its rows stay in the nearest caches while they are read again
     LEAST = 32  # rows of a chunk, so that the sums of chunks are few
+    TOGETHER = 16  # rows that wait for their sums together
 
 cdef enum Term:
     VALUE  # x
     SQUARE  # (x - center)^2
-    SCALED  # g gamma
-    PRODUCT  # g gamma (x - center)
+    PRODUCT  # g gamma (x - center), and g gamma
 
 cdef struct Norm:
     Storage storage
@@ -42,69 +42,112 @@ cdef inline Py_ssize_t chunks_of(const Norm* p) noexcept nogil:
     return (p.rows + chunk_rows(p.channels) - 1) // chunk_rows(p.channels)
 
 
-cdef inline double added(
-    const Term term, double sum, const real* x, const real* g, const real* gamma, double center, Py_ssize_t j
+cdef inline always_inline add(
+    const Term term, const int lanes, const real* x, const real* g, const real* gamma, double center, double* sums,
+    double* others
 ) noexcept nogil:
-    """`sum` with the term of column j."""
-    if term == VALUE:
-        return sum + x[j]
-    if term == SQUARE:
-        return multiply_add(x[j] - center, x[j] - center, sum)
-    if term == SCALED:
-        return multiply_add(<double>g[j], <double>gamma[j], sum)
-    return multiply_add(<double>g[j] * gamma[j], x[j] - center, sum)
-
-
-cdef inline double row_sum(
-    const Term term, const real* x, const real* g, const real* gamma, double center, Py_ssize_t n
-) noexcept nogil:
-    """The sum of a row's terms."""
-    cdef double[LANES] sums
-    cdef Py_ssize_t i, lane
-    memset(sums, 0, sizeof(sums))
-    for i in range(n // LANES):
-        for lane in range(LANES):
-            sums[lane] = added(term, sums[lane], x, g, gamma, center, i * LANES + lane)
-    for lane in range(n % LANES):
-        sums[lane] = added(term, sums[lane], x, g, gamma, center, n - n % LANES + lane)
-    return total(sums)
-
-
-cdef inline double moments(const Norm* p, const real* x, const bint centered, double* mean) noexcept nogil:
-    """``1 / sqrt(variance + epsilon)`` of a row, and its mean, which is 0 where it is not `centered`."""
-    cdef Py_ssize_t n = p.channels
-    mean[0] = row_sum(VALUE, x, x, x, 0, n) / n if centered else 0
-    return 1 / sqrt(row_sum(SQUARE, x, x, x, mean[0], n) / n + p.epsilon)
-
-
-cdef inline void forward_row(
-    const Norm* p, const real* x, const real* gamma, const real* beta, real* out, const bint centered
-) noexcept nogil:
-    cdef double mean, inverse = moments(p, x, centered, &mean)
-    cdef Py_ssize_t j
-    for j in range(p.channels):
-        if centered:
-            out[j] = <real>multiply_add((x[j] - mean) * inverse, <double>gamma[j], <double>beta[j])
+    """Add `lanes` columns, each to its accumulator."""
+    cdef int lane
+    for lane in range(lanes):
+        if term == VALUE:
+            sums[lane] += x[lane]
+        elif term == SQUARE:
+            sums[lane] = multiply_add(x[lane] - center, x[lane] - center, sums[lane])
         else:
-            out[j] = <real>(x[j] * inverse * gamma[j])
+            others[lane] += <double>g[lane] * gamma[lane]
+            sums[lane] = multiply_add(<double>g[lane] * gamma[lane], x[lane] - center, sums[lane])
 
 
-cdef inline void backward_row(
-    const Norm* p, const real* x, const real* g, const real* gamma, real* out, double* dgamma, double* dbeta,
-    const bint centered
+cdef inline always_inline row_sum(
+    const Term term, const real* x, const real* g, const real* gamma, double center, Py_ssize_t n, double* sum, double* other
 ) noexcept nogil:
-    """A row of the gradient; what it adds to those of gamma and beta."""
-    cdef double mean, normal, inverse = moments(p, x, centered, &mean)
-    cdef Py_ssize_t j, n = p.channels
-    cdef double through_mean = row_sum(SCALED, x, g, gamma, mean, n) / n if centered else 0
-    cdef double through_spread = row_sum(PRODUCT, x, g, gamma, mean, n) * inverse / n
-    for j in range(n):
-        normal = (x[j] - mean) * inverse
-        out[j] = <real>(multiply_add(-normal, through_spread, <double>g[j] * gamma[j] - through_mean) * inverse)
-    for j in range(n):
-        dgamma[j] = multiply_add(<double>g[j], (x[j] - mean) * inverse, dgamma[j])
+    """The sum of a row's terms; for PRODUCT that of ``g gamma`` in `other`."""
+    cdef double[LANES] sums
+    cdef double[LANES] others
+    cdef Py_ssize_t at = 0
+    memset(sums, 0, sizeof(sums))
+    if term == PRODUCT:
+        memset(others, 0, sizeof(others))
+    while at + LANES <= n:
+        add(term, LANES, x + at, g + at, gamma + at, center, sums, others)
+        at += LANES
+    if at + LANES // 2 <= n:
+        add(term, LANES // 2, x + at, g + at, gamma + at, center, sums, others)
+        at += LANES // 2
+    while at < n:
+        add(term, 1, x + at, g + at, gamma + at, center, sums + at % LANES, others + at % LANES)
+        at += 1
+    sum[0] = total(sums)
+    if term == PRODUCT:
+        other[0] = total(others)
+
+
+cdef inline always_inline moments(
+    const Norm* p, const real* x, Py_ssize_t rows, const bint centered, double* means, double* inverses
+) noexcept nogil:
+    """Of each row the mean, 0 where it is not `centered`, and ``1 / sqrt(variance + epsilon)``."""
+    cdef Py_ssize_t n = p.channels, row
+    for row in range(rows):
+        means[row] = 0
+    if centered:
+        for row in range(rows):
+            row_sum(VALUE, x + row * n, x, x, 0, n, means + row, means)
+        for row in range(rows):
+            means[row] = means[row] / n
+    for row in range(rows):
+        row_sum(SQUARE, x + row * n, x, x, means[row], n, inverses + row, means)
+    for row in range(rows):
+        inverses[row] = 1 / sqrt(inverses[row] / n + p.epsilon)
+
+
+cdef inline always_inline forward_rows(
+    const Norm* p, const real* x, const real* gamma, const real* beta, real* out, Py_ssize_t rows, const bint centered
+) noexcept nogil:
+    cdef double[TOGETHER] means
+    cdef double[TOGETHER] inverses
+    cdef double mean, inverse
+    cdef Py_ssize_t row, j, n = p.channels
+    moments(p, x, rows, centered, means, inverses)
+    for row in range(rows):
+        mean, inverse = means[row], inverses[row]
+        for j in range(n):
+            if centered:
+                out[row * n + j] = <real>multiply_add((x[row * n + j] - mean) * inverse, <double>gamma[j], <double>beta[j])
+            else:
+                out[row * n + j] = <real>(x[row * n + j] * inverse * gamma[j])
+
+
+cdef inline always_inline backward_rows(
+    const Norm* p, const real* x, const real* g, const real* gamma, real* out, double* dgamma, double* dbeta,
+    Py_ssize_t rows, const bint centered
+) noexcept nogil:
+    """Rows of the gradient; what they add to those of gamma and beta."""
+    cdef double[TOGETHER] means
+    cdef double[TOGETHER] inverses
+    cdef double[TOGETHER] scaled
+    cdef double[TOGETHER] products
+    cdef double mean, inverse, through_mean, through_spread
+    cdef Py_ssize_t row, j, n = p.channels
+    moments(p, x, rows, centered, means, inverses)
+    for row in range(rows):
+        row_sum(PRODUCT, x + row * n, g + row * n, gamma, means[row], n, products + row, scaled + row)
+    for row in range(rows):
+        mean, inverse = means[row], inverses[row]
+        through_mean = scaled[row] / n if centered else 0
+        through_spread = products[row] * inverse / n
+        for j in range(n):
+            out[row * n + j] = <real>(
+                multiply_add(
+                    -((x[row * n + j] - mean) * inverse), through_spread, <double>g[row * n + j] * gamma[j] - through_mean
+                ) * inverse
+            )
+    for row in range(rows):
+        mean, inverse = means[row], inverses[row]
+        for j in range(n):
+            dgamma[j] = multiply_add(<double>g[row * n + j], (x[row * n + j] - mean) * inverse, dgamma[j])
         if centered:
-            dbeta[j] += g[j]
+            for j in range(n):
+                dbeta[j] += g[row * n + j]
 
 
 cdef inline int one_chunk(
@@ -112,7 +155,7 @@ cdef inline int one_chunk(
     Py_ssize_t chunk, const bint centered
 ) noexcept nogil:
     """Forward, or backward where there is `g`: the sums for gamma, then those for beta; -1 if there is no memory."""
-    cdef Py_ssize_t n = p.channels, at = chunk * chunk_rows(n) * n, row
+    cdef Py_ssize_t n = p.channels, at = chunk * chunk_rows(n) * n, row, some
     cdef Py_ssize_t count = min(chunk_rows(n), p.rows - chunk * chunk_rows(n))
     cdef real* memory = NULL
     cdef real* to
@@ -124,14 +167,15 @@ cdef inline int one_chunk(
             return -1
         to = memory + 2 * count * n
     x = taken(p.storage, x, at, count * n, memory)
-    if g == NULL:
-        for row in range(count):
-            forward_row(p, x + row * n, gamma, beta, to + row * n, centered)
-    else:
+    if g != NULL:
         g = taken(p.storage, g, at, count * n, memory + count * n)
         memset(sums, 0, 2 * n * sizeof(double))
-        for row in range(count):
-            backward_row(p, x + row * n, g + row * n, gamma, to + row * n, sums, sums + n, centered)
+    for row in range(0, count, TOGETHER):
+        some = min(<Py_ssize_t>TOGETHER, count - row)
+        if g == NULL:
+            forward_rows(p, x + row * n, gamma, beta, to + row * n, some, centered)
+        else:
+            backward_rows(p, x + row * n, g + row * n, gamma, to + row * n, sums, sums + n, some, centered)
     if p.storage != AS_COMPUTED:
         put(p.storage, to, out, at, count * n)
         free(memory)
