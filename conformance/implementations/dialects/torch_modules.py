@@ -38,6 +38,7 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ()),
     "linear": ("Linear", ("in_features", "out_features")),
     "batch_norm": ("BatchNorm2d", ("num_features",)),
+    "layer_norm": ("LayerNorm", ("normalized_shape",)),
     "relu": ("ReLU", ()),
     "sigmoid": ("Sigmoid", ()),
     "tanh": ("Tanh", ()),
@@ -224,7 +225,7 @@ def _sizes(row: Row, tensors: Mapping[str, Tensor], options: Mapping[str, Any]) 
     weight = tensors.get("weight")
     if weight is None:
         return ()
-    if row.name == "batch_norm":
+    if row.arrays["weight"] == "channels":
         return (weight.shape[0],)
     if row.name == "linear":
         return (weight.shape[1], weight.shape[0])
