@@ -13,7 +13,7 @@ VECTOR = 64  # bytes; filters in a panel are rounded up to a whole vector
 #: Arrays of the output's size read and written, for the functions that only move or map elements.
 _MOVES = {
     **{name: 3 for name in ELEMENTWISE if name.endswith("_backward")},
-    **{f"{name}_backward": 3 for name in ("gelu", "softmax", "log_softmax", "batch_norm")},
+    **{f"{name}_backward": 3 for name in ("gelu", "softmax", "log_softmax", "batch_norm", "layer_norm")},
     "cross_entropy_cost": 1,
     "global_average_pool_forward": 1,
     "global_average_pool_backward": 1,
@@ -99,6 +99,8 @@ def outputs(row: Row) -> int:
         # Backward two gradients per channel; forward four statistics in the cache, in training.
         per_channel = 2 if function.endswith("backward") else 4 if z["statistics"] == "training" else 2
         return size * (_elements(row) + per_channel * z["c"])
+    if function.startswith("layer_norm"):
+        return size * (_elements(row) + (2 * z["c"] if function.endswith("backward") else 0))
     if function in ("conv_single_step", "cross_entropy_cost"):
         return 0
     return (8 if function == "distribute_value" else size) * _elements(row)
@@ -124,7 +126,7 @@ def allowed_memory(row: Row) -> int:
         extra = _panels(row, 1, z["i"], z["o"]) + size * (z["i"] + z["o"])
         if row.function == "affine_activation_backward":
             extra += size * z["m"] * z["o"]  # the gradient between the two steps
-    elif row.function.startswith("batch_norm"):
+    elif row.function.startswith(("batch_norm", "layer_norm")):
         extra = 8 * 2 * (z["m"] * z["h"] * z["w"] * z["c"] // 64 + 16 * z["c"])  # sums of chunks
     return outputs(row) + row.threads * extra
 

@@ -174,6 +174,8 @@ calls = {
     "batch_norm_backward": part(
         cnnref.batch_norm_backward, x, (x, channel, channel, channel, None, None, norm)
     ),
+    "layer_norm_forward": part(cnnref.layer_norm_forward, x, channel, channel),
+    "layer_norm_backward": part(cnnref.layer_norm_backward, x, (x, channel, {})),
     "softmax": part(cnnref.softmax, rows), "softmax_backward": part(cnnref.softmax_backward, rows, rows),
     "narrow softmax": part(cnnref.softmax, x.reshape(-1, 32)),
     "log_softmax": part(cnnref.log_softmax, rows),
