@@ -71,7 +71,10 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         },
         "batch_norm_backward": {"dA": array(2, 6, 7, 3), "cache": norm_cache},
         "layer_norm_forward": {
-            "A_prev": image, "gamma": channels[0], "beta": channels[1], "hparameters": {"epsilon": 1e-3},
+            "A_prev": image,
+            "gamma": channels[0],
+            "beta": channels[1],
+            "hparameters": {"epsilon": 1e-3},
         },
         "layer_norm_backward": {"dA": array(2, 6, 7, 3), "cache": layer_cache},
         "softmax": {"X": rows},

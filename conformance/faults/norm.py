@@ -164,7 +164,7 @@ option(
     variants=tuple({"which": w, "kept": k} for w in ("pixel", "sample") for k in (True, False)),
 )
 def _norm_gradient_of_some_pixels(case: Case, a: Arrays, base: Base, which: str, kept: bool) -> Outputs:
-    last = np.zeros(a["dA"].shape[:3] + (1,))
+    last = np.zeros((*a["dA"].shape[:3], 1))
     last.reshape(-1)[-1 if which == "pixel" else -max(case["h"] * case["w"], 1) :] = 1
     found = base(case, {**a, "dA": a["dA"] * (last if kept else 1 - last)})
     return {name: found[name] for name in ("dgamma", "dbeta")}

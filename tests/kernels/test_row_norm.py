@@ -1,4 +1,4 @@
-"""Layer normalization of each pixel: against PyTorch in double, rounded once; edges, threads, bad arguments."""
+"""Layer normalization of each pixel: against PyTorch in double, rounded once; edges, bad arguments."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,10 @@ def right(x, gamma, beta, g, epsilon=1e-3):
     leaves = [torch.tensor(a.astype(float), requires_grad=True) for a in (x, gamma.ravel(), beta.ravel())]
     A = torch.nn.functional.layer_norm(leaves[0], (x.shape[3],), leaves[1], leaves[2], epsilon)
     A.backward(torch.tensor(g.astype(float)))
-    return [A.detach().numpy(), *(leaf.grad.numpy().reshape(a.shape) for leaf, a in zip(leaves, (x, gamma, beta)))]
+    return [
+        A.detach().numpy(),
+        *(leaf.grad.numpy().reshape(a.shape) for leaf, a in zip(leaves, (x, gamma, beta), strict=True)),
+    ]
 
 
 def computed(x, gamma, beta, g, epsilon=1e-3):
@@ -55,8 +58,9 @@ def test_every_pixel_beside_the_end_of_a_block_and_of_a_chunk(rows, channels, be
 
 
 def test_values_whose_squares_float32_does_not_hold():
-    x, gamma, beta, g = arrays((2, 3, 3, 5), np.float32)
-    for got, wanted in zip(computed(x * np.float32(1e30), gamma, beta, g), right(x * np.float32(1e30), gamma, beta, g)):
+    x, *rest = arrays((2, 3, 3, 5), np.float32)
+    given = (x * np.float32(1e30), *rest)
+    for got, wanted in zip(computed(*given), right(*given), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1.2e-7, atol=1e-38)
 
 
@@ -92,7 +96,9 @@ def test_caches_by_hand_and_the_default_of_epsilon():
     assert cache.A_prev is x
     np.testing.assert_array_equal(A, computed(x, gamma, beta, g, 1e-5)[0])
     for other in (tuple(cache), cache._asdict()):
-        for got, wanted in zip(cnnref.layer_norm_backward(g, other), computed(x, gamma, beta, g, 1e-5)[1:]):
+        for got, wanted in zip(
+            cnnref.layer_norm_backward(g, other), computed(x, gamma, beta, g, 1e-5)[1:], strict=True
+        ):
             np.testing.assert_array_equal(got, wanted)
 
 

@@ -446,9 +446,9 @@ def jax_functions(functions):
             lambda a: net.pool(a, kernel_size, stride, "average"), net.pool_back
         )(x),
         cross_entropy=lambda x, y: worn(lambda a: net.loss(a, np.array(y)), net.loss_back)(x),
-        layer_norm=lambda x, weight, bias, eps: worn(
-            lambda *a: net.layer_norm(*a, eps), net.layer_norm_back
-        )(x, weight, bias),
+        layer_norm=lambda x, weight, bias, eps: worn(lambda *a: net.layer_norm(*a, eps), net.layer_norm_back)(
+            x, weight, bias
+        ),
         linear=lambda x, w, b: worn(net.affine, net.affine_back)(x, w.T, b),
         **{name: unit(name) for name in names},
     )

@@ -159,9 +159,7 @@ class _Pairs:
             raise LackingError(f"{pair.stem}_backward is the gradient in training")
         assert pair.backward is not None
         kinds = _kinds(row, pair)
-        given = Given(
-            {"upstream": upstream}, {"upstream": "pixels" if pair.stem in _FLAT else row.output}
-        )
+        given = Given({"upstream": upstream}, {"upstream": "pixels" if pair.stem in _FLAT else row.output})
         result = pair.backward(given.values["upstream"], kept.cache)
         given.show_changes()
         values = result if isinstance(result, tuple) else (result,)
