@@ -155,7 +155,7 @@ cdef inline int one_chunk(
     Py_ssize_t chunk, const bint centered
 ) noexcept nogil:
     """Forward, or backward where there is `g`: the sums for gamma, then those for beta; -1 if there is no memory."""
-    cdef Py_ssize_t n = p.channels, at = chunk * chunk_rows(n) * n, row, some
+    cdef Py_ssize_t n = p.channels, at = chunk * chunk_rows(n) * n, row = 0, some
     cdef Py_ssize_t count = min(chunk_rows(n), p.rows - chunk * chunk_rows(n))
     cdef real* memory = NULL
     cdef real* to
@@ -170,12 +170,13 @@ cdef inline int one_chunk(
     if g != NULL:
         g = taken(p.storage, g, at, count * n, memory + count * n)
         memset(sums, 0, 2 * n * sizeof(double))
-    for row in range(0, count, TOGETHER):
+    while row < count:
         some = min(<Py_ssize_t>TOGETHER, count - row)
         if g == NULL:
             forward_rows(p, x + row * n, gamma, beta, to + row * n, some, centered)
         else:
             backward_rows(p, x + row * n, g + row * n, gamma, to + row * n, sums, sums + n, some, centered)
+        row += TOGETHER
     if p.storage != AS_COMPUTED:
         put(p.storage, to, out, at, count * n)
         free(memory)
