@@ -110,6 +110,9 @@ def _drawn(row: Row) -> Arrays:
         return {"A_prev": x, **channels, "upstream": normal(*x.shape)}
     if function.startswith("prelu"):
         return {"X": x, "slopes": normal(1, 1, 1, x.shape[3]), "upstream": normal(*x.shape)}
+    if function.startswith("layer_norm"):
+        rows = {name: normal(1, 1, 1, x.shape[3]) for name in ("gamma", "beta")}
+        return {"A_prev": x, **rows, "upstream": normal(*x.shape)}
     if function.startswith("pad3d"):
         p = row.letter("p")
         return {"X": x, "upstream": normal(len(x), x.shape[1] + 2 * p, x.shape[2] + 2 * p, x.shape[3])}

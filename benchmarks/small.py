@@ -46,6 +46,8 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     ("global_average_pool_backward", {**_IMAGE}),
     ("batch_norm_forward", _IMAGE | {"statistics": "training"}),
     ("batch_norm_backward", _IMAGE | {"statistics": "training"}),
+    ("layer_norm_forward", {**_IMAGE}),
+    ("layer_norm_backward", {**_IMAGE}),
     ("log_softmax", {**_ROWS}),
     ("log_softmax_backward", {**_ROWS}),
     ("softmax", {**_ROWS}),

@@ -3,7 +3,7 @@
 Images are NHWC arrays, filters (f_h, f_w, n_C_prev / groups, n_C); a forward function returns its result and
 a cache for its backward function. The map:
 
-- ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``affine``,
+- ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``row_norm``, ``affine``,
   ``activation``, ``linear_units``, ``rational_units``, ``exponential_units``, ``prelu``, ``tanh``,
   ``softmax``, ``log_softmax``, ``loss``, ``reorder``, ``mask``:
   the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
@@ -26,6 +26,7 @@ from cnnref.caches import (
     ConvCache,
     ConvTransposeCache,
     CrossEntropyCache,
+    LayerNormCache,
     PoolCache,
     PReLUCache,
 )
@@ -78,6 +79,7 @@ _OPERATIONS = {
         "softsign_backward",
     ),
     "reorder": ("pad3d", "pad3d_backward", "arr2col", "col2arr"),
+    "row_norm": ("layer_norm_forward", "layer_norm_backward"),
     "softmax": ("softmax", "softmax_backward"),
     "tanh": ("tanh", "tanh_backward"),
 }
@@ -117,6 +119,7 @@ __all__ = [
     "ConvTransposeCache",
     "CrossEntropyCache",
     "PReLUCache",
+    "LayerNormCache",
     "PoolCache",
     "ProbabilityWarning",
     "__version__",

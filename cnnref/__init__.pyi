@@ -11,6 +11,7 @@ from cnnref.caches import BatchNormCache as BatchNormCache
 from cnnref.caches import ConvCache as ConvCache
 from cnnref.caches import ConvTransposeCache as ConvTransposeCache
 from cnnref.caches import CrossEntropyCache as CrossEntropyCache
+from cnnref.caches import LayerNormCache as LayerNormCache
 from cnnref.caches import PoolCache as PoolCache
 from cnnref.caches import PReLUCache as PReLUCache
 from cnnref.checks.probability import ProbabilityWarning as ProbabilityWarning
@@ -91,6 +92,15 @@ def batch_norm_forward(
     momentum: float = ...,
 ) -> tuple[Array, BatchNormCache]: ...
 def batch_norm_backward(dA: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
+def layer_norm_forward(
+    A_prev: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    hparameters: Mapping[str, float] | None = None,
+    *,
+    epsilon: float = ...,
+) -> tuple[Array, LayerNormCache]: ...
+def layer_norm_backward(dA: ArrayLike, cache: Cache) -> tuple[Array, Array, Array]: ...
 def arr2col(X: ArrayLike) -> tuple[Array, Array]: ...
 def col2arr(X: ArrayLike, cache: ArrayLike) -> Array: ...
 def affine_forward(A_prev: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Array, AffineCache]: ...

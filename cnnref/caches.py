@@ -137,6 +137,22 @@ class PReLUCache(NamedTuple):
     slopes: Any
 
 
+class LayerNormCache(NamedTuple):
+    """Cache of `layer_norm_forward`: the statistics of a pixel are taken from `A_prev` again.
+
+    Examples
+    --------
+    >>> one = np.ones((1, 1, 1, 3))
+    >>> A, cache = cnnref.layer_norm_forward(np.ones((2, 4, 4, 3)), one, one, epsilon=1e-6)
+    >>> cache.A_prev.shape, cache.hparameters
+    ((2, 4, 4, 3), {'epsilon': 1e-06})
+    """
+
+    A_prev: Any
+    gamma: Any
+    hparameters: Any
+
+
 class CrossEntropyCache(NamedTuple):
     """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0.
 
@@ -159,6 +175,7 @@ for _cache in (
     AffineActivationCache,
     BatchNormCache,
     PReLUCache,
+    LayerNormCache,
     CrossEntropyCache,
 ):
     _cache.__module__ = "cnnref"

@@ -115,6 +115,9 @@ LARGE = {
         ),
     ),
     **dict.fromkeys(
+        ("layer_norm_forward", "layer_norm_backward"), (IMAGE, "m7h29w28c5", "m3h9w11c768", "m2h3w3c5003")
+    ),
+    **dict.fromkeys(
         (
             "log_softmax",
             "log_softmax_backward",

@@ -35,6 +35,7 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
     _, activation_cache = cnnref.affine_activation_forward(rows, weights, offsets, "sigmoid")
     _, norm_cache = cnnref.batch_norm_forward(image, *channels, norm)
     _, prelu_cache = cnnref.prelu(image, channels[0])
+    _, layer_cache = cnnref.layer_norm_forward(image, *channels[:2], epsilon=1e-3)
     _, entropy_cache = cnnref.cross_entropy_cost(probabilities, labels)
     return {
         "pad3d": {"input": image, "stride": 2},
@@ -72,6 +73,13 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
             "hparameters": norm,
         },
         "batch_norm_backward": {"dA": array(2, 6, 7, 3), "cache": norm_cache},
+        "layer_norm_forward": {
+            "A_prev": image,
+            "gamma": channels[0],
+            "beta": channels[1],
+            "hparameters": {"epsilon": 1e-3},
+        },
+        "layer_norm_backward": {"dA": array(2, 6, 7, 3), "cache": layer_cache},
         "softmax": {"X": rows},
         "softmax_backward": {"dprobs": array(5, 6), "cache": rows},
         "log_softmax": {"X": rows},
@@ -99,6 +107,7 @@ CACHES = {
         "hparameters",
     ),
     "prelu_backward": ("Z", "slopes"),
+    "layer_norm_backward": ("A_prev", "gamma", "hparameters"),
     "cross_entropy_backward": ("AL", "Y_index"),
     "softmax_cross_entropy_backward": ("AL", "Y_index"),
 }

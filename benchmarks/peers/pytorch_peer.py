@@ -58,6 +58,10 @@ def arrays(row: Row, result: Any) -> list[np.ndarray]:
         del outputs[1:]  # the positions of the maxima; the statistics
     if row.function in ("batch_norm_backward", "prelu_backward"):
         return [outputs[0].permute(0, 2, 3, 1).numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
+    if row.function == "layer_norm_forward":
+        return [outputs[0].numpy()]
+    if row.function == "layer_norm_backward":
+        return [outputs[0].numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
     if row.function in ("arr2col", "col2arr") or not isinstance(outputs[0], torch.Tensor):
         return [np.asarray(x) for x in outputs]
     if row.function in ("conv_backward", "conv_transpose_backward"):
@@ -292,12 +296,24 @@ def _norm(row: Row, a: Arrays) -> Callable[[], Any]:
     return lambda: backward(g, x, scale, mean, variance, saved_mean, saved_inverse, training, 1e-5, every)
 
 
+def _layer_norm(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, g = tensor(a["A_prev"]), tensor(a["upstream"])
+    scale, offset = (tensor(a[key].reshape(-1)) for key in ("gamma", "beta"))
+    shape, forward = [scale.shape[0]], torch.native_layer_norm
+    if row.function == "layer_norm_forward":
+        return lambda: forward(x, shape, scale, offset, 1e-5)
+    _, mean, inverse = forward(x, shape, scale, offset, 1e-5)
+    backward = aten.native_layer_norm_backward.default
+    return lambda: backward(g, x, shape, mean, inverse, scale, offset, [True, True, True])
+
+
 _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
     "conv_": _convolution,
     "pool_": _pool,
     "affine_": _affine,
     "global": _global,
     "batch_norm": _norm,
+    "layer_norm": _layer_norm,
     "gelu": _gelu,
     "prelu": _prelu,
     "log_softmax": _rows,

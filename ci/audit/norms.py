@@ -1,4 +1,4 @@
-"""Batch normalization: statistics by every way that is stable, forms of the rest; PReLU by such sums."""
+"""Normalizations: mean and variance by every way that is stable, forms of the rest; PReLU by such sums."""
 
 from __future__ import annotations
 
@@ -181,6 +181,32 @@ def _prelu_backward(add: Sum, later: bool) -> Callable[[Case, Arrays], Outputs]:
     return answer
 
 
+def _of_pixels(moments: Any, add: Sum, form: str) -> Callable[[Case, Arrays], Outputs]:
+    """Layer norm, its gradient where it is asked for; its rows are what `moments` takes for channels."""
+
+    def answer(case: Case, a: Arrays) -> Outputs:
+        if not a["A_prev"].size:
+            return {}
+        shape, t = a["A_prev"].shape, case.working_dtype.type
+        x = np.ascontiguousarray(a["A_prev"].reshape(-1, shape[3]).T)
+        gamma, (mean, variance) = a["gamma"].reshape(-1, 1), moments(x, add)
+        r, n = _root(case, variance), t(shape[3])
+        normal = (x - mean) * r if form == "difference" else x * r + -mean * r
+        if "dA" not in a:
+            return {"A": (gamma * normal + a["beta"].reshape(-1, 1)).T.reshape(shape)}
+        g = np.ascontiguousarray(a["dA"].reshape(-1, shape[3]).T)
+        h = g * gamma
+        if form == "difference":
+            dx = r * (h - add(h) / n - normal * (add(h * normal) / n))
+        else:  # PyTorch's: of the sums of h x and h
+            k = (add(h) * mean - add(h * x)) * r * r * r / n
+            dx = r * h + k * x + (-k * mean - add(h) * r / n)
+        sums = (add(np.ascontiguousarray(v.T)).reshape(a["gamma"].shape) for v in (g * normal, g))
+        return {"dA_prev": dx.T.reshape(shape), **dict(zip(("dgamma", "dbeta"), sums, strict=True))}
+
+    return answer
+
+
 def kernels() -> Iterator[Kernel]:
     """Every way to the statistics in every order, with either form."""
     yield Kernel("max + slope min", "prelu", _prelu)
@@ -193,6 +219,9 @@ def kernels() -> Iterator[Kernel]:
             how = f"{moments.__name__}, {add.__name__}".replace("_", " ")
             for form in (difference, affine):
                 yield Kernel(f"{how}, {form.__name__}", "batch_norm_forward", _forward(moments, add, form))
+            for way in ("difference", "affine"):
+                for op in ("layer_norm_forward", "layer_norm_backward"):
+                    yield Kernel(f"{how}, {way}", op, _of_pixels(moments, add, way))
             for whole in (True, False):
                 name = f"{how}, {'normalized' if whole else 'projected'}"
                 yield Kernel(name, "batch_norm_backward", _backward(moments, add, whole))

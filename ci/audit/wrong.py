@@ -66,6 +66,8 @@ SIZES = (
     "batch_norm_forward:f32:m8h28w28c4_training:normal",
     "batch_norm_backward:f32:m8h28w28c4_training:normal",
     "batch_norm_backward:f32:m8h28w28c4_training:offset",
+    "layer_norm_forward:f32:m4h14w14c96:normal",
+    "layer_norm_backward:f32:m4h14w14c96:normal",
     "softmax:f32:m32n100:normal",
     "softmax_backward:f32:m32n100:normal",
     "log_softmax:f32:m32n100:normal",
@@ -112,8 +114,9 @@ def one_pass(prepared: Prepared) -> Any:
     """The output of a normalization whose variance is the mean of squares less the square of the mean."""
     a = prepared.arrays
     x = a["A_prev"]
-    mean = x.mean((0, 1, 2), dtype=x.dtype)
-    variance = (x * x).mean((0, 1, 2), dtype=x.dtype) - mean * mean
+    axes = (3,) if "each pixel" in prepared.case.operation.traits else (0, 1, 2)
+    mean = x.mean(axes, dtype=x.dtype, keepdims=True)
+    variance = (x * x).mean(axes, dtype=x.dtype, keepdims=True) - mean * mean
     root = np.sqrt(np.maximum(variance, 0) + x.dtype.type(epsilon_of(prepared.case)))
     return (x - mean) / root * a["gamma"] + a["beta"]
 
@@ -149,6 +152,7 @@ def errors() -> Iterator[Wrong]:
         yield Wrong("0 below -16", line, output, _cut(lambda z: z < -16))
     yield Wrong("probabilities below 1e-6 are 0", "softmax:f32:m32n100:magnitudes", "probs", _clipped)
     yield Wrong("one-pass variance", "batch_norm_forward:f32:m2h9w9c3_training:offset", "A", one_pass)
+    yield Wrong("one-pass variance", "layer_norm_forward:f32:m2h9w9c33:offset", "A", one_pass)
 
 
 def found(wrong: Wrong, seeds: range) -> tuple[int, int]:

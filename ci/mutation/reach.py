@@ -39,6 +39,7 @@ TESTS = {
     "window_pool": "test_pool_options",
     "batch_norm": "test_batch_norm test_stream",
     "global_average_pool": "test_batch_norm",
+    "row_norm": "test_row_norm",
     "activation": "test_activation",
     "linear_units": "test_linear_units",
     "exponential_units": "test_exponential_units",

@@ -1,4 +1,4 @@
-"""Argument checks of batch normalization, PReLU and global pooling, as those of `cnnref.checks.pool_affine`."""
+"""Argument checks of normalizations, PReLU and global pooling, as those of `cnnref.checks.pool_affine`."""
 
 import numpy as np
 
@@ -14,6 +14,7 @@ cnp.import_array()
 
 cdef str IMAGE_PREV = "(m, n_H_prev, n_W_prev, n_C_prev)"
 cdef tuple CACHE = ("A_prev", "gamma", "mean", "variance", "running_mean", "running_var", "hparameters")
+cdef tuple ROW_CACHE = ("A_prev", "gamma", "hparameters")
 
 
 # -------------------------------------------------------------------------------------- global pooling
@@ -62,17 +63,34 @@ cdef ndarray _channels(str function, str name, object value, ndarray a):
     return x
 
 
+cdef double _epsilon(str function, object value) except? -1:
+    """What is added to a variance."""
+    cdef double epsilon = real_number(function, "hparameters['epsilon']", value)
+    if epsilon < 0:
+        raise ValueError(f"{function}: hparameters['epsilon'] must not be negative, got {epsilon}")
+    return epsilon
+
+
+cdef int _like_output(str function, ndarray da, ndarray a) except -1:
+    """Refuse an upstream gradient that has not the shape of the images."""
+    cdef int axis
+    for axis in range(4):
+        if da.shape[axis] != a.shape[axis]:
+            raise ValueError(
+                f"{function}: dA must have the shape of the output, {(<object>a).shape}, got {(<object>da).shape}"
+            )
+    return 0
+
+
 cdef tuple _norm_hparameters(str function, object hparameters):
     """(epsilon, momentum, training)."""
     cdef tuple values = entries(function, hparameters, ("training",), ("epsilon", "momentum"), (1e-5, 0.1))
-    cdef double epsilon, momentum
+    cdef double momentum
     if type(values[0]) is not bool and type(values[0]) is not np.bool_:
         raise TypeError(
             f"{function}: hparameters['training'] must be True or False, got {described(values[0])}"
         )
-    epsilon = real_number(function, "hparameters['epsilon']", values[1])
-    if epsilon < 0:
-        raise ValueError(f"{function}: hparameters['epsilon'] must not be negative, got {epsilon}")
+    cdef double epsilon = _epsilon(function, values[1])
     momentum = real_number(function, "hparameters['momentum']", values[2])
     if not 0 <= momentum <= 1:
         raise ValueError(f"{function}: hparameters['momentum'] must be from 0 to 1, got {momentum}")
@@ -147,11 +165,7 @@ cpdef tuple check_batch_norm_backward(object dA, object cache):
     for axis in range(4, 6):
         if values[axis] is not None:
             _channels(function, "cache." + CACHE[axis], values[axis], a)
-    for axis in range(4):
-        if da.shape[axis] != a.shape[axis]:
-            raise ValueError(
-                f"{function}: dA must have the shape of the output, {(<object>a).shape}, got {(<object>da).shape}"
-            )
+    _like_output(function, da, a)
     if training:
         _several(function, "cache.A_prev", a)
     typenum = common(kind_of(da) | kind_of(a) | kind_of(gamma))
@@ -196,3 +210,30 @@ cpdef tuple check_prelu_backward(object dA, object cache):
     cdef int typenum = common(kind_of(g) | kind_of(z) | kind_of(a))
     same_shape(function, "dA", g, "cache.Z", z)
     return plain(g, typenum), plain(z, typenum), plain(a, typenum)
+
+
+# ------------------------------------------------------------------------- normalization of each pixel
+
+
+cpdef tuple check_row_norm_forward(str function, object A_prev, object gamma, object beta, object hparameters):
+    """(A_prev, gamma, beta, epsilon)."""
+    cdef double epsilon = _epsilon(function, entries(function, hparameters, (), ("epsilon",), (1e-5,))[0])
+    A_prev, gamma, beta = given(function, "A_prev", A_prev), given(function, "gamma", gamma), given(function, "beta", beta)
+    cdef ndarray a = array(function, "A_prev", A_prev, 4, IMAGE_PREV)
+    cdef ndarray scale = _channels(function, "gamma", gamma, a), offset = _channels(function, "beta", beta, a)
+    cdef int typenum = common(kind_of(a) | kind_of(scale) | kind_of(offset))
+    return plain(a, typenum), plain(scale, typenum), plain(offset, typenum), epsilon
+
+
+cpdef tuple check_row_norm_backward(str function, object dA, object cache):
+    """(dA, A_prev, gamma, epsilon)."""
+    cdef tuple values = fields(function, cache, ROW_CACHE)
+    cdef double epsilon = _epsilon(function, entries(function, values[2], (), ("epsilon",), (1e-5,))[0])
+    dA, A_prev = given(function, "dA", dA), given(function, "cache.A_prev", values[0])
+    gamma = given(function, "cache.gamma", values[1])
+    cdef ndarray a = array(function, "cache.A_prev", A_prev, 4, IMAGE_PREV)
+    cdef ndarray scale = _channels(function, "cache.gamma", gamma, a)
+    cdef ndarray da = array(function, "dA", dA, 4, IMAGE_PREV)
+    _like_output(function, da, a)
+    cdef int typenum = common(kind_of(da) | kind_of(a) | kind_of(scale))
+    return plain(da, typenum), plain(a, typenum), plain(scale, typenum), epsilon

@@ -26,6 +26,14 @@ class BatchNormCache(NamedTuple):
     hparameters: Mapping[str, Any]
 
 
+class LayerNormCache(NamedTuple):
+    """What layer_norm_backward needs."""
+
+    A_prev: Array
+    gamma: Array
+    hparameters: Mapping[str, Any]
+
+
 def logistic(Z: Array) -> Array:
     """``1 / (1 + exp(-Z))``, with exp of a negative number only, which cannot overflow."""
     e = np.exp(-np.abs(Z))
@@ -164,6 +172,33 @@ def batch_norm_backward(dA: Array, cache: BatchNormCache) -> tuple[Array, Array,
         return gamma * inverse * dA, dgamma, dbeta
     number = dA.dtype.type(max(dA.size // max(dA.shape[3], 1), 1))
     return gamma * inverse * (dA - dbeta / number - normal * (dgamma / number)), dgamma, dbeta
+
+
+def _each_pixel(A_prev: Array, hparameters: Mapping[str, Any]) -> tuple[Array, Array]:
+    """The normalized values of each pixel, and 1 over their deviation."""
+    apart = A_prev - A_prev.mean(axis=3, keepdims=True)
+    inverse = 1 / np.sqrt((apart * apart).mean(axis=3, keepdims=True) + hparameters["epsilon"])
+    return apart * inverse, inverse
+
+
+def layer_norm_forward(
+    A_prev: Array, gamma: Array, beta: Array, hparameters: Mapping[str, Any]
+) -> tuple[Array, LayerNormCache]:
+    """``gamma (A_prev - mean) / sqrt(variance + epsilon) + beta`` of each pixel's channels."""
+    cache = LayerNormCache(A_prev, gamma, dict(hparameters))
+    return (gamma * _each_pixel(A_prev, hparameters)[0] + beta if A_prev.size else A_prev.copy()), cache
+
+
+def layer_norm_backward(dA: Array, cache: LayerNormCache) -> tuple[Array, Array, Array]:
+    """Through the statistics of each pixel."""
+    A_prev, gamma, hparameters = cache
+    dbeta = dA.sum(axis=(0, 1, 2), keepdims=True)
+    if not dA.size:
+        return dA.copy(), dbeta, dbeta.copy()
+    normal, inverse = _each_pixel(A_prev, hparameters)
+    h = gamma * dA
+    through = h.mean(axis=3, keepdims=True) + normal * (h * normal).mean(axis=3, keepdims=True)
+    return inverse * (h - through), (dA * normal).sum(axis=(0, 1, 2), keepdims=True), dbeta
 
 
 def log_softmax(X: Array) -> tuple[Array, Array]:

@@ -53,6 +53,7 @@ from conformance.adapters._numpy_rational import (
 )
 from conformance.adapters._numpy_units import (
     BatchNormCache,
+    LayerNormCache,
     PReLUCache,
     batch_norm_backward,
     batch_norm_forward,
@@ -60,6 +61,8 @@ from conformance.adapters._numpy_units import (
     gelu_backward,
     global_average_pool_backward,
     global_average_pool_forward,
+    layer_norm_backward,
+    layer_norm_forward,
     leaky_relu,
     leaky_relu_backward,
     log_softmax,
@@ -79,6 +82,7 @@ __all__ = [
     "BatchNormCache",
     "ConvCache",
     "CrossEntropyCache",
+    "LayerNormCache",
     "PReLUCache",
     "PoolCache",
     "affine_activation_backward",
@@ -112,6 +116,8 @@ __all__ = [
     "hardswish_backward",
     "hardtanh",
     "hardtanh_backward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "leaky_relu",
     "leaky_relu_backward",
     "log_softmax",

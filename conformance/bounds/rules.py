@@ -3,7 +3,7 @@
 A rule is a function ``(case, arrays, expected, arithmetic)`` to the `Bound` of each output. The first ones
 are of sums of products, those below of functions; `function` and `several` make rules of a limit. What has no
 rule chooses, moves or copies: it must be `equal`. `functions`, `units`, `rational`, `exponential`,
-`norm` and `losses` are there for the entries, which are handed this module.
+`norm`, `row_norm` and `losses` are there for the entries, which are handed this module.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from conformance.bounds import exponential as exponential
 from conformance.bounds import functions, losses, means, storage, sums, terms
 from conformance.bounds import norm as norm
 from conformance.bounds import rational as rational
+from conformance.bounds import row_norm as row_norm
 from conformance.bounds import units as units
 from conformance.bounds.arithmetic import FORMATS, Arithmetic, Bound, Format, Limit, Tails
 from conformance.bounds.rows import Softmax

@@ -1,4 +1,4 @@
-"""Faults of batch normalization and of global average pooling."""
+"""Faults of normalizations and of global average pooling."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from conformance.faults.core import Array, Arrays, Base, Outputs
 from conformance.faults.rows import data, instead, is_word, option, scaled
 from conformance.operations.batch_norm import deviation, epsilon_of, moments, momentum_of
 
-_BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma"}
-_NORMAL = {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"}
+_LAYER = {"layer_norm_forward": "A", "layer_norm_backward": "dA_prev dgamma"}
+_BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma", **_LAYER}
+_NORMAL = {**_LAYER, "batch_norm_forward": "A", "batch_norm_backward": "dgamma"}
 _KEPT = {"batch_norm_forward": "running_mean running_var"}
 _GLOBAL = {"global_average_pool_forward": "A", "global_average_pool_backward": "dA_prev"}
 _training = is_word("statistics", "training")
 _trained = partial(option, only=_training)
-_gradient = partial(_trained, targets={"batch_norm_backward": "dA_prev"})
+_gradient = partial(_trained, targets={"batch_norm_backward": "dA_prev", "layer_norm_backward": "dA_prev"})
 
 
-_trained("norm-unbiased-variance", "The batch is normalized with the unbiased variance, over N-1.", _BOTH,
+def _axes(case: Case) -> tuple[int, ...]:
+    """What is normalized together."""
+    return (3,) if "each pixel" in case.operation.traits else (0, 1, 2)
+
+
+_trained("norm-unbiased-variance", "Values are normalized with the unbiased variance, over N-1.", _BOTH,
          less=1)  # fmt: skip
 _trained(
     "norm-running-variance-biased",
@@ -63,7 +69,7 @@ option(
 option(
     "norm-statistics-exchanged",
     "The running statistics are used in training, the batch's in inference.",
-    _BOTH,
+    {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma"},
     of=lambda case, a: {"statistics": "inference" if _training(case) else "training"},
 )
 _trained(
@@ -72,30 +78,47 @@ _trained(
     _NORMAL,
     axes=(1, 2),
 )
+option(
+    "norm-over-samples",
+    "The statistics are taken over samples and pixels (batch normalization).",
+    _LAYER,
+    axes=(0, 1, 2),
+)
+option(
+    "norm-over-sample",
+    "The statistics are taken over all of a sample (layer normalization of an image).",
+    _LAYER,
+    axes=(1, 2, 3),
+)
 _trained(
     "norm-over-channels",
     "The statistics are taken over the channels of each pixel (layer normalization).",
-    _NORMAL,
+    {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"},
     axes=(3,),
 )
 data(
     "norm-scale-forgotten",
     "gamma is left out.",
-    {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev"},
+    {
+        **{"batch_norm_forward": "A", "batch_norm_backward": "dA_prev"},
+        **{"layer_norm_forward": "A", "layer_norm_backward": "dA_prev"},
+    },
     lambda case, a: {"gamma": np.ones_like(a["gamma"])},
 )
-data("norm-offset-forgotten", "beta is left out.", {"batch_norm_forward": "A"},
+data("norm-offset-forgotten", "beta is left out.", {"batch_norm_forward": "A", "layer_norm_forward": "A"},
      lambda case, a: {"beta": np.zeros_like(a["beta"])})  # fmt: skip
 
 
-@slip("norm-mean-not-subtracted", "The mean is not subtracted.", _NORMAL)
+@slip("norm-mean-not-subtracted", "The mean is not subtracted.", _NORMAL | {"layer_norm_backward": "dgamma"})
 def _norm_mean_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
-    mean = a["A_prev"].mean((0, 1, 2), keepdims=True) if _training(case) else a["running_mean"]
-    variance = a["A_prev"].var((0, 1, 2), keepdims=True) if _training(case) else a["running_var"]
+    if not a["A_prev"].size:
+        return {}
+    mean = a["A_prev"].mean(_axes(case), keepdims=True) if _training(case) else a["running_mean"]
+    variance = a["A_prev"].var(_axes(case), keepdims=True) if _training(case) else a["running_var"]
     more = mean / np.sqrt(variance + epsilon_of(case))
     if not case.operation.upstream:
         return {"A": base(case, a)["A"] + a["gamma"] * more}
-    return {"dgamma": base(case, a)["dgamma"] + more * a["dA"].sum((0, 1, 2), keepdims=True)}
+    return {"dgamma": base(case, a)["dgamma"] + (more * a["dA"]).sum((0, 1, 2), keepdims=True)}
 
 
 _trained("norm-momentum-of-the-old", "momentum weighs the old statistics instead of the new ones.", _KEPT,
@@ -126,25 +149,46 @@ def _norm_gamma_gradient_not_scaled(case: Case, a: Arrays, base: Base) -> Output
     return {"dgamma": base(case, a)["dgamma"] * deviation(case, variance, "inside")}
 
 
+option(
+    "norm-gamma-gradient-without-deviation",
+    "The gradient of gamma is that of beta, of A_prev less its mean, or of A_prev itself.",
+    {"layer_norm_backward": "dgamma"},
+    variants=({"of_gamma": "nothing"}, {"of_gamma": "difference"}, {"of_gamma": "input"}),
+)
+
+
+@slip(
+    "norm-gradient-of-some-pixels",
+    "The gradients of gamma and beta are those of the last pixel or sample alone, or leave it out.",
+    {"layer_norm_backward": "dgamma dbeta"},
+    variants=tuple({"which": w, "kept": k} for w in ("pixel", "sample") for k in (True, False)),
+)
+def _norm_gradient_of_some_pixels(case: Case, a: Arrays, base: Base, which: str, kept: bool) -> Outputs:
+    last = np.zeros((*a["dA"].shape[:3], 1))
+    last.reshape(-1)[-1 if which == "pixel" else -max(case["h"] * case["w"], 1) :] = 1
+    found = base(case, {**a, "dA": a["dA"] * (last if kept else 1 - last)})
+    return {name: found[name] for name in ("dgamma", "dbeta")}
+
+
 _gradient(
     "norm-gradient-without-mean",
-    "The gradient does not go through the mean of the batch.",
+    "The gradient does not go through the mean.",
     through="variance",
 )
 _gradient(
     "norm-gradient-without-variance",
-    "The gradient does not go through the variance of the batch.",
+    "The gradient does not go through the variance.",
     through="mean",
 )
 _gradient(
     "norm-statistics-taken-for-constants",
-    "The gradient goes through neither the mean nor the variance of the batch.",
+    "The gradient goes through neither the mean nor the variance.",
     through="",
 )
 scaled(
     "norm-gradient-means",
     "The gradients of gamma and beta are means instead of sums.",
-    {"batch_norm_backward": "dgamma dbeta"},
+    {"batch_norm_backward": "dgamma dbeta", "layer_norm_backward": "dgamma dbeta"},
     over=lambda case, a: max(case["m"] * case["h"] * case["w"], 1),
 )
 option(
@@ -190,36 +234,38 @@ def _one_pass(case: Case, a: Arrays, output: str) -> Array:
     x = a["A_prev"]
     if not _training(case) or not x.size:
         return np.zeros(())
-    count = x.size // x.shape[3]
+    count = x.shape[3] if _axes(case) == (3,) else x.size // x.shape[3]
     unit = float(finfo(case.working_dtype).eps) / 2
-    _, variance = moments(x)
-    off = (count + 4) * unit * ((x * x).mean((0, 1, 2), keepdims=True) + variance)
+    _, variance = moments(x, _axes(case))
+    off = (count + 4) * unit * ((x * x).mean(_axes(case), keepdims=True) + variance)
     if float((x * x).sum()) > float(finfo(case.working_dtype).max) / 2:
         return np.asarray(np.inf)
     if output == "running_var":
         return np.asarray(2 * off * count / max(count - 1, 1))
     below = np.maximum(variance - off, 0) + epsilon_of(case)
     share = np.where(off < variance + epsilon_of(case), off / below, np.inf)
-    away = np.abs(a["gamma"] * (x - x.mean((0, 1, 2), keepdims=True)))
+    away = np.abs(a["gamma"] * (x - x.mean(_axes(case), keepdims=True)))
     return np.asarray(share * away / np.sqrt(below))
 
 
 @slip(
     "norm-one-pass-variance",
     "The variance is the mean of squares less the square of the mean, which cancels where the mean is large.",
-    {"batch_norm_forward": "A running_var"},
+    {"batch_norm_forward": "A running_var", "layer_norm_forward": "A"},
     own=_one_pass,
 )
 def _norm_one_pass_variance(case: Case, a: Arrays, base: Base) -> Outputs:
     if not _training(case) or not a["A_prev"].size:
         return {}
     x = a["A_prev"].astype(case.working_dtype)
-    axes = (0, 1, 2)
+    axes = _axes(case)
     mean = x.mean(axes, keepdims=True)
     variance = ((x * x).mean(axes, keepdims=True) - mean * mean).astype(np.float64)
-    right = moments(a["A_prev"])[1]
-    count = x.size // x.shape[3]
+    right = moments(a["A_prev"], axes)[1]
     out = base(case, a)
     scale = deviation(case, right, "inside") / deviation(case, variance, "inside")
+    if axes == (3,):
+        return {"A": (out["A"] - a["beta"]) * scale + a["beta"]}
+    count = x.size // x.shape[3]
     more = momentum_of(case) * (variance - right) * count / max(count - 1, 1)
     return {"A": (out["A"] - a["beta"]) * scale + a["beta"], "running_var": out["running_var"] + more}

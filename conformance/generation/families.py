@@ -345,7 +345,7 @@ _TABLE = (
     Family(
         "flat",
         "bound",
-        "one value throughout each channel: no variance but epsilon",
+        "one value throughout what is normalized: no variance but epsilon",
         ("norm",),
         {"x": fills.constant_channels},
         "a constant channel after a relu",

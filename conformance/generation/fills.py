@@ -282,7 +282,9 @@ def shifted_rows(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Arra
 
 
 def constant_channels(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """The same value throughout a channel."""
+    """The same value throughout a channel; throughout a pixel, where its channels are normalized."""
+    if "each pixel" in case.operation.traits:
+        return constant_rows(stream, shape, case, drawn)
     return np.broadcast_to(normal(stream, (1, 1, 1, shape[-1]), case, drawn), shape)
 
 

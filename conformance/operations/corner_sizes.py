@@ -139,6 +139,8 @@ NORM = (
     ("size-terms-100000", _LONG, "m1h317w317c1"),
 )
 
+PIXELS = (*IMAGES, ("size-terms-100000", _LONG, "m1h1w2c100003"))
+
 MEANS = (
     *IMAGES[:-3],
     ("size-image-513", _DEEPLAB, "m2h513w1c3"),

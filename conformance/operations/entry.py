@@ -57,7 +57,8 @@ TRAITS: dict[str, str] = {
     "logits": "a softmax",
     "probabilities": "takes probabilities and labels",
     "labels": "takes labels",
-    "norm": "normalizes with the mean and the variance of a channel",
+    "norm": "normalizes with the mean and the variance of values",
+    "each pixel": "normalizes the channels of each pixel by themselves",
     "affine": "the affine layer",
     "inexact": "rounds whatever the data are: exp, logarithms, quotients of data",
 }

@@ -25,6 +25,7 @@ KEYS = {
         "ceil_mode": True,
         "count_include_pad": False,
     },
+    "layer_norm_forward": {"epsilon": 1e-3},
     "batch_norm_forward": {"training": True, "epsilon": 1e-3, "momentum": 0.2},
 }
 each = pytest.mark.parametrize("name", KEYS)

@@ -59,7 +59,7 @@ for thread in team:
     thread.join()
 print(*sorted({v for values in found for v in values}))
 if 0 in os.getresuid():
-    os.setresuid(0, 0, 0)  # LLVM's runtime ends in its own assertion if the user it began as is not who leaves
+    os.setresuid(0, 0, 0)  # LLVM's runtime asserts, as it leaves, that it is the user it began as
 """
 
 

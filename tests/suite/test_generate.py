@@ -210,6 +210,8 @@ def _silent(case: Case, name: str) -> bool:
         return True  # the new ones replace them
     if case.op == "batch_norm_backward":
         return name == "beta" or (name.startswith("running") and case.word("statistics") == "training")
+    if case.op == "layer_norm_backward":
+        return name == "beta"
     if case.op == "global_average_pool_backward":
         return name == "A_prev"
     if case.op in FLAT or (case.op == "leaky_relu" and case.family == "zeros"):

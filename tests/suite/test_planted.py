@@ -34,6 +34,9 @@ LESS = {
     "batch_norm_forward-epsilon_of_a_library_at_least": 0.6,
     "batch_norm_forward-normalized_with_the_unbiased_variance": 0.8,
     "batch_norm_forward-biased_variance_kept": 0.8,
+    "layer_norm_forward-divided_by_one_less": 0.8,
+    # Of few channels it is far off, or as far as it may be in any order.
+    "layer_norm_forward-mean_of_squares_less_square_of_the_mean": 0,
     "affine_activation_backward-relu_passes_at_zero": 1 / 2,
     "batch_norm_forward-mean_of_squares_less_square_of_mean": 0.1,
 }

@@ -79,6 +79,14 @@ class Net:
         dA, dgamma, dbeta = self._f.batch_norm_backward(_in(dout), cache)
         return _out(dA), dgamma.reshape(-1), dbeta.reshape(-1)
 
+    def layer_norm(self, x, gamma, beta, eps):
+        rows = [value.reshape(1, 1, 1, -1) for value in (gamma, beta)]
+        return self._f.layer_norm_forward(x, *rows, {"epsilon": eps})
+
+    def layer_norm_back(self, dout, cache):
+        dx, dgamma, dbeta = self._f.layer_norm_backward(dout, cache)
+        return dx, dgamma.reshape(-1), dbeta.reshape(-1)
+
 
 def _hwio(w):
     return np.ascontiguousarray(w.transpose(2, 3, 1, 0))
@@ -127,6 +135,10 @@ def torch_functions(functions):
 
         return Worn.apply(call, net.norm_back, 3, input, weight, bias)
 
+    def layer_norm(input, normalized_shape, weight, bias, eps=1e-5):
+        assert tuple(normalized_shape) == tuple(weight.shape)
+        return Worn.apply(lambda *a: net.layer_norm(*a, eps), net.layer_norm_back, 3, input, weight, bias)
+
     def cross_entropy(input, target):
         labels = target.numpy()
         return Worn.apply(lambda x: net.loss(x, labels), net.loss_back, 1, input)
@@ -138,7 +150,7 @@ def torch_functions(functions):
     named = {name: unit(name) for name in names}
     return SimpleNamespace(
         conv2d=conv2d, max_pool2d=max_pool2d, avg_pool2d=avg_pool2d, linear=linear, leaky_relu=leaky_relu,
-        batch_norm=batch_norm, cross_entropy=cross_entropy, **named,
+        batch_norm=batch_norm, layer_norm=layer_norm, cross_entropy=cross_entropy, **named,
     )  # fmt: skip
 
 
@@ -181,6 +193,14 @@ def torch_modules(functions):
             kept = self.running_mean, self.running_var
             return f.batch_norm(x, *kept, self.weight, self.bias, self.training, self.momentum, self.eps)
 
+    class LayerNorm(Layer):
+        def __init__(self, normalized_shape, eps=1e-5):
+            super().__init__(normalized_shape, bias=normalized_shape)
+            self.eps = eps
+
+        def forward(self, x):
+            return f.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
     class MaxPool2d(nn.Module):
         pooled = staticmethod(f.max_pool2d)
 
@@ -217,6 +237,7 @@ def torch_modules(functions):
     rows = {"Softmax": f.softmax, "LogSoftmax": f.log_softmax}
     return SimpleNamespace(
         Conv2d=Conv2d, Linear=Linear, BatchNorm2d=BatchNorm2d, MaxPool2d=MaxPool2d, AvgPool2d=AvgPool2d,
+        LayerNorm=LayerNorm,
         LeakyReLU=LeakyReLU, CrossEntropyLoss=CrossEntropyLoss,
         **{name: unit(function) for name, function in (names | rows).items()},
     )  # fmt: skip
@@ -242,6 +263,14 @@ def cs231n(functions):
         bn_param["running_var"] = new[1] * new[1].dtype.type((n - 1) / n) if training and n > 1 else new[1]
         return out, kept
 
+    def layernorm_forward(x, gamma, beta, ln_param):
+        out, cache = net.layer_norm(x.reshape(len(x), 1, 1, -1), gamma, beta, ln_param["eps"])
+        return out.reshape(x.shape), cache
+
+    def layernorm_backward(dout, cache):
+        dx, *rest = net.layer_norm_back(dout.reshape(len(dout), 1, 1, -1), cache)
+        return dx.reshape(dout.shape), *rest
+
     def softmax_loss(x, y):
         loss, cache = net.loss(x, y)
         return loss, net.loss_back(loss.dtype.type(1), cache)[0]
@@ -265,6 +294,8 @@ def cs231n(functions):
         affine_backward=net.affine_back,
         spatial_batchnorm_forward=spatial_batchnorm_forward,
         spatial_batchnorm_backward=net.norm_back,
+        layernorm_forward=layernorm_forward,
+        layernorm_backward=layernorm_backward,
         **units,
     )
 
@@ -320,6 +351,18 @@ def layers(functions):
             dx, self.dgamma, self.dbeta = net.norm_back(dout, self.cache)
             return dx
 
+    class LayerNorm:
+        def __init__(self, dim, eps=1e-5):
+            self.gamma, self.beta, self.eps = np.ones(dim), np.zeros(dim), eps
+
+        def forward(self, x):
+            out, self.cache = net.layer_norm(x, self.gamma, self.beta, self.eps)
+            return out
+
+        def backward(self, dout):
+            dx, self.dgamma, self.dbeta = net.layer_norm_back(dout, self.cache)
+            return dx
+
     class MaxPool:
         mode = "max"
 
@@ -358,6 +401,7 @@ def layers(functions):
     units = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
     return SimpleNamespace(
         layout="NCHW", Conv2D=Conv2D, Dense=Dense, BatchNorm=BatchNorm, MaxPool=MaxPool,
+        LayerNorm=LayerNorm,
         AveragePool=AveragePool, SoftmaxCrossEntropy=SoftmaxCrossEntropy,
         **{name: unit(function) for name, function in units.items()},
     )  # fmt: skip
@@ -402,6 +446,9 @@ def jax_functions(functions):
             lambda a: net.pool(a, kernel_size, stride, "average"), net.pool_back
         )(x),
         cross_entropy=lambda x, y: worn(lambda a: net.loss(a, np.array(y)), net.loss_back)(x),
+        layer_norm=lambda x, weight, bias, eps: worn(lambda *a: net.layer_norm(*a, eps), net.layer_norm_back)(
+            x, weight, bias
+        ),
         linear=lambda x, w, b: worn(net.affine, net.affine_back)(x, w.T, b),
         **{name: unit(name) for name in names},
     )

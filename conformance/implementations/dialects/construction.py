@@ -17,7 +17,7 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "in": ("inchannels", "inputchannels", "inch", "nchannels", "numchannels", "channelsin", "cin", "inc",
            "indepth", "inputdepth", "ncprev", "infeatures", "indim", "inputdim", "inputsize", "nin", "insize",
            "numinputs", "fanin", "channels", "numfeatures", "inputfeatures", "features", "inplanes", "dim",
-           "ninputs", "insz", "d", "c", "ninput", "numparameters"),
+           "ninputs", "insz", "d", "c", "ninput", "numparameters", "normalizedshape"),
     "out": ("outchannels", "outputchannels", "numfilters", "nfilters", "filters", "outch", "cout", "outc",
             "nc", "outfeatures", "outdim", "outputdim", "outputsize", "nout", "outsize", "units",
             "numoutputs",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from conformance.implementations.dialects.table import Row
+from conformance.implementations.dialects.table import LAST, Row
 from conformance.implementations.signature import LackingError
 
 
@@ -100,11 +100,8 @@ def _pool_gradient(engine: Engine) -> Callable[..., Any]:
 
 
 def _norm(engine: Engine, row: Row) -> Callable[..., Any]:
-    def forward(
-        A_prev: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any,
-        hparameters: Mapping[str, Any],
-    ) -> Any:  # fmt: skip
-        arrays = (A_prev, gamma, beta, running_mean, running_var)
+    def forward(*arguments: Any) -> Any:
+        *arrays, hparameters = arguments
         return engine.forward(row, dict(zip(row.order, arrays, strict=True)), dict(hparameters))
 
     return forward
@@ -145,7 +142,7 @@ def _padding_gradient(engine: Engine, row: Row) -> Callable[..., Any]:
 _FORMS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "conv2d": (_convolution, _convolution_gradient),
     "conv_transpose2d": (_convolution, _convolution_gradient),
-    "batch_norm": (_norm, _gradient),
+    **dict.fromkeys(("batch_norm", *LAST), (_norm, _gradient)),
     "cross_entropy": (_loss, _loss_gradient),
     "pad": (_padding, _padding_gradient),
 }

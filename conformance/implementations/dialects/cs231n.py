@@ -29,8 +29,11 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "avg_pool2d": ("avg_pool", "average_pool"),
     "linear": ("affine", "fc"),
     "batch_norm": ("spatial_batchnorm", "batchnorm"),
+    "layer_norm": ("layernorm", "layer_norm"),
     **{name: (name,) for name in (*UNITS, "prelu", "softmax")},
 }
+#: Those that take pixels as rows.
+_FLAT = ("batchnorm", *STEMS["layer_norm"])
 _LOSS = "softmax_loss"
 SUFFIXES = ("", "_naive", "_im2col", "_fast")
 #: Its dictionaries have no other hyperparameters than these.
@@ -156,9 +159,7 @@ class _Pairs:
             raise LackingError(f"{pair.stem}_backward is the gradient in training")
         assert pair.backward is not None
         kinds = _kinds(row, pair)
-        given = Given(
-            {"upstream": upstream}, {"upstream": "pixels" if pair.stem == "batchnorm" else row.output}
-        )
+        given = Given({"upstream": upstream}, {"upstream": "pixels" if pair.stem in _FLAT else row.output})
         result = pair.backward(given.values["upstream"], kept.cache)
         given.show_changes()
         values = result if isinstance(result, tuple) else (result,)
@@ -173,12 +174,12 @@ class _Pairs:
 def _kinds(row: Row, pair: Pair) -> dict[str, str]:
     """The kinds of its arrays: the matrix of its affine layer is the contract's."""
     kinds = {name: "rows" if kind == "matrix" else kind for name, kind in row.arrays.items()}
-    return kinds | ({"input": "pixels"} if pair.stem == "batchnorm" else {})
+    return kinds | ({"input": "pixels"} if pair.stem in _FLAT else {})
 
 
 def _like(pair: Pair, shape: tuple[int, ...], value: Any) -> Any:
     """Rows of pixels as the image that they are of."""
-    of_image = pair.stem == "batchnorm" and isinstance(value, np.ndarray) and value.size == np.prod(shape)
+    of_image = pair.stem in _FLAT and isinstance(value, np.ndarray) and value.size == np.prod(shape)
     return value.reshape(shape) if of_image else value
 
 
@@ -192,6 +193,8 @@ def _dictionary(
         height, width = options["f"] if isinstance(options["f"], tuple) else (options["f"],) * 2
         found = {"pool_height": height, "pool_width": width, "stride": options["stride"]}
         return _plain(found, {key: x for key, x in options.items() if x != row.neutral.get(key)}, "f")
+    if row.name == "layer_norm":
+        return {"eps": options["epsilon"]}
     if row.name == "batch_norm":
         batch, values = options["training"], given["input"].size // max(given["running_var"].size, 1)
         variance = given["running_var"].astype(np.float64)

@@ -22,7 +22,7 @@ from conformance.implementations.dialects.arrays import Array, inward, outward
 from conformance.implementations.dialects.contract_form import functions, one_or_all
 from conformance.implementations.dialects.facade import Adapted
 from conformance.implementations.dialects.own import DialectError, chosen, own, spelled
-from conformance.implementations.dialects.table import ROWS, Row, named
+from conformance.implementations.dialects.table import LAST, ROWS, Row, named
 from conformance.implementations.signature import LackingError
 
 NAME = "jax"
@@ -96,7 +96,11 @@ class _Functions:
         self.wordless = False
         self._through: Callable[..., Any] = lambda function: function
         self._takes = {
-            row.name: Takes(values[row.name], tuple(row.arrays), (*row.options.values(), *row.fixed))
+            row.name: Takes(
+                values[row.name],
+                tuple(row.arrays),
+                (*("normalized_shape" for _ in LAST if row.name in LAST), *row.options.values(), *row.fixed),
+            )
             for row in ROWS
             if row.name in values
         }
@@ -127,6 +131,8 @@ class _Functions:
             words["pad"] = (words["pad"],) * 4
         neutral = row.defaults
         takes, function = self._takes[row.name], self._values[row.name]
+        if row.name in LAST and takes.has("normalized_shape"):
+            words["normalized_shape"] = tuple(given["weight"].shape)
         bias = () if takes.has("bias") or "bias" not in given else ("bias",)
 
         def differentiated(*leaves: Any) -> Any:

@@ -147,6 +147,11 @@ ROWS: tuple[Row, ...] = (
         also=("batch_norm2d",),
     ),
     Row(
+        "layer_norm", "layer_norm_forward", "layer_norm_backward",
+        {"input": "pixels last", "weight": "channels", "bias": "channels"}, {"epsilon": "eps"},
+        output="pixels last", form="hyper", filled=True, also=("layer_normalization",),
+    ),
+    Row(
         "cross_entropy", "softmax_cross_entropy", "softmax_cross_entropy_backward",
         {"input": "rows", "target": "labels"},
         {"label_smoothing": "label_smoothing", "ignore_index": "ignore_index"}, wanted=1, output="number",
@@ -155,6 +160,8 @@ ROWS: tuple[Row, ...] = (
     Row("pad", "pad3d", "pad3d_backward", {"input": "image"}, {"stride": "pad"}, filled=True),
 )  # fmt: skip
 
+#: The functions that normalize the last axis, whose extents PyTorch is told.
+LAST = ("layer_norm",)
 #: The functions that take an image element by element.
 UNITS = tuple(row.name for row in _UNITS)
 #: Hyperparameters that are a slope: where one is negative the output does not tell the sign of the input.

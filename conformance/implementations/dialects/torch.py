@@ -21,7 +21,7 @@ from conformance.implementations.dialects.contract_form import functions
 from conformance.implementations.dialects.facade import Adapted
 from conformance.implementations.dialects.graphs import Called, Graphs, Runs, as_it_is
 from conformance.implementations.dialects.own import chosen
-from conformance.implementations.dialects.table import ROWS, Row, named
+from conformance.implementations.dialects.table import LAST, ROWS, Row, named
 from conformance.implementations.dialects.tensors import device_of
 from conformance.implementations.signature import LackingError
 from conformance.implementations.source import told
@@ -60,7 +60,8 @@ class _Function:
             signed = value.forward
             # With `setup_context` beside it, forward has no ctx.
             skip = int(value.setup_context is torch.autograd.Function.setup_context)
-        arguments = tuple(dict.fromkeys((*row.options.values(), *row.fixed, "inplace")))
+        shape = ("normalized_shape",) if row.name in LAST else ()
+        arguments = tuple(dict.fromkeys((*shape, *row.options.values(), *row.fixed, "inplace")))
         self._takes = Takes(signed, tuple(row.arrays), arguments, skip)
 
     def __call__(
@@ -75,6 +76,8 @@ class _Function:
         neutral = row.defaults
         if row.name == "pad":
             arguments["pad"] = (options["pad"],) * 4
+        if row.name in LAST and self._takes.has("normalized_shape"):
+            arguments["normalized_shape"] = tuple(tensors["weight"].shape)
         bias = None if self._takes.has("bias") else arguments.pop("bias", None)
         if inplace and self._takes.names("inplace"):
             arguments["input"], arguments["inplace"] = arguments["input"].clone(), True

@@ -38,6 +38,7 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ()),
     "linear": ("Linear", ("in_features", "out_features")),
     "batch_norm": ("BatchNorm2d", ("num_features",)),
+    "layer_norm": ("LayerNorm", ("normalized_shape",)),
     "relu": ("ReLU", ()),
     "sigmoid": ("Sigmoid", ()),
     "tanh": ("Tanh", ()),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations.dialects.table import UNITS, Row
+from conformance.implementations.dialects.table import LAST, UNITS, Row
 
 #: What is tried of each option; all of it has to be answered. Values of the contract's ``hparameters``.
 _VALUES: Mapping[str, tuple[Any, ...]] = {
@@ -61,6 +61,8 @@ def plain(row: Row) -> dict[str, Any]:
     """The plain hyperparameters of a row."""
     if row.name == "batch_norm":
         return {"epsilon": 0.01, "momentum": 0.2, "training": True}
+    if row.name in LAST:
+        return {"epsilon": 0.01}
     if row.name == "pad":
         return {"stride": 1}
     return dict(row.neutral if row.name in UNITS else _PLAIN[row.form])

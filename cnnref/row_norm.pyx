@@ -1,0 +1,186 @@
+"""Layer normalization: the channels of each pixel of NHWC images by themselves, and the gradients.
+
+With x the n channels of a pixel, ``mean = 1/n sum x``, ``variance = 1/n sum (x - mean)^2``, ``r = 1 / sqrt(variance + epsilon)``:
+
+    A = gamma (x - mean) r + beta
+    dA_prev = r (h - 1/n sum h - (x - mean) r^2/n sum h (x - mean)),  h = gamma dA
+    dgamma = sum dA (x - mean) r,  dbeta = sum dA,  over all pixels
+
+All is double for every dtype, in the order that ``kernels/reduce/row_norm.pxd`` states, which depends on the shapes alone, and
+each result is rounded once: float32 and half images of any finite values have what the formulas give. What float64 does not
+hold, the squares of 1e154 and more or of 1e-154 and less, is infinite or 0 as everywhere. A pixel with NaN or an infinity is NaN.
+
+Source: Ba, Kiros & Hinton 2016, "Layer Normalization"; over the last axis as in Liu et al. 2022, "A ConvNet for the 2020s".
+"""
+
+cimport numpy as cnp
+from cpython.pystate cimport PyThreadState
+from numpy cimport ndarray, npy_intp
+
+from cnnref.checks.arrays cimport elements, empty, held, is_double, memory, take_shape
+from cnnref.checks.fields cimport asked, named
+from cnnref.checks.half cimport rounded, storage, wide
+from cnnref.checks.norm cimport check_row_norm_backward, check_row_norm_forward
+from cnnref.kernels.base.types cimport real
+from cnnref.kernels.reduce.row_norm cimport Norm, backward_all, forward_all
+from cnnref.threads cimport brief, fail, let_go, take_back, team_size
+
+from cnnref.caches import LayerNormCache
+
+cnp.import_array()
+
+cdef double WORK = 3  # operations for each element, as `team_size` counts them
+
+
+cdef ndarray like_row(ndarray scale):
+    return cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(scale), cnp.PyArray_TYPE(scale), 0)
+
+
+cdef Norm problem(ndarray x, double epsilon):
+    cdef npy_intp[4] shape
+    cdef Norm found
+    take_shape(x, 4, shape)
+    found.storage, found.epsilon = storage(x), epsilon
+    found.rows, found.channels = shape[0] * shape[1] * shape[2], shape[3]
+    return found
+
+
+cdef ndarray normalized(str function, ndarray x, ndarray scale, ndarray offset, double epsilon, real kind):
+    """A of checked arguments; `offset` is None of an RMS norm."""
+    cdef Norm p = problem(x, epsilon)
+    cdef double work = <double>p.rows * p.channels * WORK
+    cdef int threads = team_size(work), failed
+    cdef ndarray out = empty(x, 4, cnp.PyArray_DIMS(x))
+    cdef object _held = None if brief(work) else held(x, scale, scale if offset is None else offset)
+    cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), p.rows * p.channels)
+    cdef const real* scale_data = elements(scale, p.channels, kind)
+    cdef const real* offset_data = elements(offset, p.channels, kind) if offset is not None else NULL
+    cdef PyThreadState* state = let_go(work)
+    failed = forward_all(&p, x_data, scale_data, offset_data, <real*>cnp.PyArray_DATA(out), threads)
+    take_back(state)
+    if failed:
+        fail(f"{function}: no memory for {p.channels} channels")
+    return out
+
+
+cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double epsilon, bint centered, real kind):
+    """(dA_prev, dgamma, dbeta) of checked arguments; of an RMS norm, which is not `centered`, without dbeta."""
+    cdef Norm p = problem(x, epsilon)
+    cdef double work = <double>p.rows * p.channels * WORK
+    cdef int threads = team_size(work), failed
+    cdef ndarray out = empty(x, 4, cnp.PyArray_DIMS(x)), dgamma = like_row(scale)
+    cdef ndarray dbeta = like_row(scale) if centered else None
+    cdef object _held = None if brief(work) else held(x, g, scale)
+    cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), p.rows * p.channels)
+    cdef const real* g_data = <const real*>memory(g, cnp.PyArray_TYPE(out), p.rows * p.channels)
+    cdef const real* scale_data = elements(scale, p.channels, kind)
+    cdef real* dgamma_data = elements(dgamma, p.channels, kind)
+    cdef real* dbeta_data = elements(dbeta, p.channels, kind) if centered else NULL
+    cdef PyThreadState* state = let_go(work)
+    failed = backward_all(
+        &p, x_data, g_data, scale_data, <real*>cnp.PyArray_DATA(out), dgamma_data, dbeta_data, threads
+    )
+    take_back(state)
+    if failed:
+        fail(f"{function}: no memory for the sums of {p.channels} channels")
+    return (out, rounded(dgamma, x), rounded(dbeta, x)) if centered else (out, rounded(dgamma, x))
+
+
+def layer_norm_forward(A_prev, gamma, beta, hparameters=None, **keywords):
+    """Layer normalization over the channels of each pixel.
+
+    Parameters
+    ----------
+    A_prev : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        Images; half and float32 keep their dtype if all arrays have it, everything else computes in float64.
+    gamma, beta : array_like, shape (1, 1, 1, n_C_prev)
+        Scale and offset of each channel.
+    hparameters : mapping, optional
+        ``epsilon`` (default 1e-5), added to the variance.
+    **keywords
+        The key of `hparameters`, in its place.
+
+    Returns
+    -------
+    A : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        ``gamma (A_prev - mean) / sqrt(variance + epsilon) + beta``, mean and biased variance those of the pixel.
+    cache : LayerNormCache
+        `A_prev`, `gamma` and a copy of `hparameters`.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, or a hyperparameter has a wrong type.
+    ValueError
+        If the shapes do not fit, or `epsilon` is negative.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer Normalization", 2016; conventions as in ``torch.nn.functional.layer_norm``.
+
+    Examples
+    --------
+    >>> A_prev, one = np.array([[[[1.0, 2.0, 3.0]]]]), np.ones((1, 1, 1, 3))
+    >>> A, cache = cnnref.layer_norm_forward(A_prev, one, 0 * one, epsilon=0)
+    >>> A
+    array([[[[-1.2247,  0.    ,  1.2247]]]])
+    """
+    cdef ndarray x, scale, offset
+    cdef double epsilon
+    hparameters = asked("layer_norm_forward", hparameters, keywords, "epsilon=1e-5") if keywords or hparameters is not None else {}
+    x, scale, offset, epsilon = check_row_norm_forward("layer_norm_forward", A_prev, gamma, beta, hparameters)
+    cdef ndarray unit = wide(scale), shift = wide(offset)
+    if is_double(x):
+        out = normalized("layer_norm_forward", x, unit, shift, epsilon, <double>0)
+    else:
+        out = normalized("layer_norm_forward", x, unit, shift, epsilon, <float>0)
+    return out, named(LayerNormCache, (x, scale, hparameters))
+
+
+def layer_norm_backward(dA, cache):
+    """Gradient of `layer_norm_forward`.
+
+    Parameters
+    ----------
+    dA : array_like, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        Gradient with respect to the output.
+    cache : LayerNormCache
+        As `layer_norm_forward` returned it; or a tuple or mapping with its fields.
+
+    Returns
+    -------
+    dA_prev : ndarray, shape (m, n_H_prev, n_W_prev, n_C_prev)
+        Through mean and variance of each pixel too.
+    dgamma, dbeta : ndarray, shape (1, 1, 1, n_C_prev)
+        Sums over samples and pixels.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold floats of 16 to 64 bits, integers or booleans, or `cache` or a hyperparameter has a wrong
+        type.
+    ValueError
+        If the shapes do not fit, a field is missing, or `epsilon` is negative.
+    MemoryError
+        If the result cannot be allocated.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer Normalization", 2016.
+
+    Examples
+    --------
+    >>> A_prev, one = np.array([[[[1.0, 2.0, 3.0]]]]), np.ones((1, 1, 1, 3))
+    >>> A, cache = cnnref.layer_norm_forward(A_prev, one, 0 * one, epsilon=0)
+    >>> dA_prev, dgamma, dbeta = cnnref.layer_norm_backward([[[[0.0, 1.0, 0.0]]]], cache)
+    >>> dA_prev
+    array([[[[-0.4082,  0.8165, -0.4082]]]])
+    """
+    cdef ndarray g, x, scale
+    cdef double epsilon
+    g, x, scale, epsilon = check_row_norm_backward("layer_norm_backward", dA, cache)
+    if is_double(x):
+        return gradients("layer_norm_backward", g, x, scale, epsilon, True, <double>0)
+    return gradients("layer_norm_backward", g, x, wide(scale), epsilon, True, <float>0)
