@@ -1,8 +1,8 @@
 """Bounds of the normalizations of each pixel's channels, and their statistical limits.
 
 For the N channels x of a pixel the errors ``e_m``, ``e_v`` and ``e_r`` of mean, variance and
-``r = 1 / sqrt(v + epsilon)`` are those of `norm`. The normalized value ``n = (x - mean) r``, or as PyTorch has
-it ``x r + (-mean r)``, whose products do not cancel, is off by
+``r = 1 / sqrt(v + epsilon)`` are those of `norm`. The normalized value ``n = (x - mean) r``, or in PyTorch
+``x r + (-mean r)``, whose products do not cancel, is off by
 ``e_n = r (e_m + u (2 |x| + 3 |mean|)) + |n| (e_r + 2 u)``.
 
 Sums over pixels have zero-mean terms in random data, with errors that are independent from pixel to pixel:
