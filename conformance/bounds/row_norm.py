@@ -1,8 +1,8 @@
 """Bounds of the normalizations of each pixel's channels, and their statistical limits.
 
 For the N channels x of a pixel the errors ``e_m``, ``e_v`` and ``e_r`` of mean, variance and
-``r = 1 / sqrt(v + epsilon)`` are those of `norm`. The normalized value ``n = (x - mean) r``, or as PyTorch
-has it ``x r + (-mean r)``, whose products do not cancel, is off by
+``r = 1 / sqrt(v + epsilon)`` are those of `norm`. The normalized value ``n = (x - mean) r``, or in PyTorch
+``x r + (-mean r)``, whose products do not cancel, is off by
 ``e_n = r (e_m + u (2 |x| + 3 |mean|)) + |n| (e_r + 2 u)``.
 
 Sums over pixels have zero-mean terms in random data, with errors that are independent from pixel to pixel:
@@ -72,9 +72,8 @@ def backward(form: Format, case: Case, a: Arrays, random: float) -> dict[str, Li
 
     b is off by ``e_b = (N + 2) u mean|h|``, k by ``e_k = mean(|h| e_n) + (N + 4) u mean(|h| (|n| + r (|x| +
     |mean|)))``: PyTorch's is ``(sum h x - mean sum h) r / N``, whose sums do not cancel. The gradient is
-    ``r (h - b - n k)``, or ``r h + (-k r^2) x + (k r^2 mean - b r)``: off by
-    ``r (e_b + |n| e_k + e_n (|k| + e_k) + e_r |h - b - n k| + 5 u (|h| + |b| + |n k| + |k| s))`` with
-    ``s = r (|x| + |mean|)``.
+    ``r (h - b - n k)``, or ``r h + (-k r^2) x + (k r^2 mean - b r)``: off by ``r (e_b + |n| e_k + e_n (|k| +
+    e_k) + e_r |h - b - n k| + 5 u (|h| + |b| + |n k| + |k| r (|x| + |mean|)))``.
 
     Over P pixels, dbeta ``P u sum|g|``, dgamma ``sum |g| e_n + (P + 1) u sum|g n|``; at random
     ``8 u sqrt(P + 1) sqrt(sum g^2)``, and ``8 sqrt(sum (g e_n)^2) + 8 u sqrt(P + 1) sqrt(sum (g n)^2)``.
