@@ -137,7 +137,7 @@ ROWS: tuple[Row, ...] = (
     *_UNITS,
     Row(
         "prelu", "prelu", "prelu_backward", {"input": "image", "weight": "channels"},
-        also=("parametric_relu",),
+        neutral={"num_parameters": 1}, also=("parametric_relu",),
     ),
     _rows("softmax"), _rows("log_softmax"),
     Row(
