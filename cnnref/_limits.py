@@ -2,9 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+
+
+_VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
+_COUNTS = re.compile(r"\s*\+?[0-9]{1,4}\s*(,\s*\+?[0-9]{1,4}\s*)*", re.ASCII)
 
 
 def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
@@ -26,11 +30,22 @@ def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/
         At least 1.
     """
     limits = [_affinity(), *quotas(root)]
-    for variable in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
+    for variable in _VARIABLES:
         value = _count(environment.get(variable, "").split(",")[0].strip())
         if value > 0:
             limits.append(value)
     return max(1, min(limits))
+
+
+def forget_unreadable(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Take out the thread counts that end a process within LLVM's OpenMP runtime.
+
+    Version 16 asserts that there are fewer threads than 2**31, and takes that number for a limit that it cannot read.
+    It reads them at its first call and after each ``fork()``.
+    """
+    for name in _VARIABLES:
+        if not _COUNTS.fullmatch(environment.get(name, "1")):
+            del environment[name]
 
 
 _STACK = re.compile(r"\s*\+?0*([0-9]{1,15})\s*([bkmg]?)\s*", re.IGNORECASE | re.ASCII)

@@ -27,7 +27,7 @@ from cython.parallel cimport prange
 
 from cnnref.checks.arrays cimport index, shown
 
-from cnnref._limits import processors, stack_size
+from cnnref._limits import forget_unreadable, processors, stack_size
 from cnnref._processor import openmp
 
 cdef extern from *:
@@ -77,6 +77,8 @@ cdef double WORK_PER_THREAD = 60e3
 
 cdef int _num_threads = 1
 cdef int _forked = 0
+_num_threads = processors() if openmp() else 1
+forget_unreadable()  # before the runtime's first call
 # The runtime's own count when this module was loaded: another one has been set on purpose since.
 cdef int _runtime = omp_get_max_threads()
 
@@ -269,7 +271,6 @@ def _after_fork():
     _main = PyThread_get_thread_ident()
 
 
-_num_threads = processors() if openmp() else 1
 _main = threading.main_thread().ident
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -39,12 +39,32 @@ def test_values_of_variables(variable, value):
     assert processors({variable: value}) == VALUES[value]
 
 
-@pytest.mark.parametrize("value", [HUGE, "\udcff", "-1", "+", ",,,", "9" * 30])
-def test_the_import_survives(value):
+CALLED_AND_FORKED = """
+import os
+import numpy as np
+import cnnref
+
+
+def call():
+    A, W, b = np.ones((8, 40, 40, 16)), np.ones((3, 3, 16, 8)), np.ones((1, 1, 1, 8))
+    return cnnref.conv_forward(A, W, b, {"stride": 1, "pad": 1})[0].max()
+
+
+print(cnnref.get_num_threads())
+print(call(), flush=True)
+child = os.fork()
+if child == 0:
+    print(call(), flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.parametrize("value", [HUGE, "\udcff", "-1", "+", ",,,", "", "9" * 8, "9" * 30])
+def test_import_call_and_fork_survive(value):
     names = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
-    code = "import cnnref; print(cnnref.get_num_threads())"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", CALLED_AND_FORKED],
         env=os.environ | dict.fromkeys(names, value),
         capture_output=True,
         text=True,
@@ -52,7 +72,9 @@ def test_the_import_survives(value):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert 1 <= int(done.stdout) <= AFFINITY
+    threads, *said = done.stdout.splitlines()
+    assert 1 <= int(threads) <= AFFINITY
+    assert said == ["145.0", "145.0", "0"]
 
 
 @pytest.mark.parametrize("value", [HUGE, "\udcff", "avx512\u00b9", "../avx2"])
