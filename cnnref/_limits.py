@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
-
 _VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
 _COUNTS = re.compile(r"\s*\+?[0-9]{1,4}\s*(,\s*\+?[0-9]{1,4}\s*)*", re.ASCII)
 
@@ -40,8 +39,8 @@ def processors(environment: Mapping[str, str] = os.environ, root: Path = Path("/
 def forget_unreadable(environment: MutableMapping[str, str] = os.environ) -> None:
     """Take out the thread counts that end a process within LLVM's OpenMP runtime.
 
-    Version 16 asserts that there are fewer threads than 2**31, and takes that number for a limit that it cannot read.
-    It reads them at its first call and after each ``fork()``.
+    Version 16 asserts that there are fewer threads than 2**31, and takes that number for a limit that it
+    cannot read. It reads them at its first call and after each ``fork()``.
     """
     for name in _VARIABLES:
         if not _COUNTS.fullmatch(environment.get(name, "1")):

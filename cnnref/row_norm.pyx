@@ -131,6 +131,8 @@ def layer_norm_forward(A_prev, gamma, beta, hparameters=None, **keywords):
     cdef double epsilon
     if keywords or hparameters is not None:
         hparameters = asked("layer_norm_forward", hparameters, keywords, "epsilon=1e-5")
+    else:
+        hparameters = {}
     x, scale, offset, epsilon = check_row_norm_forward("layer_norm_forward", A_prev, gamma, beta, hparameters)
     cdef ndarray unit = wide(scale), shift = wide(offset)
     if is_double(x):

@@ -218,8 +218,8 @@ def test_shapes_are_looked_at_before_values():
 def delays(call):
     """Seconds, from early to late, after which a handler may come within `call`, and what that returns.
 
-    Of several calls the shortest counts: the first one starts threads. A call had better last longer than the 0.1 s
-    between two looks for signals (`LOOK` in cnnref/threads.pyx).
+    Of several calls the shortest counts: the first one starts threads. A call had better last longer than the
+    0.1 s between two looks for signals (`LOOK` in cnnref/threads.pyx).
     """
     started = [time.perf_counter()]
     for _ in range(3):
