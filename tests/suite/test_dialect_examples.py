@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.generation.generate import generate
-from conformance.implementations.dialects import model_pair
+from conformance.implementations.dialects import model_pair, reference
 from conformance.implementations.dialects.own import DialectError
 from conformance.implementations.implementation import load
 from conformance.operations import OPERATIONS
@@ -92,7 +91,7 @@ def test_the_triton_kernel_is_python_where_triton_is_not_installed():
         ("x.cumsum(0)", "Model computes cumsum"),
     ],
 )
-def test_what_a_model_computes_is_told_by_running_it(forward, row, tmp_path, capsys):
+def test_what_a_model_computes_is_told_by_running_it(forward, row, tmp_path):
     path = tmp_path / "pair.py"
     path.write_text(
         "import torch\n"
@@ -100,8 +99,7 @@ def test_what_a_model_computes_is_told_by_running_it(forward, row, tmp_path, cap
         f"    def forward(self, x): return {forward}\n"
         "def get_inputs(): return [torch.rand(4, 4, 8, 8)]\n"
     )
-    model_pair.main(str(path))
-    called = json.loads(capsys.readouterr().out)
+    called = model_pair.asked(reference.names_of(str(path)))
     if " " not in row:
         assert model_pair.named(called) == row
         return

@@ -1,6 +1,7 @@
 """A `ModelNew` beside a `Model` of several operations is compared with it."""
 
 import json
+import re
 import textwrap
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from conformance.cli import main
 from conformance.conventions import Settings
+from conformance.implementations.dialects import model_pair
 from conformance.implementations.dialects.model_pair import row_in
 from conformance.implementations.dialects.reference import DependentError, is_pair, names_of
 from conformance.implementations.implementation import load
@@ -241,9 +243,53 @@ def test_a_model_of_one_operation_is_run_once_to_tell_which(tmp_path):
         "def get_inputs():\n    return [torch.rand(2, 3, 4, 5)]\n"
     )
     assert row_in(str(path)) == "relu"
+    runs = seen.read_text()
     with closing(load(str(path), Settings(model="relu"))) as implementation:
         assert implementation.has("relu_backward")
-    assert seen.read_text() == "x"
+    assert seen.read_text() == runs
+
+
+#: A constructor, the layer of a `Model`, and the operation whose options the constructor takes.
+LAYERS = (
+    ("i, o, k, stride=1, padding=0", "nn.Conv2d(i, o, k, stride, padding)", "conv2d"),
+    ("i, o, k, stride=1, padding=0, bias=False", "nn.Conv2d(i, o, k, stride, padding, bias=bias)", None),
+    ("i, o, k", "nn.Conv2d(i, o, k, padding=1)", None),
+    ("i, o, k, padding=0", "nn.Conv2d(i, o, k, padding=padding, stride=2)", None),
+    ("k, stride=None, padding=0", "nn.MaxPool2d(k, stride, padding)", "max_pool2d"),
+    ("k, s=2, padding=0", "nn.AvgPool2d(k, s, padding, count_include_pad=False)", None),
+    ("k, s=2, padding=0", "nn.AvgPool2d(k, s, padding, ceil_mode=True)", None),
+    ("", "nn.MaxPool2d(3, 2, 1)", None),
+    ("", "nn.GELU()", "gelu"),
+    ("", "nn.GELU(approximate='tanh')", None),
+    ("slope=0.01", "nn.LeakyReLU(slope)", "leaky_relu"),
+    ("", "nn.LeakyReLU(0.2)", None),
+    ("i, o", "nn.Linear(i, o)", "linear"),
+    ("i, o", "nn.Linear(i, o, bias=False)", None),
+)
+
+
+@pytest.mark.parametrize(("takes", "layer", "row"), LAYERS)
+def test_a_model_whose_constructor_fixes_an_option_is_compared(tmp_path, capsys, takes, layer, row):
+    sizes = {"i, o": "[4, 6]", "i, o, k": "[4, 6, 3]", "k": "[2]"}
+    first = next((s for s in ("i, o, k", "i, o", "k") if takes.startswith(s)), "")
+    shape = (3, 4) if "Linear" in layer else (2, 4, 9, 7)
+    path = tmp_path / "fixed.py"
+    names = {"i": "in_channels", "o": "out_channels", "k": "kernel_size", "s": "stride"}
+    if "Linear" in layer:
+        names |= {"i": "in_features", "o": "out_features"}
+    for short, name in names.items():
+        takes, layer = (re.sub(rf"\b{short}\b(?!=True)", name, text) for text in (takes, layer))
+    path.write_text(
+        f"import torch\nfrom torch import nn\n\nclass Model(nn.Module):\n    def __init__(self, {takes}):\n"
+        f"        super().__init__()\n        self.layer = {layer}\n\n"
+        "    def forward(self, x):\n        return self.layer(x)\n\n"
+        "class ModelNew(nn.Module):\n    pass\n\n"
+        f"def get_inputs():\n    return [torch.rand{shape}]\n\n"
+        f"def get_init_inputs():\n    return {sizes.get(first, '[]')}\n"
+    )
+    model_pair.main(str(path))
+    called = json.loads(capsys.readouterr().out)
+    assert (model_pair.named(called) if model_pair.single(called) else None) == row
 
 
 def test_the_users_cases_are_of_the_kind_that_the_model_is(monkeypatch):

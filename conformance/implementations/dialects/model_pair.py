@@ -126,8 +126,8 @@ def _told(name: str, args: Any) -> str:
     return "selu" if name == "elu" and len(args) > 2 else name
 
 
-def main(place: str) -> None:
-    """Print what the dispatcher is asked for by the `Model` of a file."""
+def asked(names: dict[str, Any]) -> list[str]:
+    """What a `Model`, built and called as its file says, asks PyTorch's dispatcher for."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -139,13 +139,54 @@ def main(place: str) -> None:
             called.append(_told(name, args))
             return func(*args, **(kwargs or {}))
 
-    names = names_of(place)
     with torch.device("meta"), torch.no_grad():
         model = built(names, "Model")
         inputs = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in names["get_inputs"]()]
         model.eval()
         with Noting():  # type: ignore[no-untyped-call]
             model(*inputs)
+    return called
+
+
+def plain(model: Any, name: str) -> bool:
+    """Whether a `Model` is what `torch.nn` has for that row, in all options that its constructor lets open.
+
+    Where it fixes one (``bias=False``, a slope, a padding), the contract's cases are not what it computes.
+    """
+    import numpy as np
+    import torch
+
+    from conformance.implementations.dialects import torch_modules, trials
+    from conformance.implementations.dialects.graphs import Graphs
+    from conformance.implementations.dialects.table import ROWS
+    from conformance.implementations.dialects.tensors import device_of
+
+    row = next(row for row in ROWS if row.name == name)
+    device = device_of("cpu")
+    outputs = []
+    for kind in (model, getattr(torch.nn, torch_modules.CLASSES[name][0])):
+        runs = torch_modules.Modules({name: kind})
+        try:
+            if "weight" in row.arrays:
+                runs.match(row, device)
+        except DialectError:
+            return False
+        engine = Graphs(runs, device, {})
+        outputs.append(trials.outputs(row, lambda *case, engine=engine: engine.forward(*case)[0]))
+    own, right = outputs
+    return own[0] is not None and all(
+        one is None or (np.shape(one) == np.shape(other) and np.allclose(one, other, 1e-5, 1e-5))
+        for one, other in zip(own, right, strict=True)
+        if other is not None
+    )
+
+
+def main(place: str) -> None:
+    """Print what the dispatcher is asked for by the `Model` of a file."""
+    names = names_of(place)
+    called = asked(names)
+    if single(called) and not plain(names["Model"], named(called)):
+        called.append("with options that its constructor fixes")
     print(json.dumps(called))
 
 

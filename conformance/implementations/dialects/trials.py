@@ -120,6 +120,21 @@ class Trials:
         return ("f32", "f64", *taken)
 
 
+def outputs(row: Row, call: Callable[[Row, Mapping[str, Any], Mapping[str, Any]], Any]) -> list[Any]:
+    """What a function gives for the plain call, and with each option changed; None where it gives nothing."""
+    every = [plain(row)]
+    every += [every[0] | {key: value} for key in row.options for value in _VALUES.get(key, ())]
+    found = []
+    for options in every:
+        arrays = sample(row, groups=options.get("groups", 1))
+        arrays["input"] = arrays["input"] - np.float32(1)  # of either sign, which slopes and gates tell apart
+        try:
+            found.append(call(row, arrays, options))
+        except Exception:
+            found.append(None)
+    return found
+
+
 #: The shape of what a row answers for its sample, where that is not the input's.
 _SHAPES: Mapping[str, tuple[int, ...]] = {
     "conv2d": (2, 6, 7, 6),
