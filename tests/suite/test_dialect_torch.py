@@ -338,3 +338,26 @@ def test_what_cannot_be_compiled_is_a_remark(monkeypatch):
 
 def refusing(graph, inputs):
     raise RuntimeError("no compiler for it")
+
+
+def test_a_word_for_a_padding_is_asked_for_where_the_gradient_takes_it_too():
+    class Convolution(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w, b, stride, padding):
+            ctx.save_for_backward(x, w)
+            ctx.options = stride, padding
+            return functional.conv2d(x, w, b, stride, padding)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x, w), options = ctx.saved_tensors, ctx.options
+            of_x = torch.nn.grad.conv2d_input(x.shape, w, g, *options)
+            return of_x, torch.nn.grad.conv2d_weight(x, w.shape, g, *options), g.sum((0, 2, 3)), None, None
+
+    def conv2d(x, w, b, stride=1, padding=0):
+        return Convolution.apply(x, w, b, stride, padding)
+
+    case = Case.parse("conv_backward:f32:m2h5w6c3_f3k4_s1pvalid:normal:0")
+    for function, status in ((conv2d, "absent"), (functional.conv2d, "passed")):
+        judge, _ = judge_of(Settings(), conv2d=function)
+        assert statuses(judge(case)) == {status}

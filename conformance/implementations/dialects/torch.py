@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,10 +146,22 @@ def built(
     for row in rows:
         if not engine.makes_graph(row, trials.sample(row), trials.plain(row)):
             engine.without_gradient(row)
-        if row.name == "conv2d" and not tried.answers(row, pad="same"):
+        if row.name == "conv2d" and not _takes_words(engine, row):
             runs.wordless = True
     covers = {row.forward: row.name for row in rows}
     options, dtypes = tried.options(rows), tried.dtypes(rows)
     made = Adapted(target, dialect, functions(engine, rows), covers, options, dtypes, remarks)
     made.compiled = engine.compiled
     return made
+
+
+def _takes_words(engine: Graphs, row: Row) -> bool:
+    """Whether a word for a padding is answered, by the gradient too: PyTorch's own forward takes any."""
+
+    def both(*case: Any) -> Any:
+        output, kept = engine.forward(*case)
+        if engine.differentiates(row):
+            engine.backward(kept, np.ones_like(output))
+        return output
+
+    return trials.Trials(both).answers(row, pad="same")
