@@ -95,6 +95,18 @@ def test_a_fault_of_state_is_confirmed_in_a_fresh_process(tmp_path):
     assert found <= {"depends-on-earlier-calls", "wrong-after-many-calls"}
 
 
+def test_an_array_of_a_form_that_is_wrong_after_another_alone_is_named_by_its_form(tmp_path):
+    # As Numba: the other byte order is refused, but after an array at an odd address taken for the usual one.
+    module = tmp_path / "dispatched.py"
+    module.write_text(
+        "import numpy as np\nfrom conformance.adapters import numpy_loops\n_seen = []\n"
+        "def tanh(Z):\n    if not Z.flags.aligned:\n        _seen.append(1)\n"
+        "    if not Z.dtype.isnative:\n        if not _seen:\n            raise TypeError('byte order')\n"
+        "        Z = Z.view(Z.dtype.newbyteorder('='))\n    return numpy_loops.tanh(Z)\n"
+    )
+    assert failures(load(str(module)), "tanh", 200).keys() == {"wrong-swapped"}
+
+
 def test_stress_finds_one_call_in_hundreds():
     calls = iter(range(10**9))
 
