@@ -29,6 +29,8 @@ from cnnref import hardswish as hardswish
 from cnnref import hardswish_backward as hardswish_backward
 from cnnref import hardtanh as hardtanh
 from cnnref import hardtanh_backward as hardtanh_backward
+from cnnref import layer_norm_backward as layer_norm_backward
+from cnnref import layer_norm_forward as layer_norm_forward
 from cnnref import leaky_relu as leaky_relu
 from cnnref import leaky_relu_backward as leaky_relu_backward
 from cnnref import log_softmax as log_softmax
