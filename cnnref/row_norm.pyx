@@ -129,10 +129,9 @@ def layer_norm_forward(A_prev, gamma, beta, hparameters=None, **keywords):
     """
     cdef ndarray x, scale, offset
     cdef double epsilon
-    if keywords or hparameters is not None:
-        hparameters = asked("layer_norm_forward", hparameters, keywords, "epsilon=1e-5")
-    else:
-        hparameters = {}
+    hparameters = (
+        asked("layer_norm_forward", hparameters, keywords, "epsilon=1e-5") if keywords or hparameters is not None else {}
+    )
     x, scale, offset, epsilon = check_row_norm_forward("layer_norm_forward", A_prev, gamma, beta, hparameters)
     cdef ndarray unit = wide(scale), shift = wide(offset)
     if is_double(x):

@@ -75,6 +75,8 @@ def rounding(r: Any, q: Any) -> Any:
     least = max(float(spread[np.isfinite(spread)].min(initial=1)), 1e-3)
     share = values * q.unit * (1 + largest(mean / spread) + largest(x) / least)
     size = largest(q.reference(q.absolute if "dA" in a else a))
+    if q.output == "dgamma":  # of normalized values that cancel
+        size = max(size, largest(np.abs(a["dA"]).sum(_PIXELS)))
     return r.Rounding(share, size, 16 * q.unit, 16 * q.tiny)
 
 

@@ -107,7 +107,7 @@ def test_caches_by_hand_and_the_default_of_epsilon():
     [
         ({"gamma": np.ones(5)}, ValueError, r"gamma must have 4 dimensions \(1, 1, 1, n_C_prev\)"),
         ({"beta": np.ones((1, 1, 1, 4))}, ValueError, r"beta must have shape \(1, 1, 1, 5\), got"),
-        ({"hparameters": {"eps": 1}}, ValueError, "got eps"),
+        ({"hparameters": {"eps": 1}}, ValueError, "got also eps"),
         ({"hparameters": {"epsilon": -1}}, ValueError, "must not be negative, got -1"),
         ({"hparameters": {"epsilon": None}}, TypeError, "must be a number, got NoneType"),
     ],
