@@ -92,17 +92,15 @@ def summary(columns: int = 80) -> str:
     forward = [name for name, operation in OPERATIONS.items() if not operation.forward]
     heads: dict[str, Iterable[str]] = {
         "operations": forward, "families": FAMILIES, "conventions": CONVENTIONS, "adapters": adapters(),
-        "corners": (), "faults": (), "state": (),
     }  # fmt: skip
-    found = []
+    found, width = [], max(40, columns - 1)
     for part, names in heads.items():
-        found.append(
-            re.split(":|, exp", _heading(part))[0] + (", and their gradients" if names is forward else "")
-        )
+        found.append(_said(part) + (", and their gradients" if names is forward else ""))
         found += textwrap.wrap(
-            ", ".join(names), max(40, columns - 1), initial_indent="  ", subsequent_indent="  ",
+            ", ".join(names), width, initial_indent="  ", subsequent_indent="  ",
             break_on_hyphens=False,
         )  # fmt: skip
+    found += textwrap.wrap(", ".join(map(_said, ("corners", "faults", "state"))), width)
     found.append(f"All: conformance list {'|'.join(_TOPICS)} [PATTERN]")
     found.append("More of one: conformance explain NAME")
     return "".join(f"{line}\n" for line in found)
@@ -120,6 +118,11 @@ def _section(part: str) -> str:
 
 def _heading(part: str) -> str:
     return _PARTS[part][0].format(sum(1 for _ in _PARTS[part][1]()))
+
+
+def _said(part: str) -> str:
+    """Its heading without what the lines below it have."""
+    return re.split(":|, exp", _heading(part))[0]
 
 
 def _operations() -> Iterator[_Item]:
