@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.generation.generate import generate
-from conformance.implementations.dialects import model_pair, reference
+from conformance.implementations.dialects import model_pair, model_run, reference
 from conformance.implementations.dialects.own import DialectError
 from conformance.implementations.implementation import load
 from conformance.operations import OPERATIONS
@@ -99,7 +99,7 @@ def test_what_a_model_computes_is_told_by_running_it(forward, row, tmp_path):
         f"    def forward(self, x): return {forward}\n"
         "def get_inputs(): return [torch.rand(4, 4, 8, 8)]\n"
     )
-    called = model_pair.asked(reference.names_of(str(path)))
+    called = model_run.asked(reference.names_of(str(path)))
     if " " not in row:
         assert model_pair.named(called) == row
         return

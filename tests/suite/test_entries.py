@@ -87,7 +87,7 @@ def test_torch_is_imported_by_the_oracle_the_dialects_and_models_alone():
         for name in (
             "torch",
             "torch_modules",
-            "model_pair",
+            "model_run",
             "graphs",
             "tensors",
             "compared",

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.cli import main
 from conformance.conventions import Settings
-from conformance.implementations.dialects import model_pair
+from conformance.implementations.dialects import model_pair, model_run
 from conformance.implementations.dialects.model_pair import row_in
 from conformance.implementations.dialects.reference import DependentError, is_pair, names_of
 from conformance.implementations.implementation import load
@@ -287,7 +287,7 @@ def test_a_model_whose_constructor_fixes_an_option_is_compared(tmp_path, capsys,
         f"def get_inputs():\n    return [torch.rand{shape}]\n\n"
         f"def get_init_inputs():\n    return {sizes.get(first, '[]')}\n"
     )
-    model_pair.main(str(path))
+    model_run.main(str(path))
     called = json.loads(capsys.readouterr().out)
     assert (model_pair.named(called) if model_pair.single(called) else None) == row
 
