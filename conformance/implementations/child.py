@@ -313,7 +313,8 @@ class Child:
                 why = f"the process broke the channel it answers on ({error}) in"
                 raise LoadError(f"--impl {self._spec}: {why} loading it") from error
             else:
-                self._reading = self._reading._replace(dialect=declares.dialect)
+                model = declares.model or self._reading.model
+                self._reading = self._reading._replace(dialect=declares.dialect, model=model)
                 if trials == self._trials:
                     return declares
                 self._end()  # who answers has been called by nobody yet

@@ -216,7 +216,9 @@ def declared(target: Any, names: list[str], dialect: str) -> Declares:
     said["differs"] = _differs(getattr(target, "differs", {}))
     functions = {n: signature(getattr(target, n)) for n in names if callable(getattr(target, n, None))}
     imported: list[str] = [name for name in ("torch", "jax") if name in sys.modules]
-    return Declares(functions, said, version and str(version), imported, dialect)
+    rows = set(getattr(target, "covers", {}).values()) if dialect == "torch-modules" else set()
+    model = rows.pop() if len(rows) == 1 else None
+    return Declares(functions, said, version and str(version), imported, dialect, model)
 
 
 def plain(value: Any) -> Any:

@@ -71,13 +71,17 @@ Signature = list[tuple[str, int, bool]] | None
 
 
 class Declares(msgspec.Struct, tag="declares"):
-    """What a module is and says of itself: `declared` where it is words, numbers and mappings of them."""
+    """What a module is and says of itself: `declared` where it is words, numbers and mappings of them.
+
+    `model` is what a `Model` computes, so that a process started later need not run it again.
+    """
 
     functions: dict[str, Signature]
     declared: dict[str, Any]
     version: str | None
     imported: list[str]
     dialect: str = "contract"
+    model: str | None = None
 
 
 class Trying(msgspec.Struct, tag="trying"):

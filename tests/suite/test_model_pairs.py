@@ -10,6 +10,8 @@ import pytest
 
 from conformance.cli import main
 from conformance.conventions import Settings
+from conformance.generation.arrays import draw
+from conformance.generation.generate import generate
 from conformance.implementations.dialects import model_pair, model_run
 from conformance.implementations.dialects.model_pair import row_in
 from conformance.implementations.dialects.reference import DependentError, is_pair, names_of
@@ -17,6 +19,7 @@ from conformance.implementations.implementation import load
 from conformance.models.judge import judged
 from conformance.models.line import Line, lines
 from conformance.models.pair import Candidate, Pair, Reference
+from conformance.operations import OPERATIONS
 from conformance.runs.options import Options, SweepError
 from conformance.runs.run import run
 
@@ -290,6 +293,26 @@ def test_a_model_whose_constructor_fixes_an_option_is_compared(tmp_path, capsys,
     model_run.main(str(path))
     called = json.loads(capsys.readouterr().out)
     assert (model_pair.named(called) if model_pair.single(called) else None) == row
+
+
+def test_a_process_that_is_started_later_is_told_what_the_model_computes(tmp_path):
+    path, calls = tmp_path / "counted.py", tmp_path / "calls"
+    path.write_text(
+        "import torch\nfrom torch import nn\n\nclass Model(nn.Module):\n    def forward(self, x):\n"
+        "        return torch.relu(x)\n\nclass ModelNew(Model):\n    pass\n\n"
+        f"def get_inputs():\n    open({str(calls)!r}, 'a').write('.')\n"
+        "    return [torch.rand(2, 4, 9, 7)]\n\n"
+        "def get_init_inputs():\n    return []\n"
+    )
+    implementation = load(str(path))
+    assert implementation.has("relu")
+    assert calls.read_text() == "."
+    fresh = implementation.fresh()
+    assert fresh is not None
+    assert fresh.has("relu")
+    case = next(generate([OPERATIONS["relu"]], ["f32"], 1, 0))
+    assert fresh.call(case, draw(case)).error is None
+    assert calls.read_text() == "."
 
 
 def test_the_users_cases_are_of_the_kind_that_the_model_is(monkeypatch):
