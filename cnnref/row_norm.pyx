@@ -32,12 +32,8 @@ cnp.import_array()
 cdef double WORK = 3  # operations for each element, as `team_size` counts them
 
 
-cdef ndarray like_row(ndarray scale):
-    return cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(scale), cnp.PyArray_TYPE(scale), 0)
-
-
-cdef Norm problem(ndarray x, double epsilon):
-    cdef npy_intp[4] shape
+cdef Norm problem(ndarray x, double epsilon, npy_intp* shape):
+    """`shape` takes that of `x`, which is read here and nowhere else."""
     cdef Norm found
     take_shape(x, 4, shape)
     found.storage, found.epsilon = storage(x), epsilon
@@ -46,15 +42,16 @@ cdef Norm problem(ndarray x, double epsilon):
 
 
 cdef ndarray normalized(str function, ndarray x, ndarray scale, ndarray offset, double epsilon, real kind):
-    """A of checked arguments; `offset` is None of an RMS norm."""
-    cdef Norm p = problem(x, epsilon)
+    """A of checked arguments."""
+    cdef npy_intp[4] shape
+    cdef Norm p = problem(x, epsilon, shape)
     cdef double work = <double>p.rows * p.channels * WORK
     cdef int threads = team_size(work), failed
-    cdef ndarray out = empty(x, 4, cnp.PyArray_DIMS(x))
-    cdef object _held = None if brief(work) else held(x, scale, scale if offset is None else offset)
+    cdef ndarray out = empty(x, 4, shape)
+    cdef object _held = None if brief(work) else held(x, scale, offset)
     cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), p.rows * p.channels)
     cdef const real* scale_data = elements(scale, p.channels, kind)
-    cdef const real* offset_data = elements(offset, p.channels, kind) if offset is not None else NULL
+    cdef const real* offset_data = elements(offset, p.channels, kind)
     cdef PyThreadState* state = let_go(work)
     failed = forward_all(&p, x_data, scale_data, offset_data, <real*>cnp.PyArray_DATA(out), threads)
     take_back(state)
@@ -63,19 +60,21 @@ cdef ndarray normalized(str function, ndarray x, ndarray scale, ndarray offset, 
     return out
 
 
-cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double epsilon, bint centered, real kind):
-    """(dA_prev, dgamma, dbeta) of checked arguments; of an RMS norm, which is not `centered`, without dbeta."""
-    cdef Norm p = problem(x, epsilon)
+cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double epsilon, real kind):
+    """(dA_prev, dgamma, dbeta) of checked arguments."""
+    cdef npy_intp[4] shape
+    cdef npy_intp[4] row
+    cdef Norm p = problem(x, epsilon, shape)
+    take_shape(scale, 4, row)
     cdef double work = <double>p.rows * p.channels * WORK
     cdef int threads = team_size(work), failed
-    cdef ndarray out = empty(x, 4, cnp.PyArray_DIMS(x)), dgamma = like_row(scale)
-    cdef ndarray dbeta = like_row(scale) if centered else None
+    cdef ndarray out = empty(x, 4, shape), dgamma = empty(scale, 4, row), dbeta = empty(scale, 4, row)
     cdef object _held = None if brief(work) else held(x, g, scale)
     cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), p.rows * p.channels)
     cdef const real* g_data = <const real*>memory(g, cnp.PyArray_TYPE(out), p.rows * p.channels)
     cdef const real* scale_data = elements(scale, p.channels, kind)
     cdef real* dgamma_data = elements(dgamma, p.channels, kind)
-    cdef real* dbeta_data = elements(dbeta, p.channels, kind) if centered else NULL
+    cdef real* dbeta_data = elements(dbeta, p.channels, kind)
     cdef PyThreadState* state = let_go(work)
     failed = backward_all(
         &p, x_data, g_data, scale_data, <real*>cnp.PyArray_DATA(out), dgamma_data, dbeta_data, threads
@@ -83,7 +82,7 @@ cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double e
     take_back(state)
     if failed:
         fail(f"{function}: no memory for the sums of {p.channels} channels")
-    return (out, rounded(dgamma, x), rounded(dbeta, x)) if centered else (out, rounded(dgamma, x))
+    return out, rounded(dgamma, x), rounded(dbeta, x)
 
 
 def layer_norm_forward(A_prev, gamma, beta, hparameters=None, **keywords):
@@ -184,5 +183,5 @@ def layer_norm_backward(dA, cache):
     cdef double epsilon
     g, x, scale, epsilon = check_row_norm_backward("layer_norm_backward", dA, cache)
     if is_double(x):
-        return gradients("layer_norm_backward", g, x, scale, epsilon, True, <double>0)
-    return gradients("layer_norm_backward", g, x, wide(scale), epsilon, True, <float>0)
+        return gradients("layer_norm_backward", g, x, scale, epsilon, <double>0)
+    return gradients("layer_norm_backward", g, x, wide(scale), epsilon, <float>0)

@@ -83,17 +83,14 @@ cdef inline always_inline row_sum(
 
 
 cdef inline always_inline moments(
-    const Norm* p, const real* x, Py_ssize_t rows, const bint centered, double* means, double* inverses
+    const Norm* p, const real* x, Py_ssize_t rows, double* means, double* inverses
 ) noexcept nogil:
-    """Of each row the mean, 0 where it is not `centered`, and ``1 / sqrt(variance + epsilon)``."""
+    """Of each row the mean, and ``1 / sqrt(variance + epsilon)``."""
     cdef Py_ssize_t n = p.channels, row
     for row in range(rows):
-        means[row] = 0
-    if centered:
-        for row in range(rows):
-            row_sum(VALUE, x + row * n, x, x, 0, n, means + row, means)
-        for row in range(rows):
-            means[row] = means[row] / n
+        row_sum(VALUE, x + row * n, x, x, 0, n, means + row, means)
+    for row in range(rows):
+        means[row] = means[row] / n
     for row in range(rows):
         row_sum(SQUARE, x + row * n, x, x, means[row], n, inverses + row, means)
     for row in range(rows):
@@ -101,25 +98,22 @@ cdef inline always_inline moments(
 
 
 cdef inline always_inline forward_rows(
-    const Norm* p, const real* x, const real* gamma, const real* beta, real* out, Py_ssize_t rows, const bint centered
+    const Norm* p, const real* x, const real* gamma, const real* beta, real* out, Py_ssize_t rows
 ) noexcept nogil:
     cdef double[TOGETHER] means
     cdef double[TOGETHER] inverses
     cdef double mean, inverse
     cdef Py_ssize_t row, j, n = p.channels
-    moments(p, x, rows, centered, means, inverses)
+    moments(p, x, rows, means, inverses)
     for row in range(rows):
         mean, inverse = means[row], inverses[row]
         for j in range(n):
-            if centered:
-                out[row * n + j] = <real>multiply_add((x[row * n + j] - mean) * inverse, <double>gamma[j], <double>beta[j])
-            else:
-                out[row * n + j] = <real>(x[row * n + j] * inverse * gamma[j])
+            out[row * n + j] = <real>multiply_add((x[row * n + j] - mean) * inverse, <double>gamma[j], <double>beta[j])
 
 
 cdef inline always_inline backward_rows(
     const Norm* p, const real* x, const real* g, const real* gamma, real* out, double* dgamma, double* dbeta,
-    Py_ssize_t rows, const bint centered
+    Py_ssize_t rows
 ) noexcept nogil:
     """Rows of the gradient; what they add to those of gamma and beta."""
     cdef double[TOGETHER] means
@@ -128,12 +122,12 @@ cdef inline always_inline backward_rows(
     cdef double[TOGETHER] products
     cdef double mean, inverse, through_mean, through_spread
     cdef Py_ssize_t row, j, n = p.channels
-    moments(p, x, rows, centered, means, inverses)
+    moments(p, x, rows, means, inverses)
     for row in range(rows):
         row_sum(PRODUCT, x + row * n, g + row * n, gamma, means[row], n, products + row, scaled + row)
     for row in range(rows):
         mean, inverse = means[row], inverses[row]
-        through_mean = scaled[row] / n if centered else 0
+        through_mean = scaled[row] / n
         through_spread = products[row] * inverse / n
         for j in range(n):
             out[row * n + j] = <real>(
@@ -145,14 +139,13 @@ cdef inline always_inline backward_rows(
         mean, inverse = means[row], inverses[row]
         for j in range(n):
             dgamma[j] = multiply_add(<double>g[row * n + j], (x[row * n + j] - mean) * inverse, dgamma[j])
-        if centered:
-            for j in range(n):
-                dbeta[j] += g[row * n + j]
+        for j in range(n):
+            dbeta[j] += g[row * n + j]
 
 
 cdef inline int one_chunk(
     const Norm* p, const real* x, const real* g, const real* gamma, const real* beta, real* out, double* sums,
-    Py_ssize_t chunk, const bint centered
+    Py_ssize_t chunk
 ) noexcept nogil:
     """Forward, or backward where there is `g`: the sums for gamma, then those for beta; -1 if there is no memory."""
     cdef Py_ssize_t n = p.channels, at = chunk * chunk_rows(n) * n, row = 0, some
@@ -173,9 +166,9 @@ cdef inline int one_chunk(
     while row < count:
         some = min(<Py_ssize_t>TOGETHER, count - row)
         if g == NULL:
-            forward_rows(p, x + row * n, gamma, beta, to + row * n, some, centered)
+            forward_rows(p, x + row * n, gamma, beta, to + row * n, some)
         else:
-            backward_rows(p, x + row * n, g + row * n, gamma, to + row * n, sums, sums + n, some, centered)
+            backward_rows(p, x + row * n, g + row * n, gamma, to + row * n, sums, sums + n, some)
         row += TOGETHER
     if p.storage != AS_COMPUTED:
         put(p.storage, to, out, at, count * n)
@@ -185,7 +178,7 @@ cdef inline int one_chunk(
 
 cdef inline int all_chunks(
     const Norm* p, const real* x, const real* g, const real* gamma, const real* beta, real* out, double* sums,
-    const bint centered, int threads
+    int threads
 ) noexcept nogil:
     """`one_chunk` of each, ``2 channels`` of `sums` for each; -1 if there is no memory, or the call is to stop."""
     cdef Py_ssize_t chunk, chunks = chunks_of(p)
@@ -196,7 +189,7 @@ cdef inline int all_chunks(
             status += -1
         else:
             status += one_chunk(
-                p, x, g, gamma, beta, out, sums + chunk * 2 * p.channels if g != NULL else NULL, chunk, centered
+                p, x, g, gamma, beta, out, sums + chunk * 2 * p.channels if g != NULL else NULL, chunk
             )
     return status
 
@@ -204,26 +197,21 @@ cdef inline int all_chunks(
 cdef inline int forward_all(
     const Norm* p, const real* x, const real* gamma, const real* beta, real* out, int threads
 ) noexcept nogil:
-    """Layer norm, or without `beta` RMS norm."""
-    if beta != NULL:
-        return all_chunks(p, x, <const real*>NULL, gamma, beta, out, <double*>NULL, True, threads)
-    return all_chunks(p, x, <const real*>NULL, gamma, beta, out, <double*>NULL, False, threads)
+    """Layer norm."""
+    return all_chunks(p, x, <const real*>NULL, gamma, beta, out, <double*>NULL, threads)
 
 
 cdef inline int backward_all(
     const Norm* p, const real* x, const real* g, const real* gamma, real* out, real* dgamma, real* dbeta, int threads
 ) noexcept nogil:
-    """The gradients of layer norm, or without `dbeta` those of RMS norm."""
+    """Its gradients."""
     cdef Py_ssize_t chunk, c, n = p.channels, chunks = chunks_of(p)
     cdef double* sums = <double*>allocate(2 * n * (chunks + 1), sizeof(double))
     cdef double* those
     cdef int status
     if sums == NULL:
         return -1
-    if dbeta != NULL:
-        status = all_chunks(p, x, g, gamma, gamma, out, sums, True, threads)
-    else:
-        status = all_chunks(p, x, g, gamma, gamma, out, sums, False, threads)
+    status = all_chunks(p, x, g, gamma, gamma, out, sums, threads)
     if status == 0:
         those = sums + 2 * n * chunks
         memset(those, 0, 2 * n * sizeof(double))
@@ -232,7 +220,6 @@ cdef inline int backward_all(
                 those[c] += sums[chunk * 2 * n + c]
         for c in range(n):
             dgamma[c] = <real>those[c]
-            if dbeta != NULL:
-                dbeta[c] = <real>those[n + c]
+            dbeta[c] = <real>those[n + c]
     free(sums)
     return status
