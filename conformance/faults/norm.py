@@ -8,7 +8,7 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.dtypes import finfo
-from conformance.faults.catalogue import slip
+from conformance.faults.catalogue import slip, without
 from conformance.faults.core import Array, Arrays, Base, Outputs
 from conformance.faults.rows import data, instead, is_word, option, scaled
 from conformance.operations.batch_norm import deviation, epsilon_of, moments, momentum_of
@@ -16,16 +16,23 @@ from conformance.operations.batch_norm import deviation, epsilon_of, moments, mo
 _LAYER = {"layer_norm_forward": "A", "layer_norm_backward": "dA_prev dgamma"}
 _BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma", **_LAYER}
 _NORMAL = {**_LAYER, "batch_norm_forward": "A", "batch_norm_backward": "dgamma"}
+_FORWARD = {"batch_norm_forward": "A", "layer_norm_forward": "A"}
+_BACKWARD = {"batch_norm_backward": "dA_prev", "layer_norm_backward": "dA_prev"}
 _KEPT = {"batch_norm_forward": "running_mean running_var"}
 _GLOBAL = {"global_average_pool_forward": "A", "global_average_pool_backward": "dA_prev"}
 _training = is_word("statistics", "training")
 _trained = partial(option, only=_training)
-_gradient = partial(_trained, targets={"batch_norm_backward": "dA_prev", "layer_norm_backward": "dA_prev"})
+_gradient = partial(_trained, targets=_BACKWARD)
 
 
 def _axes(case: Case) -> tuple[int, ...]:
     """What is normalized together."""
     return (3,) if "each pixel" in case.operation.traits else (0, 1, 2)
+
+
+def _count(case: Case, x: Array) -> int:
+    """How many values that is."""
+    return int(np.prod([x.shape[axis] for axis in _axes(case)]))
 
 
 _trained("norm-unbiased-variance", "Values are normalized with the unbiased variance, over N-1.", _BOTH,
@@ -69,7 +76,7 @@ option(
 option(
     "norm-statistics-exchanged",
     "The running statistics are used in training, the batch's in inference.",
-    {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma"},
+    without(_BOTH, *_LAYER),
     of=lambda case, a: {"statistics": "inference" if _training(case) else "training"},
 )
 _trained(
@@ -93,19 +100,16 @@ option(
 _trained(
     "norm-over-channels",
     "The statistics are taken over the channels of each pixel (layer normalization).",
-    {"batch_norm_forward": "A", "batch_norm_backward": "dgamma"},
+    without(_NORMAL, *_LAYER),
     axes=(3,),
 )
 data(
     "norm-scale-forgotten",
     "gamma is left out.",
-    {
-        **{"batch_norm_forward": "A", "batch_norm_backward": "dA_prev"},
-        **{"layer_norm_forward": "A", "layer_norm_backward": "dA_prev"},
-    },
+    _FORWARD | _BACKWARD,
     lambda case, a: {"gamma": np.ones_like(a["gamma"])},
 )
-data("norm-offset-forgotten", "beta is left out.", {"batch_norm_forward": "A", "layer_norm_forward": "A"},
+data("norm-offset-forgotten", "beta is left out.", _FORWARD,
      lambda case, a: {"beta": np.zeros_like(a["beta"])})  # fmt: skip
 
 
@@ -234,7 +238,7 @@ def _one_pass(case: Case, a: Arrays, output: str) -> Array:
     x = a["A_prev"]
     if not _training(case) or not x.size:
         return np.zeros(())
-    count = x.shape[3] if _axes(case) == (3,) else x.size // x.shape[3]
+    count = _count(case, x)
     unit = float(finfo(case.working_dtype).eps) / 2
     _, variance = moments(x, _axes(case))
     off = (count + 4) * unit * ((x * x).mean(_axes(case), keepdims=True) + variance)
@@ -266,6 +270,6 @@ def _norm_one_pass_variance(case: Case, a: Arrays, base: Base) -> Outputs:
     scale = deviation(case, right, "inside") / deviation(case, variance, "inside")
     if axes == (3,):
         return {"A": (out["A"] - a["beta"]) * scale + a["beta"]}
-    count = x.size // x.shape[3]
+    count = _count(case, x)
     more = momentum_of(case) * (variance - right) * count / max(count - 1, 1)
     return {"A": (out["A"] - a["beta"]) * scale + a["beta"], "running_var": out["running_var"] + more}

@@ -249,7 +249,7 @@ class _Plan:
         return self._asked((self._layer(self._own),), acts, [self._own])
 
 
-def stressed(implementation: Implementation, own: Right, compiled: bool = False) -> Look:
+def stressed(implementation: Implementation, own: Right, compiled: bool) -> Look:
     """The same call a thousand times, alone, by several callers, with one thread and many; compiled."""
     acts = [
         (Act("repeat", 0, STRESS), Expected(0, "nondeterministic", "", FIRST)),
