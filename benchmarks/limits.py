@@ -96,7 +96,6 @@ HALF_LIMITS: dict[str, str] = {
             "log_softmax": "the logarithms",
         }.items()
     },
-    "layer_norm_": "all in double in a defined order, two vectors of it for one of float32",
     "batch_norm_": "sums in double in a defined order, two vectors of them for one of float32",
     "relu": "widened and narrowed in the nearest cache, as all functions of elements are",
     "leaky_relu": "widened and narrowed in the nearest cache, as all functions of elements are",
