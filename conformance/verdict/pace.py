@@ -10,6 +10,10 @@ from conformance.implementations import LEFT_OUT
 from conformance.operations.corner_sizes import PATIENCE
 
 
+#: How many calls of a sixteenth have to be slow: the first may compile, and the machine may have been busy.
+TRIES = 3
+
+
 class Pace:
     """What the calls of one implementation have taken.
 
@@ -33,7 +37,7 @@ class Pace:
     def too_slow(self, case: Case) -> str | None:
         """Why `case` is left out; None for all but the sizes of real networks that would take too long.
 
-        A call of a sixteenth decides where the calls before leave it open.
+        The quickest of a few calls of a sixteenth decides where the calls before leave it open.
         """
         name = size_of(case)
         if name is None or self._rates.get(case.op, 1.0) * effort(case) <= PATIENCE:
@@ -41,9 +45,8 @@ class Pace:
         less = smaller(case)
         if less is None:
             return None
-        seconds = self._seconds(less)
-        self.took(less, seconds)
-        predicted = seconds / max(effort(less), 1) * effort(case)
-        if predicted <= PATIENCE:
-            return None
+        for _ in range(TRIES):
+            self.took(less, self._seconds(less))
+            if (predicted := self._rates.get(case.op, 0.0) * effort(case)) <= PATIENCE:
+                return None
         return f"{LEFT_OUT}{name} would take {predicted:.2g} s, more than the {PATIENCE:g} s of a size"
