@@ -41,27 +41,43 @@ cdef Norm problem(ndarray x, double epsilon, npy_intp* shape):
     return found
 
 
-cdef ndarray normalized(str function, ndarray x, ndarray scale, ndarray offset, double epsilon, real kind):
-    """A of checked arguments."""
+cdef ndarray statistics_of(Py_ssize_t rows):
+    """Room for the mean and ``1 / sqrt(variance + epsilon)`` of each row."""
+    cdef npy_intp[2] shape
+    shape[0], shape[1] = 2, rows
+    return cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
+
+
+cdef object known(object cache, double epsilon):
+    """The statistics that the forward call left beside the fields of `cache`, if they are of this epsilon."""
+    cdef object kept = getattr(cache, "_statistics", None) if isinstance(cache, LayerNormCache) else None
+    if type(kept) is tuple and len(<tuple>kept) == 2 and type((<tuple>kept)[1]) is float and (<tuple>kept)[1] == epsilon:
+        return (<tuple>kept)[0] if type((<tuple>kept)[0]) is ndarray else None
+    return None
+
+
+cdef tuple normalized(str function, ndarray x, ndarray scale, ndarray offset, double epsilon, real kind):
+    """(A, the statistics of its rows) of checked arguments."""
     cdef npy_intp[4] shape
     cdef Norm p = problem(x, epsilon, shape)
     cdef double work = <double>p.rows * p.channels * WORK
     cdef int threads = team_size(work), failed
-    cdef ndarray out = empty(x, 4, shape)
+    cdef ndarray out = empty(x, 4, shape), statistics = statistics_of(p.rows)
+    cdef double* kept = <double*>cnp.PyArray_DATA(statistics)
     cdef object _held = None if brief(work) else held(x, scale, offset)
     cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), p.rows * p.channels)
     cdef const real* scale_data = elements(scale, p.channels, kind)
     cdef const real* offset_data = elements(offset, p.channels, kind)
     cdef PyThreadState* state = let_go(work)
-    failed = forward_all(&p, x_data, scale_data, offset_data, <real*>cnp.PyArray_DATA(out), threads)
+    failed = forward_all(&p, x_data, scale_data, offset_data, <real*>cnp.PyArray_DATA(out), kept, threads)
     take_back(state)
     if failed:
         fail(f"{function}: no memory for {p.channels} channels")
-    return out
+    return out, statistics
 
 
-cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double epsilon, real kind):
-    """(dA_prev, dgamma, dbeta) of checked arguments."""
+cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double epsilon, object statistics, real kind):
+    """(dA_prev, dgamma, dbeta) of checked arguments; the `statistics` of the rows, or None."""
     cdef npy_intp[4] shape
     cdef npy_intp[4] row
     cdef Norm p = problem(x, epsilon, shape)
@@ -69,15 +85,23 @@ cdef tuple gradients(str function, ndarray g, ndarray x, ndarray scale, double e
     cdef double work = <double>p.rows * p.channels * WORK
     cdef int threads = team_size(work), failed
     cdef ndarray out = empty(x, 4, shape), dgamma = empty(scale, 4, row), dbeta = empty(scale, 4, row)
-    cdef object _held = None if brief(work) else held(x, g, scale)
+    p.known = (
+        statistics is not None
+        and cnp.PyArray_SIZE(<ndarray>statistics) == 2 * p.rows
+        and cnp.PyArray_TYPE(<ndarray>statistics) == cnp.NPY_DOUBLE
+        and cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>statistics)
+    )
+    cdef ndarray kept = statistics if p.known else statistics_of(p.rows)
+    cdef object _held = None if brief(work) else (held(x, g, scale), held(kept))
     cdef const real* x_data = <const real*>memory(x, cnp.PyArray_TYPE(out), p.rows * p.channels)
     cdef const real* g_data = <const real*>memory(g, cnp.PyArray_TYPE(out), p.rows * p.channels)
     cdef const real* scale_data = elements(scale, p.channels, kind)
     cdef real* dgamma_data = elements(dgamma, p.channels, kind)
     cdef real* dbeta_data = elements(dbeta, p.channels, kind)
+    cdef double* kept_data = elements(kept, 2 * p.rows, <double>0)
     cdef PyThreadState* state = let_go(work)
     failed = backward_all(
-        &p, x_data, g_data, scale_data, <real*>cnp.PyArray_DATA(out), dgamma_data, dbeta_data, threads
+        &p, x_data, g_data, scale_data, <real*>cnp.PyArray_DATA(out), dgamma_data, dbeta_data, kept_data, threads
     )
     take_back(state)
     if failed:
@@ -134,10 +158,12 @@ def layer_norm_forward(A_prev, gamma, beta, hparameters=None, **keywords):
     x, scale, offset, epsilon = check_row_norm_forward("layer_norm_forward", A_prev, gamma, beta, hparameters)
     cdef ndarray unit = wide(scale), shift = wide(offset)
     if is_double(x):
-        out = normalized("layer_norm_forward", x, unit, shift, epsilon, <double>0)
+        out, statistics = normalized("layer_norm_forward", x, unit, shift, epsilon, <double>0)
     else:
-        out = normalized("layer_norm_forward", x, unit, shift, epsilon, <float>0)
-    return out, named(LayerNormCache, (x, scale, hparameters))
+        out, statistics = normalized("layer_norm_forward", x, unit, shift, epsilon, <float>0)
+    cache = named(LayerNormCache, (x, scale, hparameters))
+    cache._statistics = statistics, epsilon
+    return out, cache
 
 
 def layer_norm_backward(dA, cache):
@@ -182,6 +208,7 @@ def layer_norm_backward(dA, cache):
     cdef ndarray g, x, scale
     cdef double epsilon
     g, x, scale, epsilon = check_row_norm_backward("layer_norm_backward", dA, cache)
+    statistics = known(cache, epsilon)
     if is_double(x):
-        return gradients("layer_norm_backward", g, x, scale, epsilon, <double>0)
-    return gradients("layer_norm_backward", g, x, wide(scale), epsilon, <float>0)
+        return gradients("layer_norm_backward", g, x, scale, epsilon, statistics, <double>0)
+    return gradients("layer_norm_backward", g, x, wide(scale), epsilon, statistics, <float>0)

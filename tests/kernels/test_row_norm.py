@@ -102,6 +102,23 @@ def test_caches_by_hand_and_the_default_of_epsilon():
             np.testing.assert_array_equal(got, wanted)
 
 
+def test_statistics_of_another_call_are_not_used():
+    """The cache carries them beside its fields, with the epsilon that they are of."""
+    x, gamma, beta, g = arrays((2, 3, 4, 5), np.float32)
+    wanted = computed(x, gamma, beta, g, 0.5)[1:]
+    other = cnnref.layer_norm_forward(x, gamma, beta, epsilon=1e-3)[1]
+    assert not np.array_equal(cnnref.layer_norm_backward(g, other)[0], wanted[0])
+    other.hparameters["epsilon"] = 0.5
+    caches = [other]
+    for statistics in (None, (np.ones((2, 24), np.float32), 0.5), (np.ones((2, 23)), 0.5), ([], 0.5), 0.5):
+        cache = cnnref.layer_norm_forward(x, gamma, beta, epsilon=0.5)[1]
+        cache._statistics = statistics
+        caches.append(cache)
+    for cache in caches:
+        for got, right in zip(cnnref.layer_norm_backward(g, cache), wanted, strict=True):
+            np.testing.assert_array_equal(got, right)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
