@@ -67,7 +67,8 @@ def _pointwise() -> Iterator[Row]:
     for layer, extents in {"convnext-1": (4, 56, 56, 96), "convnext-4": (4, 7, 7, 768)}.items():
         sizes = dict(zip("mhwc", extents, strict=True))
         for way in ("forward", "backward"):
-            yield Row(f"layer_norm_{way}", layer, sizes, quick=layer == "convnext-1")
+            for norm in ("layer", "rms"):
+                yield Row(f"{norm}_norm_{way}", layer, sizes, quick=layer == "convnext-1")
     for m, n in ((256, 1000), (64, 10)):
         for function in (
             "softmax",

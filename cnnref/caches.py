@@ -163,6 +163,21 @@ class LayerNormCache(_RowNormFields):
     __module__ = "cnnref"
 
 
+class RMSNormCache(_RowNormFields):
+    """Cache of `rms_norm_forward`: `A_prev`, `gamma` and `hparameters`; beside them as in `LayerNormCache`.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.rms_norm_forward(np.ones((2, 4, 4, 3)), np.ones((1, 1, 1, 3)), epsilon=1e-6)
+    >>> cache.A_prev.shape, cache.hparameters
+    ((2, 4, 4, 3), {'epsilon': 1e-06})
+    """
+
+    _statistics: Any
+
+    __module__ = "cnnref"
+
+
 class CrossEntropyCache(NamedTuple):
     """Cache of `cross_entropy_cost`: the probabilities and the (row, column) of each label, from 0.
 
@@ -186,6 +201,7 @@ for _cache in (
     BatchNormCache,
     PReLUCache,
     LayerNormCache,
+    RMSNormCache,
     CrossEntropyCache,
 ):
     _cache.__module__ = "cnnref"

@@ -34,6 +34,7 @@ cdef struct Norm:
     Py_ssize_t rows
     Py_ssize_t channels
     double epsilon
+    bint centered  # layer norm; else the mean is taken for 0: RMS norm
     bint known  # whether the statistics of the rows are there
 
 cdef struct Through:
@@ -117,14 +118,15 @@ cdef inline always_inline totals(const double* halves, Py_ssize_t rows, double* 
 cdef inline always_inline moments(
     const Norm* p, const real* x, Py_ssize_t rows, double* means, double* inverses
 ) noexcept nogil:
-    """Of each row the mean, and ``1 / sqrt(variance + epsilon)``."""
+    """Of each row the mean, or 0, and 1 over the root of the mean square of what is apart from it, and epsilon."""
     cdef double[HALF * TOGETHER] halves
     cdef Py_ssize_t n = p.channels, row
+    if p.centered:
+        for row in range(rows):
+            row_sum(VALUE, x + row * n, x, x, 0, n, halves + HALF * row, halves)
+        totals(halves, rows, means)
     for row in range(rows):
-        row_sum(VALUE, x + row * n, x, x, 0, n, halves + HALF * row, halves)
-    totals(halves, rows, means)
-    for row in range(rows):
-        means[row] = means[row] / n
+        means[row] = means[row] / n if p.centered else 0
     for row in range(rows):
         row_sum(SQUARE, x + row * n, x, x, means[row], n, halves + HALF * row, halves)
     totals(halves, rows, inverses)
@@ -141,6 +143,10 @@ cdef inline always_inline forward_rows(
     moments(p, x, rows, means, inverses)
     for row in range(rows):
         mean, inverse = means[row], inverses[row]
+        if beta == NULL:
+            for j in range(n):
+                out[row * n + j] = <real>((x[row * n + j] - mean) * inverse * gamma[j])
+            continue
         for j in range(n):
             out[row * n + j] = <real>multiply_add((x[row * n + j] - mean) * inverse, <double>gamma[j], <double>beta[j])
 
@@ -200,7 +206,7 @@ cdef inline always_inline backward_rows(
     totals(other_halves, rows, t.mean)
     for row in range(rows):
         t.means[row], t.inverses[row] = means[row], inverses[row]
-        t.mean[row] = t.mean[row] / n
+        t.mean[row] = t.mean[row] / n if p.centered else 0
         t.spread[row] = t.spread[row] * inverses[row] / n
     while j + CNNREF_VECTOR_BYTES // 4 <= n:  # two vectors of doubles
         backward_columns(CNNREF_VECTOR_BYTES // 4, x + j, g + j, gamma + j, out + j, dgamma + j, dbeta + j, &t, rows, n)
@@ -265,7 +271,7 @@ cdef inline int all_chunks(
 cdef inline int forward_all(
     const Norm* p, const real* x, const real* gamma, const real* beta, real* out, double* kept, int threads
 ) noexcept nogil:
-    """Layer norm."""
+    """The normalized rows; without `beta` nothing is added."""
     return all_chunks(p, x, <const real*>NULL, gamma, beta, out, <double*>NULL, kept, threads)
 
 
