@@ -104,9 +104,10 @@ def outputs(row: Row) -> int:
         return size * (_elements(row) + per_channel * z["c"])
     if function == "prelu_backward":
         return size * (_elements(row) + z["c"])
-    if function.startswith(("layer_norm", "rms_norm")):  # and two statistics of each pixel, or its gradients
-        kept = 8 * 2 * (_elements(row) // z["c"]) if function.endswith("forward") else size * 2 * z["c"]
-        return size * _elements(row) + kept
+    if function in ("layer_norm_forward", "rms_norm_forward"):  # two statistics of each pixel, for the cache
+        return size * _elements(row) + 8 * 2 * (_elements(row) // z["c"])
+    if function in ("layer_norm_backward", "rms_norm_backward"):
+        return size * (_elements(row) + (2 if function.startswith("layer") else 1) * z["c"])
     if function in ("conv_single_step", "cross_entropy_cost"):
         return 0
     return (8 if function == "distribute_value" else size) * _elements(row)
