@@ -23,7 +23,6 @@ _ROWS = {
     "_native_batch_norm_legit": "batch_norm",
     "cudnn_batch_norm": "batch_norm",
     "native_layer_norm": "layer_norm",
-    "_fused_rms_norm": "rms_norm",
     "_softmax": "softmax",
     "_log_softmax": "log_softmax",
     "constant_pad_nd": "pad",
