@@ -29,6 +29,7 @@ from cnnref.caches import (
     LayerNormCache,
     PoolCache,
     PReLUCache,
+    RMSNormCache,
 )
 from cnnref.checks.probability import ProbabilityWarning
 from cnnref.config import __version__, show_config
@@ -79,7 +80,7 @@ _OPERATIONS = {
         "softsign_backward",
     ),
     "reorder": ("pad3d", "pad3d_backward", "arr2col", "col2arr"),
-    "row_norm": ("layer_norm_forward", "layer_norm_backward"),
+    "row_norm": ("layer_norm_forward", "layer_norm_backward", "rms_norm_forward", "rms_norm_backward"),
     "softmax": ("softmax", "softmax_backward"),
     "tanh": ("tanh", "tanh_backward"),
 }
@@ -121,6 +122,7 @@ __all__ = [
     "LayerNormCache",
     "PReLUCache",
     "PoolCache",
+    "RMSNormCache",
     "ProbabilityWarning",
     "__version__",
     "blog",
