@@ -9,7 +9,6 @@ from conformance.generation.effort import effort, size_of, smaller
 from conformance.implementations import LEFT_OUT
 from conformance.operations.corner_sizes import PATIENCE
 
-
 #: How many calls of a sixteenth have to be slow: the first may compile, and the machine may have been busy.
 TRIES = 3
 
