@@ -41,11 +41,6 @@ FILLS = (np.nan, -7.0, 1.5)
 AHEAD = 16
 
 
-def _taken(outcome: Outcome) -> float:
-    """The seconds of a call; none of one that was refused, which says nothing about others."""
-    return outcome.seconds if outcome.refused is None and outcome.absent is None else 0.0
-
-
 class Judge:
     """Judges the cases of one implementation.
 
@@ -91,12 +86,12 @@ class Judge:
         if isinstance(begun, list):
             return begun
         records = begun.records(self.diagnoser, self._confirmer)
-        self._pace.took(begun.case, _taken(begun.outcome))
+        self._pace.took(begun.case, begun.outcome.seconds)
         declared = self.implementation.differs
         return [marked(declared, r, begun) if declared and r.status == "failed" else r for r in records]
 
     def _seconds(self, case: Case) -> float:
-        seconds = _taken(self.implementation.call(case, draw(case)))
+        seconds = self.implementation.call(case, draw(case)).seconds
         if self._isolated:
             self.implementation.renew()
         return seconds

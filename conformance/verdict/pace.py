@@ -46,8 +46,9 @@ class Pace:
         if less is None:
             return None
         for patience in (PATIENCE, *[PATIENCE * SHARE] * AGAIN):
-            self.took(less, self._seconds(less))
-            if self._rates.get(case.op, 0.0) * effort(case) <= patience:
+            seconds = self._seconds(less)
+            self.took(less, seconds)
+            if seconds / max(effort(less), 1) * effort(case) <= patience:
                 return None
         # No figure: two runs of the same cases write the same bytes.
         return f"{LEFT_OUT}{name} would take more than the {PATIENCE:g} s of a size"

@@ -12,6 +12,9 @@ from conformance.operations import OPERATIONS
 from conformance.verdict.pace import Pace
 
 
+CASE = next(case for case in generate([OPERATIONS["conv_forward"]], ["f32"], 100, 0) if size_of(case))
+
+
 @pytest.mark.parametrize(
     ("taken", "left_out"),
     [
@@ -21,6 +24,11 @@ from conformance.verdict.pace import Pace
     ],
 )
 def test_the_quickest_of_a_few_calls_decides(taken, left_out):
-    case = next(case for case in generate([OPERATIONS["conv_forward"]], ["f32"], 100, 0) if size_of(case))
     calls = chain(taken, repeat(taken[-1]))
-    assert (Pace(lambda _: next(calls)).too_slow(case) is not None) is left_out
+    assert (Pace(lambda _: next(calls)).too_slow(CASE) is not None) is left_out
+
+
+def test_where_a_sixteenth_is_refused_the_size_is_asked_for():
+    pace = Pace(lambda _: 0.0)  # what is not answered has taken no time
+    pace.took(CASE, 9.0)
+    assert pace.too_slow(CASE) is None
