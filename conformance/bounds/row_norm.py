@@ -47,10 +47,10 @@ def _normal(form: Format, case: Case, x: Limit, centered: bool) -> Normal:
     mean = _mean(x) * centered
     v = _mean((x - mean) ** 2)
     e_m = (terms + 1) * u * _mean(np.abs(x)) * centered
-    first = (x - mean)[..., :1]
-    e_v = (terms + 4) * u * np.maximum(np.sqrt(v * (v + mean**2)), v + first**2) + e_m**2
-    if not centered:
-        e_v = (terms + 2) * u * v
+    e_v = (terms + 2) * u * v
+    if centered:
+        first = (x - mean)[..., :1]
+        e_v = (terms + 4) * u * np.maximum(np.sqrt(v * (v + mean**2)), v + first**2) + e_m**2
     r = 1 / np.sqrt(v + epsilon)
     e_r = np.sqrt((v + epsilon) / np.maximum(v + epsilon - e_v, 0)) - 1 + 3 * u
     n = (x - mean) * r

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -87,14 +88,15 @@ def _missing(name: str, place: Path | None) -> str:
         if _has(folder, top):
             module = ".".join(place.relative_to(folder).with_suffix("").parts) if place is not None else ""
             return f"  {top} is in {folder}: go there, and give --impl {module}"
-    beside = (child for folder in near[:_LEVELS] for child in sorted(folder.iterdir()) if child.is_dir())
-    for child in beside:
-        if _has(child, top):
-            return f"  {top} is in {child}: put that on the path, PYTHONPATH={child}"
+    for folder in near[:_LEVELS]:
+        for found in sorted((*folder.glob(f"*/{top}"), *folder.glob(f"*/{top}.py"))):
+            if _has(found.parent, top):
+                return f"  {top} is in {found.parent}: put that on the path, PYTHONPATH={found.parent}"
     if top in _OWN:
         return f"  {top} is of the project that this file is from: PYTHONPATH=FOLDER, the one that has it"
     return f"  pip install {_INSTALLED_AS.get(top, top)}"
 
 
 def _has(folder: Path, top: str) -> bool:
-    return (folder / top).is_dir() or (folder / f"{top}.py").is_file()
+    # Not by methods of Path: a folder that may not be entered is an error to those.
+    return os.path.isdir(folder / top) or os.path.isfile(folder / f"{top}.py")

@@ -29,15 +29,17 @@ def _oracle(torch: Any, case: Case, t: Tensors) -> Any:
     return norm(t["A_prev"], scale.shape, scale, *offset, eps=epsilon_of(case))
 
 
-def _is_centered(case: Case) -> bool:
-    """Whether the mean is subtracted, as layer norm does."""
-    return "beta" in case.operation.arrays
+def _is_centered(case: Case, asked: bool | None) -> bool:
+    """Whether the mean is subtracted: as `asked`, or as layer norm does."""
+    return "beta" in case.operation.arrays if asked is None else asked
 
 
-def _moments(x: Array, axes: tuple[int, ...], less: int, centered: bool) -> tuple[Array, Array]:
+def _moments(
+    case: Case, x: Array, axes: tuple[int, ...] = _CHANNELS, less: int = 0, centered: bool | None = None
+) -> tuple[Array, Array]:
     """Mean and variance; unless it is `centered`, 0 and the mean of the squares."""
     mean, variance = moments(x, axes, less)
-    if centered:
+    if _is_centered(case, centered):
         return mean, variance
     count = x.size // mean.size
     return 0 * mean, (x**2).sum(axes, keepdims=True) / max(count - less, 1)
@@ -54,8 +56,7 @@ def _forward(
     """Over which axes, the divisor of the variance, the place of epsilon and the mean are left open."""
     if not a["A_prev"].size:
         return {"A": np.array(a["A_prev"])}
-    centered = _is_centered(case) if centered is None else centered
-    mean, variance = _moments(a["A_prev"], axes, less, centered)
+    mean, variance = _moments(case, a["A_prev"], axes, less, centered)
     return {"A": a["gamma"] * (a["A_prev"] - mean) / deviation(case, variance, epsilon) + a.get("beta", 0.0)}
 
 
@@ -73,11 +74,11 @@ def _backward(
     x, g, zero = a["A_prev"], a["dA"], 0 * a["gamma"]
     if not x.size:
         return _kept(case, np.array(x), zero, zero)
-    centered = _is_centered(case) if centered is None else centered
-    mean, variance = _moments(x, axes, less, centered)
+    mean, variance = _moments(case, x, axes, less, centered)
     inverse = 1 / deviation(case, variance, epsilon)
     normal, h = (x - mean) * inverse, g * a["gamma"]
-    rest = h - (h.mean(axes, keepdims=True) if "mean" in through and centered else 0.0)
+    through_mean = "mean" in through and _is_centered(case, centered)
+    rest = h - (h.mean(axes, keepdims=True) if through_mean else 0.0)
     rest = rest - (normal * (h * normal).mean(axes, keepdims=True) if "variance" in through else 0.0)
     by = {"normal": normal, "difference": x - mean, "input": x, "nothing": 1.0}[of_gamma]
     sums = ((g * by).sum(_PIXELS, keepdims=True), g.sum(_PIXELS, keepdims=True))
@@ -95,7 +96,7 @@ def rounding(r: Any, q: Any) -> Any:
     if not x.size:
         return r.Rounding(0.0, 0.0, 16 * q.unit, 16 * q.tiny)
     values = case["c"] + case["m"] * case["h"] * case["w"] + 8
-    mean, variance = _moments(x, _CHANNELS, 0, _is_centered(case))
+    mean, variance = _moments(case, x)
     mean, spread = np.abs(mean), np.sqrt(variance + epsilon_of(case))
     least = max(float(spread[np.isfinite(spread)].min(initial=1)), 1e-3)
     share = values * q.unit * (1 + largest(mean / spread) + largest(x) / least)

@@ -75,11 +75,11 @@ class Confirmer:
         """What a look has shown (`looks.told`), if each call alone is right; said of a fresh process, too."""
         if any(self._wrong(own, name) for own in asked.rights):
             return None
-        own, fresh = asked.rights[0], self._implementation.fresh()
-        if fresh is None:
+        own = asked.rights[0]
+        first, fresh = self._first_call(own), self._implementation.fresh()
+        if first is None or fresh is None:
             return found
-        first = fresh.call(own.case, own.arrays)
-        again = self._played(self._implementation.fresh() or fresh, asked, told, first)
+        again = self._played(fresh, asked, told, first)
         if name in again:
             seen: Found = again[name]
             return seen._replace(reason=f"{seen.reason}; in a fresh process, too")

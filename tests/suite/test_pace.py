@@ -11,7 +11,6 @@ from conformance.generation.generate import generate
 from conformance.operations import OPERATIONS
 from conformance.verdict.pace import Pace
 
-
 CASE = next(case for case in generate([OPERATIONS["conv_forward"]], ["f32"], 100, 0) if size_of(case))
 
 
