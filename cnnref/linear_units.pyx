@@ -31,6 +31,8 @@ from cnnref.kernels.vmath.activations cimport (
 )
 from cnnref.kernels.vmath.elementwise cimport activated, activation_gradient
 
+from cnnref.checks.mistakes import word_meant
+
 cnp.import_array()
 
 # Operations for each element, as `team_size` counts them.
@@ -51,7 +53,7 @@ cdef bint by_tanh(str function, object approximate) except -1:
         raise TypeError(f"{function}: approximate must be 'none' or 'tanh', got {type(approximate).__name__}")
     cdef str form = word(approximate)
     if form != "none" and form != "tanh":
-        raise ValueError(f"{function}: approximate must be 'none' or 'tanh', got {form!r}")
+        raise ValueError(f"{function}: approximate must be 'none' or 'tanh', got {form!r}" + word_meant(form, ("none", "tanh")))
     return form == "tanh"
 
 

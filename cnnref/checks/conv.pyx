@@ -11,7 +11,7 @@ from cnnref.checks.arrays cimport addressable, array, common, given, index, inte
 from cnnref.checks.fields cimport entries, fields
 from cnnref.checks.hyper cimport Axis, Pair, Window, outputs, padded_extent, pair, read_window, settled, span
 
-from cnnref.checks.mistakes import channels, turned
+from cnnref.checks.mistakes import biases, channels, turned
 
 cnp.import_array()
 
@@ -92,7 +92,7 @@ cdef tuple _conv(
     if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != w.shape[3]:
         raise ValueError(
             f"{function}: {prefix}b must have shape {(1, 1, 1, w.shape[3])}, got {(<object>bias).shape}"
-            + turned(b_name, (<object>bias).shape, (1, 1, 1, w.shape[3]))
+            + biases(prefix, (<object>bias).shape, (<object>w).shape, groups[0], False)
         )
     if span(&window.h) > padded_extent(&window.h) or span(&window.w) > padded_extent(&window.w):
         raise ValueError(
@@ -190,7 +190,7 @@ cdef tuple _transpose(
     if bias.shape[0] != 1 or bias.shape[1] != 1 or bias.shape[2] != 1 or bias.shape[3] != n_C:
         raise ValueError(
             f"{function}: {prefix}b must have shape {(1, 1, 1, n_C)}, got {(<object>bias).shape}"
-            + turned(b_name, (<object>bias).shape, (1, 1, 1, n_C))
+            + biases(prefix, (<object>bias).shape, (<object>w).shape, groups[0], True)
         )
     _extent(function, "rows", &window.h, a.shape[1], stride.h, dilation.h, more.h)
     _extent(function, "columns", &window.w, a.shape[2], stride.w, dilation.w, more.w)

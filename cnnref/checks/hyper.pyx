@@ -19,6 +19,8 @@ the caller's code.
 
 from cnnref.checks.arrays cimport index, integer, word
 
+from cnnref.checks.mistakes import word_meant
+
 import numpy as np
 
 cdef Py_ssize_t LARGEST = (<size_t>-1) >> 1
@@ -97,7 +99,10 @@ cdef int _read_pad(str function, object value, bint words, Window* window) excep
         forms = "an integer, a pair (h, w), ((top, bottom), (left, right)), 'same', 'same_lower' or 'valid'"
     if isinstance(value, str):
         if not words or value not in ("same", "same_lower", "valid"):
-            raise ValueError(f"{function}: hparameters['pad'] must be {forms}, got {value!r}")
+            raise ValueError(
+                f"{function}: hparameters['pad'] must be {forms}, got {value!r}"
+                + (word_meant(value, ("same", "same_lower", "valid")) if words else "")
+            )
         if value != "valid":
             _same(&window.h, value == "same_lower")
             _same(&window.w, value == "same_lower")

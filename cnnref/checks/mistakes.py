@@ -88,6 +88,15 @@ def meant(given: Iterable[Any], names: tuple[str, ...]) -> str:
     return ""
 
 
+def word_meant(given: str, words: tuple[str, ...]) -> str:
+    """Which of `words` is most likely meant by the one that was `given`."""
+    import difflib  # of a refused call alone
+
+    plain = {word.lower(): word for word in words}
+    close = ["average"] if given.lower() == "mean" else difflib.get_close_matches(given.lower(), plain, 1)
+    return f"; did you mean {plain[close[0]]!r}?" if close and close[0] in plain else ""
+
+
 def described(value: Any) -> str:
     """The type of `value`, and the value itself where it is short and plain: ``float 0.5``."""
     kind = type(value)
@@ -140,6 +149,18 @@ def turned(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     if len(shape) == 4 and (shape[0], *shape[2:], shape[1]) == expected:
         return f"; looks like NCHW: pass {name}.transpose(0, 2, 3, 1)"
     return ""
+
+
+def biases(
+    prefix: str, shape: tuple[int, ...], filters: tuple[int, ...], groups: int, transpose: bool
+) -> str:
+    """What to do about biases of another number than there are filters: theirs may be PyTorch's axes."""
+    here, (read, made) = (3, (0, 1)) if transpose else (2, (1, 0))
+    n_C = filters[2] * groups if transpose else filters[3]
+    of_torch = filters[made] * (groups if transpose else 1)
+    if shape == (1, 1, 1, of_torch) and filters[read] == filters[here]:
+        return f"; {prefix}W looks like PyTorch's: pass {prefix}W.transpose(2, 3, 1, 0)"
+    return turned(f"{prefix}b", shape, (1, 1, 1, n_C))
 
 
 def channels_of(name: str, shape: tuple[int, ...], images: tuple[int, ...], of: str = "A_prev") -> str:

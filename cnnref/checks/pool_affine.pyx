@@ -20,7 +20,7 @@ from cnnref.kernels.pool.window cimport PoolWindow, inner_tap, outer_tap, pool_o
 
 import numpy as np
 
-from cnnref.checks.mistakes import described, turned, window_too_large
+from cnnref.checks.mistakes import described, turned, window_too_large, word_meant
 
 cnp.import_array()
 
@@ -42,7 +42,7 @@ cdef bint _is_max(str function, object mode) except -1:
     if exact == "max":
         return True
     if exact != "average":
-        raise ValueError(f"{function}: mode must be 'max' or 'average', got {exact!r}")
+        raise ValueError(f"{function}: mode must be 'max' or 'average', got {exact!r}" + word_meant(exact, ("max", "average")))
     return False
 
 
@@ -229,5 +229,8 @@ cpdef object check_activation_name(str function, object activation):
         )
     cdef str name = word(activation)
     if name not in ("relu", "sigmoid", "NULL"):
-        raise ValueError(f"{function}: activation must be 'relu', 'sigmoid', 'NULL' or None, got {name!r}")
+        raise ValueError(
+            f"{function}: activation must be 'relu', 'sigmoid', 'NULL' or None, got {name!r}"
+            + word_meant(name, ("relu", "sigmoid", "NULL"))
+        )
     return None if name == "NULL" else name

@@ -21,13 +21,14 @@ from conformance.faults import CATALOGUE, KILLED, RAISED, Slip
 from conformance.faults.core import reference
 from conformance.faults.diagnose import UNEXPLAINED
 from conformance.faults.diagnose import explain as sentence
-from conformance.faults.state import STATE
+from conformance.faults.state import SHOWN, STATE
 from conformance.generation.arrays import draw
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
 from conformance.generation.generate import generate
 from conformance.operations import OPERATIONS
 from conformance.report import terms
+from conformance.report.found import WORDS
 from conformance.report.text import counted, listed
 
 _EXAMPLES = examples(
@@ -44,6 +45,9 @@ _CASES = 60
 #: Names that are given at once, lines of an example, and cases of which the most telling is shown.
 _MANY, _LINES, _CANDIDATES = 6, 5, 4
 
+#: Elements of the array that stands for a family, at least, and of each array that is shown.
+_ENOUGH, _FEW = 12, 8
+
 #: Families whose numbers are easily read.
 _READABLE = ("small", "normal")
 
@@ -56,6 +60,7 @@ class Explanation(NamedTuple):
     example: list[str]
     apart: str
     seen: str
+    remedy: str = ""
 
 
 def add_command(commands: Any) -> None:
@@ -88,7 +93,7 @@ def lines(name: str) -> list[str]:
         If nothing is called that; the message has what is called nearly that.
     """
     found: list[str] = []
-    for part in name.split("+") if name.partition("+")[0] in CATALOGUE else [name]:
+    for part in name.split("+") if name.partition("+")[0] in CATALOGUE else [_meant(name)]:
         for said in _explanations(part):
             found += ["", *_written(part, said)] if found else _written(part, said)
     return found
@@ -97,6 +102,7 @@ def lines(name: str) -> list[str]:
 def _written(name: str, said: Explanation) -> list[str]:
     rows = [f"{name} ({said.kind})", *wrapped(f"  {said.text}", "  ")]
     rows += ["", "  For example:", *(f"    {line}" for line in said.example[:_LINES])] if said.example else []
+    rows += ["", *wrapped(f"  What to do: {said.remedy}", "  ")] if said.remedy else []
     rows += ["", *wrapped(f"  Told apart: {said.apart}", "  ")] if said.apart else []
     return [*rows, "", *wrapped(f"  Seen in: {said.seen}", "  ")] if said.seen else rows
 
@@ -113,6 +119,16 @@ def _explanations(name: str) -> list[Explanation]:
         nearly = f"; close to it: {', '.join(close[:_MANY])}" if close and name else ""
         raise UsageError(f"nothing is called {name!r}{nearly}; `conformance list` has the names")
     return found
+
+
+def _meant(name: str) -> str:
+    """The name that is written so up to its case, or the only one of which that is the beginning."""
+    known = {word for names, _ in _KINDS for word in names()}
+    if name in known or not name:
+        return name
+    whole = [word for word in known if word.lower() == name.lower()]
+    begun = [word for word in known if word.lower().startswith((f"{name.lower()} ", f"{name.lower()}-"))]
+    return next((some[0] for some in (whole, begun) if len(some) == 1), name)
 
 
 def _fault(name: str) -> Explanation:
@@ -179,10 +195,16 @@ def _smallest(slip: Slip) -> Shown | None:
         for case in generate([OPERATIONS[op]], ("f64",), _CASES, 0)
         if all(np.prod(case.operation.shape(case, name)) > 0 for name in case.operation.arrays)
     ]
-    cases.sort(key=lambda case: (case.family not in _READABLE, _size(case)))
+    finite = {case: all(np.isfinite(array).all() for array in draw(case).values()) for case in cases}
+    cases.sort(key=lambda case: (not finite[case], case.family not in _READABLE, _size(case)))
     shown = (seen for case in cases if (seen := shows(slip, case, slip.targets[case.op])))
     found = [seen._replace(alike=_alike(slip, seen)) for seen in islice(shown, _CANDIDATES)]
     return min(found, key=lambda seen: len(seen.alike), default=None)
+
+
+def _first(case: Case) -> int:
+    """The elements of the first array of a case."""
+    return int(np.prod(case.operation.shape(case, next(iter(case.operation.arrays)))))
 
 
 def _size(case: Case) -> int:
@@ -192,8 +214,6 @@ def _size(case: Case) -> int:
 def shows(slip: Slip, case: Case, outputs: Iterable[str]) -> Shown | None:
     """The first of the outputs that the fault changes in a case, None if it changes none."""
     arrays = _doubles(case)
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        return None
     with np.errstate(all="ignore"):
         right = reference(case, arrays)
         for wrong in _results(slip, case, arrays):
@@ -242,11 +262,14 @@ def _other(name: str) -> Explanation:
         return Explanation(
             "a fault of state",
             sentence(name),
-            [],
+            [*SHOWN[name].calls],
             "One call cannot show it: the function is called as real programs call it, and what fails is "
             "tried again in a process that has made no call yet.",
             "",
+            SHOWN[name].remedy,
         )
+    if name in WORDS:
+        return Explanation("what a report says", WORDS[name], [], "", "")
     return Explanation("a diagnosis", sentence(name), [], "", "")
 
 
@@ -256,12 +279,13 @@ def _family(name: str) -> Explanation:
     example = []
     cases = [c for c in generate([OPERATIONS[op]], ("f32",), 200, 0) if c.family == name] if op else []
     if cases:
-        case = min(cases, key=_size)
+        # One number shows nothing of a family; many are not read.
+        case = min(cases, key=lambda case: (_first(case) < _ENOUGH, _size(case)))
         example.append(str(case))
         for array, values in draw(case).items():
             with np.printoptions(precision=6):
-                few = np.array2string(values.reshape(-1)[:6], separator=", ")
-            example.append(f"{array} = {few}" + (f" of {values.size}" if values.size > 6 else ""))
+                few = np.array2string(values.reshape(-1)[:_FEW], separator=", ", max_line_width=200)
+            example.append(f"{array} = {few}" + (f" of {values.size}" if values.size > _FEW else ""))
     text = f"{family.description}. It goes with {listed(sorted(family.operations), _MANY)}."
     apart = f"It is judged by the {family.kind} tier: {terms.TIERS[family.kind]}"
     return Explanation("a data family", text, example, apart, family.source)
@@ -324,7 +348,7 @@ def _word(kind: str, words: Mapping[str, str]) -> Callable[[str], Explanation]:
 #: The names there are of each kind, and what is said of one.
 _KINDS: tuple[tuple[Callable[[], Iterable[str]], Callable[[str], Explanation]], ...] = (
     (lambda: CATALOGUE, _fault),
-    (lambda: (*STATE, UNEXPLAINED, KILLED), _other),
+    (lambda: (*STATE, UNEXPLAINED, KILLED, *WORDS), _other),
     (lambda: FAMILIES, _family),
     (lambda: {corner.name for corner in CORNERS}, _corner),
     (lambda: CONVENTIONS, _convention),

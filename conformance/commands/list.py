@@ -24,7 +24,7 @@ from conformance.operations import OPERATIONS
 _EXAMPLES = examples(
     "conformance list                     one screen",
     "conformance list faults 'conv-*'     the faults by name, or some",
-    "conformance list corners nan         what has `nan` in its name",
+    "conformance list faults NaN          what has it in its name or text",
     "conformance list all | less          everything, as into a pipe",
 )
 
@@ -46,8 +46,9 @@ def add_command(commands: Any) -> None:
         "topic", metavar="TOPIC", nargs="?", choices=["all", *_TOPICS], help=", ".join(_TOPICS)
     )
     listed.add_argument(
-        "pattern", metavar="PATTERN", nargs="?", help="a part of a name, or a shell pattern of whole names"
-    )
+        "pattern", metavar="PATTERN", nargs="?",
+        help="a part of a name or of what is said of it, or a shell pattern of whole names",
+    )  # fmt: skip
     listed.set_defaults(action=command)
 
 
@@ -81,7 +82,7 @@ def topic(name: str, pattern: str | None = None) -> str:
     parts = [part for part in _PARTS if part == name or (name, part) == ("faults", "state")]
     if pattern is None:
         return "\n".join(_section(part) for part in parts)
-    found = [item for part in parts for item in _PARTS[part][1]() if _fits(pattern, item[0])]
+    found = [item for part in parts for item in _PARTS[part][1]() if _fits(pattern, item)]
     if not found:
         raise UsageError(f"PATTERN: none of the {name} fits {pattern!r}; conformance list {name} has all")
     return "".join(f"{line}\n" for _, lines in found for line in lines)
@@ -106,8 +107,12 @@ def summary(columns: int = 80) -> str:
     return "".join(f"{line}\n" for line in found)
 
 
-def _fits(pattern: str, name: str) -> bool:
-    return fnmatchcase(name, pattern if set(pattern) & set("*?[") else f"*{pattern}*")
+def _fits(pattern: str, item: _Item) -> bool:
+    name, lines = item
+    if set(pattern) & set("*?["):
+        return fnmatchcase(name, pattern)
+    begun = rf"\b{re.escape(pattern)}"  # "turned" is in no "returned"
+    return pattern in name or bool(re.search(begun, "\n".join(lines), re.IGNORECASE))
 
 
 def _section(part: str) -> str:

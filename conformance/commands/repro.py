@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from conformance.diagnosis.findings import find
 from conformance.faults.diagnose import explain
 from conformance.implementations.implementation import load
 from conformance.runs.worker import PLAIN, Holding
+from conformance.verdict.compare import FAR_ULP
 from conformance.verdict.form import fault
 from conformance.verdict.judge import Judge, Trial
 from conformance.verdict.record import Record, case_status
@@ -97,9 +99,11 @@ def _output(record: Record, trial: Trial) -> Iterator[str]:
     yield ""
     facts = []
     if record.max_error_ulp is not None:
-        facts.append(f"largest error {float(record.max_error_ulp):.3g} ulp")
+        size = float(record.max_error_ulp)
+        facts.append(f"largest error {f'{size:.3g}' if size <= FAR_ULP else f'> {FAR_ULP:,}'} ulp")
     if record.max_bound_fraction is not None:
-        facts.append(f"{float(record.max_bound_fraction):.3g} of the bound")
+        share = float(record.max_bound_fraction)
+        facts.append(f"{share:.3g} of the bound" if math.isfinite(share) else "where none is allowed")
     if record.detectability is not None:
         facts.append(f"{record.detectability:.1%} of single dropped terms would show")
     tier = f" ({record.tier} tier)" if record.tier else ""
@@ -111,9 +115,8 @@ def _output(record: Record, trial: Trial) -> Iterator[str]:
     yield f"  {record.reason}"
     if record.diagnosis is not None:
         yield f"  diagnosis: {record.diagnosis}. {explain(record.diagnosis)}"
-    got, expected = trial.outcome.outputs.get(record.output), trial.expected[record.output]
-    if isinstance(got, (float, np.ndarray)) and np.shape(got) == expected.shape:
-        limit = np.broadcast_to(trial.limits[record.output].limit, expected.shape)
+    got, expected, limit = trial.compared(record.output)
+    if record.index is not None and isinstance(got, (float, np.ndarray)) and np.shape(got) == expected.shape:
         yield from _difference(np.asarray(got, np.float64), expected, limit)
 
 

@@ -117,12 +117,14 @@ def find(implementation: Implementation, record: Record, history: History | None
     case = Case.parse(record.case)
     attempt = partial(Trial, implementation)
     around = circumstances(attempt, record, history)
-    rule, pictures = _where(Trial(implementation, case), record)
+    first = Trial(implementation, case)
+    first.records(None)
+    rule, pictures = _where(first, record)
     same = Same(attempt, record, around.rule)
     small = shrink(attempt, record, SHRINK, same) if same(case) else case
     trial = Trial(implementation, small)
     small_record = next(r for r in trial.records(None) if r.output == record.output)
-    place = _place(trial, small_record)
+    place = _place(small_record)
     wrong = None
     if trial.outcome.error is None:
         wrong = entry(implementation, small, record.output, ENTRY)
@@ -146,10 +148,10 @@ def find(implementation: Implementation, record: Record, history: History | None
 
 def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:
     """The rule and the picture of the failing elements."""
-    got, expected = trial.outcome.outputs.get(record.output), trial.expected[record.output]
+    got, expected, limit = trial.compared(record.output)
     if not isinstance(got, np.ndarray) or got.shape != expected.shape or not expected.ndim:
         return "", []
-    mask = failing(got, expected, trial.limits[record.output].limit)
+    mask = failing(got, expected, limit)
     if not mask.any():  # it fails for its dtype, or against the statistical limit
         return "", []
     names = where.axes(trial.case, record.output, mask.ndim)
@@ -157,19 +159,10 @@ def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:
     return where.rule(mask, names), [drawn] if drawn else []
 
 
-def _place(trial: Trial, record: Record) -> str:
-    """The worst element of a case with both values and, where it is beyond it, its limit."""
-    text = _values(record)
-    if text and record.max_bound_fraction is not None:
-        limit = np.broadcast_to(trial.limits[record.output].limit, trial.expected[record.output].shape)
-        allowed = float(limit[tuple(record.index or ())])
-        if not abs(number(record.got) - number(record.expected)) <= allowed:
-            text += f", at most {allowed:.3g} off" if allowed else " exactly"
-    return text
-
-
-def _values(record: Record) -> str:
-    """The worst element of a record with both values; empty if no value is wrong."""
+def _place(record: Record) -> str:
+    """The worst element of a record with both values and, where it is beyond it, its limit; empty if no
+    value is wrong.
+    """
     if record.index is None or record.expected is None or record.got is None:
         return ""
     at = f"[{','.join(map(str, record.index))}]" if record.index else ""
@@ -177,12 +170,16 @@ def _values(record: Record) -> str:
     if np.array_equal(got, expected, equal_nan=True):  # what is wrong is the call, not what came of it
         return ""
     digits = next((d for d in (6, 9, 12) if f"{got:.{d}g}" != f"{expected:.{d}g}"), 17)
-    return f"{record.output}{at} is {got:.{digits}g}, expected {expected:.{digits}g}"
+    text = f"{record.output}{at} is {got:.{digits}g}, expected {expected:.{digits}g}"
+    share = 0.0 if record.max_bound_fraction is None else number(record.max_bound_fraction)
+    if share <= 1:
+        return text
+    return text + (" exactly" if np.isinf(share) else f", at most {abs(got - expected) / share:.3g} off")
 
 
 def bare(record: Record) -> Finding:
     """What a failure says by itself, where there was no time to look into it, or it could not be."""
-    text = _values(record)
+    text = _place(record)
     reason = "" if text else record.reason
     return Finding(
         record.case,

@@ -247,7 +247,10 @@ class Diagnoser:
         seen = False
         # What options cannot tell apart (depthwise, a filter has one channel) plain cases may.
         for more in chain(*(self._further(data, rerun, found, like) for like in _alike(data.case))):
-            found = _left(more.consistent_with, found)
+            left = _left(more.consistent_with, found)
+            if not left and self._wrong_otherwise(data, more, found):
+                continue
+            found = left
             if not found:
                 return []
             if any(more.shows(slip) and (slip.own is None or more.worse()) for slip in found):
@@ -260,6 +263,14 @@ class Diagnoser:
         if len(found) > 1 and not any(slip.own for slip in found):
             found = self._told_apart(data, found, rerun)
         return found if seen or not (faint or any(slip.own for slip in found)) else []
+
+    @staticmethod
+    def _wrong_otherwise(data: Evidence, more: Evidence, found: list[Slip]) -> bool:
+        """Whether a further case, in which none of the slips shows, has another fault that `data` has not."""
+        others = _slips(data.case.op, data.output)
+        return not any(more.shows(slip) for slip in found) and any(
+            more.explained_by(slip) and not data.shows(slip) for slip in others
+        )
 
     def _told_apart(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:
         """What is left of slips that are one at this value of an option, by cases with another."""

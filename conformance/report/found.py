@@ -15,6 +15,16 @@ _LABEL = 72
 #: Of what is said in a sentence and has no name, and where no sentence is left.
 _NAMELESS, _NOTHING_LEFT = "no known fault", "no sentence is left that explains it"
 
+#: What is named by what it fails for.
+_BY_CONDITION = "named by its condition"
+
+#: What these words mean.
+WORDS = {
+    _NAMELESS: "No fault of the catalogue gives this result; a sentence says where or when it is wrong.",
+    _BY_CONDITION: "No fault of the catalogue gives this result, but a condition tells the cases that fail "
+    "from those that pass: the sentence has it, with the numbers of both.",
+}
+
 #: Where-rules that say nothing.
 _EVERYWHERE = ("", "every element")
 
@@ -58,5 +68,5 @@ def label(diagnosis: str, finding: Finding | None) -> str:
     if finding.get("reason"):
         return clip(one_line(str(finding["reason"]).partition("\n")[0]), _LABEL)
     if finding.get("condition"):
-        return "named by its condition"
+        return _BY_CONDITION
     return _NAMELESS if sentence(diagnosis, finding) != _NOTHING_LEFT else diagnosis

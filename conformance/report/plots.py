@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from conformance.report.digest import Cell, Digest, Spread
-from conformance.report.text import FAR_ULP
+from conformance.verdict.compare import FAR_ULP
 
 # Stand-ins that no plot uses by chance; each becomes a variable of style.css.
 _INK, _MUTED, _GRID, _FAILED = "#010101", "#020202", "#030303", "#040404"

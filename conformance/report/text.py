@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from conformance.verdict.compare import FAR_ULP
+
 # What no report may carry: control characters and lone surrogates (illegal in XML, not encodable as
 # UTF-8), the two non-characters XML forbids, and the marks that reorder the text a reader sees.
 _UNPRINTABLE = re.compile(
@@ -63,10 +65,6 @@ def error(number: float | None) -> str:
         return f"{number:,.0f}"
     mantissa, exponent = f"{number:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
-
-
-#: Errors beyond so many ULPs are all as wrong.
-FAR_ULP = 1000
 
 
 def ulp(number: float | None) -> str:

@@ -22,7 +22,7 @@ from conformance.implementations.implementation import Implementation, Outcome
 from conformance.verdict.confirm import Confirmer
 from conformance.verdict.declared import marked
 from conformance.verdict.form import Form
-from conformance.verdict.looks import Found, Look, bits, look, stressed, told
+from conformance.verdict.looks import Found, Look, bits, look, stressed, told, unlike
 from conformance.verdict.pace import Pace
 from conformance.verdict.record import NOTED, Record, blank, from_verdict
 from conformance.verdict.right import formed, output_dtype, right
@@ -39,6 +39,9 @@ FILLS = (np.nan, -7.0, 1.5)
 
 #: Cases that are asked for before the first of them is judged.
 AHEAD = 16
+
+#: Of an output whose values are right, in a call that is wrong.
+_CALL: dict[str, Any] = {"status": "failed", "index": None, "expected": None, "got": None}
 
 
 class Judge:
@@ -127,6 +130,7 @@ class Trial:
         sizes = [np.size(value) for value in self.expected.values()]  # a loss under a convention is a number
         self._number = zlib.crc32(str(case).encode())
         self._repeated = self._number % REPEATED == 0
+        self._seen_of: dict[str, Found] = {}
         self._answer = implementation.ask(case, self.arrays, sizes, FILLS if self._repeated else FILLS[:1])
         self._look = self._looked(implementation)
 
@@ -160,6 +164,14 @@ class Trial:
         """The dtype that an output must have; None for a Python float."""
         return output_dtype(self.case, output)
 
+    def compared(self, output: str) -> tuple[Any, NDArray[np.float64], NDArray[np.float64]]:
+        """What was given for an output, what is right and the limit: of the look, where that was wrong."""
+        seen = self._seen_of.get(output)
+        got, own = (self.outcome.outputs.get(output), self._right) if seen is None else (seen.got, seen.own)
+        assert own is not None
+        expected = own.expected[output]
+        return got, expected, np.broadcast_to(own.limits[output].limit, expected.shape)
+
     def records(
         self, diagnoser: diagnose.Diagnoser | None, confirmer: Confirmer | None = None
     ) -> list[Record]:
@@ -184,17 +196,26 @@ class Trial:
             said = [self._forms[name].said, *(self._remarked if name == names[0] else ())]
             record.form = "; ".join(filter(None, said)) or None
             if self.outcome.changed and verdict.status == "passed":
-                record = record.but(
-                    status="failed", reason=f"changed its input {', '.join(self.outcome.changed)}"
-                )
+                record = record.but(**_CALL, reason=f"changed its input {', '.join(self.outcome.changed)}")
             if name in found and record.status == "passed":
-                record = record.but(status="failed", reason=found[name].reason, diagnosis=found[name].fault)
+                record = self._seen(record, found[name])
             elif record.status == "failed" and diagnoser is not None:
                 record = self._explained(record, diagnoser, confirmer)
             elif remark and record.status == "passed" and not record.reason:
                 record = record.but(reason=f"{NOTED}{remark}")
             records.append(record)
         return records
+
+    def _seen(self, record: Record, found: Found) -> Record:
+        """The record of an output whose values are right, and wrong in a look: with what it gave there."""
+        record = record.but(**_CALL)
+        if found.own is not None:
+            self._seen_of[record.output] = found
+            verdict = found.own.verdict(record.output, found.got)
+            form, detectability = record.form, record.detectability
+            record = from_verdict(self.case, record.output, verdict, detectability, record.corner)
+            record.form = form
+        return record.but(reason=found.reason, diagnosis=found.fault)
 
     @property
     def _remarked(self) -> list[str]:
@@ -245,12 +266,14 @@ class Trial:
             return {}
         found: dict[str, Found] = {}
         for name, value in self._answered[0].outputs.items():
-            again = [bits(outcome.outputs.get(name)) for outcome in self._answered[1:]]
+            others = [outcome.outputs.get(name) for outcome in self._answered[1:]]
+            again = [bits(other) for other in others]
             if all(other == bits(value) for other in again) and len(again) == len(FILLS) - 1:
                 continue
             kept = len(set(again)) == 1 and len(again) == len(FILLS) - 1
             fault = "depends-on-earlier-calls" if kept else "nondeterministic"
-            reason = f"called {len(FILLS)} times on the same arrays, it gave different bits"
+            where = next((text for other in others if (text := unlike(name, other, value))), "")
+            reason = f"called {len(FILLS)} times on the same arrays, it gave different bits{where}"
             found[name] = Found(fault, reason)
         return found
 

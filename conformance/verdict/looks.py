@@ -30,8 +30,19 @@ if TYPE_CHECKING:
 #: The largest effort of a case that is looked at: together the looks cost at most a fifth of a run.
 _EFFORT = 100_000
 
-#: One case in so many has the look; the numbers of cases that have none are left.
-_STATE, _OPTION, _EXPANDED, _FORM, _LABEL, _CACHE = 24, 48, 96, 8, 12, 16
+#: One case in so many has the look, those with a remainder; the numbers of cases that have none are left.
+_LOOKS = (
+    (24, 0, "state"),
+    (48, 1, "option"),
+    (96, 2, "expanded"),
+    (8, 3, "form"),
+    (12, 5, "label"),
+    (16, 10, "cache"),
+)
+#: The forms of arrays that hold any values.
+_LAID_OUT = tuple(form for form in FORMS if form != "expanded")
+#: The same look takes turns, at forms of arrays or options: one turn for so many cases.
+_TURN = 96
 
 #: One of so many looks at state has a hundred calls in between, and each one of a case of so little effort.
 _MANY, _CALLS, _SMALL = 4, 100, 1_000
@@ -99,10 +110,39 @@ class Look:
 
 
 class Found(NamedTuple):
-    """What a look has shown of an output: the name of the fault, and what was seen."""
+    """What a look has shown of an output.
+
+    Attributes
+    ----------
+    fault : str
+        The name of the fault.
+    reason : str
+        What was seen.
+    got : object
+        What the act gave, in the form that is compared, where that is wrong; else None.
+    own : Right or None
+        What is right for it.
+    """
 
     fault: str
     reason: str
+    got: Any = None
+    own: Right | None = None
+
+
+def looked(case: Case) -> tuple[str, int] | None:
+    """Which look a case has, and whose turn it is among the forms of arrays; None if it has none."""
+    number = zlib.crc32(f"{case}:look".encode())
+    name = next((name for every, at, name in _LOOKS if number % every == at), None)
+    return None if name is None else (name, number // _TURN)
+
+
+def looked_alike(one: Case, other: Case) -> bool:
+    """Whether two cases have the same look, and the same turn where it has forms of arrays."""
+    first, second = looked(one), looked(other)
+    if first is None or second is None or first[0] != second[0]:
+        return False
+    return first[0] != "form" or (first[1] - second[1]) % len(_LAID_OUT) == 0
 
 
 def look(implementation: Implementation, own: Right, before: bool, right: Answers) -> Look | None:
@@ -120,31 +160,22 @@ def look(implementation: Implementation, own: Right, before: bool, right: Answer
         What is right for another case with its arrays.
     """
     case = own.case
-    number = zlib.crc32(f"{case}:look".encode())
-    if effort(case) > _EFFORT or not all(array.size for array in own.arrays.values()):
+    has = looked(case)
+    if has is None or effort(case) > _EFFORT or not all(array.size for array in own.arrays.values()):
         return None
-    plan = _Plan(implementation, own, before, number, right)
-    for every, at, make in (
-        (_STATE, 0, plan.state),
-        (_OPTION, 1, plan.option),
-        (_EXPANDED, 2, plan.expanded),
-        (_FORM, 3, plan.form),
-        (_LABEL, 5, plan.label),
-        (_CACHE, 10, plan.cache),
-    ):
-        if number % every == at:
-            return make()
-    return None
+    name, turn = has
+    made: Look | None = getattr(_Plan(implementation, own, before, turn, right), name)()
+    return made
 
 
 class _Plan:
     """The looks of one case."""
 
     def __init__(
-        self, implementation: Implementation, own: Right, before: bool, number: int, right: Answers
+        self, implementation: Implementation, own: Right, before: bool, turn: int, right: Answers
     ) -> None:
         self._implementation, self._case, self._own = implementation, own.case, own
-        self._before, self._turn, self._right = before, number // _EXPANDED, right
+        self._before, self._turn, self._right = before, turn, right
 
     def _layer(self, own: Right, form: str = "") -> Layer:
         return self._implementation.layer(own.case, own.arrays, form)
@@ -214,8 +245,7 @@ class _Plan:
 
     def form(self) -> Look:
         """Another layout in memory."""
-        forms = [form for form in FORMS if form != "expanded"]
-        return self._formed(self._own, forms[self._turn % len(forms)])
+        return self._formed(self._own, _LAID_OUT[self._turn % len(_LAID_OUT)])
 
     def label(self) -> Look:
         """Labels of another dtype."""
@@ -326,7 +356,7 @@ def _fault(
         same = first if wanted.bits_of == FIRST else outcomes[wanted.bits_of]
         if bits(got) == bits(same.outputs.get(name)):
             return None
-        others = "its bits are others than before"
+        others = f"its bits are others than before{unlike(name, got, same.outputs.get(name))}"
         if not wanted.unlike:
             return Found(wanted.fault, others)
         if own.verdict(name, got).status == "passed":
@@ -337,7 +367,20 @@ def _fault(
     if verdict.status == "passed" or verdict.suspect or not verdict.reason:
         return None
     kept = wanted.kept and number and bits(got) == bits(outcomes[0].outputs.get(name))
-    return Found(wanted.kept if kept else wanted.fault, verdict.reason)
+    return Found(wanted.kept if kept else wanted.fault, verdict.reason, own.read(name, got).value, own)
+
+
+def unlike(name: str, got: Any, before: Any) -> str:
+    """The first element whose bits are others than before: ``: Z[0,1] is 1.5, was 1.25``."""
+    new, old = np.asarray(got), np.asarray(before)
+    if new.shape != old.shape or new.dtype != old.dtype or new.dtype.kind not in "fiub":
+        return ""
+    differing = np.flatnonzero([bits(a) != bits(b) for a, b in zip(new.flat, old.flat, strict=True)])
+    if not differing.size:
+        return ""
+    place = np.unravel_index(int(differing[0]), new.shape)
+    at = f"[{','.join(str(i) for i in place)}]" if place else ""
+    return f": {name}{at} is {new[place]:.17g}, was {old[place]:.17g}"
 
 
 def bits(value: Any) -> bytes:

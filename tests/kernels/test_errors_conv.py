@@ -62,6 +62,28 @@ def test_channels_that_are_not_those_of_the_groups(groups):
     refused(ValueError, conv(groups=groups), "W has 4 input channels, ", f"A_prev has 4 in {groups} groups")
 
 
+def test_filters_of_pytorch_whose_channels_happen_to_fit():
+    A, W, b, hparameters = conv()
+    W = np.zeros((4, 3, 3, 3))
+    A, b = np.zeros((2, 6, 7, 3)), np.zeros((1, 1, 1, 4))
+    refused(
+        ValueError,
+        (A, W, b, hparameters),
+        "b must have",
+        "W looks like PyTorch's: pass W.transpose(2, 3, 1, 0)",
+    )
+
+
+def test_a_word_nearly_written():
+    refused(ValueError, conv(pad="SAME"), "pad", "did you mean 'same'?")
+    with pytest.raises(ValueError, match=r"did you mean 'average'\?"):
+        cnnref.pool_forward(np.zeros((1, 4, 4, 1)), {"f": 2, "stride": 2}, mode="avg")
+    with pytest.raises(ValueError, match=r"did you mean 'tanh'\?"):
+        cnnref.gelu(np.zeros((1, 1, 1, 1)), "Tanh")
+    with pytest.raises(ValueError, match=r"did you mean 'relu'\?"):
+        cnnref.affine_activation_forward(np.ones((2, 3)), np.ones((3, 2)), np.ones((1, 2)), "ReLU")
+
+
 def test_filters_that_do_not_divide_into_the_groups():
     refused(ValueError, conv(of_group=1, groups=4), "W has 6 filters, which do not divide into 4 groups")
 

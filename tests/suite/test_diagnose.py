@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from conformance.faults.diagnose import (
 )
 from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
-from conformance.implementations.implementation import here
+from conformance.implementations.implementation import here, of_object
 from conformance.operations import OPERATIONS
 from conformance.verdict.judge import Judge
 
@@ -30,6 +31,19 @@ def wrong(case: Case, name: str, output: str) -> np.ndarray:
     """What a slip gives, in the dtype of the case."""
     with np.errstate(all="ignore"):
         return next(CATALOGUE[name].outputs(case, doubles(draw(case))))[output].astype(case.numpy_dtype)
+
+
+def test_two_faults_that_show_on_different_data_are_named_each() -> None:
+    """``dA * (cache >= 0)`` lets the gradient pass at 0 and stops it at NaN."""
+    target = of_object("relu", SimpleNamespace(relu_backward=lambda dA, cache: dA * (cache >= 0)))
+    judge = Judge(target)
+    cases = (case for case in generate([OPERATIONS["relu_backward"]], ["f32", "f64"], 90, 5))
+    found = {
+        (Case.parse(r.case).family, r.diagnosis) for c in cases for r in judge(c) if r.status == "failed"
+    }
+    assert {"zeros", "nan"} <= {family for family, _ in found}
+    assert {why for family, why in found if family == "nan"} == {"relu-nan-becomes-zero"}
+    assert {why for family, why in found if family != "nan"} == {"relu-gradient-at-zero"}
 
 
 def test_without_rerun_only_an_unambiguous_slip_is_named() -> None:

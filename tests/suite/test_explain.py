@@ -9,11 +9,12 @@ from conformance.commands import list as listing
 from conformance.commands.cli import main
 from conformance.conventions import CONVENTIONS
 from conformance.faults import CATALOGUE
-from conformance.faults.state import STATE
+from conformance.faults.state import SHOWN, STATE
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
 from conformance.operations import OPERATIONS
 from conformance.report import states, terms
+from conformance.report.found import WORDS
 from conformance.verdict import schema
 from conformance.verdict.record import STATUSES
 
@@ -46,6 +47,7 @@ def test_into_a_pipe_it_is_everything(capsys):
     [
         ("faults", None, (*CATALOGUE, *STATE), ("conv_forward(",)),
         ("faults", "conv-bias", ("conv-bias-per-tap",), ("bias-forgotten",)),
+        ("faults", "turned", ("filter-flipped",), ("relu-absolute",)),  # which is "returned"
         ("faults", "bias-*", ("bias-forgotten",), ("conv-bias-per-tap",)),
         ("operations", "relu*", ("relu(", "relu_backward("), ("leaky_relu(",)),
         ("families", "nan", ("NaN at the corners",), ("small",)),
@@ -67,12 +69,35 @@ def test_what_fits_nothing_is_refused(capsys):
     assert "nothing is called 'bias-forgoten'" in found
     assert "close to it: bias-forgotten" in found
     assert main(["explain", ""]) == 2
+    for words, meant in ((["list", "fautls"], "faults"), (["rnu"], "run"), (["run", "--imlp=x"], "--impl")):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2
+        assert f"; did you mean {meant}?" in capsys.readouterr().err
 
 
 def test_every_word_of_a_verdict_is_explained():
     assert tuple(terms.TIERS) == schema.TIERS
     assert tuple(terms.STATUSES) == STATUSES
     assert set(terms.STATES) == set(states.STATES)
+
+
+def test_a_name_may_be_written_in_another_case_or_begun():
+    assert explain.lines("NaN") == explain.lines("nan")
+    assert explain.lines("blind") == explain.lines("blind case")
+    assert explain.lines("ulp")[0] == "ULP (a figure)"
+
+
+def test_what_a_terminal_and_a_report_say_is_explained():
+    for name in WORDS:
+        assert explain.lines(name)[1].strip() == WORDS[name]
+
+
+def test_each_fault_of_state_has_calls_that_show_it_and_what_to_do():
+    assert SHOWN.keys() == STATE.keys()
+    text = "\n".join(explain.lines("cache-follows-hyperparameters"))
+    assert "For example:" in text
+    assert "What to do: Put a copy into the cache: dict(hparameters)" in text
 
 
 #: Of each kind all, or some where there are many.

@@ -9,8 +9,10 @@ import pytest
 
 from conformance.adapters import numpy_loops
 from conformance.bounds import Arithmetic
+from conformance.cases.case import Case
 from conformance.cases.script import FORMS, LABELS
 from conformance.conventions import Settings
+from conformance.diagnosis.findings import find
 from conformance.faults.diagnose import explain
 from conformance.faults.state import STATE
 from conformance.generation.effort import size_of
@@ -18,7 +20,8 @@ from conformance.generation.generate import generate
 from conformance.implementations.forms import formed
 from conformance.implementations.implementation import Implementation, load
 from conformance.operations import OPERATIONS
-from conformance.verdict.judge import Judge
+from conformance.verdict.judge import Judge, Trial
+from conformance.verdict.looks import unlike
 from conformance.verdict.record import NOTED
 from tests.planted.looked import LOOKED, Looked
 
@@ -105,6 +108,48 @@ def test_an_array_of_a_form_that_is_wrong_after_another_alone_is_named_by_its_fo
         "        Z = Z.view(Z.dtype.newbyteorder('='))\n    return numpy_loops.tanh(Z)\n"
     )
     assert failures(load(str(module)), "tanh", 200).keys() == {"wrong-swapped"}
+
+
+def test_what_a_look_has_shown_is_told_by_its_own_values():
+    """What the plain call gave is right: neither the record nor `repro` may show that instead."""
+    fault = next(f for f in LOOKED if "cache-follows-hyperparameters" in f.faults)
+    target = implementation(fault.make())
+    records = [r for records in Judge(target).each(cases(fault.op, 400, ["f32"])) for r in records]
+    seen = [r for r in records if r.diagnosis == "cache-follows-hyperparameters"]
+    raised = [r for r in seen if r.reason.startswith("raised")]  # the stride of the next layer may not fit
+    assert {(r.index, r.expected, r.got) for r in raised} == {(None, None, None)}
+    record = next(r for r in seen if r not in raised)
+    assert record.got != record.expected
+    found = find(target, record)
+    assert found.place.startswith(f"{record.output}[")
+    small = Case.parse(found.shrunk)  # the smallest is looked at in the same way
+    assert max(small["h"], small["w"], small["m"]) < max(Case.parse(record.case)["h"], 4)
+    trial = Trial(target, small)
+    again = next(r for r in trial.records(None) if r.output == record.output)
+    assert again.status == "failed"
+    got, expected, _ = trial.compared(record.output)
+    assert not np.array_equal(got, expected)
+    assert (got[tuple(again.index)], expected[tuple(again.index)]) == (again.got, again.expected)
+
+
+def test_other_bits_are_told_with_their_place():
+    before = np.array([[1.0, -0.0], [np.nan, 2.0]])
+    assert unlike("Z", before.copy(), before) == ""
+    assert unlike("Z", np.abs(before), before) == ": Z[0,1] is 0, was -0"
+    assert unlike("loss", 1.5, 1.25) == ": loss is 1.5, was 1.25"
+    assert unlike("Z", before[:1], before) == unlike("Z", None, before) == ""
+
+
+def test_a_call_that_is_wrong_with_right_values_shows_none():
+    def relu(Z):
+        A, cache = numpy_loops.relu(Z)
+        Z += 1
+        return A, cache
+
+    judge = Judge(implementation({"relu": relu}))
+    wrong = [r for case in cases("relu", 20) for r in judge(case) if r.diagnosis == "input-modified"]
+    assert wrong
+    assert {(r.index, r.expected, r.got) for r in wrong} == {(None, None, None)}
 
 
 def test_stress_finds_one_call_in_hundreds():

@@ -14,7 +14,7 @@ from conformance.diagnosis.findings import Finding, find, find_all
 from conformance.diagnosis.jacobian import entry
 from conformance.diagnosis.picture import Picture, plane, taps
 from conformance.diagnosis.where import axes, rule
-from conformance.implementations.implementation import Implementation
+from conformance.implementations.implementation import Implementation, of_object
 from conformance.verdict.compare import failing
 from conformance.verdict.judge import Judge
 from tests.planted import FAULTS, implementation
@@ -144,6 +144,14 @@ def planted(name):
 def test_the_entry_of_the_jacobian_is_named(fault, case, output, text):
     _, target = planted(fault)
     assert entry(target, Case.parse(case), output, 60.0).text == text
+
+
+def test_the_entry_is_of_the_data_of_the_case_where_nothing_is_multiplied_with():
+    """Zeros in place of NaN would show another fault: a term too many, where one is missing."""
+    target = of_object("relu", SimpleNamespace(relu_backward=lambda dA, cache: dA * (cache >= 0)))
+    found = entry(target, Case.parse("relu_backward:f32:m1h1w1c1:nan:0"), "dZ", 60.0)
+    assert found.text == "dZ[0,0,0,0] misses dA[0,0,0,0]"
+    assert found.terms == ("dA[0,0,0,0] has the weight 0, expected 1",)
 
 
 def test_a_right_kernel_has_no_wrong_entry():
