@@ -116,7 +116,7 @@ SHOWN: dict[str, Shown] = {
         "Convert the labels to one integer type first: Y.astype(np.int64).",
     ),
     **{
-        f"wrong-{form}": Shown((f"f(x)  !=  f(plain)         # the same values; x is an array {words}",), remedy)
+        f"wrong-{form}": Shown((f"f(x)  !=  f(plain)  # the same values; x is an array {words}",), remedy)
         for form, words in FORMS.items()
         for remedy in (
             "Go by the strides of the array, or copy it first: x = np.ascontiguousarray(x); if it is of the "

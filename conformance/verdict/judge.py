@@ -17,6 +17,7 @@ from conformance.cases.request import REMARKED
 from conformance.faults import diagnose
 from conformance.generation.arrays import draw
 from conformance.generation.corners import corner_of
+from conformance.generation.effort import size_of
 from conformance.implementations.handed import CHANGED
 from conformance.implementations.implementation import Implementation, Outcome
 from conformance.verdict.confirm import Confirmer
@@ -71,9 +72,14 @@ class Judge:
         """The records of each case, in order; the implementation answers while what is right is computed."""
         waiting = deque[Trial | list[Record]]()
         for case in cases:
+            if size_of(case) is not None:  # a call decides whether it is asked: it would wait for all of them
+                yield from self._rest(waiting)
             waiting.append(self._begun(case))
             if len(waiting) > AHEAD:
                 yield self._ended(waiting.popleft())
+        yield from self._rest(waiting)
+
+    def _rest(self, waiting: deque[Trial | list[Record]]) -> Iterator[list[Record]]:
         while waiting:
             yield self._ended(waiting.popleft())
 

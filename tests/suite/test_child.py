@@ -11,6 +11,8 @@ import pytest
 
 from conformance.cases.case import Case
 from conformance.cases.request import Array, Cache, Made, Number, Output, Request, Step
+from conformance.generation.effort import size_of
+from conformance.generation.generate import generate
 from conformance.implementations.child import Child, LostError, filled
 from conformance.implementations.dialects import Reading
 from conformance.implementations.implementation import here, load
@@ -27,6 +29,7 @@ from conformance.implementations.wire import (
     taken,
     told,
 )
+from conformance.operations import OPERATIONS
 from conformance.runs.workers import CAP, Workers, batches
 from conformance.verdict.judge import Judge, Trial
 
@@ -251,6 +254,17 @@ def test_a_module_that_dies_in_every_case_is_given_up(module, tmp_path):
     assert (
         reasons[CAP:] == [f"not called: the process was lost in {CAP} of {CAP} cases of relu before it"] * CAP
     )
+
+
+def test_a_module_that_dies_is_called_once_for_each_case(tmp_path):
+    """A size of a network is asked for by a call, which waits for those before it."""
+    path, calls = tmp_path / "dies.py", tmp_path / "calls"
+    path.write_text(f"import os\ndef relu(Z):\n    open({str(calls)!r}, 'a').write('.')\n    os._exit(9)\n")
+    cases = [Case.parse(f"relu:f32:m1h2w3c4:small:{i}") for i in range(6)]
+    cases.append(next(case for case in generate([OPERATIONS["relu"]], ["f32"], 100, 0) if size_of(case)))
+    found = [records[0].status for _, _, records in Workers(str(path), 1).judge_batches(batches(cases))]
+    assert found == ["failed"] * 7
+    assert len(calls.read_text()) <= 2 + 7 + 1  # to tell the dialect, each case, a sixteenth of the size
 
 
 def test_torch_is_not_loaded_for_what_computes_with_numpy():
