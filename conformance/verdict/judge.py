@@ -207,8 +207,8 @@ class Trial:
                 record = self._seen(record, found[name])
             elif record.status == "failed" and diagnoser is not None:
                 record = self._explained(record, diagnoser, confirmer)
-            elif remark and record.status == "passed" and not record.reason:
-                record = record.but(reason=f"{NOTED}{remark}")
+            elif remark and record.status == "passed":
+                record = record.but(reason="; ".join(filter(None, (record.reason, f"{NOTED}{remark}"))))
             records.append(record)
         return records
 

@@ -322,7 +322,8 @@ def told(asked: Look, outcomes: tuple[Outcome, ...], first: Outcome) -> tuple[di
         error = outcome.error or outcome.refused
         if error is not None:
             if wanted.remark:
-                return found, f"{error} for {wanted.remark}"
+                said = error.partition("\n")[0]  # without the place in the source
+                return found, f"{said} for {wanted.remark}"
             return {n: Found(wanted.fault, error) for n in own.expected}, ""
         for name, got in outcome.outputs.items():
             if name in found:

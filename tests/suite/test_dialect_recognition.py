@@ -73,6 +73,21 @@ def test_what_is_seen_is_said_with_what_it_is_close_to_and_what_would_make_it_wo
     assert load(written(tmp_path, source + lines)).has("pool_forward")
 
 
+def test_what_is_close_computes_in_the_same_direction(tmp_path):
+    source = (
+        "def convolution_backward(dZ, cache): return dZ, dZ, dZ\n"
+        "def convolution_forward(A_prev, W, b, hparameters): return A_prev, (A_prev,)\n"
+        "def batchnorm_grad(dy, cache): return dy\n"
+    )
+    said = refused(written(tmp_path, source))
+    assert "batchnorm_grad is close to batch_norm_backward, dialect contract" in said
+    lines = [line.strip() for line in said.splitlines()[-5:]]
+    assert "conv_backward = convolution_backward" in lines
+    assert "conv_forward = convolution_forward" in lines
+    loaded = load(written(tmp_path, source + "\n".join(lines)))
+    assert [loaded.has(n) for n in ("conv_forward", "conv_backward", "batch_norm_backward")] == [True] * 3
+
+
 def test_where_two_dialects_fit_the_line_to_add_is_said(tmp_path):
     source = """
         import numpy as np

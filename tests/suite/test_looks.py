@@ -22,7 +22,7 @@ from conformance.implementations.implementation import Implementation, load
 from conformance.operations import OPERATIONS
 from conformance.verdict.judge import Judge, Trial
 from conformance.verdict.looks import unlike
-from conformance.verdict.record import NOTED
+from conformance.verdict.record import NOTED, TAILS
 from tests.planted.looked import LOOKED, Looked
 
 # NumPy warns of the mean of an empty batch; NaN is the right answer there.
@@ -76,6 +76,21 @@ def test_a_layout_that_is_refused_is_a_remark():
     assert {record.status for record in records} == {"passed"}
     said = {record.reason for record in records if record.reason}
     assert f"{NOTED}raised ValueError: contiguous arrays only for an array in Fortran order" in said
+
+
+def test_a_remark_is_one_line_and_stands_beside_one_on_the_tails():
+    def gelu(Z, approximate="none"):
+        A, cache = numpy_loops.gelu(Z.copy(), approximate)
+        if not Z.flags.c_contiguous:
+            raise ValueError("contiguous\narrays only")
+        return np.where(Z < -4, A * Z.dtype.type(1 + 1e-4), A), cache
+
+    judge = Judge(implementation({"gelu": gelu}))
+    said = {r.reason for case in cases("gelu", 240) for r in judge(case) if r.status == "passed"}
+    both = [text for text in said if text.startswith(TAILS) and NOTED in text]
+    assert both
+    assert all(NOTED in text for text in said if "contiguous" in text)
+    assert not any("\n" in text for text in said)
 
 
 def test_a_view_is_a_remark_where_it_is_one_for_all_values():

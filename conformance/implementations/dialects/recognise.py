@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -212,28 +212,54 @@ def _unknown(target: Any, names: tuple[str, ...]) -> str:
         more = f", and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
         lines.append(f"  it defines {', '.join(seen[:_SHOWN])}{more}")
     known = {row.name: "torch" for row in ROWS} | dict.fromkeys(names, "contract")
-    close = {name: _close(name, known) for name in there if callable(there[name])}
-    for name, other in [(n, c) for n, c in close.items() if c is not None][:1]:
-        lines += [
-            f"  {name} is close to {other}, dialect {known[other]}; if that is what it is, add",
-            f"    dialect = {known[other]!r}",
-            f'    functions = {{"{other}": "{name}"}}'
-            if known[other] != "contract"
-            else f"    {other} = {name}",
-            f'    __all__ = ["{other}"]'
-            if known[other] == "contract"
-            else "    (docs/dialects.md has them all)",
-        ]
+    close = [(n, c) for n in there if callable(there[n]) and (c := _close(n, known)) is not None]
+    if close:
+        lines += _advice(*close[0], known[close[0][1]], [(n, c) for n, c in close if known[c] == "contract"])
     return "\n".join(lines)
 
 
+def _advice(name: str, other: str, dialect: str, contract: list[tuple[str, str]]) -> Iterator[str]:
+    """Which lines make a module work whose function is close to one of a dialect.
+
+    In the contract the functions of a pair go together: `contract` has all that are close to one of it.
+    """
+    yield f"  {name} is close to {other}, dialect {dialect}; if that is what it is, add"
+    yield f"    dialect = {dialect!r}"
+    if dialect != "contract":
+        yield f'    functions = {{"{other}": "{name}"}}'
+        yield "    (docs/dialects.md has them all)"
+        return
+    named = {theirs: ours for ours, theirs in reversed(contract[:_SHOWN])}
+    yield from (f"    {theirs} = {ours}" for theirs, ours in reversed(named.items()))
+    yield f"    __all__ = [{', '.join(repr(theirs) for theirs in reversed(named))}]"
+
+
+#: How names say that a function computes a gradient, or that it does not.
+_BACKWARD, _FORWARD = ("backward", "bwd", "backprop", "gradient", "grad"), ("forward", "fwd")
+
+
+def _stem(name: str) -> tuple[str, bool]:
+    """A name without what it says of the direction, and whether that is backward."""
+    said = {word for word in (*_BACKWARD, *_FORWARD) if word in name.lower()}
+    stem = name.lower()
+    for word in sorted(said, key=len, reverse=True):
+        stem = stem.replace(word, "_")
+    return spelled(stem), any(word in _BACKWARD for word in said)
+
+
 def _close(name: str, known: Mapping[str, str]) -> str | None:
-    """The function of a dialect whose name is most like `name`."""
-    plain = {spelled(other): other for other in known}
-    within = [text for text in plain if len(text) > 3 and text in spelled(name)]
+    """The function of a dialect whose name is most like `name`, in the same direction.
+
+    Of two that are alike it is the one of the contract where the name says its direction, as those do.
+    """
+    stem, backward = _stem(name)
+    directed = stem != spelled(name.lower()) or backward
+    order = sorted(known, key=lambda other: (known[other] == "contract") == directed)
+    plain = {found: other for other in order for found, back in (_stem(other),) if back == backward}
+    within = [text for text in plain if len(text) > 3 and text in stem]
     if within:
         return plain[max(within, key=len)]
-    found = difflib.get_close_matches(spelled(name), plain, 1, 0.7)
+    found = difflib.get_close_matches(stem, plain, 1, 0.7)
     return plain[found[0]] if found else None
 
 
