@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from conformance.diagnosis.picture import Picture
 from conformance.faults import CATALOGUE
+from conformance.faults.state import STATE
 from conformance.report import coverage, found, terms, text
 from conformance.report.catalogue import corner_rows, family_description
 from conformance.report.digest import EXAMPLES, TIERS, Digest, Spread
@@ -50,7 +51,7 @@ def render(
                 for declared in [coverage.with_undeclared(seen)]
             ],
             anchors=_anchors(digest),
-            explained=CATALOGUE,
+            explained=CATALOGUE.keys() | STATE.keys(),
             figures=terms.FIGURES,
             terms={**terms.FIGURES, **terms.TIERS},
             **script(),
