@@ -15,6 +15,7 @@ import torch
 from benchmarks import network
 from benchmarks.inputs import Arrays
 from benchmarks.row import Row
+from benchmarks.small import LOSSES
 
 aten = torch.ops.aten
 
@@ -168,6 +169,18 @@ def _rows(row: Row, a: Arrays) -> Callable[[], Any]:
     return lambda: through(nll_backward(one, logarithm, y, None, 1, -100, weight), logarithm, 1, x.dtype)
 
 
+def _element_loss(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, t, one = tensor(a["X"]), tensor(a["T"]), torch.ones((), dtype=tensor(a["X"]).dtype)
+    name = row.function
+    gradients: dict[str, Callable[[], Any]] = {
+        "mse_loss_backward": lambda: aten.mse_loss_backward.default(one, x, t, 1),
+    }
+    if name in gradients:
+        return gradients[name]
+    value = getattr(torch.nn.functional, name)
+    return lambda: value(x, t).item()
+
+
 def _window(row: Row, a: Arrays) -> Callable[[], Any]:
     x = tensor(a["x"])
     if row.function == "distribute_value":
@@ -308,6 +321,7 @@ def _layer_norm(row: Row, a: Arrays) -> Callable[[], Any]:
 
 
 _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
+    **dict.fromkeys(LOSSES, _element_loss),
     "conv_": _convolution,
     "pool_": _pool,
     "affine_": _affine,

@@ -25,6 +25,7 @@ from torch.nn.functional import (
     log_softmax,
     max_pool2d,
     mish,
+    mse_loss,
     pad,
     prelu,
     relu,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "celu", "conv2d", "conv_transpose2d",
     "cross_entropy", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "layer_norm", "leaky_relu",
-    "linear", "log_softmax", "max_pool2d", "mish", "pad", "prelu", "relu", "relu6", "selu", "sigmoid", "silu",
+    "linear", "log_softmax", "max_pool2d", "mish", "mse_loss", "pad", "prelu", "relu", "relu6", "selu", "sigmoid", "silu",
     "softmax", "softplus", "softsign", "tanh",
 ]  # fmt: skip
 

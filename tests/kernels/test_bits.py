@@ -13,7 +13,7 @@ import sys
 import bits_table
 import numpy as np
 import pytest
-from calls import ELEMENTWISE
+from calls import ELEMENTWISE, LOSSES
 
 import cnnref
 from conformance.cases.case import Case
@@ -50,13 +50,14 @@ PER_SAMPLE = {
     "log_softmax_backward": "dX",
     "softmax": "probs",
     "softmax_backward": "dX",
+    **{name: "dX" for name in LOSSES if OPERATIONS[name].forward},
     "cross_entropy_backward": "dAL",
     "softmax_cross_entropy_backward": "dX",
 }
 
 #: These divide by the number of samples, so that a part of a batch is another problem; the others, except
 #: the four without samples and the cost, are in PER_SAMPLE.
-MEANS = {"cross_entropy_backward", "softmax_cross_entropy_backward"}
+MEANS = {"cross_entropy_backward", "softmax_cross_entropy_backward", *LOSSES}
 
 SHARED = ("W", "b", "slopes")
 
