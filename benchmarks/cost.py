@@ -107,7 +107,9 @@ def outputs(row: Row) -> int:
         return size * (_elements(row) + z["c"])
     if function.startswith("layer_norm"):
         return size * (_elements(row) + (2 * z["c"] if function.endswith("backward") else 0))
-    if function in ("conv_single_step", "cross_entropy_cost") or function in LOSSES and not function.endswith("_backward"):
+    if function in ("conv_single_step", "cross_entropy_cost") or (
+        function in LOSSES and not function.endswith("_backward")
+    ):
         return 0
     return (8 if function == "distribute_value" else size) * _elements(row)
 

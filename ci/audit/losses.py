@@ -55,7 +55,9 @@ def kernels() -> Iterator[Kernel]:
         for name, form in forms.items():
             if op.endswith("_backward"):
                 yield _kernel(op, f"{name}, / n", form, lambda case, v: v / v.dtype.type(count(case)))
-                yield _kernel(op, f"{name}, (1 / n)", form, lambda case, v: v * (1 / v.dtype.type(count(case))))
+                yield _kernel(
+                    op, f"{name}, (1 / n)", form, lambda case, v: v * (1 / v.dtype.type(count(case)))
+                )
                 continue
             for add in SUMS:
                 for reciprocal in (False, True):

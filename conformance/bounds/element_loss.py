@@ -1,8 +1,9 @@
-"""Bounds of the losses of each element and its target; the letters are those of `conformance.bounds.functions`.
+"""Bounds of the losses of each element and its target; the letters are those of `functions`.
 
-A loss of N terms v, each off by D, is off by ``sum D / N + (N + 2) u sum (v + D) / N``: a sum of N terms and a division, or the
-product with a rounded reciprocal. A gradient is a derivative s, off by D, divided likewise: ``(D + 3 u (|s| + D)) / N``. The
-functions here, by the names of the losses, are what v and s are and by how much they may be off.
+A loss of N terms v, each off by D, is off by ``sum D / N + (N + 2) u sum (v + D) / N``: a sum of N terms and a
+division, or the product with a rounded reciprocal. A gradient is a derivative s, off by D, divided likewise:
+``(D + 3 u (|s| + D)) / N``. The functions here, by the names of the losses, are what v and s are and by how
+much they may be off.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ def mse_loss(form: Format, case: Case, x: Limit, t: Limit) -> tuple[Off, Off]:
 
 
 #: By the name of the loss: ``(form, case, X, T)`` to those of the loss and of the gradient.
-OF: Mapping[str, Callable[[Format, Case, Limit, Limit], tuple[Off, Off]]] = {"mse_loss": mse_loss}
+OF: Mapping[str, Callable[[Format, Case, Limit, Limit], tuple[Off, Off]]] = {
+    "mse_loss": mse_loss,
+}
 
 
 def terms(form: Format, case: Case, name: str, X: Array, T: Array) -> Off:
-    """The terms of the loss `name`, or the elements of its gradient, and by how much they may be off; finite."""
+    """The terms of the loss `name`, or the elements of its gradient, and how far they may be off; finite."""
     of_loss, of_gradient = OF[name](form, case, wide(X), wide(T))
     found = of_gradient if case.operation.forward else of_loss
     return _finite(found[0]), _finite(found[1])

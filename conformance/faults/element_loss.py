@@ -25,7 +25,8 @@ def _of(*names: str) -> dict[str, str]:
 
 def _wrong(id: str, text: str, name: str, of: Callable[[Case, Array, Array], Array]) -> None:
     """A slip of what a loss, or a gradient, is at each element."""
-    option(id, text, {name: _ALL[name]}, of=lambda case, a: {"of": of})
+    output = "dX" if name.endswith("_backward") else "loss"
+    option(id, text, {name: output}, of=lambda case, a: {"of": of})
 
 
 def _rows_missing(case: Case, a: Arrays, of: Callable[[Array], Array]) -> Array:
@@ -38,9 +39,9 @@ def _rows_missing(case: Case, a: Arrays, of: Callable[[Array], Array]) -> Array:
 option("loss-sum-for-mean", "The sum is taken instead of the mean.", _ALL, over=1)
 scaled("loss-divided-by-count-twice", "The loss or its gradient is divided twice.", _ALL,
        over=lambda case, a: max(count(case), 1))  # fmt: skip
-scaled("loss-divided-by-rows-alone", "The sum over all elements is divided by the number of rows alone.", _MEANS,
+scaled("loss-divided-by-rows-alone", "The sum of all elements is divided by the number of rows.", _MEANS,
        by=lambda case, a: max(case["n"], 1))  # fmt: skip
-scaled("loss-divided-by-columns-alone", "The sum over all elements is divided by the number of columns alone.",
+scaled("loss-divided-by-columns-alone", "The sum of all elements is divided by the number of columns.",
        _MEANS, by=lambda case, a: max(case["m"], 1))  # fmt: skip
 instead("loss-without-last-row", "The last row is left out of the sum, and counted.", _VALUES,
         partial(_rows_missing, of=lambda value: value[:-1]))  # fmt: skip
@@ -53,10 +54,14 @@ data("loss-targets-reversed", "Rows of the input and of the targets run in oppos
 data("loss-first-targets-for-all", "Every row is held against the targets of the first.", _ALL,
      lambda case, a: {"T": np.broadcast_to(a["T"][:1], a["T"].shape) if case["m"] else a["T"]})  # fmt: skip
 
-scaled("mse-halved", "Half of the squared error is taken, so that its derivative has no 2.", _of("mse_loss"), by=0.5)
+scaled(
+    "mse-halved",
+    "Half of the squared error is taken, so that its derivative has no 2.",
+    _of("mse_loss"),
+    by=0.5,
+)
 instead("mse-root", "The root of the mean is returned.", {"mse_loss": "loss"},
-        lambda case, a: np.sqrt(np.asarray(np.square(a["X"] - a["T"]).sum() / np.float64(count(case) or np.nan)))
-        )  # fmt: skip
+        lambda case, a: np.sqrt(case.operation.reference(case, a)["loss"]))  # fmt: skip
 _wrong("mse-absolute", "The mean of the absolute differences is returned.", "mse_loss",
        lambda case, x, t: np.abs(x - t))  # fmt: skip
 _wrong("mse-gradient-of-absolute", "The sign of the difference is returned, without its size.",

@@ -1,6 +1,7 @@
-"""What the losses of each element and its target have in common: what one of them is stands in its own file.
+"""What the losses of each element and its target have in common: what one is stands in its own file.
 
-The mean of ``value(case, X, T)`` over all elements (`rows`: its sum over the number of rows), and of ``slope`` the gradient.
+A loss is the mean of ``value(case, X, T)`` over all elements (with the trait `batchmean` their sum over the
+number of rows), and its gradient that of ``slope``.
 """
 
 from __future__ import annotations

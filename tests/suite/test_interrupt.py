@@ -190,7 +190,8 @@ calls = {
 for name in ELEMENTWISE:
     calls[name] = part(getattr(cnnref, name), x, *[x] * name.endswith("_backward"))
 for name in LOSSES:
-    calls[name] = part(getattr(cnnref, name), *([(rows, rows)] if name.endswith("_backward") else [rows, rows]))
+    given = [(rows, rows)] if name.endswith("_backward") else [rows, rows]
+    calls[name] = part(getattr(cnnref, name), *given)
 for name, given in pools.items():
     for mode in ("max", "average"):
         A, cache = cnnref.pool_forward(x, given, mode)
