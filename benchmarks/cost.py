@@ -15,7 +15,7 @@ _MOVES = {
     **{name: 3 for name in ELEMENTWISE if name.endswith("_backward")},
     **{
         f"{name}_backward": 3
-        for name in ("gelu", "prelu", "softmax", "log_softmax", "batch_norm", "layer_norm")
+        for name in ("gelu", "prelu", "softmax", "log_softmax", "batch_norm", "layer_norm", "rms_norm")
     },
     **{name: 3 if name.endswith("_backward") else 2 for name in LOSSES},
     "cross_entropy_cost": 1,
@@ -105,8 +105,10 @@ def outputs(row: Row) -> int:
         return size * (_elements(row) + per_channel * z["c"])
     if function == "prelu_backward":
         return size * (_elements(row) + z["c"])
-    if function.startswith("layer_norm"):
-        return size * (_elements(row) + (2 * z["c"] if function.endswith("backward") else 0))
+    if function in ("layer_norm_forward", "rms_norm_forward"):  # two statistics of each pixel, for the cache
+        return size * _elements(row) + 8 * 2 * (_elements(row) // z["c"])
+    if function in ("layer_norm_backward", "rms_norm_backward"):
+        return size * (_elements(row) + (2 if function.startswith("layer") else 1) * z["c"])
     if function in ("conv_single_step", "cross_entropy_cost") or (
         function in LOSSES and not function.endswith("_backward")
     ):
@@ -138,7 +140,7 @@ def allowed_memory(row: Row) -> int:
         extra = _elements(row) // 512 + 8  # a double for each chunk
     elif row.function == "softmax_cross_entropy":
         extra = size * _elements(row)  # the logarithms
-    elif row.function.startswith(("batch_norm", "layer_norm")) or row.function == "prelu_backward":
+    elif row.function.startswith(("batch_norm", "layer_norm", "rms_norm", "prelu_backward")):
         extra = 8 * 2 * (z["m"] * z["h"] * z["w"] * z["c"] // 64 + 16 * z["c"])  # sums of chunks
     return outputs(row) + row.threads * extra
 

@@ -113,8 +113,9 @@ def _drawn(row: Row) -> Arrays:
         return {"A_prev": x, **channels, "upstream": normal(*x.shape)}
     if function.startswith("prelu"):
         return {"X": x, "slopes": normal(1, 1, 1, x.shape[3]), "upstream": normal(*x.shape)}
-    if function.startswith("layer_norm"):
-        rows = {name: normal(1, 1, 1, x.shape[3]) for name in ("gamma", "beta")}
+    if function.startswith(("layer_norm", "rms_norm")):
+        names = ("gamma", "beta") if function.startswith("layer_norm") else ("gamma",)
+        rows = {name: normal(1, 1, 1, x.shape[3]) for name in names}
         return {"A_prev": x, **rows, "upstream": normal(*x.shape)}
     if function.startswith("pad3d"):
         p = row.letter("p")

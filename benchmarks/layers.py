@@ -67,7 +67,8 @@ def _pointwise() -> Iterator[Row]:
     for layer, extents in {"convnext-1": (4, 56, 56, 96), "convnext-4": (4, 7, 7, 768)}.items():
         sizes = dict(zip("mhwc", extents, strict=True))
         for way in ("forward", "backward"):
-            yield Row(f"layer_norm_{way}", layer, sizes, quick=layer == "convnext-1")
+            for norm in ("layer", "rms"):
+                yield Row(f"{norm}_norm_{way}", layer, sizes, quick=layer == "convnext-1")
     for m, n in ((256, 1000), (64, 10)):
         for function in (
             "softmax",
@@ -116,6 +117,7 @@ def _small() -> Iterator[Row]:
 _IN_HALF = (
     *("vgg-2", "vgg-2-max", "vgg-2-average", "vgg-2-none", "vgg-2-tanh", "vgg-2-training", "vgg-2-inference"),
     *("resnet-4-3x3", "resnet-2-1x1-expand", "mobilenet-56-dw144-s1", "256x1000", "64x10", "resnet-head"),
+    "convnext-1",
 )
 #: What has no PyTorch counterpart in half, or whose cost there is that of float32.
 _NOT_IN_HALF = (

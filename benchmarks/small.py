@@ -51,6 +51,8 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     ("batch_norm_backward", _IMAGE | {"statistics": "training"}),
     ("layer_norm_forward", {**_IMAGE}),
     ("layer_norm_backward", {**_IMAGE}),
+    ("rms_norm_forward", {**_IMAGE}),
+    ("rms_norm_backward", {**_IMAGE}),
     ("log_softmax", {**_ROWS}),
     ("log_softmax_backward", {**_ROWS}),
     ("softmax", {**_ROWS}),

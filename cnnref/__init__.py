@@ -30,6 +30,7 @@ from cnnref.caches import (
     LossCache,
     PoolCache,
     PReLUCache,
+    RMSNormCache,
 )
 from cnnref.checks.probability import ProbabilityWarning
 from cnnref.config import __version__, show_config
@@ -81,7 +82,7 @@ _OPERATIONS = {
         "softsign_backward",
     ),
     "reorder": ("pad3d", "pad3d_backward", "arr2col", "col2arr"),
-    "row_norm": ("layer_norm_forward", "layer_norm_backward"),
+    "row_norm": ("layer_norm_forward", "layer_norm_backward", "rms_norm_forward", "rms_norm_backward"),
     "softmax": ("softmax", "softmax_backward"),
     "tanh": ("tanh", "tanh_backward"),
 }
@@ -124,6 +125,7 @@ __all__ = [
     "LossCache",
     "PReLUCache",
     "PoolCache",
+    "RMSNormCache",
     "ProbabilityWarning",
     "__version__",
     "blog",

@@ -49,6 +49,8 @@ from cnnref import relu as relu
 from cnnref import relu6 as relu6
 from cnnref import relu6_backward as relu6_backward
 from cnnref import relu_backward as relu_backward
+from cnnref import rms_norm_backward as rms_norm_backward
+from cnnref import rms_norm_forward as rms_norm_forward
 from cnnref import selu as selu
 from cnnref import selu_backward as selu_backward
 from cnnref import sigmoid as sigmoid

@@ -137,8 +137,18 @@ class PReLUCache(NamedTuple):
     slopes: Any
 
 
-class LayerNormCache(NamedTuple):
-    """Cache of `layer_norm_forward`: the statistics of a pixel are taken from `A_prev` again.
+class _RowNormFields(NamedTuple):
+    A_prev: Any
+    gamma: Any
+    hparameters: Any
+
+
+class LayerNormCache(_RowNormFields):
+    """Cache of `layer_norm_forward`: `A_prev`, `gamma` and `hparameters`.
+
+    The forward call also leaves the mean of each pixel and ``1 / sqrt(variance + epsilon)``, in float64, in
+    an attribute that is no field: `layer_norm_backward` uses them as long as `epsilon` is that of the
+    forward call, and takes them from `A_prev` again otherwise (a cache built by hand).
 
     Examples
     --------
@@ -148,9 +158,24 @@ class LayerNormCache(NamedTuple):
     ((2, 4, 4, 3), {'epsilon': 1e-06})
     """
 
-    A_prev: Any
-    gamma: Any
-    hparameters: Any
+    _statistics: Any  # (float64 of each pixel, epsilon); absent unless `layer_norm_forward` set it
+
+    __module__ = "cnnref"
+
+
+class RMSNormCache(_RowNormFields):
+    """Cache of `rms_norm_forward`: `A_prev`, `gamma` and `hparameters`; beside them as in `LayerNormCache`.
+
+    Examples
+    --------
+    >>> A, cache = cnnref.rms_norm_forward(np.ones((2, 4, 4, 3)), np.ones((1, 1, 1, 3)), epsilon=1e-6)
+    >>> cache.A_prev.shape, cache.hparameters
+    ((2, 4, 4, 3), {'epsilon': 1e-06})
+    """
+
+    _statistics: Any
+
+    __module__ = "cnnref"
 
 
 class CrossEntropyCache(NamedTuple):
@@ -190,6 +215,7 @@ for _cache in (
     BatchNormCache,
     PReLUCache,
     LayerNormCache,
+    RMSNormCache,
     CrossEntropyCache,
     LossCache,
 ):

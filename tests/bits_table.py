@@ -115,7 +115,8 @@ LARGE = {
         ),
     ),
     **dict.fromkeys(
-        ("layer_norm_forward", "layer_norm_backward"), (IMAGE, "m7h29w28c5", "m3h9w11c768", "m2h3w3c5003")
+        ("layer_norm_forward", "layer_norm_backward", "rms_norm_forward", "rms_norm_backward"),
+        (IMAGE, "m7h29w28c5", "m3h9w11c768", "m2h3w3c5003"),
     ),
     **dict.fromkeys(
         (

@@ -39,6 +39,7 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
     _, norm_cache = cnnref.batch_norm_forward(image, *channels, norm)
     _, prelu_cache = cnnref.prelu(image, channels[0])
     _, layer_cache = cnnref.layer_norm_forward(image, *channels[:2], epsilon=1e-3)
+    _, rms_cache = cnnref.rms_norm_forward(image, channels[0], epsilon=1e-3)
     _, entropy_cache = cnnref.cross_entropy_cost(probabilities, labels)
     loss_cache = cnnref.caches.LossCache(rows, probabilities)
     return {
@@ -84,6 +85,8 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
             "hparameters": {"epsilon": 1e-3},
         },
         "layer_norm_backward": {"dA": array(2, 6, 7, 3), "cache": layer_cache},
+        "rms_norm_forward": {"A_prev": image, "gamma": channels[0], "hparameters": {"epsilon": 1e-3}},
+        "rms_norm_backward": {"dA": array(2, 6, 7, 3), "cache": rms_cache},
         "softmax": {"X": rows},
         "softmax_backward": {"dprobs": array(5, 6), "cache": rows},
         "log_softmax": {"X": rows},
@@ -115,7 +118,7 @@ CACHES = {
         "hparameters",
     ),
     "prelu_backward": ("Z", "slopes"),
-    "layer_norm_backward": ("A_prev", "gamma", "hparameters"),
+    **dict.fromkeys(("layer_norm_backward", "rms_norm_backward"), ("A_prev", "gamma", "hparameters")),
     **{name: ("X", "T") for name in LOSSES if OPERATIONS[name].forward},
     "cross_entropy_backward": ("AL", "Y_index"),
     "softmax_cross_entropy_backward": ("AL", "Y_index"),

@@ -70,9 +70,10 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
         arrays = (a[key] for key in ("A_prev", "gamma", "beta", "running_mean", "running_var"))
         hyper = {"training": z["statistics"] == "training", "epsilon": 1e-5, "momentum": 0.1}
         return _pair(call, cnnref.batch_norm_forward, (*arrays, hyper), a["upstream"])
-    if name.startswith("layer_norm"):
-        arrays = (a[key] for key in ("A_prev", "gamma", "beta"))
-        return _pair(call, cnnref.layer_norm_forward, (*arrays, {"epsilon": 1e-5}), a["upstream"])
+    if name.startswith(("layer_norm", "rms_norm")):
+        forward = getattr(cnnref, name.replace("backward", "forward"))
+        arrays = (a[key] for key in ("A_prev", "gamma", "beta") if key in a)
+        return _pair(call, forward, (*arrays, {"epsilon": 1e-5}), a["upstream"])
     if name in _ELEMENTS:
         return lambda: call(a["upstream"], a["X"])
     if name == "cross_entropy_cost":

@@ -59,9 +59,9 @@ def arrays(row: Row, result: Any) -> list[np.ndarray]:
         del outputs[1:]  # the positions of the maxima; the statistics
     if row.function in ("batch_norm_backward", "prelu_backward"):
         return [outputs[0].permute(0, 2, 3, 1).numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
-    if row.function == "layer_norm_forward":
+    if row.function in ("layer_norm_forward", "rms_norm_forward"):
         return [outputs[0].numpy()]
-    if row.function == "layer_norm_backward":
+    if row.function in ("layer_norm_backward", "rms_norm_backward"):
         return [outputs[0].numpy(), *(x.view(1, 1, 1, -1).numpy() for x in outputs[1:])]
     if row.function in ("arr2col", "col2arr") or not isinstance(outputs[0], torch.Tensor):
         return [np.asarray(x) for x in outputs]
@@ -320,6 +320,20 @@ def _layer_norm(row: Row, a: Arrays) -> Callable[[], Any]:
     return lambda: backward(g, x, shape, mean, inverse, scale, offset, [True, True, True])
 
 
+def _rms_norm(row: Row, a: Arrays) -> Callable[[], Any]:
+    """Of the CPU PyTorch has no kernel of the gradient: autograd's, of operations one by one."""
+    x, scale = tensor(a["A_prev"]), tensor(a["gamma"].reshape(-1))
+    shape = [scale.shape[0]]
+    if row.function == "rms_norm_forward":
+        return lambda: torch.rms_norm(x, shape, scale, 1e-5)
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        x, scale, g = (t.clone() for t in (x, scale, tensor(a["upstream"])))
+        x.requires_grad_()
+        scale.requires_grad_()
+        out = torch.rms_norm(x, shape, scale, 1e-5)
+    return lambda: torch.autograd.grad(out, (x, scale), g, retain_graph=True)
+
+
 _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
     **dict.fromkeys(LOSSES, _element_loss),
     "conv_": _convolution,
@@ -328,6 +342,7 @@ _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
     "global": _global,
     "batch_norm": _norm,
     "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
     "gelu": _gelu,
     "prelu": _prelu,
     "log_softmax": _rows,

@@ -27,7 +27,8 @@ NORMS = tuple(
     for shape in ("m1h28w28c2", "m8h56w56c1")
     for family in ("normal", "offset")
 ) + tuple(
-    f"layer_norm_{way}:f32:{shape}:{family}"
+    f"{norm}_norm_{way}:f32:{shape}:{family}"
+    for norm in ("layer", "rms")
     for way in ("forward", "backward")
     for shape in ("m2h14w14c96", "m1h3w3c1030")
     for family in ("normal", "offset")

@@ -207,6 +207,30 @@ def _of_pixels(moments: Any, add: Sum, form: str) -> Callable[[Case, Arrays], Ou
     return answer
 
 
+def _by_root(add: Sum, form: str) -> Callable[[Case, Arrays], Outputs]:
+    """RMS norm, its gradient where it is asked for."""
+
+    def answer(case: Case, a: Arrays) -> Outputs:
+        if not a["A_prev"].size:
+            return {}
+        shape, n = a["A_prev"].shape, case.working_dtype.type(a["A_prev"].shape[3])
+        x = np.ascontiguousarray(a["A_prev"].reshape(-1, shape[3]).T)
+        gamma, r = a["gamma"].reshape(-1, 1), _root(case, add(x * x) / n)
+        normal = x * r
+        if "dA" not in a:
+            return {"A": (gamma * normal if form == "normalized" else gamma * r * x).T.reshape(shape)}
+        g = np.ascontiguousarray(a["dA"].reshape(-1, shape[3]).T)
+        h = g * gamma
+        if form == "normalized":
+            dx = r * (h - normal * (add(h * normal) / n))
+        else:
+            dx = r * h - x * (add(h * x) * r * r * r / n)
+        dgamma = add(np.ascontiguousarray((g * normal).T)).reshape(a["gamma"].shape)
+        return {"dA_prev": dx.T.reshape(shape), "dgamma": dgamma}
+
+    return answer
+
+
 def kernels() -> Iterator[Kernel]:
     """Every way to the statistics in every order, with either form."""
     yield Kernel("max + slope min", "prelu", _prelu)
@@ -214,6 +238,9 @@ def kernels() -> Iterator[Kernel]:
         for later in (True, False):
             name = f"{add.__name__}{', then over channels' if later else ''}".replace("_", " ")
             yield Kernel(name, "prelu_backward", _prelu_backward(add, later))
+        for form in ("normalized", "scaled"):
+            for op in ("rms_norm_forward", "rms_norm_backward"):
+                yield Kernel(f"{add.__name__}, {form}".replace("_", " "), op, _by_root(add, form))
     for moments in MOMENTS:
         for add in SUMS if moments in (two_passes, corrected, shifted) else (one_by_one,):
             how = f"{moments.__name__}, {add.__name__}".replace("_", " ")

@@ -68,6 +68,8 @@ SIZES = (
     "batch_norm_backward:f32:m8h28w28c4_training:offset",
     "layer_norm_forward:f32:m4h14w14c96:normal",
     "layer_norm_backward:f32:m4h14w14c96:normal",
+    "rms_norm_forward:f32:m4h14w14c96:normal",
+    "rms_norm_backward:f32:m4h14w14c96:normal",
     "softmax:f32:m32n100:normal",
     "softmax_backward:f32:m32n100:normal",
     "log_softmax:f32:m32n100:normal",

@@ -216,13 +216,17 @@ cpdef tuple check_prelu_backward(object dA, object cache):
 
 
 cpdef tuple check_row_norm_forward(str function, object A_prev, object gamma, object beta, object hparameters):
-    """(A_prev, gamma, beta, epsilon)."""
+    """(A_prev, gamma, beta, epsilon); `beta` is None where the function has none."""
     cdef double epsilon = _epsilon(function, entries(function, hparameters, (), ("epsilon",), (1e-5,))[0])
-    A_prev, gamma, beta = given(function, "A_prev", A_prev), given(function, "gamma", gamma), given(function, "beta", beta)
+    cdef bint shifted = function == "layer_norm_forward"
+    A_prev, gamma = given(function, "A_prev", A_prev), given(function, "gamma", gamma)
+    if shifted:
+        beta = given(function, "beta", beta)
     cdef ndarray a = array(function, "A_prev", A_prev, 4, IMAGE_PREV)
-    cdef ndarray scale = _channels(function, "gamma", gamma, a), offset = _channels(function, "beta", beta, a)
+    cdef ndarray scale = _channels(function, "gamma", gamma, a)
+    cdef ndarray offset = _channels(function, "beta", beta, a) if shifted else scale
     cdef int typenum = common(kind_of(a) | kind_of(scale) | kind_of(offset))
-    return plain(a, typenum), plain(scale, typenum), plain(offset, typenum), epsilon
+    return plain(a, typenum), plain(scale, typenum), plain(offset, typenum) if shifted else None, epsilon
 
 
 cpdef tuple check_row_norm_backward(str function, object dA, object cache):

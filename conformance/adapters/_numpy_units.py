@@ -34,6 +34,14 @@ class LayerNormCache(NamedTuple):
     hparameters: Mapping[str, Any]
 
 
+class RMSNormCache(NamedTuple):
+    """What rms_norm_backward needs."""
+
+    A_prev: Array
+    gamma: Array
+    hparameters: Mapping[str, Any]
+
+
 def logistic(Z: Array) -> Array:
     """``1 / (1 + exp(-Z))``, with exp of a negative number only, which cannot overflow."""
     e = np.exp(-np.abs(Z))
@@ -199,6 +207,30 @@ def layer_norm_backward(dA: Array, cache: LayerNormCache) -> tuple[Array, Array,
     h = gamma * dA
     through = h.mean(axis=3, keepdims=True) + normal * (h * normal).mean(axis=3, keepdims=True)
     return inverse * (h - through), (dA * normal).sum(axis=(0, 1, 2), keepdims=True), dbeta
+
+
+def rms_norm_forward(
+    A_prev: Array, gamma: Array, hparameters: Mapping[str, Any]
+) -> tuple[Array, RMSNormCache]:
+    """``gamma A_prev / sqrt(mean of A_prev^2 + epsilon)`` of each pixel's channels."""
+    cache = RMSNormCache(A_prev, gamma, dict(hparameters))
+    return (gamma * A_prev * _root_mean_square(cache) if A_prev.size else A_prev.copy()), cache
+
+
+def rms_norm_backward(dA: Array, cache: RMSNormCache) -> tuple[Array, Array]:
+    """Through the mean of the squares of each pixel."""
+    if not dA.size:
+        return dA.copy(), dA.sum(axis=(0, 1, 2), keepdims=True)
+    inverse, h = _root_mean_square(cache), cache.gamma * dA
+    normal = cache.A_prev * inverse
+    dA_prev = inverse * (h - normal * (h * normal).mean(axis=3, keepdims=True))
+    return dA_prev, (dA * normal).sum(axis=(0, 1, 2), keepdims=True)
+
+
+def _root_mean_square(cache: RMSNormCache) -> Array:
+    """1 over it, of each pixel."""
+    squares = (cache.A_prev * cache.A_prev).mean(axis=3, keepdims=True)
+    return np.asarray(1 / np.sqrt(squares + cache.hparameters["epsilon"]))
 
 
 def log_softmax(X: Array) -> tuple[Array, Array]:

@@ -1,9 +1,9 @@
 """Bounds of the losses of each element and its target; the letters are those of `functions`.
 
-A loss of N terms v, each off by D, is off by ``sum D / N + (N + 2) u sum (v + D) / N``: a sum of N terms and a
-division, or the product with a rounded reciprocal. A gradient is a derivative s, off by D, divided likewise:
-``(D + 3 u (|s| + D)) / N``. The functions here, by the names of the losses, are what v and s are and by how
-much they may be off.
+A loss of N terms v, each off by D, is off by ``sum D / N + (N + 2) u sum (v + D) / N``: a sum of N terms and
+a division, or the product with a rounded reciprocal. A gradient is a derivative s, off by D, divided
+likewise: ``(D + 3 u (|s| + D)) / N``. The functions here, by the names of the losses, are what v and s are
+and by how much they may be off.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from conformance.operations.element_loss import count
 
 _ALL = {name: OPERATIONS[name].outputs[0] for name in having("losses")}
 _VALUES = {name: output for name, output in _ALL.items() if output == "loss"}
-_MEANS = {name: output for name, output in _ALL.items() if name not in having("batchmean")}
 
 
 def _of(*names: str) -> dict[str, str]:
@@ -39,10 +38,10 @@ def _rows_missing(case: Case, a: Arrays, of: Callable[[Array], Array]) -> Array:
 option("loss-sum-for-mean", "The sum is taken instead of the mean.", _ALL, over=1)
 scaled("loss-divided-by-count-twice", "The loss or its gradient is divided twice.", _ALL,
        over=lambda case, a: max(count(case), 1))  # fmt: skip
-scaled("loss-divided-by-rows-alone", "The sum of all elements is divided by the number of rows.", _MEANS,
+scaled("loss-divided-by-rows-alone", "The sum of all elements is divided by the number of rows.", _ALL,
        by=lambda case, a: max(case["n"], 1))  # fmt: skip
 scaled("loss-divided-by-columns-alone", "The sum of all elements is divided by the number of columns.",
-       _MEANS, by=lambda case, a: max(case["m"], 1))  # fmt: skip
+       _ALL, by=lambda case, a: max(case["m"], 1))  # fmt: skip
 instead("loss-without-last-row", "The last row is left out of the sum, and counted.", _VALUES,
         partial(_rows_missing, of=lambda value: value[:-1]))  # fmt: skip
 instead("loss-of-last-row", "The loss is that of the last row: the sum is cleared before each.", _VALUES,

@@ -14,10 +14,12 @@ from conformance.faults.rows import data, instead, is_word, option, scaled
 from conformance.operations.batch_norm import deviation, epsilon_of, moments, momentum_of
 
 _LAYER = {"layer_norm_forward": "A", "layer_norm_backward": "dA_prev dgamma"}
-_BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma", **_LAYER}
-_NORMAL = {**_LAYER, "batch_norm_forward": "A", "batch_norm_backward": "dgamma"}
-_FORWARD = {"batch_norm_forward": "A", "layer_norm_forward": "A"}
-_BACKWARD = {"batch_norm_backward": "dA_prev", "layer_norm_backward": "dA_prev"}
+_RMS = {"rms_norm_forward": "A", "rms_norm_backward": "dA_prev dgamma"}
+_PIXEL = _LAYER | _RMS
+_BOTH = {"batch_norm_forward": "A", "batch_norm_backward": "dA_prev dgamma", **_PIXEL}
+_NORMAL = {**_PIXEL, "batch_norm_forward": "A", "batch_norm_backward": "dgamma"}
+_FORWARD = {f"{name}_norm_forward": "A" for name in ("batch", "layer", "rms")}
+_BACKWARD = {f"{name}_norm_backward": "dA_prev" for name in ("batch", "layer", "rms")}
 _KEPT = {"batch_norm_forward": "running_mean running_var"}
 _GLOBAL = {"global_average_pool_forward": "A", "global_average_pool_backward": "dA_prev"}
 _training = is_word("statistics", "training")
@@ -76,7 +78,7 @@ option(
 option(
     "norm-statistics-exchanged",
     "The running statistics are used in training, the batch's in inference.",
-    without(_BOTH, *_LAYER),
+    without(_BOTH, *_PIXEL),
     of=lambda case, a: {"statistics": "inference" if _training(case) else "training"},
 )
 _trained(
@@ -88,19 +90,19 @@ _trained(
 option(
     "norm-over-samples",
     "The statistics are taken over samples and pixels (batch normalization).",
-    _LAYER,
+    _PIXEL,
     axes=(0, 1, 2),
 )
 option(
     "norm-over-sample",
     "The statistics are taken over all of a sample (layer normalization of an image).",
-    _LAYER,
+    _PIXEL,
     axes=(1, 2, 3),
 )
 _trained(
     "norm-over-channels",
     "The statistics are taken over the channels of each pixel (layer normalization).",
-    without(_NORMAL, *_LAYER),
+    without(_NORMAL, *_PIXEL),
     axes=(3,),
 )
 data(
@@ -109,11 +111,15 @@ data(
     _FORWARD | _BACKWARD,
     lambda case, a: {"gamma": np.ones_like(a["gamma"])},
 )
-data("norm-offset-forgotten", "beta is left out.", _FORWARD,
+data("norm-offset-forgotten", "beta is left out.", without(_FORWARD, *_RMS),
      lambda case, a: {"beta": np.zeros_like(a["beta"])})  # fmt: skip
 
 
-@slip("norm-mean-not-subtracted", "The mean is not subtracted.", _NORMAL | {"layer_norm_backward": "dgamma"})
+@slip(
+    "norm-mean-not-subtracted",
+    "The mean is not subtracted.",
+    without(_NORMAL, *_RMS) | {"layer_norm_backward": "dgamma"},
+)
 def _norm_mean_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     if not a["A_prev"].size:
         return {}
@@ -125,6 +131,24 @@ def _norm_mean_not_subtracted(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"dgamma": base(case, a)["dgamma"] + (more * a["dA"]).sum((0, 1, 2), keepdims=True)}
 
 
+option(
+    "rms-mean-subtracted",
+    "The mean is subtracted, or the deviation taken for the root of the mean square (layer normalization).",
+    _RMS,
+    centered=True,
+)
+option(
+    "rms-sum-of-squares",
+    "The squares are added up, not averaged: the values are divided by their length.",
+    _RMS,
+    of=lambda case, a: {"less": case["c"] - 1},
+)
+data(
+    "rms-scale-added-to-one",
+    "gamma is taken for what is added to 1, as Gemma has it.",
+    {"rms_norm_forward": "A", "rms_norm_backward": "dA_prev"},
+    lambda case, a: {"gamma": a["gamma"] + 1},
+)
 _trained("norm-momentum-of-the-old", "momentum weighs the old statistics instead of the new ones.", _KEPT,
          of=lambda case, a: {"momentum": 1 - momentum_of(case)})  # fmt: skip
 _trained("norm-momentum-ignored", "The new statistics replace the old ones.", _KEPT, momentum=1.0)
@@ -156,7 +180,7 @@ def _norm_gamma_gradient_not_scaled(case: Case, a: Arrays, base: Base) -> Output
 option(
     "norm-gamma-gradient-without-deviation",
     "The gradient of gamma is that of beta, of A_prev less its mean, or of A_prev itself.",
-    {"layer_norm_backward": "dgamma"},
+    {"layer_norm_backward": "dgamma", "rms_norm_backward": "dgamma"},
     variants=({"of_gamma": "nothing"}, {"of_gamma": "difference"}, {"of_gamma": "input"}),
 )
 
@@ -164,19 +188,20 @@ option(
 @slip(
     "norm-gradient-of-some-pixels",
     "The gradients of gamma and beta are those of the last pixel or sample alone, or leave it out.",
-    {"layer_norm_backward": "dgamma dbeta"},
+    {"layer_norm_backward": "dgamma dbeta", "rms_norm_backward": "dgamma"},
     variants=tuple({"which": w, "kept": k} for w in ("pixel", "sample") for k in (True, False)),
 )
 def _norm_gradient_of_some_pixels(case: Case, a: Arrays, base: Base, which: str, kept: bool) -> Outputs:
     last = np.zeros((*a["dA"].shape[:3], 1))
     last.reshape(-1)[-1 if which == "pixel" else -max(case["h"] * case["w"], 1) :] = 1
     found = base(case, {**a, "dA": a["dA"] * (last if kept else 1 - last)})
-    return {name: found[name] for name in ("dgamma", "dbeta")}
+    return {name: found[name] for name in ("dgamma", "dbeta") if name in found}
 
 
 _gradient(
     "norm-gradient-without-mean",
     "The gradient does not go through the mean.",
+    targets=without(_BACKWARD, *_RMS),
     through="variance",
 )
 _gradient(
@@ -187,12 +212,17 @@ _gradient(
 _gradient(
     "norm-statistics-taken-for-constants",
     "The gradient goes through neither the mean nor the variance.",
+    targets=without(_BACKWARD, *_RMS),
     through="",
 )
 scaled(
     "norm-gradient-means",
     "The gradients of gamma and beta are means instead of sums.",
-    {"batch_norm_backward": "dgamma dbeta", "layer_norm_backward": "dgamma dbeta"},
+    {
+        "batch_norm_backward": "dgamma dbeta",
+        "layer_norm_backward": "dgamma dbeta",
+        "rms_norm_backward": "dgamma",
+    },
     over=lambda case, a: max(case["m"] * case["h"] * case["w"], 1),
 )
 option(

@@ -25,7 +25,7 @@ _DEFAULT: Mapping[str, Fill] = {
     "b": fills.normal,
     "v": fills.variances,
     "g": fills.normal,
-    "t": fills.targets,
+    "t": fills.normal,
     "al": fills.stochastic,
     "y": fills.labels,
 }
@@ -197,7 +197,7 @@ _TABLE = (
         "exact",
         "-1, 0 and 1: several maxima in most windows",
         ("pool", "kink", "bent", "mask", "losses"),
-        {"x": fills.few_values, "g": fills.small_integers, "t": fills.few_targets},
+        {"x": fills.few_values, "g": fills.small_integers, "t": fills.few_values},
         "Theano #4886: which maximum gets the gradient",
     ),
     Family(

@@ -168,19 +168,6 @@ def few_values(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     return stream.integers(-1, 1, shape, case.numpy_dtype)
 
 
-def targets(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """What a loss holds each element against: numbers, or shares from 0 to 1, the ends among them."""
-    if "shares" not in case.operation.traits:
-        return normal(stream, shape, case, drawn)
-    return np.clip(stream.uniform(shape, case.numpy_dtype, -0.25, 1.25), 0, 1)
-
-
-def few_targets(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
-    """-1, 0 and 1, of shares 0 and 1."""
-    values = few_values(stream, shape, case, drawn)
-    return np.abs(values) if "shares" in case.operation.traits else values
-
-
 def rectified(stream: Stream, shape: Shape, case: Case, drawn: Drawn) -> Array:
     """What a relu leaves: about half of it zeros, some of them negative zeros."""
     # A kernel that fails to treat -0 as zero shows.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
 
+from conformance.implementations.python2 import renamed
 from conformance.implementations.source import one_line, shown
 
 #: What newer versions of Python and NumPy have removed, with what stands in its place.
@@ -26,6 +28,14 @@ _REMOVED: tuple[tuple[str, str], ...] = (
     ),
     (r"module 'time' has no attribute '(clock)'", "Python 3.8 has removed it: time.perf_counter"),
 )
+#: What a project calls folders and files of its own, and means none to be installed.
+_OWN = frozenset((
+    "src", "lib", "util", "utils", "helper", "helpers", "common", "core", "layer", "layers", "model",
+    "ops", "nn", "net", "network", "networks", "functions", "functional", "modules", "kernels", "config",
+    "models", "activations", "losses", "optimizers", "im2col", "tools", "code",
+))  # fmt: skip
+#: In the folders beside the file and so many levels above it a module is looked for.
+_LEVELS = 2
 #: Packages that are called otherwise where they are installed from.
 _INSTALLED_AS = {"cv2": "opencv-python", "PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
@@ -54,6 +64,9 @@ def _help(error: BaseException, place: Path | None) -> str:
         if found:
             name = next((group for group in found.groups() if group), "")
             return f"  {sentence.format(name)}" if name else ""
+    old = renamed(error)
+    if old:
+        return f"  {old}"
     if "relative import" in text and place is not None:
         return (
             f"  it is part of a package: from {place.parent.parent}, --impl {place.parent.name}.{place.stem}"
@@ -70,8 +83,20 @@ def _missing(name: str, place: Path | None) -> str:
         return (
             f"  there is a package {top!r} in {next(iter(loaded))}, another one: judge one project at a time"
         )
-    for folder in place.parents if place is not None else ():
-        if (folder / top).is_dir() or (folder / f"{top}.py").is_file():
+    near = place.parents if place is not None else ()
+    for folder in near:
+        if _has(folder, top):
             module = ".".join(place.relative_to(folder).with_suffix("").parts) if place is not None else ""
             return f"  {top} is in {folder}: go there, and give --impl {module}"
+    for folder in near[:_LEVELS]:
+        for found in sorted((*folder.glob(f"*/{top}"), *folder.glob(f"*/{top}.py"))):
+            if _has(found.parent, top):
+                return f"  {top} is in {found.parent}: put that on the path, PYTHONPATH={found.parent}"
+    if top in _OWN:
+        return f"  {top} is of the project that this file is from: PYTHONPATH=FOLDER, the one that has it"
     return f"  pip install {_INSTALLED_AS.get(top, top)}"
+
+
+def _has(folder: Path, top: str) -> bool:
+    # Not by methods of Path: a folder that may not be entered is an error to those.
+    return os.path.isdir(folder / top) or os.path.isfile(folder / f"{top}.py")

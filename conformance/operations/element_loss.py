@@ -1,7 +1,6 @@
 """What the losses of each element and its target have in common: what one is stands in its own file.
 
-A loss is the mean of ``value(case, X, T)`` over all elements (with the trait `batchmean` their sum over the
-number of rows), and its gradient that of ``slope``.
+A loss is the mean of ``value(case, X, T)`` over all elements, and its gradient that of ``slope``.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _MEAN = "pytorch #70348, #116349: the mean of nothing"
 
 def count(case: Case) -> int:
     """By what the sum over all elements is divided."""
-    return case["m"] * (1 if "batchmean" in case.operation.traits else case["n"])
+    return case["m"] * case["n"]
 
 
 def pair(
@@ -111,6 +110,6 @@ def pair(
 def _rounding(r: Any, q: Any, of: Term) -> Any:
     """The terms may cancel: what they are made of is as large as their arguments."""
     terms = count(q.case) if q.output == "loss" else 1
-    size = np.abs(of(q.case, q.a["X"], q.a["T"]))
-    size = float(np.max(size, initial=0.0, where=np.isfinite(size))) / max(count(q.case), 1)
+    found = np.abs(of(q.case, q.a["X"], q.a["T"]))
+    size = float(np.max(found, initial=0.0, where=np.isfinite(found))) / max(count(q.case), 1)
     return r.Rounding(0.0, 0.0, (terms + 8) * q.unit, 8 * q.unit * size + 16 * q.tiny)

@@ -58,8 +58,6 @@ TRAITS: dict[str, str] = {
     "probabilities": "takes probabilities and labels",
     "labels": "takes labels",
     "losses": "the mean of a function of each element and its target",
-    "shares": "holds each element against a share from 0 to 1",
-    "batchmean": "a sum that is divided by the number of rows",
     "norm": "normalizes with the mean and the variance of values",
     "each pixel": "normalizes the channels of each pixel by themselves",
     "affine": "the affine layer",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conformance.verdict.right import Right
 
 #: How often an output is tried in a fresh process; after that the first ones speak for the rest.
-TRIES = 12
+TRIES = 6
 
 #: How often it is called again in the same process.
 AGAIN = 3
@@ -33,23 +33,30 @@ class Confirmer:
         self._implementation = implementation
         self._tried = Counter[tuple[str, str]]()
         self._right = Counter[tuple[str, str]]()
+        self._first: tuple[Right, Outcome] | None = None
 
     def alone(self, own: Right, name: str) -> bool | None:
         """Whether an output is right in a fresh process; None if there can be none."""
         key = own.case.op, name
         if self._tried[key] >= TRIES:
             return self._right[key] == self._tried[key]
-        fresh = self._implementation.fresh()
-        if fresh is None:
+        outcome = self._first_call(own)
+        if outcome is None:
             return None
         self._tried[key] += 1
-        outcome = fresh.call(own.case, own.arrays)
         if outcome.absent or outcome.error or name not in outcome.outputs:
             return False
         verdict = own.verdict(name, outcome.outputs[name])
         right = verdict.status == "passed" or verdict.suspect
         self._right[key] += right
         return right
+
+    def _first_call(self, own: Right) -> Outcome | None:
+        """What the first call of a fresh process gives: one process for all outputs of a case."""
+        if self._first is None or self._first[0] is not own:
+            fresh = self._implementation.fresh()
+            self._first = None if fresh is None else (own, fresh.call(own.case, own.arrays))
+        return self._first and self._first[1]
 
     def _wrong(self, own: Right, name: str) -> bool:
         """Whether an output is wrong by itself: in a fresh process, or where there is none twice in a row."""
@@ -68,11 +75,11 @@ class Confirmer:
         """What a look has shown (`looks.told`), if each call alone is right; said of a fresh process, too."""
         if any(self._wrong(own, name) for own in asked.rights):
             return None
-        own, fresh = asked.rights[0], self._implementation.fresh()
-        if fresh is None:
+        own = asked.rights[0]
+        first, fresh = self._first_call(own), self._implementation.fresh()
+        if first is None or fresh is None:
             return found
-        first = fresh.call(own.case, own.arrays)
-        again = self._played(self._implementation.fresh() or fresh, asked, told, first)
+        again = self._played(fresh, asked, told, first)
         if name in again:
             seen: Found = again[name]
             return seen._replace(reason=f"{seen.reason}; in a fresh process, too")

@@ -42,7 +42,9 @@ CASES += [
     for way in ("forward", "backward")
     for kind in ("training", "inference")
 ]
-CASES += [(f"layer_norm_{way}", "m3h9w7c5000") for way in ("forward", "backward")]
+CASES += [
+    (f"{norm}_norm_{way}", "m3h9w7c5000") for norm in ("layer", "rms") for way in ("forward", "backward")
+]
 
 
 @pytest.fixture(params=[False, True], ids=["kept", "streamed"])

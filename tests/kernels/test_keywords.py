@@ -26,6 +26,7 @@ KEYS = {
         "count_include_pad": False,
     },
     "layer_norm_forward": {"epsilon": 1e-3},
+    "rms_norm_forward": {"epsilon": 1e-3},
     "batch_norm_forward": {"training": True, "epsilon": 1e-3, "momentum": 0.2},
 }
 each = pytest.mark.parametrize("name", KEYS)
@@ -70,7 +71,7 @@ def test_both_are_refused(name, module):
 
 @both
 @pytest.mark.parametrize(
-    "name", [name for name in KEYS if name != "layer_norm_forward"]
+    "name", [name for name in KEYS if name not in ("layer_norm_forward", "rms_norm_forward")]
 )  # every key has a default
 def test_neither_is_refused(name, module):
     said = fails(TypeError, getattr(module, name), **given(name))

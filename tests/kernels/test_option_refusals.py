@@ -135,6 +135,7 @@ TABLE: dict[str, dict[str, Bad]] = {
     },
     "batch_norm_backward": {},
     "layer_norm_forward": {"epsilon": real("epsilon", -1e-9, -1)},
+    "rms_norm_forward": {"epsilon": real("epsilon", -1e-9, -1)},
     "affine_activation_forward": {"activation": words("activation")},
     "gelu": {"approximate": [*words("approximate"), *each("approximate", None, error=TypeError)]},
     "leaky_relu": {"negative_slope": real("negative_slope")},
@@ -153,7 +154,7 @@ TABLE: dict[str, dict[str, Bad]] = {
     "cross_entropy_backward": {"label_smoothing": SMOOTHING, "ignore_index": IGNORED},
 }
 #: The same options, handed over again or read from the cache.
-for _name in ("conv", "conv_transpose", "pool", "batch_norm", "layer_norm"):
+for _name in ("conv", "conv_transpose", "pool", "batch_norm", "layer_norm", "rms_norm"):
     TABLE[f"{_name}_backward"] = TABLE[f"{_name}_forward"]
 TABLE["gelu_backward"] = TABLE["gelu"]
 TABLE["leaky_relu_backward"] = TABLE["leaky_relu"]

@@ -1,4 +1,4 @@
-"""Wrong layer normalization."""
+"""Wrong layer and RMS normalization."""
 
 from __future__ import annotations
 
@@ -57,3 +57,36 @@ def last_pixel_left_out(dA, cache):
     most = np.array(dA)
     most.reshape(-1, max(dA.shape[3], 1))[-1:] = 0
     return right.layer_norm_backward(dA, cache)[0], *right.layer_norm_backward(most, cache)[1:]
+
+
+@fault("rms_norm_forward", "A", "rms-mean-subtracted")
+def rms_of_what_is_apart_from_the_mean(A_prev, gamma, hparameters):
+    _, cache = right.rms_norm_forward(A_prev, gamma, hparameters)
+    return right.layer_norm_forward(A_prev, gamma, 0 * gamma, hparameters)[0], cache
+
+
+@fault("rms_norm_forward", "A", "rms-sum-of-squares")
+def divided_by_the_length(A_prev, gamma, hparameters):
+    _, cache = right.rms_norm_forward(A_prev, gamma, hparameters)
+    squares = (A_prev * A_prev).sum(3, keepdims=True) + A_prev.dtype.type(hparameters["epsilon"])
+    return gamma * (A_prev / np.sqrt(squares)), cache
+
+
+@fault("rms_norm_forward", "A", "rms-scale-added-to-one")
+def scale_beside_one(A_prev, gamma, hparameters):
+    _, cache = right.rms_norm_forward(A_prev, gamma, hparameters)
+    return right.rms_norm_forward(A_prev, 1 + gamma, hparameters)[0], cache
+
+
+@fault("rms_norm_backward", "dA_prev", "norm-gradient-without-variance")
+def root_taken_for_a_constant(dA, cache):
+    dA_prev, dgamma = right.rms_norm_backward(dA, cache)
+    if dA.size:
+        squares = (cache.A_prev * cache.A_prev).mean(3, keepdims=True)
+        dA_prev = cache.gamma * dA / np.sqrt(squares + dA.dtype.type(cache.hparameters["epsilon"]))
+    return dA_prev, dgamma
+
+
+@fault("rms_norm_backward", "dgamma", "norm-gamma-gradient-without-deviation")
+def gradient_of_gamma_from_the_input(dA, cache):
+    return right.rms_norm_backward(dA, cache)[0], (dA * cache.A_prev).sum((0, 1, 2), keepdims=True)

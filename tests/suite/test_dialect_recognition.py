@@ -149,6 +149,13 @@ def test_numpy_functions_named_as_torch_s_are_not_taken_for_torch_s(tmp_path):
         ("x = 1\ny = [\n", "kernels.py, line 2"),
         ("def f():\n    return 1 / 0\n\nf()\n", "kernels.py, line 2, in f"),
         ("from . import other\n", "it is part of a package"),
+        ("import cPickle\n", "cPickle is a module of Python 2: Python 3 has pickle"),
+        ("import urllib2\n", "Python 3 has urllib.request"),
+        ("from itertools import izip\n", "izip is a name of Python 2: Python 3 has zip"),
+        ("x = xrange(3)\n", "xrange is a name of Python 2: Python 3 has range"),
+        ("def f():\n    print 'x'\n", "it is written in Python 2"),
+        ("raise ValueError, 'x'\n", "it is written in Python 2"),
+        ("import src.layers\n", "src is of the project that this file is from"),
     ],
 )
 def test_what_fails_in_loading_is_shown_where_it_fails_with_what_helps(source, said, tmp_path):
@@ -161,6 +168,15 @@ def test_a_package_beside_the_file_is_found_by_name(tmp_path):
     (tmp_path / "src").mkdir()
     path = written(tmp_path / "src", "import src.layers\n")
     assert f"src is in {tmp_path}: go there, and give --impl src.kernels" in refused(path)
+
+
+def test_a_module_in_a_folder_beside_the_file_is_advised_as_a_path(tmp_path):
+    for folder in ("examples", "lib"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "lib" / "im2col.py").write_text("")
+    said = refused(written(tmp_path / "examples", "import im2col\n"))
+    assert f"im2col is in {tmp_path / 'lib'}: put that on the path, PYTHONPATH={tmp_path / 'lib'}" in said
+    assert "pip install" not in said
 
 
 def test_an_exception_of_a_call_is_shown_at_its_line(tmp_path):

@@ -178,6 +178,8 @@ calls = {
     "prelu": part(cnnref.prelu, x, channel), "prelu_backward": part(cnnref.prelu_backward, x, (x, channel)),
     "layer_norm_forward": part(cnnref.layer_norm_forward, x, channel, channel),
     "layer_norm_backward": part(cnnref.layer_norm_backward, x, (x, channel, {})),
+    "rms_norm_forward": part(cnnref.rms_norm_forward, x, channel),
+    "rms_norm_backward": part(cnnref.rms_norm_backward, x, (x, channel, {})),
     "softmax": part(cnnref.softmax, rows), "softmax_backward": part(cnnref.softmax_backward, rows, rows),
     "narrow softmax": part(cnnref.softmax, x.reshape(-1, 32)),
     "log_softmax": part(cnnref.log_softmax, rows),

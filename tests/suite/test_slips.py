@@ -126,7 +126,10 @@ NORM_OPTIONS = ("training_eps1e-12:normal", "inference_eps1e-5:normal")
 
 #: Units whose faults do not show where their options have their defaults.
 UNIT_OPTIONS = {
-    **dict.fromkeys(("layer_norm", "layer_norm_forward"), ("eps1e-12:normal", "eps1e-5:normal")),
+    **dict.fromkeys(
+        ("layer_norm", "layer_norm_forward", "rms_norm", "rms_norm_forward"),
+        ("eps1e-12:normal", "eps1e-5:normal"),
+    ),
     "hardtanh": ("lo-2_hi6:small", "lo0:subnormal"),
     "elu": ("alpha0.5:normal", "alpha0.5:ties"),
     "celu": ("alpha0.5:normal",),

@@ -87,6 +87,13 @@ class Net:
         dx, dgamma, dbeta = self._f.layer_norm_backward(dout, cache)
         return dx, dgamma.reshape(-1), dbeta.reshape(-1)
 
+    def rms_norm(self, x, gamma, eps):
+        return self._f.rms_norm_forward(x, gamma.reshape(1, 1, 1, -1), {"epsilon": eps})
+
+    def rms_norm_back(self, dout, cache):
+        dx, dgamma = self._f.rms_norm_backward(dout, cache)
+        return dx, dgamma.reshape(-1)
+
 
 def _hwio(w):
     return np.ascontiguousarray(w.transpose(2, 3, 1, 0))
@@ -139,6 +146,10 @@ def torch_functions(functions):
         assert tuple(normalized_shape) == tuple(weight.shape)
         return Worn.apply(lambda *a: net.layer_norm(*a, eps), net.layer_norm_back, 3, input, weight, bias)
 
+    def rms_norm(input, normalized_shape, weight, eps=1e-5):
+        assert tuple(normalized_shape) == tuple(weight.shape)
+        return Worn.apply(lambda *a: net.rms_norm(*a, eps), net.rms_norm_back, 2, input, weight)
+
     def cross_entropy(input, target):
         labels = target.numpy()
         return Worn.apply(lambda x: net.loss(x, labels), net.loss_back, 1, input)
@@ -150,7 +161,7 @@ def torch_functions(functions):
     named = {name: unit(name) for name in names}
     return SimpleNamespace(
         conv2d=conv2d, max_pool2d=max_pool2d, avg_pool2d=avg_pool2d, linear=linear, leaky_relu=leaky_relu,
-        batch_norm=batch_norm, layer_norm=layer_norm, cross_entropy=cross_entropy, **named,
+        batch_norm=batch_norm, layer_norm=layer_norm, rms_norm=rms_norm, cross_entropy=cross_entropy, **named,
     )  # fmt: skip
 
 
@@ -201,6 +212,14 @@ def torch_modules(functions):
         def forward(self, x):
             return f.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
+    class RMSNorm(nn.Module):
+        def __init__(self, normalized_shape, eps=1e-5):
+            super().__init__()
+            self.weight, self.eps = nn.Parameter(torch.ones(normalized_shape)), eps
+
+        def forward(self, x):
+            return f.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
     class MaxPool2d(nn.Module):
         pooled = staticmethod(f.max_pool2d)
 
@@ -238,6 +257,7 @@ def torch_modules(functions):
     return SimpleNamespace(
         Conv2d=Conv2d, Linear=Linear, BatchNorm2d=BatchNorm2d, MaxPool2d=MaxPool2d, AvgPool2d=AvgPool2d,
         LayerNorm=LayerNorm,
+        RMSNorm=RMSNorm,
         LeakyReLU=LeakyReLU, CrossEntropyLoss=CrossEntropyLoss,
         **{name: unit(function) for name, function in (names | rows).items()},
     )  # fmt: skip
@@ -363,6 +383,18 @@ def layers(functions):
             dx, self.dgamma, self.dbeta = net.layer_norm_back(dout, self.cache)
             return dx
 
+    class RMSNorm:
+        def __init__(self, dim, eps=1e-5):
+            self.gamma, self.eps = np.ones(dim), eps
+
+        def forward(self, x):
+            out, self.cache = net.rms_norm(x, self.gamma, self.eps)
+            return out
+
+        def backward(self, dout):
+            dx, self.dgamma = net.rms_norm_back(dout, self.cache)
+            return dx
+
     class MaxPool:
         mode = "max"
 
@@ -401,7 +433,7 @@ def layers(functions):
     units = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
     return SimpleNamespace(
         layout="NCHW", Conv2D=Conv2D, Dense=Dense, BatchNorm=BatchNorm, MaxPool=MaxPool,
-        LayerNorm=LayerNorm,
+        LayerNorm=LayerNorm, RMSNorm=RMSNorm,
         AveragePool=AveragePool, SoftmaxCrossEntropy=SoftmaxCrossEntropy,
         **{name: unit(function) for name, function in units.items()},
     )  # fmt: skip
@@ -449,6 +481,7 @@ def jax_functions(functions):
         layer_norm=lambda x, weight, bias, eps: worn(lambda *a: net.layer_norm(*a, eps), net.layer_norm_back)(
             x, weight, bias
         ),
+        rms_norm=lambda x, weight, eps: worn(lambda *a: net.rms_norm(*a, eps), net.rms_norm_back)(x, weight),
         linear=lambda x, w, b: worn(net.affine, net.affine_back)(x, w.T, b),
         **{name: unit(name) for name in names},
     )

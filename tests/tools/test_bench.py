@@ -78,6 +78,8 @@ def kept_in_cache(row: Row) -> int:
         return 2 * 4 * 4 * 3  # a position of one byte for each window
     if row.function == "batch_norm_forward":
         return cost.itemsize(row) * 4 * row.letter("c")  # the statistics
+    if row.function in ("layer_norm_forward", "rms_norm_forward"):
+        return 8 * 2 * 2 * 8 * 8  # two float64 for each pixel
     if row.function == "affine_activation_forward":
         return cost.itemsize(row) * row.letter("m") * row.letter("o")  # Z
     if row.function == "softmax_cross_entropy":

@@ -317,4 +317,31 @@ CNNREF_INLINE cnnref_part(const float *both, float *one, float *other) {
 #endif
 }
 
+/* A row of floats as doubles, and back: a loop over both has vectors of half a register of one of them, or takes them apart. */
+CNNREF_INLINE cnnref_widen_row(int columns, const float *from, double *out) {
+    for (int j = 0; j < columns; j += CNNREF_COUNT_doubles)
+#if defined(__AVX512F__)
+        _mm512_storeu_pd(out + j, _mm512_cvtps_pd(_mm256_loadu_ps(from + j)));
+#elif defined(__AVX2__)
+        _mm256_storeu_pd(out + j, _mm256_cvtps_pd(_mm_loadu_ps(from + j)));
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+        vst1q_f64(out + j, vcvt_f64_f32(vld1_f32(from + j)));
+#else
+        out[j] = from[j];
+#endif
+}
+
+CNNREF_INLINE cnnref_narrow_row(int columns, const double *from, float *out) {
+    for (int j = 0; j < columns; j += CNNREF_COUNT_doubles)
+#if defined(__AVX512F__)
+        _mm256_storeu_ps(out + j, _mm512_cvtpd_ps(_mm512_loadu_pd(from + j)));
+#elif defined(__AVX2__)
+        _mm_storeu_ps(out + j, _mm256_cvtpd_ps(_mm256_loadu_pd(from + j)));
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+        vst1_f32(out + j, vcvt_f32_f64(vld1q_f64(from + j)));
+#else
+        out[j] = (float)from[j];
+#endif
+}
+
 #endif

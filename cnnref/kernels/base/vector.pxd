@@ -38,6 +38,8 @@ cdef extern from "kernels/base/vector.h" nogil:
     always_inline repeat_pair "cnnref_repeat_pair"(const float* pair, float* row)
     always_inline join_halves "cnnref_join"(const float* one, const float* other, float* both)
     always_inline part_halves "cnnref_part"(const float* both, float* one, float* other)
+    always_inline widen_floats "cnnref_widen_row"(int columns, const float* source, double* out)
+    always_inline narrow_doubles "cnnref_narrow_row"(int columns, const double* source, float* out)
 
 
 cdef inline always_inline fill_row(const int columns, real value, real* out) noexcept nogil:
@@ -125,3 +127,27 @@ cdef inline always_inline turn_block(
         turn_floats(rows, source, step, out, out_step)
     else:
         turn_doubles(rows, source, step, out, out_step)
+
+
+cdef inline always_inline widened_row(const int columns, const real* source, double* out) noexcept nogil:
+    """``out[j] = source[j]``, whatever the number of columns."""
+    cdef int j
+    if columns % lanes(<double>0):
+        for j in range(columns):
+            out[j] = source[j]
+    elif real is double:
+        copy_doubles(columns, source, out)
+    else:
+        widen_floats(columns, source, out)
+
+
+cdef inline always_inline rounded_row(const int columns, const double* source, real* out) noexcept nogil:
+    """``out[j] = source[j]``, rounded, whatever the number of columns."""
+    cdef int j
+    if columns % lanes(<double>0):
+        for j in range(columns):
+            out[j] = <real>source[j]
+    elif real is double:
+        copy_doubles(columns, source, out)
+    else:
+        narrow_doubles(columns, source, out)

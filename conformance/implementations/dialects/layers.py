@@ -42,7 +42,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "prelu": ("parametric_relu",),
     "softmax": (), "log_softmax": (),
     "batch_norm": ("batch_norm2d", "batch_normalization", "batch_normalization2d", "spatial_batch_norm"),
-    "layer_norm": ("layer_normalization",),
+    "layer_norm": ("layer_normalization",), "rms_norm": ("rms_normalization", "root_mean_square_norm"),
     "cross_entropy": ("softmax_cross_entropy", "softmax_with_loss", "softmax_cross_entropy_loss",
                       "softmax_loss", "cross_entropy_with_softmax"),
     "mse_loss": ("mse", "mean_squared_error", "mean_squared_error_loss"),

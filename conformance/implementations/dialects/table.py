@@ -159,6 +159,10 @@ ROWS: tuple[Row, ...] = (
         output="pixels last", form="hyper", filled=True, also=("layer_normalization",),
     ),
     Row(
+        "rms_norm", "rms_norm_forward", "rms_norm_backward", {"input": "pixels last", "weight": "channels"},
+        {"epsilon": "eps"}, output="pixels last", form="hyper", filled=True, also=("rms_normalization",),
+    ),
+    Row(
         "cross_entropy", "softmax_cross_entropy", "softmax_cross_entropy_backward",
         {"input": "rows", "target": "labels"},
         {"label_smoothing": "label_smoothing", "ignore_index": "ignore_index"}, wanted=1, output="number",
@@ -169,7 +173,7 @@ ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 #: The functions that normalize the last axis, whose extents PyTorch is told.
-LAST = ("layer_norm",)
+LAST = ("layer_norm", "rms_norm")
 #: The functions that take an image element by element.
 UNITS = tuple(row.name for row in _UNITS)
 #: The losses of each element and its target.

@@ -39,6 +39,7 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "linear": ("Linear", ("in_features", "out_features")),
     "batch_norm": ("BatchNorm2d", ("num_features",)),
     "layer_norm": ("LayerNorm", ("normalized_shape",)),
+    "rms_norm": ("RMSNorm", ("normalized_shape",)),
     "relu": ("ReLU", ()),
     "sigmoid": ("Sigmoid", ()),
     "tanh": ("Tanh", ()),
