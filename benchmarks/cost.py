@@ -6,7 +6,7 @@ import math
 
 from benchmarks.inputs import numpy_dtype
 from benchmarks.row import Row
-from benchmarks.small import ELEMENTWISE
+from benchmarks.small import ELEMENTWISE, LOSSES
 
 VECTOR = 64  # bytes; filters in a panel are rounded up to a whole vector
 
@@ -17,6 +17,7 @@ _MOVES = {
         f"{name}_backward": 3
         for name in ("gelu", "prelu", "softmax", "log_softmax", "batch_norm", "layer_norm", "rms_norm")
     },
+    **{name: 3 if name.endswith("_backward") else 2 for name in LOSSES},
     "cross_entropy_cost": 1,
     "global_average_pool_forward": 1,
     "global_average_pool_backward": 1,
@@ -108,7 +109,9 @@ def outputs(row: Row) -> int:
         return size * _elements(row) + 8 * 2 * (_elements(row) // z["c"])
     if function in ("layer_norm_backward", "rms_norm_backward"):
         return size * (_elements(row) + (2 if function.startswith("layer") else 1) * z["c"])
-    if function in ("conv_single_step", "cross_entropy_cost"):
+    if function in ("conv_single_step", "cross_entropy_cost") or (
+        function in LOSSES and not function.endswith("_backward")
+    ):
         return 0
     return (8 if function == "distribute_value" else size) * _elements(row)
 
@@ -133,6 +136,8 @@ def allowed_memory(row: Row) -> int:
         extra = _panels(row, 1, z["i"], z["o"]) + size * (z["i"] + z["o"])
         if row.function == "affine_activation_backward":
             extra += size * z["m"] * z["o"]  # the gradient between the two steps
+    elif row.function in LOSSES:
+        extra = _elements(row) // 512 + 8  # a double for each chunk
     elif row.function == "softmax_cross_entropy":
         extra = size * _elements(row)  # the logarithms
     elif row.function.startswith(("batch_norm", "layer_norm", "rms_norm", "prelu_backward")):

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from benchmarks.row import Row
+from benchmarks.small import LOSSES
 
 Arrays = dict[str, np.ndarray]
 
@@ -75,6 +76,8 @@ def _drawn(row: Row) -> Arrays:
     if "n" in z:
         m, n = row.letter("m"), row.letter("n")
         x = normal(m, n)
+        if function in LOSSES:
+            return {"X": x, "T": _probabilities(normal(m, n))}
         return {"X": x, "AL": _probabilities(x), "Y": generator.integers(0, n, m), "upstream": normal(m, n)}
     if function == "conv_single_step":
         f, c = row.letter("f"), row.letter("c")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchmarks.convolutions import convolutions
 from benchmarks.row import WORDS, Row
-from benchmarks.small import ELEMENTWISE, SMALL
+from benchmarks.small import ELEMENTWISE, LOSSES, SMALL
 
 #: Aimed-at geometric mean of PyTorch time / cnnref time, by group of rows. No single row may be below 1.0.
 AIMS: dict[str, float] = {
@@ -81,6 +81,8 @@ def _pointwise() -> Iterator[Row]:
             yield Row(function, f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000, peers=function == "softmax")
         for function in ("softmax_cross_entropy", "softmax_cross_entropy_backward"):
             yield Row(function, f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000)
+        for function in LOSSES:
+            yield Row(function, f"{m}x{n}", {"m": m, "n": n}, quick=n == 1000)
     for function in ("create_mask_from_window", "distribute_value"):
         yield Row(function, "224x224", {"h": 224, "w": 224}, quick=True)
     yield Row("conv_single_step", "window-7x7x512", {"f": 7, "c": 512}, quick=True)
@@ -121,6 +123,7 @@ _IN_HALF = (
 _NOT_IN_HALF = (
     *("cross_entropy_cost", "cross_entropy_backward"),
     *("softmax_cross_entropy", "softmax_cross_entropy_backward"),
+    *LOSSES,
 )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from conformance.operations import OPERATIONS
+from conformance.operations import OPERATIONS, having
 from conformance.operations.entry import IMAGE
 
 #: Functions of each element that need nothing else, and their gradients: a new one has its rows from here.
 ELEMENTWISE = tuple(n for n, e in OPERATIONS.items() if e.arrays[0] == "Z" and e.grammar == (IMAGE,))
+
+#: The losses of each element and its target, and their gradients.
+LOSSES = having("losses")
 
 _IMAGE = {"m": 2, "h": 8, "w": 8, "c": 3}
 _POOL = _IMAGE | {"f": 2, "s": 2}
@@ -54,6 +57,7 @@ SMALL: tuple[tuple[str, dict[str, int | str]], ...] = (
     ("log_softmax_backward", {**_ROWS}),
     ("softmax", {**_ROWS}),
     ("softmax_backward", {**_ROWS}),
+    *((name, {**_ROWS}) for name in LOSSES),
     ("cross_entropy_cost", {**_ROWS}),
     ("cross_entropy_backward", {**_ROWS}),
     ("softmax_cross_entropy", {**_ROWS}),

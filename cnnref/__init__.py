@@ -5,7 +5,7 @@ a cache for its backward function. The map:
 
 - ``conv``, ``pool``, ``global_average_pool``, ``batch_norm``, ``row_norm``, ``affine``,
   ``activation``, ``linear_units``, ``rational_units``, ``exponential_units``, ``prelu``, ``tanh``,
-  ``softmax``, ``log_softmax``, ``loss``, ``reorder``, ``mask``:
+  ``softmax``, ``log_softmax``, ``loss``, ``element_loss``, ``reorder``, ``mask``:
   the operations, each compiled for several instruction sets; ``_dispatch`` loads the best one
   (``CNNREF_ISA`` forces another)
 - ``affine_activation``: what needs no kernel of its own
@@ -27,6 +27,7 @@ from cnnref.caches import (
     ConvTransposeCache,
     CrossEntropyCache,
     LayerNormCache,
+    LossCache,
     PoolCache,
     PReLUCache,
     RMSNormCache,
@@ -48,6 +49,7 @@ _OPERATIONS = {
         "conv_transpose_forward",
         "conv_transpose_backward",
     ),
+    "element_loss": ("mse_loss", "mse_loss_backward"),
     "exponential_units": (
         "elu",
         "elu_backward",
@@ -120,6 +122,7 @@ __all__ = [
     "ConvTransposeCache",
     "CrossEntropyCache",
     "LayerNormCache",
+    "LossCache",
     "PReLUCache",
     "PoolCache",
     "RMSNormCache",

@@ -37,6 +37,8 @@ from cnnref import log_softmax as log_softmax
 from cnnref import log_softmax_backward as log_softmax_backward
 from cnnref import mish as mish
 from cnnref import mish_backward as mish_backward
+from cnnref import mse_loss as mse_loss
+from cnnref import mse_loss_backward as mse_loss_backward
 from cnnref import pad3d as pad3d
 from cnnref import pad3d_backward as pad3d_backward
 from cnnref import pool_backward as pool_backward

@@ -192,6 +192,20 @@ class CrossEntropyCache(NamedTuple):
     Y_index: Any
 
 
+class LossCache(NamedTuple):
+    """Cache of the losses of each element and its target, `mse_loss` and those after it: their two arrays.
+
+    Examples
+    --------
+    >>> loss, cache = cnnref.mse_loss([[1.0, 2.0]], [[1.0, 4.0]])
+    >>> cache.T
+    array([[1., 4.]])
+    """
+
+    X: Any
+    T: Any
+
+
 for _cache in (
     ConvCache,
     ConvTransposeCache,
@@ -203,5 +217,6 @@ for _cache in (
     LayerNormCache,
     RMSNormCache,
     CrossEntropyCache,
+    LossCache,
 ):
     _cache.__module__ = "cnnref"

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from calls import ELEMENTWISE
+from calls import ELEMENTWISE, LOSSES
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -126,6 +126,7 @@ LARGE = {
             "softmax_backward",
             "cross_entropy_cost",
             "cross_entropy_backward",
+            *LOSSES,
             "softmax_cross_entropy",
             "softmax_cross_entropy_backward",
         ),

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 import cnnref
-from conformance.operations import OPERATIONS
+from conformance.operations import OPERATIONS, having
 
 #: Functions of each element of `Z`, and their gradients: what is said of the others holds of a new one too.
 ELEMENTWISE = tuple(name for name, entry in OPERATIONS.items() if {*entry.arrays} <= {"Z", "dA"})
+
+#: The losses of each element and its target, and their gradients.
+LOSSES = having("losses")
 
 
 def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -38,6 +41,7 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
     _, layer_cache = cnnref.layer_norm_forward(image, *channels[:2], epsilon=1e-3)
     _, rms_cache = cnnref.rms_norm_forward(image, channels[0], epsilon=1e-3)
     _, entropy_cache = cnnref.cross_entropy_cost(probabilities, labels)
+    loss_cache = cnnref.caches.LossCache(rows, probabilities)
     return {
         "pad3d": {"input": image, "stride": 2},
         "pad3d_backward": {"doutput": image, "stride": 2},
@@ -87,6 +91,10 @@ def arguments(dtype: Any = np.float64, seed: int = 0) -> dict[str, dict[str, Any
         "softmax_backward": {"dprobs": array(5, 6), "cache": rows},
         "log_softmax": {"X": rows},
         "log_softmax_backward": {"dlogp": array(5, 6), "cache": rows},
+        **{
+            name: {"cache": loss_cache} if OPERATIONS[name].forward else {"X": rows, "T": probabilities}
+            for name in LOSSES
+        },
         "cross_entropy_cost": {"AL": probabilities, "Y": labels, "batch_size": 5},
         "cross_entropy_backward": {"cache": entropy_cache},
         "softmax_cross_entropy": {"X": rows, "Y": labels},
@@ -111,6 +119,7 @@ CACHES = {
     ),
     "prelu_backward": ("Z", "slopes"),
     **dict.fromkeys(("layer_norm_backward", "rms_norm_backward"), ("A_prev", "gamma", "hparameters")),
+    **{name: ("X", "T") for name in LOSSES if OPERATIONS[name].forward},
     "cross_entropy_backward": ("AL", "Y_index"),
     "softmax_cross_entropy_backward": ("AL", "Y_index"),
 }

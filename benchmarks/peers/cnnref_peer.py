@@ -11,7 +11,7 @@ import cnnref
 from benchmarks import network
 from benchmarks.inputs import Arrays
 from benchmarks.row import Row
-from benchmarks.small import ELEMENTWISE
+from benchmarks.small import ELEMENTWISE, LOSSES
 
 
 def start(threads: int) -> None:
@@ -78,6 +78,9 @@ def prepare(row: Row, a: Arrays) -> Callable[[], Any] | None:
         return lambda: call(a["upstream"], a["X"])
     if name == "cross_entropy_cost":
         return lambda: call(a["AL"], a["Y"])
+    if name in LOSSES:
+        cache = cnnref.LossCache(a["X"], a["T"])
+        return (lambda: call(cache)) if name.endswith("_backward") else (lambda: call(*cache))
     if name == "softmax_cross_entropy":
         return lambda: call(a["X"], a["Y"])
     if name in ("cross_entropy_backward", "softmax_cross_entropy_backward"):

@@ -15,6 +15,7 @@ import torch
 from benchmarks import network
 from benchmarks.inputs import Arrays
 from benchmarks.row import Row
+from benchmarks.small import LOSSES
 
 aten = torch.ops.aten
 
@@ -166,6 +167,18 @@ def _rows(row: Row, a: Arrays) -> Callable[[], Any]:
         return lambda: torch.div(nll_backward(one, logarithm, y, None, 1, -100, weight), al)
     through = aten._log_softmax_backward_data.default
     return lambda: through(nll_backward(one, logarithm, y, None, 1, -100, weight), logarithm, 1, x.dtype)
+
+
+def _element_loss(row: Row, a: Arrays) -> Callable[[], Any]:
+    x, t, one = tensor(a["X"]), tensor(a["T"]), torch.ones((), dtype=tensor(a["X"]).dtype)
+    name = row.function
+    gradients: dict[str, Callable[[], Any]] = {
+        "mse_loss_backward": lambda: aten.mse_loss_backward.default(one, x, t, 1),
+    }
+    if name in gradients:
+        return gradients[name]
+    value = getattr(torch.nn.functional, name)
+    return lambda: value(x, t).item()
 
 
 def _window(row: Row, a: Arrays) -> Callable[[], Any]:
@@ -322,6 +335,7 @@ def _rms_norm(row: Row, a: Arrays) -> Callable[[], Any]:
 
 
 _FAMILIES: dict[str, Callable[[Row, Arrays], Callable[[], Any]]] = {
+    **dict.fromkeys(LOSSES, _element_loss),
     "conv_": _convolution,
     "pool_": _pool,
     "affine_": _affine,

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ci.audit import elementwise, exponential, layers, norms, rational, rows, sums, wrong
+from ci.audit import elementwise, exponential, layers, losses, norms, rational, rows, sums, wrong
 from ci.audit.kernel import Kernel, Prepared, Shares, largest
 from conformance.cases.case import Case
 from conformance.cases.dtypes import KNOWN
@@ -37,7 +37,7 @@ NORMS = tuple(
 
 def every() -> list[Kernel]:
     """All kernels."""
-    made = (elementwise, exponential, rational, rows, sums, norms, layers)
+    made = (elementwise, exponential, rational, rows, losses, sums, norms, layers)
     return [*(k for module in made for k in module.kernels()), *layers.peers()]
 
 

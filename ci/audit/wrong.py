@@ -77,6 +77,8 @@ SIZES = (
     "cross_entropy_cost:f32:m32n100:probabilities",
     "cross_entropy_backward:f32:m32n100:probabilities",
     "softmax_cross_entropy_backward:f32:m32n100:normal",
+    "mse_loss:f32:m32n100:normal",
+    "mse_loss_backward:f32:m32n100:normal",
 )
 #: The relative errors that each output has to show.
 SCALES = (1e-3, 1e-2)

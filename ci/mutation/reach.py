@@ -48,6 +48,7 @@ TESTS = {
     "softmax": "test_loss",
     "log_softmax": "test_loss",
     "loss": "test_loss",
+    "element_loss": "test_element_loss",
     "elementary": "test_elementary",
     "reorder": "test_reorder",
     "mask": "test_reorder",

@@ -7,3 +7,5 @@ cpdef tuple check_cross_entropy(
 )
 cpdef tuple check_cross_entropy_cache(str function, object cache, object label_smoothing, object ignore_index)
 cpdef tuple check_ranks(str function, str name, object AL, object Y, object ignore_index)
+cpdef tuple check_element_loss(str function, object X, object T, int ndim=*, str of=*)
+cpdef tuple check_element_loss_cache(str function, object cache, int ndim=*)

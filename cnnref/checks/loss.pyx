@@ -1,4 +1,4 @@
-"""Argument checks of softmax and cross entropy, as those of `cnnref.checks.pool_affine`."""
+"""Argument checks of softmax, cross entropy and the losses of each element, as those of `cnnref.checks.pool_affine`."""
 
 import numpy as np
 
@@ -196,3 +196,20 @@ cdef ndarray _labels(
             )
         labels[row] = label
     return own
+
+
+cpdef tuple check_element_loss(str function, object X, object T, int ndim=-1, str of=""):
+    """(X, T), of one shape."""
+    cdef str axes = "(m, n)" if ndim == 2 else ""
+    X, T = given(function, of + "X", X), given(function, of + "T", T)
+    cdef ndarray x = array(function, of + "X", X, ndim, axes)
+    cdef ndarray t = array(function, of + "T", T, ndim, axes)
+    cdef int typenum = common(kind_of(x) | kind_of(t))
+    same_shape(function, of + "T", t, of + "X", x)
+    return plain(x, typenum), plain(t, typenum)
+
+
+cpdef tuple check_element_loss_cache(str function, object cache, int ndim=-1):
+    """(X, T)."""
+    cdef tuple values = fields(function, cache, ("X", "T"))
+    return check_element_loss(function, values[0], values[1], ndim, "cache.")

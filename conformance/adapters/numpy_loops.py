@@ -32,6 +32,7 @@ from conformance.adapters._numpy_exponential import (
     softplus,
     softplus_backward,
 )
+from conformance.adapters._numpy_losses import LossCache, mse_loss, mse_loss_backward
 from conformance.adapters._numpy_pool import (
     PoolCache,
     create_mask_from_window,
@@ -86,6 +87,7 @@ __all__ = [
     "ConvCache",
     "CrossEntropyCache",
     "LayerNormCache",
+    "LossCache",
     "PReLUCache",
     "PoolCache",
     "RMSNormCache",
@@ -128,6 +130,8 @@ __all__ = [
     "log_softmax_backward",
     "mish",
     "mish_backward",
+    "mse_loss",
+    "mse_loss_backward",
     "pad3d",
     "pad3d_backward",
     "pool_backward",

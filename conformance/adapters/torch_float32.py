@@ -25,6 +25,7 @@ from torch.nn.functional import (
     log_softmax,
     max_pool2d,
     mish,
+    mse_loss,
     pad,
     prelu,
     relu,
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 __all__ = [
     "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "celu", "conv2d", "conv_transpose2d",
     "cross_entropy", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "layer_norm", "leaky_relu",
-    "linear", "log_softmax", "max_pool2d", "mish", "pad", "prelu", "relu", "relu6", "rms_norm", "selu",
-    "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh",
+    "linear", "log_softmax", "max_pool2d", "mish", "mse_loss", "pad", "prelu", "relu", "relu6",
+    "rms_norm", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh",
 ]  # fmt: skip
 
 dialect, dtypes = "torch", ("f32", "f64")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.bounds import affine_activation as composed
+from conformance.bounds import element_loss as _elements
 from conformance.bounds import exponential as exponential
 from conformance.bounds import functions, losses, means, storage, sums, terms
 from conformance.bounds import norm as norm
@@ -29,6 +30,7 @@ from conformance.bounds.terms import Picked
 from conformance.bounds.tier import kind_of
 from conformance.cases.case import Case
 from conformance.cases.window import divisors, divisors_of
+from conformance.operations.element_loss import count
 
 Arrays = Mapping[str, NDArray[Any]]
 Outputs = Mapping[str, Limit]
@@ -371,6 +373,19 @@ def loss(case: Case, arrays: Arrays, expected: Outputs, arithmetic: Arithmetic) 
         lambda c, a, e: functions.both(c, lambda f: losses.cross_entropy(f, c, found)), lambda c, a: found
     )
     return rule(case, arrays, expected, arithmetic)
+
+
+def element_loss(name: str) -> Rule:
+    """The rule of a loss of each element and its target, and of its gradient (`bounds.element_loss`)."""
+
+    def found(case: Case, a: Arrays, y: Outputs) -> Limit:
+        return functions.both(case, lambda form: _elements.limit(form, case, name, a["X"], a["T"]))
+
+    def of_mean(case: Case, a: Arrays) -> Limit:
+        ((value),) = _elements.terms(FORMATS[case.dtype], case, name, a["X"], a["T"])[:1]
+        return np.asarray(value / max(count(case), 1))
+
+    return stated(found, of_mean)
 
 
 def _combined(accuracy: str) -> Rule:

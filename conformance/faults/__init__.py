@@ -11,6 +11,7 @@ from conformance.faults import activation, affine, conv, general, numeric  # noq
 
 # isort: split
 from conformance.faults import (  # noqa: F401
+    element_loss,
     exponential,
     half,
     loss,

@@ -25,7 +25,7 @@ def _of_parameter(name: str) -> dict[str, str]:
     }
 
 
-_BATCH = without(_of_parameter("m"), "cross_entropy_cost", "softmax_cross_entropy")
+_BATCH = {op: names for op, names in _of_parameter("m").items() if names != "loss"}
 _IMAGE = without(_of_parameter("c"), "arr2col", "conv_single_step", "global_average_pool_forward")
 _FILLS = (0.0, float("nan"))
 

@@ -23,6 +23,7 @@ ROLES: dict[str, str] = {
     "A_prev": "x",
     "a_slice_prev": "x",
     "X": "x",
+    "T": "t",
     "Z": "x",
     "x": "x",
     "dz": "x",

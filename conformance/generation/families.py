@@ -25,6 +25,7 @@ _DEFAULT: Mapping[str, Fill] = {
     "b": fills.normal,
     "v": fills.variances,
     "g": fills.normal,
+    "t": fills.normal,
     "al": fills.stochastic,
     "y": fills.labels,
 }
@@ -195,8 +196,8 @@ _TABLE = (
         "ties",
         "exact",
         "-1, 0 and 1: several maxima in most windows",
-        ("pool", "kink", "bent", "mask"),
-        {"x": fills.few_values, "g": fills.small_integers},
+        ("pool", "kink", "bent", "mask", "losses"),
+        {"x": fills.few_values, "g": fills.small_integers, "t": fills.few_values},
         "Theano #4886: which maximum gets the gradient",
     ),
     Family(
@@ -220,7 +221,7 @@ _TABLE = (
         "positive",
         "bound",
         "all positive, full mantissa: rounding errors add up",
-        ("products", "pool", "global", "kink", "bent", "sigmoid", "gate"),
+        ("products", "pool", "global", "kink", "bent", "sigmoid", "gate", "losses"),
         dict.fromkeys("xwbg", fills.positive),
     ),
     Family(
@@ -303,6 +304,7 @@ _TABLE = (
             "norm",
             "mean",
             "share",
+            "losses",
         ),
         {"x": fills.with_nan},
         _SPECIAL,

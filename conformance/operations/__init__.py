@@ -17,7 +17,7 @@ _ORDER = (
     "pad3d", "conv", "conv_transpose", "pool", "windows", "columns", "affine", "affine_activation", "sigmoid",
     "relu", "tanh", "silu", "gelu", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "softsign",
     "elu", "softplus", "mish", "prelu",
-    "global_average_pool", "batch_norm", "row_norm", "softmax", "log_softmax", "cross_entropy",
+    "global_average_pool", "batch_norm", "row_norm", "softmax", "log_softmax", "cross_entropy", "mse_loss",
 )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ TRAITS: dict[str, str] = {
     "logits": "a softmax",
     "probabilities": "takes probabilities and labels",
     "labels": "takes labels",
+    "losses": "the mean of a function of each element and its target",
     "norm": "normalizes with the mean and the variance of values",
     "each pixel": "normalizes the channels of each pixel by themselves",
     "affine": "the affine layer",

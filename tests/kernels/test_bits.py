@@ -13,7 +13,7 @@ import sys
 import bits_table
 import numpy as np
 import pytest
-from calls import ELEMENTWISE
+from calls import ELEMENTWISE, LOSSES
 
 import cnnref
 from conformance.cases.case import Case
@@ -50,13 +50,14 @@ PER_SAMPLE = {
     "log_softmax_backward": "dX",
     "softmax": "probs",
     "softmax_backward": "dX",
+    **{name: "dX" for name in LOSSES if OPERATIONS[name].forward},
     "cross_entropy_backward": "dAL",
     "softmax_cross_entropy_backward": "dX",
 }
 
 #: These divide by the number of samples, so that a part of a batch is another problem; the others, except
 #: the four without samples and the cost, are in PER_SAMPLE.
-MEANS = {"cross_entropy_backward", "softmax_cross_entropy_backward"}
+MEANS = {"cross_entropy_backward", "softmax_cross_entropy_backward"} | {n for n in LOSSES if n in PER_SAMPLE}
 
 SHARED = ("W", "b", "slopes")
 
@@ -135,7 +136,7 @@ def test_a_sample_has_the_same_bits_in_every_batch(module):
 def test_the_gradient_of_the_mean_is_the_same_row_in_every_batch_of_the_same_size():
     implementation = here("cnnref")
     large = [case for case in bits_table.cases() if case.seed == 7 and case.op in MEANS]
-    assert {case.levels["smooth"] for case in large} == {"none", "some"}
+    assert {case.levels.get("smooth", "none") for case in large} == {"none", "some"}
     for case in [*generate(select(sorted(MEANS)), ("f32", "f64"), 40, 5), *large]:
         arrays, m = draw(case), case["m"]
         order = np.arange(m)[::-1]

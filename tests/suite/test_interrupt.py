@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from calls import ELEMENTWISE
+from calls import ELEMENTWISE, LOSSES
 from child import ROOT, run
 
 from conformance.implementations import channel, wire
@@ -191,6 +191,9 @@ calls = {
 }
 for name in ELEMENTWISE:
     calls[name] = part(getattr(cnnref, name), x, *[x] * name.endswith("_backward"))
+for name in LOSSES:
+    given = [(rows, rows)] if name.endswith("_backward") else [rows, rows]
+    calls[name] = part(getattr(cnnref, name), *given)
 for name, given in pools.items():
     for mode in ("max", "average"):
         A, cache = cnnref.pool_forward(x, given, mode)
@@ -220,7 +223,7 @@ NOT_LONG = {
 def test_every_function_asks_whether_it_is_to_stop(threads):
     """A signal that has come when a call starts ends it before it returns, whatever the time that takes."""
     called, unanswered = json.loads(
-        run(f"ELEMENTWISE = {ELEMENTWISE}{PENDING}", timeout=120, OMP_NUM_THREADS=threads)
+        run(f"ELEMENTWISE, LOSSES = {ELEMENTWISE}, {LOSSES}{PENDING}", timeout=120, OMP_NUM_THREADS=threads)
     )
     assert unanswered == []
     functions = {name.split(",")[0].split()[-1] for name in called}

@@ -55,16 +55,23 @@ cdef inline void run_part(const Elements* e, Py_ssize_t begin, Py_ssize_t count,
         e.in_double(e.function, <const double*>z, <const double*>da, <double*>out, count, e.option, e.other)
 
 
-cdef inline void run_half(
-    const Elements* e, Py_ssize_t begin, Py_ssize_t count, void* out, float* blocks, Py_ssize_t room
+cdef inline void run_wide(
+    const Elements* e, Py_ssize_t begin, Py_ssize_t count, float* blocks, Py_ssize_t room
 ) noexcept nogil:
-    """`run_part` of half, in float32: `blocks` has room for `room` of each array."""
+    """`run_part` of half, in float32: `blocks` has room for `room` of each array, the last of them the result."""
     widen(e.storage, e.z + begin * e.size, blocks, count)
     if e.da != NULL:
         widen(e.storage, e.da + begin * e.size, blocks + room, count)
     e.in_single(
         e.function, blocks, blocks + room if e.da != NULL else NULL, blocks + 2 * room, count, e.option, e.other,
     )
+
+
+cdef inline void run_half(
+    const Elements* e, Py_ssize_t begin, Py_ssize_t count, void* out, float* blocks, Py_ssize_t room
+) noexcept nogil:
+    """`run_wide`, rounded to half."""
+    run_wide(e, begin, count, blocks, room)
     narrow(e.storage, blocks + 2 * room, out, count)
 
 

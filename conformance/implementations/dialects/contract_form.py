@@ -33,7 +33,8 @@ def functions(engine: Engine, rows: Iterable[Row]) -> dict[str, Callable[..., An
     rows = [row for row in rows if engine.answers(row)]
     pools = {row.mode: row for row in rows if row.mode}
     for row in rows:
-        forward, backward = _FORMS.get(row.name, (_words, _gradient))
+        usual = (_words, _loss_gradient if row.output == "number" else _gradient)
+        forward, backward = _FORMS.get(row.name, usual)
         if row.mode:
             forward, backward = _pool(engine, pools), _pool_gradient(engine)
             found[row.forward] = forward
@@ -116,7 +117,7 @@ def _loss(engine: Engine, row: Row) -> Callable[..., Any]:
 
 
 def _loss_gradient(engine: Engine, row: Row) -> Callable[..., Any]:
-    def backward(cache: Any, **options: Any) -> Any:
+    def backward(cache: Any, *words: Any, **options: Any) -> Any:
         return engine.backward(cache, None)[0]
 
     return backward

@@ -45,6 +45,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "layer_norm": ("layer_normalization",), "rms_norm": ("rms_normalization", "root_mean_square_norm"),
     "cross_entropy": ("softmax_cross_entropy", "softmax_with_loss", "softmax_cross_entropy_loss",
                       "softmax_loss", "cross_entropy_with_softmax"),
+    "mse_loss": ("mse", "mean_squared_error", "mean_squared_error_loss"),
 }  # fmt: skip
 #: Its hyperparameters are what its constructor takes.
 _OPTIONS = frozenset(

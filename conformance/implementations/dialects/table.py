@@ -91,6 +91,11 @@ def _unit(name: str, options: Mapping[str, str] = {}, also: tuple[str, ...] = ()
     return Row(name, name, f"{name}_backward", {"input": "image"}, options, also=also, **more)
 
 
+def _loss(name: str, options: Mapping[str, str] = {}, **more: Any) -> Row:
+    arrays = {"input": "rows", "target": "rows"}
+    return Row(name, name, f"{name}_backward", arrays, options, wanted=1, output="number", **more)
+
+
 def _rows(name: str) -> Row:
     return Row(name, name, f"{name}_backward", {"input": "rows"}, fixed={"dim": 1}, output="rows")
 
@@ -106,6 +111,8 @@ _UNITS = (
     _unit("selu"), _unit("mish"),
     _unit("softplus", {"beta": "beta", "threshold": "threshold"}, neutral={"beta": 1, "threshold": 20}),
 )  # fmt: skip
+
+_LOSSES = (_loss("mse_loss", also=("mean_squared_error",)),)
 
 ROWS: tuple[Row, ...] = (
     Row("conv2d", "conv_forward", "conv_backward", _LAYER, _CONV, form="hyper", neutral=_ONE, filled=True),
@@ -161,6 +168,7 @@ ROWS: tuple[Row, ...] = (
         {"label_smoothing": "label_smoothing", "ignore_index": "ignore_index"}, wanted=1, output="number",
         neutral={"label_smoothing": 0, "ignore_index": None},
     ),
+    *_LOSSES,
     Row("pad", "pad3d", "pad3d_backward", {"input": "image"}, {"stride": "pad"}, filled=True),
 )  # fmt: skip
 
@@ -168,6 +176,8 @@ ROWS: tuple[Row, ...] = (
 LAST = ("layer_norm", "rms_norm")
 #: The functions that take an image element by element.
 UNITS = tuple(row.name for row in _UNITS)
+#: The losses of each element and its target.
+LOSSES = tuple(row.name for row in _LOSSES)
 #: Hyperparameters that are a slope: where one is negative the output does not tell the sign of the input.
 SLOPES = ("negative_slope", "alpha")
 

@@ -60,6 +60,7 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "softmax": ("Softmax", ()),
     "log_softmax": ("LogSoftmax", ()),
     "cross_entropy": ("CrossEntropyLoss", ()),
+    "mse_loss": ("MSELoss", ()),
     "pad": ("ZeroPad2d", ()),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations.dialects.table import LAST, UNITS, Row
+from conformance.implementations.dialects.table import LAST, LOSSES, UNITS, Row
 
 #: What is tried of each option; all of it has to be answered. Values of the contract's ``hparameters``.
 _VALUES: Mapping[str, tuple[Any, ...]] = {
@@ -43,7 +43,7 @@ def sample(
 
     if row.arrays["input"] == "rows":
         given = {"input": drawn(3, 4), "weight": drawn(4, 6), "bias": drawn(1, 6)}
-        given["target"] = np.array([0, 2, 3])
+        given["target"] = drawn(3, 4) if row.name in LOSSES else np.array([0, 2, 3])
     else:
         given = {"input": drawn(2, 6, 7, 4)}
         for name in ("running_mean", "running_var"):
@@ -65,7 +65,7 @@ def plain(row: Row) -> dict[str, Any]:
         return {"epsilon": 0.01}
     if row.name == "pad":
         return {"stride": 1}
-    return dict(row.neutral if row.name in UNITS else _PLAIN[row.form])
+    return dict(row.neutral if row.name in (*UNITS, *LOSSES) else _PLAIN[row.form])
 
 
 class Trials:
@@ -146,7 +146,7 @@ _SHAPES: Mapping[str, tuple[int, ...]] = {
     "adaptive_avg_pool2d": (2, 1, 1, 4),
     "linear": (3, 6),
     "pad": (2, 8, 9, 4),
-    "cross_entropy": (),
+    **dict.fromkeys(("cross_entropy", *LOSSES), ()),
 }
 
 
