@@ -24,8 +24,26 @@ def _z(a: Arrays) -> Array:
     return a["Z"] if "Z" in a else np.asarray(a["A_prev"] @ a["W"] + a["b"])
 
 
-_relu("relu-gradient-at-zero", "Where Z is exactly 0, the gradient passes.", at_zero=1.0, post=True)
-_relu("relu-gradient-half-at-zero", "Where Z is exactly 0, half of the gradient passes.", at_zero=0.5)
+def _near_zero(case: Case, a: Arrays, flushed: bool) -> dict[str, Array]:
+    """What decides whether the gradient passes: Z, or Z with its subnormals taken for 0, as XLA does."""
+    if not flushed:
+        return {}
+    z = _z(a)
+    return {"relu_mask": np.where(np.abs(z) < float(finfo(case.numpy_dtype).tiny), 0.0, z)}
+
+
+_at_zero = partial(_relu, of=_near_zero, variants=({"flushed": False}, {"flushed": True}))
+_at_zero(
+    "relu-gradient-at-zero",
+    "Where Z is exactly 0 (or subnormal, taken for 0), the gradient passes.",
+    at_zero=1.0,
+    post=True,
+)
+_at_zero(
+    "relu-gradient-half-at-zero",
+    "Where Z is exactly 0 (or subnormal, taken for 0), half of the gradient passes.",
+    at_zero=0.5,
+)
 _relu(
     "relu-mask-from-gradient",
     "The mask is taken from dA > 0 instead of Z > 0.",

@@ -228,13 +228,16 @@ def _tail_is_zero(case: Case, got: Array, expected: Array) -> bool:
 
 @slip(
     "silu-tail-flushed",
-    "Far below 0, where exp(Z) is subnormal, the gradient is 0.",
-    {"silu_backward": "dZ"},
+    "Where exp(Z), or Z itself, is subnormal, the result is 0.",
+    {"silu": "A", "silu_backward": "dZ"},
+    variants=({"inputs": False}, {"inputs": True}),
     signature=_tail_is_zero,
 )
-def _silu_tail_flushed(case: Case, a: Arrays, base: Base) -> Outputs:
-    below = a["Z"] < float(np.log(finfo(case.working_dtype).tiny))
-    return {name: np.where(below & np.isfinite(a["Z"]), 0.0, v) for name, v in base(case, a).items()}
+def _silu_tail_flushed(case: Case, a: Arrays, base: Base, inputs: bool) -> Outputs:
+    tiny = float(finfo(case.working_dtype).tiny)
+    z = np.where(np.abs(a["Z"]) < tiny, 0.0, a["Z"]) if inputs else a["Z"]
+    below = (z < float(np.log(tiny))) & np.isfinite(z)
+    return {name: np.where(below, 0.0, v) for name, v in base(case, {**a, "Z": z}).items()}
 
 
 after(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from slip_support import cases, doubles
 
 from conformance.cases.case import Case
+from conformance.cases.dtypes import finfo
+from conformance.diagnosis.circumstances import circumstances
+from conformance.diagnosis.history import History
 from conformance.faults import CATALOGUE
 from conformance.faults.core import reference
 from conformance.faults.diagnose import (
@@ -24,7 +28,7 @@ from conformance.generation.arrays import draw
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import here, of_object
 from conformance.operations import OPERATIONS
-from conformance.verdict.judge import Judge
+from conformance.verdict.judge import Judge, Trial
 
 
 def wrong(case: Case, name: str, output: str) -> np.ndarray:
@@ -44,6 +48,38 @@ def test_two_faults_that_show_on_different_data_are_named_each() -> None:
     assert {"zeros", "nan"} <= {family for family, _ in found}
     assert {why for family, why in found if family == "nan"} == {"relu-nan-becomes-zero"}
     assert {why for family, why in found if family != "nan"} == {"relu-gradient-at-zero"}
+
+
+def test_arithmetic_that_takes_subnormals_for_zero_is_named_as_such() -> None:
+    """As XLA's: in silu the exponential is flushed, too, and a relu's gradient is that at 0."""
+
+    def flushed(v):
+        return np.where(np.abs(v) < finfo(v.dtype).tiny, np.copysign(v.dtype.type(0), v), v)
+
+    def silu(Z):
+        with np.errstate(all="ignore"):
+            z = flushed(Z)
+            s = flushed(1 / (1 + flushed(np.exp(-z))))
+            return flushed(z * s), Z
+
+    def relu_backward(dA, cache):
+        z = flushed(cache)
+        half = np.where(z == 0, dA.dtype.type(0.5), z > 0)
+        return np.where(np.isnan(z), dA, half.astype(dA.dtype) * dA)
+
+    target = of_object("flushed", SimpleNamespace(silu=silu, relu_backward=relu_backward))
+    for op, fault in (("silu", "silu-tail-flushed"), ("relu_backward", "relu-gradient-half-at-zero")):
+        judge = Judge(target)
+        cases = list(generate([OPERATIONS[op]], ["f32", "f64"], 40, 0))
+        failed = [r for case in cases for r in judge(case) if r.status == "failed"]
+        assert failed
+        assert {r.diagnosis for r in failed} <= {fault, "subnormals-flushed"}
+        history = History()
+        for case in cases:
+            for record in judge(case):
+                history.add(record)
+        first = next(r for r in failed if r.diagnosis == fault)
+        assert "elements" not in circumstances(partial(Trial, target), first, history).sentence()
 
 
 def test_without_rerun_only_an_unambiguous_slip_is_named() -> None:
