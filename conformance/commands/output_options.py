@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.commands.tell import progress, tell
 from conformance.report import found, states
-from conformance.report.text import one_line
+from conformance.report.text import one_line, rerun
 from conformance.runs.options import Result
 from conformance.verdict.form import fault
 
@@ -81,8 +81,8 @@ def workflow_commands(result: Result) -> Iterator[str]:
                 finding = findings.get((name, output, diagnosis))
                 if not fault(diagnosis):
                     said = one_line(found.sentence(diagnosis, finding))
-                    again = f" (conformance repro '{finding['shrunk']}')" if finding else ""
-                    text = f"{count} of {figures['cases']} cases failed: {said}{again}"
+                    again = f" ({rerun(finding, summary['implementation'])})" if finding else ""
+                    text = f"{count} of {found.answered(figures)} cases failed: {said}{again}"
                     yield _command("error", place.of(name), f"{name}.{output}: {diagnosis}", text)
     for sentence in (*result.faults, *result.problems, *result.doubts):
         op = sentence.partition(":")[0].partition(".")[0]

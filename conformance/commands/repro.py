@@ -18,6 +18,7 @@ from conformance.diagnosis.findings import find
 from conformance.faults.diagnose import explain
 from conformance.implementations.implementation import load
 from conformance.runs.worker import PLAIN, Holding
+from conformance.verdict.again import first_failing
 from conformance.verdict.compare import FAR_ULP
 from conformance.verdict.form import fault
 from conformance.verdict.judge import Judge, Trial
@@ -59,8 +60,9 @@ def show(
         print(f"absent: the implementation has no {case.op}")
         return 1
     judge = Judge(implementation)
-    trial = Trial(implementation, case)
-    records = trial.records(judge.diagnoser)
+    trial, records, call = first_failing(implementation, case, judge.diagnoser, judge.confirmer)
+    if call > 1:
+        print(f"call {call}          the first of the process is right, and this one is not")
     for line in _arrays(trial):
         print(line)
     shown, found = (trial, records), False
@@ -73,13 +75,13 @@ def show(
                 print(f"  {line}")
             if not found and finding.shrunk != str(case):
                 small = Trial(implementation, Case.parse(finding.shrunk))
-                shown = small, small.records(judge.diagnoser)
+                shown = small, small.records(judge.diagnoser, judge.confirmer)
             found = True
     unanswered = shown[0].outcome.absent or shown[0].outcome.refused
     if script_path is not None and unanswered is not None:
         print(f"no script: {unanswered}")
     elif script_path is not None:
-        script_path.write_text(script.write(*shown, spec), encoding="utf-8")
+        script_path.write_text(script.write(*shown, spec, min(call, 2)), encoding="utf-8")
         print(f"script: {script_path} ({shown[0].case})")
     status = case_status(records)
     if status in ("absent", "refused"):

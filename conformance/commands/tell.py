@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from conformance.commands.terminal import BAD, DOUBTFUL, GOOD, paint, wrapped
 from conformance.report import found, states
-from conformance.report.text import counted, listed, one_line, repro
+from conformance.report.text import counted, listed, one_line, rerun
 from conformance.runs import after_run
 from conformance.runs.options import Result
 from conformance.runs.workers import Answer
@@ -36,8 +36,8 @@ def tell(result: Result, directory: Path) -> None:
     summary = result.summary
     passed, failed = f"{summary['passed']} passed", f"{summary['failed']} failed"
     refused = paint(f"{summary['refused']} refused", DOUBTFUL)
-    print(f"{summary['implementation']} is read as dialect {summary['dialect']}")
-    print(
+    _say(f"{summary['implementation']} is read as dialect {summary['dialect']}")
+    _say(
         f"{summary['implementation']}: {summary['cases']} cases, {paint(passed, GOOD)}, "
         f"{paint(failed, BAD) if summary['failed'] else failed}, {summary['absent']} absent"
         f"{', ' + refused if summary['refused'] else ''}; "
@@ -48,18 +48,24 @@ def tell(result: Result, directory: Path) -> None:
     for line in _failures(summary, read):
         print(line)
     _tell_power(summary)
-    print(f"Operations: {states.told(summary['states'])}")
+    _say(f"Operations: {states.told(summary['states'])}")
     for sentence in result.faults:
-        print(paint(sentence, BAD))
+        _say(sentence, BAD)
     for sentence in summary["remarks"]:
-        print(f"Remark (not a failure): {sentence}")
+        _say(f"Remark (not a failure): {sentence}")
     for sentence in (*result.problems, *result.doubts):
-        print(paint(sentence, DOUBTFUL))
+        _say(sentence, DOUBTFUL)
     if summary.get("shape_remarks"):
-        print(f"Shape remarks (not failures): {summary['shape_remarks']} outputs with other leading ones")
+        _say(f"Shape remarks (not failures): {summary['shape_remarks']} outputs with other leading ones")
     for name, count in summary.get("tails", {}).items():
-        print(f"Tails remark (not a failure): {name}: {count} outputs lose digits that other kernels keep")
+        _say(f"Tails remark (not a failure): {name}: {count} outputs lose digits that other kernels keep")
     print(f"Report: {report}" if read == report else f"Counts: {read}")
+
+
+def _say(sentence: str, colour: str = "") -> None:
+    """Print a sentence, as wide as the terminal."""
+    for line in wrapped(sentence, "  "):
+        print(paint(line, colour) if colour else line)
 
 
 def _tell_power(summary: Mapping[str, Any]) -> None:
@@ -67,9 +73,9 @@ def _tell_power(summary: Mapping[str, Any]) -> None:
     shown = ", ".join(f"{tier} {share:.1%}" for tier, share in summary["detectability"].items())
     if shown:
         covered = "" if summary["blind"] else " (exact cases see what others of the same shapes do not)"
-        print(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}{covered}")
+        _say(f"Single dropped terms seen: {shown}; blind cases: {summary['blind']}{covered}")
     if summary.get("slips", {}).get("cases"):
-        print(after_run.told(summary["slips"]))
+        _say(after_run.told(summary["slips"]))
 
 
 class _Group(NamedTuple):
@@ -83,8 +89,8 @@ class _Group(NamedTuple):
 
 def _failures(summary: Mapping[str, Any], read: Path) -> Iterator[str]:
     """The worst failures: what is wrong, one element, the line that shows it; how many others there are."""
-    groups = _worst_first(summary)
     findings = found.by_group(dict(summary))
+    groups = _worst_first(summary, findings)
     for group in groups[:_WORST]:
         yield from _told(summary, group, findings.get(group[:3]))
     others = list(dict.fromkeys(f"{g.op}.{g.output}" for g in groups[_WORST:]))
@@ -93,8 +99,11 @@ def _failures(summary: Mapping[str, Any], read: Path) -> Iterator[str]:
         yield from wrapped(f"  and {further}, of {listed(others, _NAMED)}: {read}", "    ")
 
 
-def _worst_first(summary: Mapping[str, Any]) -> list[_Group]:
-    """All groups: of each operation the largest, by size; then of each the second, and so on."""
+def _worst_first(summary: Mapping[str, Any], findings: Mapping[Any, found.Finding]) -> list[_Group]:
+    """All groups: of each operation the worst, then of each the second, and so on.
+
+    What takes the process with it, which is a caller's own, is the worst; then it is how often it is wrong.
+    """
     groups = [
         _Group(op, output, diagnosis, count)
         for op, outputs in summary["operations"].items()
@@ -102,11 +111,12 @@ def _worst_first(summary: Mapping[str, Any]) -> list[_Group]:
         for diagnosis, count in figures["diagnoses"].items()
         if figures["failed"] and not fault(diagnosis)
     ]
-    groups.sort(key=lambda group: -group.failures)
+    ending = {group for group in groups if found.ends_the_process(group.diagnosis, findings.get(group[:3]))}
+    groups.sort(key=lambda group: (group not in ending, -group.failures))
     before: Counter[str] = Counter()
     rounds = []
     for group in groups:
-        rounds.append(before[group.op])
+        rounds.append(before[group.op] - (group in ending))
         before[group.op] += 1
     return [group for _, group in sorted(zip(rounds, groups, strict=True), key=lambda pair: pair[0])]
 
@@ -118,7 +128,9 @@ def _told(summary: Mapping[str, Any], group: _Group, finding: found.Finding | No
     name = found.label(group.diagnosis, finding)
     why = f"{name} ({group.failures}{', ' + ending if ending else ''})"
     where = paint(f"{group.op}.{group.output}", BAD)
-    yield f"  {where}: {figures['failed']} of {figures['cases']} failed: {why}"
+    yield from wrapped(
+        f"  {where}: {figures['failed']} of {found.answered(figures)} failed: {why}", "    "
+    )
     sentence = one_line(found.sentence(group.diagnosis, finding))
     if sentence != name:
         yield from wrapped(f"    {sentence}", "    ")
@@ -130,4 +142,4 @@ def _told(summary: Mapping[str, Any], group: _Group, finding: found.Finding | No
             yield from wrapped(f"    {seen}", "    ")
         yield from (f"    {line}" for line in source.splitlines())
         # To be pasted: never broken.
-        yield f"    {repro(finding['shrunk'], summary['implementation'])}"
+        yield f"    {rerun(finding, summary['implementation'])}"

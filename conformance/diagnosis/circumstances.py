@@ -69,7 +69,10 @@ class Circumstances:
     state: bool = False
 
     def sentence(self, failed: Sequence[Case] = (), passed: Sequence[Case] = ()) -> str:
-        """The circumstances in words, empty if there are none; those that were tried since count too."""
+        """The circumstances in words, empty if there are none.
+
+        Those that were tried since decide the condition too; its numbers are of those that were seen.
+        """
         if self.calls:
             return self.calls
         if self.state or (self.slip is not None and self.slip.own is not None):
@@ -77,7 +80,7 @@ class Circumstances:
         found = condition([*self.failed, *failed], [*self.passed, *passed])
         if found is None or (self.slip is not None and self._shown_by(self.slip, found, passed)):
             return ""
-        return found.sentence()
+        return found.of(self.failed, self.passed).sentence()
 
     def _shown_by(self, slip: Slip, found: Condition, passed: Sequence[Case]) -> bool:
         """Whether a fault changes nothing where the condition does not hold: it needs none then."""

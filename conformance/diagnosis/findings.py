@@ -32,6 +32,7 @@ from conformance.implementations.channel import Answering, BrokenChannelError, C
 from conformance.implementations.child import LostError
 from conformance.implementations.implementation import Implementation, load
 from conformance.implementations.processes import bind_to_parent, context, end, start
+from conformance.verdict.again import first_failing, of_calls
 from conformance.verdict.compare import failing
 from conformance.verdict.judge import Trial
 from conformance.verdict.record import Record, number
@@ -66,6 +67,8 @@ class Finding:
         Why there is no element to compare: what was raised, returned instead, or died.
     terms : tuple of str
         The terms of the wrong element that differ most.
+    alone : bool
+        Whether the smallest case fails in a process that is asked nothing else.
     """
 
     case: str
@@ -80,6 +83,7 @@ class Finding:
     place: str = ""
     reason: str = ""
     terms: tuple[str, ...] = ()
+    alone: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """What ``summary.json`` holds."""
@@ -124,9 +128,15 @@ def find(implementation: Implementation, record: Record, history: History | None
     small = shrink(attempt, record, SHRINK, same) if same(case) else case
     trial = Trial(implementation, small)
     small_record = next(r for r in trial.records(None) if r.output == record.output)
+    if small_record.status == "passed":  # what is kept between calls may show in another process alone
+        small_record = record
     place = _place(small_record)
-    wrong = None
-    if trial.outcome.error is None:
+    wrong, alone = None, True
+    if of_calls(record.diagnosis):  # what an element is made of is not what is wrong
+        alone = _shown(implementation, small)
+        if not alone and small != case and _shown(implementation, case):
+            small, alone = case, True
+    elif trial.outcome.error is None:
         wrong = entry(implementation, small, record.output, ENTRY)
     if wrong is not None:
         pictures += wrong.pictures
@@ -139,11 +149,18 @@ def find(implementation: Implementation, record: Record, history: History | None
         rule,
         around.sentence(same.failed, same.passed),
         tuple(pictures),
-        tuple(vote(implementation, case).lines()),
+        () if of_calls(record.diagnosis) else tuple(vote(implementation, case).lines()),
         place,
         "" if place else small_record.reason,
         wrong.terms if wrong is not None else (),
+        alone,
     )
+
+
+def _shown(implementation: Implementation, case: Case) -> bool:
+    """Whether a case fails in a process that is asked nothing else, as ``conformance repro`` asks it."""
+    fresh = implementation.fresh()
+    return fresh is None or first_failing(fresh, case).failed
 
 
 def _where(trial: Trial, record: Record) -> tuple[str, list[picture.Picture]]:

@@ -77,7 +77,7 @@ sys.exit(wrong)
 """
 
 
-def write(trial: Trial, records: list[Record], spec: str) -> str:
+def write(trial: Trial, records: list[Record], spec: str, calls: int = 1) -> str:
     """The script for a case.
 
     Parameters
@@ -88,6 +88,8 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
         What came of it.
     spec : str
         The implementation, as ``--impl`` names it: a module or file of Python.
+    calls : int, optional
+        Which call of a process is held against what is right.
     """
     case = trial.case
     title = [f"{spec} on {case}"]
@@ -103,8 +105,10 @@ def write(trial: Trial, records: list[Record], spec: str) -> str:
     implementation = trial.implementation
     given = inward(case, offered(trial.case, trial.arrays, trial.settings), implementation.layout)
     text += "".join(f"{name} = {_array(value)}\n" for name, value in given.items())
-    calls = call_text.lines(implementation, case, given, _array)
-    text += "\n# What it is asked, as the contract says.\n" + "\n".join(calls) + "\n"
+    asked = "\n".join(call_text.lines(implementation, case, given, _array)) + "\n"
+    text += f"\n# What it is asked, as the contract says.\n{asked}"
+    if calls > 1:
+        text += f"\n# And once more: the first call is right.\n{asked * (calls - 1)}"
     text += "\n# What is right, and how far from it rounding may lead.\nchecks = [\n"
     right = _expected(trial)
     limits = {n: _limit(trial, n, x) for n, x in right.items()}

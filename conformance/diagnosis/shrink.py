@@ -72,7 +72,7 @@ def manner(record: Record) -> str:
     if reason.startswith("raised "):
         return re.sub(r"\d+", "0", reason.partition("\n")[0])[:200]
     for word in ("shape is", "dtype is", "nondeterministic", "changed its input", "returned", "is a "):
-        if reason.startswith(word) or (word == "nondeterministic" and word in reason):
+        if reason.startswith(word) or (word in ("nondeterministic", "changed its input") and word in reason):
             return word
     if record.max_bound_fraction is None:
         return "not finite"

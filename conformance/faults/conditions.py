@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, starmap
 from math import comb
@@ -70,6 +70,13 @@ class Condition:
     def holds(self, case: Case) -> bool:
         """Whether it holds of a case."""
         return all(part.test(features(case)) for part in self.parts)
+
+    def of(self, failed: Sequence[Case], passed: Sequence[Case]) -> Condition:
+        """The same with the numbers of some of the cases that it was found from."""
+        within = sum(map(self.holds, passed))
+        return replace(
+            self, failed=len(failed), within=len(failed) + within, others=len(passed) - within
+        )
 
     def sentence(self) -> str:
         """The condition with its counts."""

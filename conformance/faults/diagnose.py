@@ -327,12 +327,19 @@ class Diagnoser:
             first, second = (np.array(self._rerun(data.case)[data.output], np.float64) for _ in range(2))
         except Exception:  # see _further
             return False
-        if first.shape != data.expected.shape or second.shape != first.shape:
-            return False
-        with np.errstate(invalid="ignore"):
-            difference = Evidence(data.case, data.arrays, data.output, second - first, data.expected)
-        total = largest(second)
-        return difference.right(total) and difference.visible(total)
+        return adds_up(data.case, data.arrays, data.output, data.expected, first, second)
+
+
+def adds_up(
+    case: Case, arrays: Mapping[str, Array], output: str, expected: Array, first: Array, second: Array
+) -> bool:
+    """Whether of two equal calls the second gave the right result on top of what the first gave."""
+    if first.shape != expected.shape or second.shape != first.shape:
+        return False
+    with np.errstate(all="ignore"):
+        difference = Evidence(case, arrays, output, second - first, expected)
+    total = largest(second)
+    return difference.right(total) and difference.visible(total)
 
 
 def _left(test: Callable[[Slip], Slip | None], slips: Sequence[Slip]) -> list[Slip]:

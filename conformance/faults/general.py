@@ -88,7 +88,7 @@ after(
 )
 @slip(
     "input-modified",
-    "The output is right, but the function changed one of its inputs in place.",
+    "A function changes one of its inputs in place: the array is the caller's, and may be in a cache.",
     outputs_of(),
 )
 def _seen_by_experiment(case: Case, a: Arrays, base: Base) -> Outputs:

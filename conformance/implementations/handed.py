@@ -8,6 +8,9 @@ from typing import Any
 #: What is said of a call that has changed them.
 CHANGED = "hparameters changed"
 
+#: Stands before the function that was called first and the argument of it that it has changed.
+EARLIER = "changed before: "
+
 
 class Handed:
     """The mappings that a caller has handed over, as they were and as they are."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.cases.request import DEVICE, REMARKED, Request
-from conformance.implementations.calls import Functions, ask, named
-from conformance.implementations.handed import Handed
+from conformance.implementations.calls import Functions, before, last, named
+from conformance.implementations.handed import EARLIER, Handed
 from conformance.implementations.memory import same_bytes
 from conformance.implementations.refusals import Own, of_device, refused
 from conformance.implementations.signature import LackingError
@@ -101,14 +101,23 @@ def _once(
         _dirty(sizes, fill)
         with np.errstate(all="ignore"):
             handed = Handed()
-            return _Unnamed(request, ask(functions, request, copies, handed), handed)
+            known = before(functions, request, copies, handed)
+            if known:
+                changed.extend(_changed(copies, given))
+            return _Unnamed(request, last(functions, request, copies, known, handed), handed)
 
-    before = dict(_remarks(functions))
+    remarked, changed = dict(_remarks(functions)), list[str]()
     tried = answered(call, given, functions.own)
-    new = [text for text, count in _remarks(functions).items() if count > before.get(text, 0)]
-    if tried.kind != "answered" or not new:
+    new = [text for text, count in _remarks(functions).items() if count > remarked.get(text, 0)]
+    if tried.kind != "answered" or not (new or changed):
         return tried
-    return tried._replace(notes=(*tried.notes, *(REMARKED + one_phrase(text) for text in new)))
+    earlier = [f"{EARLIER}{request.steps[-2].function} {name}" for name in changed]
+    return tried._replace(notes=(*tried.notes, *earlier, *(REMARKED + one_phrase(text) for text in new)))
+
+
+def _changed(copies: Mapping[str, NDArray[Any]], given: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The arguments whose bytes are others than they were."""
+    return [name for name, copy in copies.items() if not same_bytes(copy, given[name])]
 
 
 def _remarks(functions: Owned) -> Mapping[str, int]:
@@ -137,7 +146,7 @@ def answered(call: Callable[..., Any], given: Mapping[str, NDArray[Any]], own: O
             return Tried("refused", one_line(error))
         return Tried("error", f"{DEVICE if of_device(error) else 'raised '}{told(error)}")
     seconds = time.perf_counter() - started
-    changed = tuple([name for name, copy in copies.items() if not same_bytes(copy, given[name])])
+    changed = tuple(_changed(copies, given))
     try:
         if not isinstance(result, _Unnamed):
             return Tried("answered", "", dict(result), changed, seconds)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from conformance.faults import RAISED
 from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.report.text import clip, one_line
 
@@ -35,6 +37,17 @@ def by_group(summary: dict[str, Any]) -> dict[tuple[str, str, str], Finding]:
         (found["case"].partition(":")[0], found["output"], found["diagnosis"]): found
         for found in summary.get("findings", ())
     }
+
+
+def answered(figures: Mapping[str, Any]) -> int:
+    """In how many cases an output was answered, right or wrong."""
+    return int(figures["passed"] + figures["failed"])
+
+
+def ends_the_process(diagnosis: str, finding: Finding | None) -> bool:
+    """Whether a call does not come back at all: the process that made it dies, or is asked to end."""
+    reason = str(finding.get("reason", "")) if finding else ""
+    return diagnosis == f"{RAISED}SystemExit" or reason.startswith("the process died")
 
 
 def sentence(diagnosis: str, finding: Finding | None) -> str:

@@ -19,7 +19,7 @@ def page(summary: dict[str, Any], verdict: str, agrees: bool, again: bool = True
     """
     findings = found.by_group(summary)
     groups = [
-        {"name": f"{op}.{output}", "count": count, "diagnosis": diagnosis, "of": figures["cases"],
+        {"name": f"{op}.{output}", "count": count, "diagnosis": diagnosis, "of": found.answered(figures),
          "sentence": found.sentence(diagnosis, findings.get((op, output, diagnosis))),
          "finding": findings.get((op, output, diagnosis))}
         for op, outputs in summary["operations"].items()

@@ -193,7 +193,7 @@ def _refusals(seen: _Operation, rule: str | None) -> str:
     dtypes = [part for part in rule.split(" and ") if part in ("f16", "bf16", "f32", "f64")]
     if dtypes:
         said_so = f"dtypes = {tuple(dtypes)!r} in the module says so"
-    return f"answers {phrase(rule)} alone ({counts}); {said_so}."
+    return f"answers {phrase(rule)} alone ({counts}, the first: {seen.first}); {said_so}."
 
 
 def _weak(op: str, asked: Asked, slips: Mapping[str, Any] | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from conformance.verdict.compare import FAR_ULP
@@ -95,6 +95,13 @@ def listed(names: Iterable[str], limit: int) -> str:
 def repro(case: str, implementation: str) -> str:
     """Return the command that runs one case again, ready to paste into a shell."""
     return f"conformance repro {_quoted(case)} --impl {_shell(implementation)}"
+
+
+def rerun(finding: Mapping[str, Any], implementation: str) -> str:
+    """The command that shows a finding again: its smallest case, or where that is right by itself the run."""
+    if finding.get("alone", True):
+        return repro(finding["shrunk"], implementation)
+    return f"conformance run --impl {_shell(implementation)} --ops {finding['case'].partition(':')[0]}"
 
 
 def _shell(text: str) -> str:

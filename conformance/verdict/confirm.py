@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from conformance.faults.diagnose import adds_up
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
 
@@ -33,6 +36,7 @@ class Confirmer:
         self._implementation = implementation
         self._tried = Counter[tuple[str, str]]()
         self._right = Counter[tuple[str, str]]()
+        self._sums: dict[tuple[str, str], list[bool]] = {}
         self._first: tuple[Right, Outcome] | None = None
 
     def alone(self, own: Right, name: str) -> bool | None:
@@ -70,6 +74,21 @@ class Confirmer:
             if name in outcome.outputs and own.verdict(name, outcome.outputs[name]).status == "passed":
                 return True
         return False
+
+    def adds_up(self, own: Right, name: str) -> bool:
+        """Whether each call gives what is right on top of what the one before it gave."""
+        known = self._sums.setdefault((own.case.op, name), [])
+        if len(known) >= TRIES and not any(known):
+            return False
+        values = []
+        for _ in range(2):
+            got = self._implementation.call(own.case, own.arrays).outputs.get(name)
+            value = None if got is None else own.read(name, got).value
+            if not isinstance(value, (float, np.ndarray)):
+                return False
+            values.append(np.asarray(value, np.float64))
+        known.append(adds_up(own.case, own.arrays, name, own.expected[name], *values))
+        return known[-1]
 
     def seen(self, asked: Look, name: str, found: Found, told: Callable[..., Any]) -> Found | None:
         """What a look has shown (`looks.told`), if each call alone is right; said of a fresh process, too."""

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from conformance.cases.case import Case
 from conformance.cases.request import REMARKED
 from conformance.faults import diagnose
+from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
 from conformance.generation.corners import corner_of
 from conformance.generation.effort import size_of
-from conformance.implementations.handed import CHANGED
+from conformance.implementations.handed import CHANGED, EARLIER
 from conformance.implementations.implementation import Implementation, Outcome
 from conformance.verdict.confirm import Confirmer
 from conformance.verdict.declared import marked
@@ -57,7 +58,7 @@ class Judge:
 
     def __init__(self, implementation: Implementation, isolated: bool = False) -> None:
         self.implementation, self._isolated = implementation, isolated
-        self._pace, self._confirmer = Pace(self._seconds), Confirmer(implementation)
+        self._pace, self.confirmer = Pace(self._seconds), Confirmer(implementation)
         self.diagnoser = diagnose.Diagnoser(self._rerun)
 
     def forget(self) -> None:
@@ -94,7 +95,7 @@ class Judge:
     def _ended(self, begun: Trial | list[Record]) -> list[Record]:
         if isinstance(begun, list):
             return begun
-        records = begun.records(self.diagnoser, self._confirmer)
+        records = begun.records(self.diagnoser, self.confirmer)
         self._pace.took(begun.case, begun.outcome.seconds)
         declared = self.implementation.differs
         return [marked(declared, r, begun) if declared and r.status == "failed" else r for r in records]
@@ -202,13 +203,16 @@ class Trial:
             said = [self._forms[name].said, *(self._remarked if name == names[0] else ())]
             record.form = "; ".join(filter(None, said)) or None
             if self.outcome.changed and verdict.status == "passed":
-                record = record.but(**_CALL, reason=f"changed its input {', '.join(self.outcome.changed)}")
+                record = record.but(**_CALL, reason=self._modified)
             if name in found and record.status == "passed":
                 record = self._seen(record, found[name])
             elif record.status == "failed" and diagnoser is not None:
                 record = self._explained(record, diagnoser, confirmer)
             elif remark and record.status == "passed":
                 record = record.but(reason="; ".join(filter(None, (record.reason, f"{NOTED}{remark}"))))
+            kept = confirmer is not None and record.diagnosis in STATE
+            if kept and confirmer.adds_up(self._right, name):
+                record = record.but(diagnosis=diagnose.BETWEEN_CALLS)
             records.append(record)
         return records
 
@@ -239,7 +243,7 @@ class Trial:
                     if confirmed is not None:
                         found[name] = confirmed
         for note in self.outcome.notes:
-            if note.startswith(REMARKED):
+            if note.startswith((REMARKED, EARLIER)):
                 continue
             name, _, argument = note.partition(" in ")
             if note == CHANGED:
@@ -257,6 +261,8 @@ class Trial:
     ) -> Record:
         """A failure with its diagnosis; what no known fault explains is tried in a fresh process."""
         why = self._diagnosis(diagnoser, record.output)
+        if why == diagnose.UNEXPLAINED and self.outcome.changed and not record.reason.startswith("changed"):
+            return record.but(diagnosis=diagnose.INPUT_MODIFIED, reason=f"{record.reason}; {self._modified}")
         if why != diagnose.UNEXPLAINED or confirmer is None:
             return record.but(diagnosis=why)
         if confirmer.alone(self._right, record.output):
@@ -265,6 +271,14 @@ class Trial:
                 why, where = "nondeterministic", "right when it is called again"
             return record.but(diagnosis=why, reason=f"{record.reason}; {where}")
         return record.but(diagnosis=why)
+
+    @property
+    def _modified(self) -> str:
+        """Which function changed which of its inputs."""
+        earlier = [n.removeprefix(EARLIER).split() for n in self.outcome.notes if n.startswith(EARLIER)]
+        own = [name for name in self.outcome.changed if name not in [argument for _, argument in earlier]]
+        said = [f"{function} changed its input {argument}" for function, argument in earlier]
+        return "; ".join([*said, *([f"changed its input {', '.join(own)}"] if own else [])])
 
     def _differing(self) -> dict[str, Found]:
         """The outputs that further calls, over memory with other contents, give other bits for."""
