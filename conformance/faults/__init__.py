@@ -17,6 +17,7 @@ from conformance.faults import (  # noqa: F401
     loss,
     loss_options,
     norm,
+    padding,
     pool,
     prelu,
     rational,

@@ -186,6 +186,16 @@ option(
 
 
 @slip(
+    "norm-gradients-exchanged",
+    "The gradients of gamma and beta are exchanged.",
+    {"batch_norm_backward": "dgamma dbeta", "layer_norm_backward": "dbeta"},
+)
+def _norm_gradients_exchanged(case: Case, a: Arrays, base: Base) -> Outputs:
+    out = base(case, a)
+    return {"dgamma": out["dbeta"], "dbeta": out["dgamma"]}
+
+
+@slip(
     "norm-gradient-of-some-pixels",
     "The gradients of gamma and beta are those of the last pixel or sample alone, or leave it out.",
     {"layer_norm_backward": "dgamma dbeta", "rms_norm_backward": "dgamma"},

@@ -22,9 +22,9 @@ _softsign = partial(option, targets={"softsign_backward": "dZ"})
 
 option(
     "clip-gradient-at-ends",
-    "What lies on an end lets the gradient through, as torch.clamp does.",
+    "What lies on an end, or on one of them, lets the gradient through, as torch.clamp does on both.",
     _CLIP,
-    closed=True,
+    variants=tuple({"closed": ends} for ends in ((True, True), (False, True), (True, False))),
 )
 option(
     "clip-gradient-not-cut",

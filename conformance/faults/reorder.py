@@ -1,8 +1,6 @@
-"""Faults of memory order: padding values, flattening, exchanged extents, channels first."""
+"""Faults of memory order: padding, flattening, exchanged extents, channels first."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -54,24 +52,10 @@ def _flattened_across_samples(case: Case, a: Arrays, base: Base) -> Outputs:
     return {"output": a["X"].reshape(-1, order="F").reshape(out.shape, order="C")}
 
 
-def _pad(id: str, text: str, **filled: Any) -> None:
-    """A slip that fills the border otherwise."""
-    instead(
-        id,
-        text,
-        {"pad3d": "output"},
-        lambda case, a: np.pad(a["input"], _sides(case["p"], case["p"]), **filled),
-        lambda case: bool(case["h"] and case["w"]) or "constant_values" in filled,
-    )
-
-
 def _sides(rows: int, columns: int) -> tuple[tuple[int, int], ...]:
     return ((0, 0), (rows, rows), (columns, columns), (0, 0))
 
 
-_pad("padding-replicated", "The border is filled with the edge's values instead of 0.", mode="edge")
-_pad("padding-wrapped", "The border is filled from the opposite edge, not with 0.", mode="wrap")
-_pad("padding-of-ones", "The border is filled with 1 instead of 0.", constant_values=1.0)
 instead(
     "padding-of-one-axis",
     "Only the rows, or only the columns, are padded.",

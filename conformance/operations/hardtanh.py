@@ -31,11 +31,14 @@ def _forward(case: Case, a: Arrays, between: tuple[float, float] | None = None) 
 
 
 def _backward(
-    case: Case, a: Arrays, between: tuple[float, float] | None = None, closed: bool = False
+    case: Case,
+    a: Arrays,
+    between: tuple[float, float] | None = None,
+    closed: tuple[bool, bool] = (False, False),
 ) -> Outputs:
-    """Where it is cut off, and whether the ends belong to what passes, are left open."""
-    low, high = ends(case) if between is None else between
-    passes = (a["Z"] > low) & (a["Z"] < high) | closed & ((a["Z"] == low) | (a["Z"] == high))
+    """Where it is cut off, and which of the ends belong to what passes, are left open."""
+    (low, high), (at_low, at_high) = ends(case) if between is None else between, closed
+    passes = (a["Z"] > low) & (a["Z"] < high) | at_low & (a["Z"] == low) | at_high & (a["Z"] == high)
     return {"dZ": np.where(passes, a["dA"], 0.0)}
 
 

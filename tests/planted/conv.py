@@ -116,6 +116,20 @@ def _(A, W, b, hp):
     return _loop(A, W, b, hp, _right, np.pad(A, ((0, 0), (p, p + 1), (p, p + 1), (0, 0))), start=1)
 
 
+@plant("padding-replicated", "border_of_the_edge")
+def _(A, W, b, hp):
+    p = hp["pad"]
+    sides = ((0, 0), (p, p), (p, p), (0, 0))
+    return _loop(A, W, b, hp, _right, padded=np.pad(A, sides, "edge") if A.size else None)
+
+
+@plant("padding-wrapped", "border_of_a_torus")
+def _(A, W, b, hp):
+    p = hp["pad"]
+    sides = ((0, 0), (p, p), (p, p), (0, 0))
+    return _loop(A, W, b, hp, _right, padded=np.pad(A, sides, "wrap") if A.size else None)
+
+
 @plant("padding-forgotten", "no_padding")
 def _(A, W, b, hp):
     f, s = W.shape[0], hp["stride"]

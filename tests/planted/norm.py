@@ -116,3 +116,9 @@ def samples_counted_for_values(A_prev, gamma, beta, running_mean, running_var, h
 def deviation_left_out_of_dgamma(dA, cache):
     dA_prev, _, dbeta = right.batch_norm_backward(dA, cache)
     return dA_prev, (dA * (cache.A_prev - cache.mean)).sum(AXES, keepdims=True), dbeta
+
+
+@fault("batch_norm_backward", "dgamma dbeta", "norm-gradients-exchanged")
+def beta_before_gamma(dA, cache):
+    dA_prev, dgamma, dbeta = right.batch_norm_backward(dA, cache)
+    return dA_prev, dbeta, dgamma
