@@ -54,23 +54,24 @@ cdef tuple fields(str function, object cache, tuple names):
     return values
 
 
-cdef dict own(str function, object hparameters):
-    """A copy of `hparameters`: what a mapping of the caller's own making is read as."""
-    return _copy(function, "hparameters", hparameters, "a mapping")
+cdef dict own(str function, object hparameters, str usual=""):
+    """A copy of `hparameters`: what a mapping of the caller's own making is read as; `usual` is an example of keywords."""
+    cdef str otherwise = f"; or give its keys as keywords, as in {usual}" if usual else ""
+    return _copy(function, "hparameters", hparameters, "a mapping", otherwise)
 
 
 cdef dict asked(str function, object hparameters, dict keywords, str usual):
     """What a cache keeps: a copy of `hparameters`, or in its place the call's `keywords`; `usual` is an example of these."""
     if len(keywords) == 0 and hparameters is not None:
-        return own(function, hparameters)
+        return own(function, hparameters, usual)
     if len(keywords) == 0 or hparameters is not None:
         refuse_keywords(function, keywords, usual)
     return keywords
 
 
-cdef dict _copy(str function, str name, object mapping, str expected):
+cdef dict _copy(str function, str name, object mapping, str expected, str otherwise=""):
     if type(mapping) is not dict and not isinstance(mapping, dict) and not isinstance(mapping, Mapping):
-        raise TypeError(f"{function}: {name} must be {expected}, got {described(mapping)}")
+        raise TypeError(f"{function}: {name} must be {expected}, got {described(mapping)}{otherwise}")
     return dict(mapping)
 
 

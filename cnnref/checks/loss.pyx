@@ -10,6 +10,8 @@ from cnnref.checks.arrays cimport (
 )
 from cnnref.checks.fields cimport fields
 
+from cnnref.checks.mistakes import labels_meant
+
 cnp.import_array()
 
 cdef extern from *:
@@ -40,11 +42,14 @@ cpdef tuple check_softmax_backward(
     return plain(dp, typenum), plain(x, typenum)
 
 
-cdef ndarray _integers(str function, str name, object value, str expected):
-    """`value`, an ndarray, which holds integers; not one of them is looked at."""
+cdef ndarray _integers(str function, str name, object value, str expected, tuple of=()):
+    """`value`, an ndarray, which holds integers; not one of them is looked at. Labels are `of` rows and classes."""
     cdef ndarray x = value
     if not cnp.NPY_BYTE <= cnp.PyArray_TYPE(x) <= cnp.NPY_ULONGLONG:
-        raise TypeError(f"{function}: {name} must hold {expected}, got dtype {(<object>x).dtype}")
+        raise TypeError(
+            f"{function}: {name} must hold {expected}, got dtype {(<object>x).dtype}"
+            + (labels_meant((<object>x).shape, (<object>x).dtype.kind, of) if of else "")
+        )
     return x
 
 
@@ -64,6 +69,7 @@ cdef int _one_label_a_row(str function, str name, ndarray labels, ndarray al) ex
         raise ValueError(
             f"{function}: Y must have shape {(al.shape[0],)} or {(al.shape[0], 1)} for {name} of shape"
             f" {(<object>al).shape}, got {(<object>labels).shape}"
+            + labels_meant((<object>labels).shape, "i", (<object>al).shape)
         )
     return 0
 
@@ -97,7 +103,7 @@ cpdef tuple check_cross_entropy(
         batch_size = index(function, "batch_size", batch_size)
     cdef ndarray al = array(function, name, AL, 2, "(m, n)")
     cdef str labels_of = f"class labels: integers from 0, one for each row of {name}, in shape (m,) or (m, 1)"
-    cdef ndarray labels = _integers(function, "Y", Y, labels_of)
+    cdef ndarray labels = _integers(function, "Y", Y, labels_of, (<object>al).shape)
     cdef Py_ssize_t m = al.shape[0], classes = al.shape[1]
     _one_label_a_row(function, name, labels, al)
     if batch_size is not None and integer(function, "batch_size", batch_size, 0) != m:
@@ -138,7 +144,7 @@ cpdef tuple check_ranks(str function, str name, object AL, object Y, object igno
     cdef Py_ssize_t ignored
     _, ignoring, ignored = _options(function, 0, ignore_index)
     cdef ndarray al = array(function, name, AL, 2, "(m, n)")
-    cdef ndarray labels = _integers(function, "Y", Y, f"integers, one for each row of {name}, in shape (m,) or (m, 1)")
+    cdef ndarray labels = _integers(function, "Y", Y, f"integers, one for each row of {name}, in shape (m,) or (m, 1)", (<object>al).shape)
     cdef Py_ssize_t classes = al.shape[1]
     _one_label_a_row(function, name, labels, al)
     if ignoring and 0 <= ignored < classes:

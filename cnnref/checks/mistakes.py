@@ -97,6 +97,13 @@ def word_meant(given: str, words: tuple[str, ...]) -> str:
     return f"; did you mean {plain[close[0]]!r}?" if close and close[0] in plain else ""
 
 
+def labels_meant(shape: tuple[int, ...], kind: str, rows: tuple[int, ...]) -> str:
+    """What to do about labels of a shape, or a kind of dtype, that does not go with so many rows and classes."""
+    if shape == rows and rows[-1] > 1:
+        return "; of one-hot rows the labels are Y.argmax(1)"
+    return "; pass Y.astype(np.int64)" if kind == "f" and shape[:1] == rows[:1] else ""
+
+
 def described(value: Any) -> str:
     """The type of `value`, and the value itself where it is short and plain: ``float 0.5``."""
     kind = type(value)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conformance.cases.case import Case
+from conformance.commands.explain_case import of_case
 from conformance.commands.terminal import wrapped
 from conformance.commands.usage import AGREES, UsageError, examples
 from conformance.conventions import CONVENTIONS
@@ -37,6 +38,7 @@ _EXAMPLES = examples(
     "conformance explain pool-ties                 a choice in which frameworks differ",
     "conformance explain statistical               a tier; refused, a status; too-little, a state",
     "conformance explain conv_forward              an operation",
+    "conformance explain relu:f32:m1h2w2c1:ties:0  the line of a case",
 )
 
 #: Cases of an operation among which the smallest that shows a fault is looked for.
@@ -73,7 +75,7 @@ def add_command(commands: Any) -> None:
         "example, how it is told from others, and who had it. `conformance list` has the names."
     )
     parser.add_argument(
-        "name", metavar="NAME", help="as the report writes it; two faults joined by + are both said"
+        "name", metavar="NAME", help="as the report writes it; two faults joined by + are both said; a case"
     )
     parser.set_defaults(action=command)
 
@@ -90,8 +92,10 @@ def lines(name: str) -> list[str]:
     Raises
     ------
     UsageError
-        If nothing is called that; the message has what is called nearly that.
+        If nothing is called that, with what is called nearly that; if a line of a case cannot be read.
     """
+    if ":" in name:
+        return of_case(name)
     found: list[str] = []
     for part in name.split("+") if name.partition("+")[0] in CATALOGUE else [_meant(name)]:
         for said in _explanations(part):
@@ -269,7 +273,7 @@ def _other(name: str) -> Explanation:
             SHOWN[name].remedy,
         )
     if name in WORDS:
-        return Explanation("what a report says", WORDS[name], [], "", "")
+        return Explanation("a word of a report", WORDS[name], [], "", "")
     return Explanation("a diagnosis", sentence(name), [], "", "")
 
 
@@ -319,6 +323,14 @@ def _convention(name: str) -> Explanation:
     )
 
 
+#: Each choice of a convention, as ``--convention`` takes it.
+_CHOICES = {f"{name}={value}": name for name, of in CONVENTIONS.items() for value in of.values}
+
+
+def _choice(name: str) -> Explanation:
+    return _convention(_CHOICES[name])
+
+
 def _operation(name: str) -> Explanation:
     entry = OPERATIONS[name]
     slips = [slip.id for slip in CATALOGUE.values() if name in slip.targets]
@@ -357,4 +369,7 @@ _KINDS: tuple[tuple[Callable[[], Iterable[str]], Callable[[str], Explanation]], 
     (lambda: terms.STATUSES, _word("a status", terms.STATUSES)),
     (lambda: terms.STATES, _word("a state", terms.STATES)),
     (lambda: terms.FIGURES, _word("a figure", terms.FIGURES)),
+    (lambda: terms.DTYPES, _word("a dtype", terms.DTYPES)),
+    (lambda: terms.DIALECTS, _word("a dialect", terms.DIALECTS)),
+    (lambda: _CHOICES, _choice),
 )

@@ -15,8 +15,9 @@ from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.diagnosis import script
 from conformance.diagnosis.findings import find
-from conformance.faults.diagnose import explain
+from conformance.faults.diagnose import UNEXPLAINED, explain
 from conformance.implementations.implementation import load
+from conformance.report.found import sentence
 from conformance.runs.worker import PLAIN, Holding
 from conformance.verdict.again import first_failing
 from conformance.verdict.compare import FAR_ULP
@@ -71,6 +72,8 @@ def show(
             print(line)
         if record.status == "failed":
             finding = find(implementation, record)
+            if record.diagnosis == UNEXPLAINED:
+                print(f"  diagnosis: no known fault. {_capital(sentence(UNEXPLAINED, finding.to_dict()))}.")
             for line in finding.lines():
                 print(f"  {line}")
             if not found and finding.shrunk != str(case):
@@ -88,6 +91,10 @@ def show(
         print(records[0].reason)
     print(status)
     return int(status != "passed" or any(fault(record.form) for record in records))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _arrays(trial: Trial) -> Iterator[str]:
@@ -115,8 +122,8 @@ def _output(record: Record, trial: Trial) -> Iterator[str]:
     if record.status != "failed":
         return
     yield f"  {record.reason}"
-    if record.diagnosis is not None:
-        yield f"  diagnosis: {record.diagnosis}. {explain(record.diagnosis)}"
+    if record.diagnosis not in (None, UNEXPLAINED):
+        yield f"  diagnosis: {record.diagnosis}. {explain(str(record.diagnosis))}"
     got, expected, limit = trial.compared(record.output)
     if record.index is not None and isinstance(got, (float, np.ndarray)) and np.shape(got) == expected.shape:
         yield from _difference(np.asarray(got, np.float64), expected, limit)

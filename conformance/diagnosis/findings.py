@@ -28,6 +28,7 @@ from conformance.diagnosis.history import Histories, History
 from conformance.diagnosis.identities import vote
 from conformance.diagnosis.jacobian import entry
 from conformance.diagnosis.shrink import Same, shrink
+from conformance.faults.diagnose import UNEXPLAINED
 from conformance.implementations.channel import Answering, BrokenChannelError, Channel
 from conformance.implementations.child import LostError
 from conformance.implementations.implementation import Implementation, load
@@ -104,13 +105,14 @@ class Finding:
 
     def lines(self) -> list[str]:
         """The finding for a terminal."""
-        found = [f"condition: {self.condition}"] if self.condition else []
+        named = self.diagnosis != UNEXPLAINED  # else the condition is what it is called by
+        found = [f"condition: {self.condition}"] if self.condition and named else []
         found += [f"where: {self.rule}"] if self.rule else []
         for drawn in self.pictures:
             found += drawn.text()
         if self.shrunk != self.case:
             found.append(f"smallest case: {self.shrunk}")
-        if self.entry:
+        if self.entry and not self.reason:
             found.append(f"there: {self.entry}")
         found += [f"  {term}" for term in self.terms]
         return [*found, *self.identities]

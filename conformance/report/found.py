@@ -25,6 +25,11 @@ WORDS = {
     _NAMELESS: "No fault of the catalogue gives this result; a sentence says where or when it is wrong.",
     _BY_CONDITION: "No fault of the catalogue gives this result, but a condition tells the cases that fail "
     "from those that pass: the sentence has it, with the numbers of both.",
+    "raised": "The call ended in an exception instead of an answer; `raised-TypeError` names it, and the "
+    "line of source in which it came up stands below. An exception that the module raises itself, on "
+    "purpose, is a refusal.",
+    "crashed": "The process that was called died of a signal, or ended itself, and gave no answer. Each "
+    "call is made in a process of its own for that: the run goes on in another.",
 }
 
 #: Where-rules that say nothing.

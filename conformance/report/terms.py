@@ -36,6 +36,28 @@ STATES = {
     "absent": "the module has no such function.",
 }
 
+#: What arrays are stored in.
+DTYPES = {
+    "f32": "float32: of 24 binary digits, added up in float32 or wider.",
+    "f64": "float64: of 53 binary digits.",
+    "f16": "float16: of 11 binary digits, up to 65,504; computed in float32 and rounded once, at the end. It "
+    "is asked for by `--dtype f16` of a module that has it in `dtypes`.",
+    "bf16": "bfloat16: of 8 binary digits, with the range of float32; computed in float32 and rounded once, "
+    "at the end. It is asked for by `--dtype bf16` of a module that has it in `dtypes`, and needs ml_dtypes.",
+}
+
+#: How the code of an implementation is written.
+DIALECTS = {
+    "contract": "functions of NumPy arrays with the names of docs/contract.md, NHWC, called as they stand.",
+    "torch": "functions of tensors with the names and signatures of torch.nn.functional, NCHW; a "
+    "torch.autograd.Function counts through its apply.",
+    "torch-modules": "classes with the names and constructor arguments of torch.nn, and a ModelNew beside "
+    "its Model.",
+    "cs231n": "NAME_forward(x, ..., param) -> (out, cache) and NAME_backward(dout, cache) of NumPy arrays, NCHW.",
+    "layers": "classes with forward and backward that hold their parameters and gradients.",
+    "jax": "functions of JAX arrays; gradients are those of jax.vjp where there is no backward function.",
+}
+
 #: What the figures of a table are.
 FIGURES = {
     "ULP": "unit in the last place: the distance between neighbouring numbers of the output's dtype at the "

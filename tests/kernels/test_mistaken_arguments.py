@@ -244,7 +244,21 @@ def test_the_value_stands_beside_its_type(value, shown):
 
 
 def test_values_of_sequences():
-    refused("conv_forward", TypeError, "hparameters must be a mapping, got tuple (1, 1)", hparameters=(1, 1))
+    keywords = "; or give its keys as keywords, as in stride=1, pad=0"
+    text = f"hparameters must be a mapping, got tuple (1, 1){keywords}"
+    refused("conv_forward", TypeError, text, hparameters=(1, 1))
     refused("conv_forward", TypeError, "got list [1, 2, 3, 4]", hparameters=[1, 2, 3, 4])
     refused("conv_forward", TypeError, "got list", hparameters=list(range(10**5)))
     refused("pool_forward", TypeError, "mode must be 'max' or 'average', got int 3", mode=3)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy_cost", "softmax_cross_entropy"])
+def test_labels_that_are_one_hot_or_floats_say_how_to_make_labels(name):
+    function, scores = getattr(cnnref, name), np.full((3, 4), 0.25)
+    for one_hot in (np.eye(4)[:3], np.eye(4, dtype=int)[:3]):
+        with pytest.raises((TypeError, ValueError), match=r"; of one-hot rows the labels are Y\.argmax\(1\)$"):
+            function(scores, one_hot)
+    with pytest.raises(TypeError, match=r"got dtype float64; pass Y\.astype\(np\.int64\)$"):
+        function(scores, np.array([0.0, 1.0, 2.0]))
+    with pytest.raises(ValueError, match=r"got \(3, 3\)$"):
+        function(scores, np.zeros((3, 3), int))

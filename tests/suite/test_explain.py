@@ -7,11 +7,13 @@ import pytest
 from conformance.commands import explain
 from conformance.commands import list as listing
 from conformance.commands.cli import main
+from conformance.commands.usage import UsageError
 from conformance.conventions import CONVENTIONS
 from conformance.faults import CATALOGUE
 from conformance.faults.state import SHOWN, STATE
 from conformance.generation.corners import CORNERS
 from conformance.generation.families import FAMILIES
+from conformance.implementations.dialects import DIALECTS
 from conformance.operations import OPERATIONS
 from conformance.report import states, terms
 from conformance.report.found import WORDS
@@ -80,6 +82,8 @@ def test_every_word_of_a_verdict_is_explained():
     assert tuple(terms.TIERS) == schema.TIERS
     assert tuple(terms.STATUSES) == STATUSES
     assert set(terms.STATES) == set(states.STATES)
+    assert set(terms.DTYPES) == {"f32", "f64", "f16", "bf16"}
+    assert set(terms.DIALECTS) == set(DIALECTS)
 
 
 def test_a_name_may_be_written_in_another_case_or_begun():
@@ -104,6 +108,7 @@ def test_each_fault_of_state_has_calls_that_show_it_and_what_to_do():
 NAMES = (
     *list(CATALOGUE)[::23], *list(STATE)[::5], *FAMILIES, *CONVENTIONS, *list(OPERATIONS)[::8], *terms.TIERS,
     *terms.STATUSES, *terms.STATES, *terms.FIGURES, *sorted({corner.name for corner in CORNERS})[::40],
+    *terms.DTYPES, *terms.DIALECTS, "pool-ties=last", "raised", "crashed",
     "unexplained", "raised-TypeError", "process-killed",
 )  # fmt: skip
 
@@ -139,3 +144,12 @@ def test_the_example_of_a_fault_is_what_the_fault_does():
 def test_every_fault_is_in_what_it_can_make_wrong():
     text = "\n".join(explain.lines("conv_forward"))
     assert f"{sum('conv_forward' in slip.targets for slip in CATALOGUE.values())} known faults" in text
+
+
+def test_the_line_of_a_case_is_read_part_by_part():
+    text = "\n".join(explain.lines("conv_forward:f32:m1h2w3c1_f1k1_s1p1_d2:one-hot:0"))
+    assert text.startswith("conv_forward:f32:m1h2w3c1_f1k1_s1p1_d2:one-hot:0 (a case)")
+    assert "    d = 2: dilation: rows x columns" in text
+    assert "    A_prev (1, 2, 3, 1): [" in text
+    with pytest.raises(UsageError, match="has 3 fields, expected 5"):
+        explain.lines("relu:f32:m1")
