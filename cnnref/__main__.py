@@ -272,6 +272,8 @@ def _predict(asked: argparse.Namespace) -> int:
         for i, seen in enumerate(found):
             label = f"{name}[{i}]" if len(found) > 1 else name
             _guess(run, label, seen.image, drawn=one and len(found) == 1)
+            if seen.blank:
+                _warn("predict", f"{label}: nothing is written in it, the answer means nothing")
             count += 1
             if asked.page is not None and count <= pages.MOST:
                 shown.append((label, seen))
@@ -350,6 +352,10 @@ def _bar(batches: Iterable[Any], count: int, label: str) -> Iterable[Any]:
 def _refuse(command: str, message: str) -> int:
     print(f"{_paint(f'cnnref {command}:', 'red', sys.stderr)} {message}", file=sys.stderr)
     return UNUSABLE
+
+
+def _warn(command: str, message: str) -> None:
+    print(f"{_paint(f'cnnref {command}:', 'yellow', sys.stderr)} {message}", file=sys.stderr)
 
 
 def _paint(text: str, colour: str, stream: TextIO | None = None) -> str:

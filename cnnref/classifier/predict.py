@@ -25,6 +25,9 @@ _PIXELS_A_BYTE, _FREE_PIXELS = 16, 1 << 24
 
 _MOST_SCANS = 100
 
+#: From darkest to brightest, of a picture in which there is writing.
+_CONTRAST = 0.1
+
 #: Pixels a side in which writing is looked for.
 _LOOKED = 1024
 
@@ -69,6 +72,11 @@ class Seen(NamedTuple):
     image: np.ndarray
     sheet: np.ndarray | None = None
     box: framing.Box | None = None
+
+    @property
+    def blank(self) -> bool:
+        """Whether all of it is of about one brightness: a model has an answer for that, too."""
+        return float(np.ptp(self.image)) < _CONTRAST
 
 
 def look(path: Path, shape: Sequence[int], ink: str = "auto") -> list[Seen]:
@@ -152,6 +160,8 @@ def _open(content: bytes) -> Any:
     Image.init()
     try:
         image = Image.open(io.BytesIO(content), formats=[name for name in _FORMATS if name in Image.OPEN])
+    except Image.UnidentifiedImageError:
+        raise DataError(f"not an image of a format that is read ({', '.join(_FORMATS)}), or cut off") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"too many pixels: {error}") from error
     pixels, most = image.width * image.height, max(_FREE_PIXELS, _PIXELS_A_BYTE * len(content))

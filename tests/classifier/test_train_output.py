@@ -159,6 +159,24 @@ def test_an_image_that_is_a_bomb(tmp_path):
         predict.look(tmp_path / "bomb.png", (8, 8, 1))
 
 
+def test_a_blank_picture_is_remarked(whole, tmp_path, capsys):
+    np.save(tmp_path / "blank.npy", np.full((8, 8), 255, np.uint8))
+    assert main(["predict", str(tmp_path / "blank.npy"), "--model", str(whole[0])]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\t") == 2
+    assert said.err == (
+        f"cnnref predict: {tmp_path / 'blank.npy'}: nothing is written in it, the answer means nothing\n"
+    )
+
+
+def test_a_file_that_is_no_picture_says_which_are_read(whole, tmp_path, capsys):
+    (tmp_path / "text.png").write_text("no picture")
+    assert main(["predict", str(tmp_path / "text.png"), "--model", str(whole[0])]) == 2
+    error = capsys.readouterr().err
+    assert "not an image of a format that is read (PNG, PPM, " in error
+    assert "BytesIO" not in error
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(data.DataError, match="no image in this folder"):
         predict.images_in(tmp_path)
