@@ -15,7 +15,8 @@ from conformance.cases.case import Case
 from conformance.conventions import Settings
 from conformance.diagnosis import script
 from conformance.diagnosis.findings import find
-from conformance.faults.diagnose import UNEXPLAINED, explain
+from conformance.faults.diagnose import BETWEEN_CALLS, UNEXPLAINED, explain
+from conformance.faults.state import STATE
 from conformance.implementations.implementation import load
 from conformance.report.found import sentence
 from conformance.runs.worker import PLAIN, Holding
@@ -83,8 +84,11 @@ def show(
     unanswered = shown[0].outcome.absent or shown[0].outcome.refused
     if script_path is not None and unanswered is not None:
         print(f"no script: {unanswered}")
+    elif script_path is not None and any(r.diagnosis in STATE for r in shown[1]) and call != 2:
+        print("no script: one call does not show it; the line above does")
     elif script_path is not None:
-        script_path.write_text(script.write(*shown, spec, min(call, 2)), encoding="utf-8")
+        twice = call == 2 or any(r.diagnosis == BETWEEN_CALLS for r in shown[1])
+        script_path.write_text(script.write(*shown, spec, 1 + twice), encoding="utf-8")
         print(f"script: {script_path} ({shown[0].case})")
     status = case_status(records)
     if status in ("absent", "refused"):

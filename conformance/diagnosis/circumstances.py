@@ -91,7 +91,7 @@ class Circumstances:
 def _shows(slip: Slip, case: Case, output: str) -> bool:
     with np.errstate(all="ignore"):
         arrays = draw(case)
-        finite = all(bool(np.isfinite(a).all()) for a in arrays.values())
+        finite = all(bool(a.size and np.isfinite(a).all()) for a in arrays.values())
         # What the data must look like besides says nothing where there are none.
         plain = replace(slip, signature=None)
         return finite and Evidence(case, arrays, output, None, None).shows(plain)

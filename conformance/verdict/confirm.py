@@ -36,6 +36,7 @@ class Confirmer:
         self._implementation = implementation
         self._tried = Counter[tuple[str, str]]()
         self._right = Counter[tuple[str, str]]()
+        self._starts: dict[tuple[str, str], list[bool]] = {}
         self._sums: dict[tuple[str, str], list[bool]] = {}
         self._first: tuple[Right, Outcome] | None = None
 
@@ -54,6 +55,19 @@ class Confirmer:
         right = verdict.status == "passed" or verdict.suspect
         self._right[key] += right
         return right
+
+    def starts_right(self, own: Right, name: str) -> bool:
+        """Whether an output for which there is a known fault is right in a fresh process: the fault is another.
+
+        Of an output whose first failure is wrong there too no other is tried.
+        """
+        known = self._starts.setdefault((own.case.op, name), [])
+        if known and (len(known) >= TRIES or not known[0]):
+            return all(known)
+        outcome = self._first_call(own)
+        got = None if outcome is None else outcome.outputs.get(name)
+        known.append(got is not None and own.verdict(name, got).status == "passed")
+        return known[-1]
 
     def _first_call(self, own: Right) -> Outcome | None:
         """What the first call of a fresh process gives: one process for all outputs of a case."""

@@ -42,6 +42,9 @@ FILLS = (np.nan, -7.0, 1.5)
 #: Cases that are asked for before the first of them is judged.
 AHEAD = 16
 
+#: What says of calls already what is wrong with them.
+_OF_CALLS = (diagnose.BETWEEN_CALLS, diagnose.INPUT_MODIFIED)
+
 #: Of an output whose values are right, in a call that is wrong.
 _CALL: dict[str, Any] = {"status": "failed", "index": None, "expected": None, "got": None}
 
@@ -259,13 +262,20 @@ class Trial:
     def _explained(
         self, record: Record, diagnoser: diagnose.Diagnoser, confirmer: Confirmer | None
     ) -> Record:
-        """A failure with its diagnosis; what no known fault explains is tried in a fresh process."""
+        """A failure with its diagnosis.
+
+        What no known fault explains is tried in a fresh process, and so are the first with a name: what is
+        right there is no fault of the formula.
+        """
         why = self._diagnosis(diagnoser, record.output)
         if why == diagnose.UNEXPLAINED and self.outcome.changed and not record.reason.startswith("changed"):
             return record.but(diagnosis=diagnose.INPUT_MODIFIED, reason=f"{record.reason}; {self._modified}")
-        if why != diagnose.UNEXPLAINED or confirmer is None:
+        if confirmer is None:
             return record.but(diagnosis=why)
-        if confirmer.alone(self._right, record.output):
+        if why in _OF_CALLS:
+            return record.but(diagnosis=why)
+        tried = confirmer.alone if why == diagnose.UNEXPLAINED else confirmer.starts_right
+        if tried(self._right, record.output):
             why, where = "depends-on-earlier-calls", "right in a fresh process"
             if confirmer.changes(self._right, record.output):
                 why, where = "nondeterministic", "right when it is called again"

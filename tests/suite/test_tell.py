@@ -11,7 +11,7 @@ from conformance.adapters import numpy_loops as right
 from conformance.bounds import Arithmetic
 from conformance.cases.case import Case
 from conformance.commands import terminal
-from conformance.commands.tell import _told, tell
+from conformance.commands.tell import _told, _worst_first, tell
 from conformance.diagnosis.findings import find
 from conformance.generation.generate import generate
 from conformance.implementations.implementation import Implementation, here
@@ -146,7 +146,7 @@ def test_text_is_as_wide_as_the_terminal_and_commands_are_whole(monkeypatch, cap
     sentence = "only where " + " and ".join(f"the extent {n} differs from {n + 1}" for n in range(9))
     finding = FINDING | {"case": "relu:f32:x", "output": "A", "diagnosis": "unexplained", "reason": ""}
     case = "relu:f32:m2h3w4c5:normal:" + "7" * 60
-    figures = {"failed": 4, "cases": 9, "diagnoses": {"unexplained": 4}}
+    figures = {"passed": 5, "failed": 4, "cases": 9, "diagnoses": {"unexplained": 4}}
     summary = {
         "implementation": "m", "dialect": "contract", "cases": 9, "passed": 5, "failed": 4, "absent": 0,
         "refused": 0, "comparisons": 9, "seconds": 1.0, "operations": {"relu": {"A": figures}},
@@ -169,7 +169,7 @@ def test_text_is_as_wide_as_the_terminal_and_commands_are_whole(monkeypatch, cap
 def test_lines_of_source_stay_lines():
     reason = "raised IndexError: too far\n  net.py, line 3, in relu\n       2  # before\n  >    3  x[9]"
     summary = {
-        "operations": {"relu": {"A": {"failed": 1, "cases": 2}}}, "conditions": {},
+        "operations": {"relu": {"A": {"passed": 1, "failed": 1, "cases": 2}}}, "conditions": {},
         "implementation": "net.py",
     }  # fmt: skip
     group = SimpleNamespace(op="relu", output="A", diagnosis="raised-IndexError", failures=1)
@@ -180,3 +180,22 @@ def test_lines_of_source_stay_lines():
         "           2  # before",
         "      >    3  x[9]",
     ]
+
+
+def test_what_takes_the_process_with_it_is_told_first():
+    """However many wrong values there are: what asks for the end of a program ends the caller's."""
+    outputs = {
+        "tanh": {"A": {"failed": 90, "diagnoses": {"sign-flipped": 90}}},
+        "relu": {"A": {"failed": 60, "diagnoses": {"sign-flipped": 58, "raised-SystemExit": 2}}},
+        "sigmoid": {"A": {"failed": 3, "diagnoses": {"sign-flipped": 2, "unexplained": 1}}},
+        "silu": {"A": {"failed": 8, "diagnoses": {"sign-flipped": 8}}},
+    }
+    died = FINDING | {
+        "case": "sigmoid:f32:x", "output": "A", "diagnosis": "unexplained",
+        "reason": "the process died of signal 11 (SIGSEGV) in this case",
+    }  # fmt: skip
+    summary = {"operations": outputs, "findings": [died]}
+    groups = [(g.op, g.failures) for g in _worst_first(summary, found.by_group(summary))]
+    assert groups == [
+        ("relu", 2), ("sigmoid", 1), ("tanh", 90), ("relu", 58), ("silu", 8), ("sigmoid", 2)
+    ] or groups[:3] == [("relu", 2), ("sigmoid", 1), ("tanh", 90)]  # fmt: skip
