@@ -144,7 +144,8 @@ cpdef tuple check_ranks(str function, str name, object AL, object Y, object igno
     cdef Py_ssize_t ignored
     _, ignoring, ignored = _options(function, 0, ignore_index)
     cdef ndarray al = array(function, name, AL, 2, "(m, n)")
-    cdef ndarray labels = _integers(function, "Y", Y, f"integers, one for each row of {name}, in shape (m,) or (m, 1)", (<object>al).shape)
+    cdef str labels_of = f"integers, one for each row of {name}, in shape (m,) or (m, 1)"
+    cdef ndarray labels = _integers(function, "Y", Y, labels_of, (<object>al).shape)
     cdef Py_ssize_t classes = al.shape[1]
     _one_label_a_row(function, name, labels, al)
     if ignoring and 0 <= ignored < classes:

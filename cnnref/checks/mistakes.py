@@ -98,7 +98,7 @@ def word_meant(given: str, words: tuple[str, ...]) -> str:
 
 
 def labels_meant(shape: tuple[int, ...], kind: str, rows: tuple[int, ...]) -> str:
-    """What to do about labels of a shape, or a kind of dtype, that does not go with so many rows and classes."""
+    """What to do about labels whose shape, or kind of dtype, does not go with so many rows and classes."""
     if shape == rows and rows[-1] > 1:
         return "; of one-hot rows the labels are Y.argmax(1)"
     return "; pass Y.astype(np.int64)" if kind == "f" and shape[:1] == rows[:1] else ""

@@ -161,7 +161,8 @@ def _open(content: bytes) -> Any:
     try:
         image = Image.open(io.BytesIO(content), formats=[name for name in _FORMATS if name in Image.OPEN])
     except Image.UnidentifiedImageError:
-        raise DataError(f"not an image of a format that is read ({', '.join(_FORMATS)}), or cut off") from None
+        formats = ", ".join(_FORMATS)
+        raise DataError(f"not an image of a format that is read ({formats}), or cut off") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"too many pixels: {error}") from error
     pixels, most = image.width * image.height, max(_FREE_PIXELS, _PIXELS_A_BYTE * len(content))

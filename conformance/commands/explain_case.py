@@ -1,4 +1,4 @@
-"""``conformance explain CASE``: what the line of a case says, part by part, and the arrays that it stands for."""
+"""``conformance explain CASE``: what the line of a case says, part by part, and the arrays it stands for."""
 
 from __future__ import annotations
 

@@ -128,9 +128,7 @@ def _told(summary: Mapping[str, Any], group: _Group, finding: found.Finding | No
     name = found.label(group.diagnosis, finding)
     why = f"{name} ({group.failures}{', ' + ending if ending else ''})"
     where = paint(f"{group.op}.{group.output}", BAD)
-    yield from wrapped(
-        f"  {where}: {figures['failed']} of {found.answered(figures)} failed: {why}", "    "
-    )
+    yield from wrapped(f"  {where}: {figures['failed']} of {found.answered(figures)} failed: {why}", "    ")
     sentence = one_line(found.sentence(group.diagnosis, finding))
     if sentence != name:
         yield from wrapped(f"    {sentence}", "    ")

@@ -74,9 +74,7 @@ class Condition:
     def of(self, failed: Sequence[Case], passed: Sequence[Case]) -> Condition:
         """The same with the numbers of some of the cases that it was found from."""
         within = sum(map(self.holds, passed))
-        return replace(
-            self, failed=len(failed), within=len(failed) + within, others=len(passed) - within
-        )
+        return replace(self, failed=len(failed), within=len(failed) + within, others=len(passed) - within)
 
     def sentence(self) -> str:
         """The condition with its counts."""

@@ -1,4 +1,4 @@
-"""Faults of what stands in the border of an image: of its padding, and of a convolution that pads by itself."""
+"""Faults of what stands in the border of an image: of padding, and of a convolution that pads by itself."""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ def page_environment() -> Environment:
         percent=lambda share: f"{100 * share:.1f} %".replace("100.0", "100"),
     )
     jinja.globals.update(label=found.label, sentence=found.sentence)
-    jinja.globals.update(repro=text.repro, rerun=text.rerun, counted=text.counted, description=family_description, drawn=_drawn)
+    jinja.globals.update(repro=text.repro, rerun=text.rerun, counted=text.counted)
+    jinja.globals.update(description=family_description, drawn=_drawn)
     return jinja
 
 

@@ -53,7 +53,8 @@ DIALECTS = {
     "torch.autograd.Function counts through its apply.",
     "torch-modules": "classes with the names and constructor arguments of torch.nn, and a ModelNew beside "
     "its Model.",
-    "cs231n": "NAME_forward(x, ..., param) -> (out, cache) and NAME_backward(dout, cache) of NumPy arrays, NCHW.",
+    "cs231n": "NAME_forward(x, ..., param) -> (out, cache) and NAME_backward(dout, cache) of NumPy arrays, "
+    "NCHW.",
     "layers": "classes with forward and backward that hold their parameters and gradients.",
     "jax": "functions of JAX arrays; gradients are those of jax.vjp where there is no backward function.",
 }

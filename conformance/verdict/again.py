@@ -1,4 +1,4 @@
-"""A case called again and again in one process: what is kept between calls shows in none before the second."""
+"""A case called again and again in one process: what is kept between calls shows in none but later ones."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Confirmer:
         return right
 
     def starts_right(self, own: Right, name: str) -> bool:
-        """Whether an output for which there is a known fault is right in a fresh process: the fault is another.
+        """Whether an output with a known fault is right in a fresh process: then the fault is another.
 
         Of an output whose first failure is wrong there too no other is tried.
         """

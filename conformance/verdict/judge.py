@@ -213,8 +213,7 @@ class Trial:
                 record = self._explained(record, diagnoser, confirmer)
             elif remark and record.status == "passed":
                 record = record.but(reason="; ".join(filter(None, (record.reason, f"{NOTED}{remark}"))))
-            kept = confirmer is not None and record.diagnosis in STATE
-            if kept and confirmer.adds_up(self._right, name):
+            if confirmer is not None and record.diagnosis in STATE and confirmer.adds_up(self._right, name):
                 record = record.but(diagnosis=diagnose.BETWEEN_CALLS)
             records.append(record)
         return records

@@ -256,7 +256,7 @@ def test_values_of_sequences():
 def test_labels_that_are_one_hot_or_floats_say_how_to_make_labels(name):
     function, scores = getattr(cnnref, name), np.full((3, 4), 0.25)
     for one_hot in (np.eye(4)[:3], np.eye(4, dtype=int)[:3]):
-        with pytest.raises((TypeError, ValueError), match=r"; of one-hot rows the labels are Y\.argmax\(1\)$"):
+        with pytest.raises((TypeError, ValueError), match=r"; of one-hot rows .* are Y\.argmax\(1\)$"):
             function(scores, one_hot)
     with pytest.raises(TypeError, match=r"got dtype float64; pass Y\.astype\(np\.int64\)$"):
         function(scores, np.array([0.0, 1.0, 2.0]))

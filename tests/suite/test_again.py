@@ -89,8 +89,8 @@ def test_the_line_of_what_adds_up_fails_and_says_which_call(adding, tmp_path):
     assert "call 2          the first of the process is right" in text
     assert "diagnosis: accumulator-kept-between-calls." in text
     assert "instead of once" not in text, "the terms of a sum over calls say nothing"
-    done = subprocess.run([sys.executable, str(out)], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
+    done = subprocess.run([sys.executable, str(out)], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 1, done.stderr
 
 
 def test_the_line_of_what_is_right_passes(tmp_path, capsys):
@@ -127,4 +127,5 @@ def test_the_numbers_of_a_condition_are_of_the_cases_asked_about():
     passed = [Case.parse(f"softmax:f32:m2n{n}:normal:0") for n in range(1, 8)]
     found = condition(failed, passed)
     assert "(all 22 such cases fail, none of 7 others)" in found.sentence()
-    assert "from 8 classes on (all 5 such cases fail, none of 3 others)" in found.of(failed[:5], passed[:3]).sentence()
+    of_some = found.of(failed[:5], passed[:3]).sentence()
+    assert of_some.endswith("from 8 classes on (all 5 such cases fail, none of 3 others)")
