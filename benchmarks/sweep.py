@@ -36,7 +36,8 @@ _PARTS: tuple[tuple[str, Any, str], ...] = (
     ("comparing", right, "compare"),
     ("recording", judge, "from_verdict"),
     ("recording", Record, "line"),
-    ("implementation", perform, "ask"),
+    ("implementation", perform, "before"),
+    ("implementation", perform, "last"),
     ("calling", Implementation, "ask"),
 )
 _THEIRS = ("oracle", "oracle, for bounds", "implementation")

@@ -28,14 +28,13 @@ from conformance.cases.request import DEVICE
 from conformance.faults import CATALOGUE, DEVICE_ERROR, KILLED, RAISED, Slip, half
 from conformance.faults.conditions import condition
 from conformance.faults.core import Array
-from conformance.faults.evidence import Evidence
+from conformance.faults.evidence import Evidence, adds_up
 from conformance.faults.further import further
 from conformance.faults.further import kind as further_kind
 from conformance.faults.state import STATE
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
 from conformance.generation.feasible import exists
-from conformance.operations.entry import largest
 
 UNEXPLAINED = "unexplained"
 INPUT_MODIFIED = "input-modified"
@@ -328,18 +327,6 @@ class Diagnoser:
         except Exception:  # see _further
             return False
         return adds_up(data.case, data.arrays, data.output, data.expected, first, second)
-
-
-def adds_up(
-    case: Case, arrays: Mapping[str, Array], output: str, expected: Array, first: Array, second: Array
-) -> bool:
-    """Whether of two equal calls the second gave the right result on top of what the first gave."""
-    if first.shape != expected.shape or second.shape != first.shape:
-        return False
-    with np.errstate(all="ignore"):
-        difference = Evidence(case, arrays, output, second - first, expected)
-    total = largest(second)
-    return difference.right(total) and difference.visible(total)
 
 
 def _left(test: Callable[[Slip], Slip | None], slips: Sequence[Slip]) -> list[Slip]:

@@ -14,6 +14,7 @@ from conformance.cases.dtypes import HALF, finfo
 from conformance.faults.catalogue import Own, Slip
 from conformance.faults.core import Array, Arrays, Outputs, reference
 from conformance.faults.rounding import APART, Rounding, agrees, apart, distance, rounding
+from conformance.operations.entry import largest
 
 #: A slip's result and the limit of rounding, None if nothing rounds.
 Prediction = tuple[Array, Array | None]
@@ -208,6 +209,18 @@ class Evidence:
         return (limits.limit(self.expected) if limits else 0.0) + np.full(
             self.expected.shape, 4 * self._unit * total
         )
+
+
+def adds_up(
+    case: Case, arrays: Mapping[str, Array], output: str, expected: Array, first: Array, second: Array
+) -> bool:
+    """Whether of two equal calls the second gave the right result on top of what the first gave."""
+    if first.shape != expected.shape or second.shape != first.shape:
+        return False
+    with np.errstate(all="ignore"):
+        difference = Evidence(case, arrays, output, second - first, expected)
+    total = largest(second)
+    return difference.right(total) and difference.visible(total)
 
 
 def _representable(wrong: Array, case: Case) -> bool:

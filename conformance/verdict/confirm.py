@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conformance.faults.diagnose import adds_up
+from conformance.faults.evidence import adds_up
 from conformance.generation.arrays import draw
 from conformance.generation.families import FAMILIES
 
