@@ -67,7 +67,7 @@ class Finding:
     reason : str
         Why there is no element to compare: what was raised, returned instead, or died.
     terms : tuple of str
-        The terms of the wrong element that differ most.
+        The terms of the wrong element that differ most, or what the inputs have in its place.
     alone : bool
         Whether the smallest case fails in a process that is asked nothing else.
     """
@@ -154,8 +154,21 @@ def find(implementation: Implementation, record: Record, history: History | None
         () if of_calls(record.diagnosis) else tuple(vote(implementation, case).lines()),
         place,
         "" if place else small_record.reason,
-        wrong.terms if wrong is not None else (),
+        wrong.terms if wrong is not None else _beside(trial, small_record) if place else (),
         alone,
+    )
+
+
+def _beside(trial: Trial, record: Record) -> tuple[str, ...]:
+    """The elements of the inputs at the place of a wrong one, of those that have its shape."""
+    if not record.index:
+        return ()
+    shape, place = trial.expected[record.output].shape, tuple(record.index)
+    at = f"[{','.join(map(str, place))}]"
+    return tuple(
+        f"{name}{at} is {float(array[place]):.6g}"
+        for name, array in trial.arrays.items()
+        if array.shape == shape
     )
 
 

@@ -265,10 +265,17 @@ class Diagnoser:
 
     @staticmethod
     def _wrong_otherwise(data: Evidence, more: Evidence, found: list[Slip]) -> bool:
-        """Whether a further case, in which none of the slips shows, has another fault that `data` has not."""
-        others = _slips(data.case.op, data.output)
-        return not any(more.shows(slip) for slip in found) and any(
-            more.explained_by(slip) and not data.shows(slip) for slip in others
+        """Whether a further case has another fault that `data` has not: alone, or beside the only slip."""
+        key = (data.case.op, data.output)
+        if not any(more.shows(slip) for slip in found):
+            return any(more.explained_by(slip) and not data.shows(slip) for slip in _slips(*key))
+        if len(found) > 1 or found[0].own is not None:
+            return False
+        besides = {other.id for other in _slips(*key) if more.shows(other) and not data.shows(other)}
+        return any(
+            more.explained_by(pair) is not None
+            for pair in _pairs(*key)
+            if found[0].id in (ids := pair.id.split("+")) and besides.intersection(ids)
         )
 
     def _told_apart(self, data: Evidence, found: list[Slip], rerun: Rerun) -> list[Slip]:

@@ -50,6 +50,19 @@ def test_two_faults_that_show_on_different_data_are_named_each() -> None:
     assert {why for family, why in found if family != "nan"} == {"relu-gradient-at-zero"}
 
 
+def test_a_fault_that_meets_another_on_further_data_keeps_its_name() -> None:
+    """The exponential of the wrong sign overflows as well, where the numbers are large: not in this case."""
+
+    def sigmoid(Z):
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(Z)), Z
+
+    (record,) = Judge(of_object("sigmoid", SimpleNamespace(sigmoid=sigmoid)))(
+        Case.parse("sigmoid:f32:m2h2w2c2:normal:0")
+    )
+    assert record.diagnosis == "sigmoid-of-minus-z"
+
+
 def test_arithmetic_that_takes_subnormals_for_zero_is_named_as_such() -> None:
     """As XLA's: in silu the exponential is flushed, too, and a relu's gradient is that at 0."""
 

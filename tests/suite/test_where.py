@@ -237,3 +237,13 @@ def test_axes_have_names_for_every_output():
     names = {axes(Case.parse("affine_backward:f32:m2i3o4:normal:0"), o, 2) for o in ("dA_prev", "dW", "db")}
     assert len(names) == 3
     assert all(len(set(pair)) == 2 for pair in itertools.chain(names))
+
+
+def test_beside_a_wrong_element_stands_what_the_inputs_have_there():
+    fault = next(f for f in FAULTS if f.slip == "leaky-mask-from-gradient")
+    wrong = Implementation("leaky", implementation(fault), Arithmetic.declared(None, None))
+    judged = Judge(wrong)(Case.parse("leaky_relu_backward:f32:m2h3w4c5:normal:0"))
+    finding = find(wrong, next(r for r in judged if r.status == "failed"))
+    values = dict(line.split(" is ") for line in finding.terms)
+    assert values.keys() == {"Z[0,0,0,0]", "dA[0,0,0,0]"}
+    assert float(values["Z[0,0,0,0]"]) * float(values["dA[0,0,0,0]"]) < 0
