@@ -17,6 +17,9 @@ from conformance.operations.corner_sizes import SIZE
 #: stand in its entry (`Entry.dim`).
 _DIM_EVERYWHERE = ("saturated", "powers", "all-ignored")
 
+#: Data that may leave no number of which a term could be missing.
+_ENDLESS = ("nan", "infinity", "endless")
+
 #: Of so many cases and more one in `DIM` may be a dim one.
 FEW, DIM = 40, 6
 
@@ -65,6 +68,8 @@ def sample(cases: Sequence[Case], count: int) -> list[Case]:
     if count >= len(cases):
         return list(cases)
     bright, dim = (_by_kind([case for case in cases if _dim(case) is which]) for which in (False, True))
+    first = next((case for case in bright if case.family not in _ENDLESS), None)
+    bright.sort(key=lambda case: case is not first)  # a single one is of numbers, of which one may be missing
     kinds = len(set(map(_kind, dim)))
     kept = max(count - len(bright), min(kinds, count // DIM) if count >= FEW else 0)
     chosen = {*bright[: count - kept], *dim[:kept]}
