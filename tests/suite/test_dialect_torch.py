@@ -22,6 +22,18 @@ from conformance.operations import OPERATIONS
 from conformance.verdict.judge import COMPILED, REPEATED, Judge
 from conformance.verdict.record import NOTED
 
+
+class BatchNorm2d(torch.nn.Module):
+    """A layer that holds PyTorch's, as a `Model` does."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.inner = torch.nn.BatchNorm2d(num_features, eps, momentum)
+
+    def forward(self, x):
+        return self.inner(x)
+
+
 RELU = torch.nn.functional.relu
 
 
@@ -363,3 +375,12 @@ def test_a_word_for_a_padding_is_asked_for_where_the_gradient_takes_it_too():
     for function, status in ((conv2d, "absent"), (functional.conv2d, "passed")):
         judge, _ = judge_of(Settings(), conv2d=function)
         assert statuses(judge(case)) == {status}
+
+
+def test_a_layer_may_hold_the_module_that_has_its_statistics():
+    target, _ = adapted(SimpleNamespace(BatchNorm2d=BatchNorm2d), OPERATIONS, Reading("torch-modules"))
+    it = Implementation("it", target, Arithmetic.declared(None, None), options=target.options)
+    cases = generate([OPERATIONS["batch_norm_forward"], OPERATIONS["batch_norm_backward"]], ["f32"], 24, 5)
+    found = [record for case in cases for record in Judge(it)(case)]
+    assert statuses(found) <= {"passed", "absent"}, reasons(found)
+    assert {r.output for r in found if r.status == "passed"} >= {"A", "running_mean", "running_var", "dgamma"}

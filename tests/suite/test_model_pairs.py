@@ -268,16 +268,20 @@ LAYERS = (
     ("", "nn.LeakyReLU(0.2)", None),
     ("i, o", "nn.Linear(i, o)", "linear"),
     ("i, o", "nn.Linear(i, o, bias=False)", None),
+    ("n, eps=1e-5, momentum=0.1", "nn.BatchNorm2d(n, eps, momentum)", "batch_norm"),
+    ("n", "nn.BatchNorm2d(n)", None),
 )
 
 
 @pytest.mark.parametrize(("takes", "layer", "row"), LAYERS)
 def test_a_model_whose_constructor_fixes_an_option_is_compared(tmp_path, capsys, takes, layer, row):
-    sizes = {"i, o": "[4, 6]", "i, o, k": "[4, 6, 3]", "k": "[2]"}
-    first = next((s for s in ("i, o, k", "i, o", "k") if takes.startswith(s)), "")
+    sizes = {"i, o": "[4, 6]", "i, o, k": "[4, 6, 3]", "k": "[2]", "n": "[4]"}
+    first = next((s for s in ("i, o, k", "i, o", "k", "n") if takes.startswith(s)), "")
     shape = (3, 4) if "Linear" in layer else (2, 4, 9, 7)
     path = tmp_path / "fixed.py"
     names = {"i": "in_channels", "o": "out_channels", "k": "kernel_size", "s": "stride"}
+    if "Norm" in layer:
+        names = {"n": "num_features"}
     if "Linear" in layer:
         names |= {"i": "in_features", "o": "out_features"}
     for short, name in names.items():

@@ -43,6 +43,7 @@ _MOVES = frozenset(
         "reshape",
         "slice",
         "add_",
+        "empty",
     )
 )
 #: Seconds that a reference has.

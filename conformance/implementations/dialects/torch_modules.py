@@ -197,6 +197,9 @@ class Modules:
         leaves = {}
         for name in row.order[1:]:
             place = names.get(name, name)
+            inner = [held for held in there if held.endswith(f".{name}")]
+            if place not in there and len(inner) == 1:
+                place = inner[0]  # a buffer of the module that it holds
             if place not in there:
                 raise DialectError(f"{CLASSES[row.name][0]} has no {place}")
             held = there[place]
