@@ -49,6 +49,13 @@ def rule_with_dilation(seen: Seen) -> bool:
     return "d" in case.operation.option and case.value("d") != 1 and str(case.value("p")).startswith("same")
 
 
+def number_for_nan(seen: Seen) -> Any:
+    """A number where there has to be NaN."""
+    if seen.got is None or seen.expected is None:
+        return False
+    return np.isnan(seen.expected) & ~np.isnan(seen.got)
+
+
 class Functions:
     """The contract's forward functions in NCHW, run by `run`."""
 
@@ -56,6 +63,12 @@ class Functions:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+
+    def named(self) -> dict[str, Callable[..., Any]]:
+        """The functions by their names, as a module has them."""
+        return {
+            n: getattr(self, n) for n in dir(self) if not n.startswith("_") and n not in ("layout", "named")
+        }
 
     def _model(self, nodes: list[tuple[str, list[str], dict[str, Any]]], **arrays: Array) -> Array:
         """Chain `nodes` (operator, inputs, attributes); an input "" is the output of the one before."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions
+from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, number_for_nan
 from conformance.cases.window import window_of
 
 if TYPE_CHECKING:
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
 
 #: Its choice: a NaN is seen only where it is the window's first element.
 conventions = {"pool-nan": "greater"}
-
-
-def _windows_with_nan(seen: Seen) -> Any:
-    """A number where a window has NaN in it."""
-    return (
-        False if seen.got is None or seen.expected is None else np.isnan(seen.expected) & ~np.isnan(seen.got)
-    )
 
 
 def _lower(seen: Seen) -> bool:
@@ -53,7 +45,7 @@ differs = {
     "pool_forward": {
         _lower: "Its SAME_LOWER has too few windows, or the odd pixel on the other side.",
         _nan_of_padding: "Its max pooling of a padded image with NaN has it in windows without.",
-        _windows_with_nan: "Its average pooling leaves NaN out of the mean; in some windows its max pooling "
+        number_for_nan: "Its average pooling leaves NaN out of the mean; in some windows its max pooling "
         "does too.",
     },
     "conv_transpose_forward": {
@@ -76,8 +68,6 @@ def _run(model: Any, arrays: dict[str, Array]) -> Array:
     return output
 
 
-_functions = Functions(_run)
 dialect, layout, options = "contract", Functions.layout, OPTIONS
 __version__ = onnx.__version__
-for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
-    setattr(sys.modules[__name__], _name, getattr(_functions, _name))
+globals().update(Functions(_run).named())

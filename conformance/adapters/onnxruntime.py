@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
-from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, rule_with_dilation
+from conformance.adapters._onnx_nodes import OPTIONS, Array, Functions, number_for_nan, rule_with_dilation
 from conformance.cases.dtypes import finfo
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ def _absolute(seen: Seen) -> Any:
 
 def _skips(seen: Seen) -> Any:
     """A number where a window of max pooling has NaN in it."""
-    if seen.got is None or seen.expected is None or seen.case.word("mode") != "max":
-        return False
-    return np.isnan(seen.expected) & ~np.isnan(seen.got)
+    return seen.case.word("mode") == "max" and number_for_nan(seen)
 
 
 _RULE = "Its rules for padding (auto_pad) leave the dilation out of account."
@@ -70,8 +67,6 @@ def _run(model: Any, arrays: dict[str, Array]) -> Array:
     return output
 
 
-_functions = Functions(_run)
 dialect, layout, options = "contract", Functions.layout, OPTIONS
 __version__ = onnxruntime.__version__
-for _name in (name for name in dir(Functions) if not name.startswith("_") and name != "layout"):
-    setattr(sys.modules[__name__], _name, getattr(_functions, _name))
+globals().update(Functions(_run).named())
