@@ -130,7 +130,8 @@ def find(implementation: Implementation, record: Record, history: History | None
     small = shrink(attempt, record, SHRINK, same) if same(case) else case
     trial = Trial(implementation, small)
     small_record = next(r for r in trial.records(None) if r.output == record.output)
-    if small_record.status == "passed":  # what is kept between calls may show in another process alone
+    # What is kept between calls may show in another process alone.
+    if small_record.status == "passed" and of_calls(record.diagnosis):
         small_record = record
     place = _place(small_record)
     wrong, alone = None, True

@@ -23,8 +23,12 @@ def _filled(id: str, text: str, also: dict[str, str], **how: Any) -> None:
         image = a[case.operation.arrays[0]]
         if not (image.size or "constant_values" in how):
             return {}
-        if case.op == "pad3d":
-            return {"output": np.pad(image, _sides((case["p"], case["p"]), (case["p"], case["p"])), **how)}
+        if "s" not in case.operation.parameters:  # it pads, and does nothing else
+            return {
+                case.operation.outputs[0]: np.pad(
+                    image, _sides((case["p"], case["p"]), (case["p"], case["p"])), **how
+                )
+            }
         window = window_of(case)
         rows, columns = _ends(window.rows), _ends(window.columns)
         padded = np.pad(image, _sides(rows, columns), **how)

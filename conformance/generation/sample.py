@@ -68,11 +68,12 @@ def sample(cases: Sequence[Case], count: int) -> list[Case]:
     if count >= len(cases):
         return list(cases)
     bright, dim = (_by_kind([case for case in cases if _dim(case) is which]) for which in (False, True))
-    first = next((case for case in bright if case.family not in _ENDLESS), None)
-    bright.sort(key=lambda case: case is not first)  # a single one is of numbers, of which one may be missing
     kinds = len(set(map(_kind, dim)))
     kept = max(count - len(bright), min(kinds, count // DIM) if count >= FEW else 0)
-    chosen = {*bright[: count - kept], *dim[:kept]}
+    taken = bright[: count - kept]
+    if count == 1 and taken and taken[0].family in _ENDLESS:
+        taken = [next((case for case in bright if case.family not in _ENDLESS), taken[0])]
+    chosen = {*taken, *dim[:kept]}
     return [case for case in cases if case in chosen]
 
 

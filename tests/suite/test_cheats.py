@@ -183,7 +183,7 @@ def judged(name, cases=CASES, limit=20.0, wrapped=()):
     try:
         return statuses(Judge(implementation).each(cases))
     finally:
-        implementation.target.close()
+        implementation.close()
 
 
 #: Cheats that are right in some cases, and the fewest in which they are not.
@@ -297,7 +297,7 @@ def test_a_file_of_results_that_is_rewritten_is_seen(tmp_path, monkeypatch):
     end = time.monotonic() + 10
     while '"failed"' in path.read_text() and time.monotonic() < end:
         time.sleep(0.02)
-    implementation.target.close()
+    implementation.close()
     assert '"failed"' not in path.read_text()  # for who does not check
     with pytest.raises(SweepError, match="was changed by another program"):
         written.check()
